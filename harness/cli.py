@@ -1,0 +1,69 @@
+"""The command line: verbs in the order of the story, few flags each. Nothing heavy is imported before a verb runs.
+
+Human text goes to stderr, data to stdout with `--json`. Exit status: 0 as wished; 1 a verdict that is not pass, a
+stale board or a check that found something; 2 unusable input or a machine that cannot; 3 the run itself broke.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.store.layout import Project, find_project
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One word of the command line: its help, its flags, and what it does."""
+
+    name: str
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+def project_of(args: argparse.Namespace) -> Project:
+    """The project that a command works on."""
+    return find_project(Path.cwd(), args.root)
+
+
+def verbs() -> tuple[Verb, ...]:
+    """All verbs, in pipeline order."""
+    return ()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `speedrun`."""
+    parser = argparse.ArgumentParser(
+        prog="speedrun", description="Run, judge and rank training scripts for the NanoGPT speedrun."
+    )
+    parser.add_argument("--root", metavar="DIR", help="the project folder (default: the nearest one with tracks/)")
+    commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in verbs():
+        sub = commands.add_parser(verb.name, help=verb.help, description=verb.help)
+        verb.arguments(sub)
+        sub.set_defaults(run=verb.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except HarnessError as error:
+        for problem in error.problems:
+            print(f"speedrun: {problem}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; say nothing more on stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("speedrun: stopped by Ctrl-C", file=sys.stderr)
+        return 130

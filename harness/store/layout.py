@@ -1,0 +1,84 @@
+"""Names of folders: the project root, records, submissions, run data, and the user's cache."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import StoreError
+
+SLUG = r"\d{4}-\d{2}-\d{2}_[a-z0-9]+(-[a-z0-9]+)*"  # 2026-07-17_fp8-down-projection
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder that holds `tracks/`, and where everything in it lies."""
+
+    root: Path
+
+    @property
+    def tracks(self) -> Path:
+        return self.root / "tracks"
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.root / "leaderboard.md"
+
+    @property
+    def leaderboard_data(self) -> Path:
+        return self.root / "leaderboard"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / ".runs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.runs / "ledger.jsonl"
+
+    def show(self, path: Path) -> str:
+        """A path as a person would type it: relative to the root where it lies inside."""
+        try:
+            return str(path.resolve().relative_to(self.root.resolve()))
+        except ValueError:
+            return str(path)
+
+
+def find_project(start: Path, root: str | None = None) -> Project:
+    """The project that `--root`, SPEEDRUN_ROOT or the nearest parent folder with `tracks/` names.
+
+    Raises StoreError where there is none.
+    """
+    named = root or os.environ.get("SPEEDRUN_ROOT")
+    if named:
+        if not (Path(named) / "tracks").is_dir():
+            raise StoreError.at(named, "this folder holds no tracks/", "name the root of a speedrun project")
+        return Project(Path(named).resolve())
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / "tracks").is_dir():
+            return Project(folder)
+    raise StoreError.at(
+        start, "no folder here or above holds tracks/", "change into a speedrun project, or use --root or SPEEDRUN_ROOT"
+    )
+
+
+def cache_folder() -> Path:
+    """The user's cache folder for tokens and environments (XDG_CACHE_HOME, else ~/.cache)."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "speedrun"
+
+
+def is_slug(name: str) -> bool:
+    """Whether a folder name has the form YYYY-MM-DD_kebab-name."""
+    return re.fullmatch(SLUG, name) is not None
