@@ -9,27 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.store.layout import Project, find_project
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """One word of the command line: its help, its flags, and what it does."""
-
-    name: str
-    help: str
-    arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
-def project_of(args: argparse.Namespace) -> Project:
-    """The project that a command works on."""
-    return find_project(Path.cwd(), args.root)
+from harness.verbs import Verb
 
 
 def verbs() -> tuple[Verb, ...]:
