@@ -27,7 +27,8 @@ class Significance:
     test: Literal["t", "closed-form", "sequential"]
     alpha: float | None = None  # one-sided level of `t`
     margin: float | None = None  # `closed-form`: (target − mean)·√n must reach it
-    min_runs: int = 1
+    sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
+    bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class TrackData:
     repository: str | None = None  # hub dataset
     revision: str | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts
-    loss_floor: float | None = None  # nats/token: no honest model scores below (known-entropy sources only)
+    seed: int | None = None  # of a synthetic source
+    oracle_loss: float | None = None  # nats/token that the source itself scores on the validation tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,12 @@ class Track:
     target_loss: float  # nats per token
     metric: Literal["train_time", "steps"]
     validation_tokens: int
-    train_tokens: int  # what a run may read at most; decides how many shards are fetched
+    train_tokens: int  # what a run reads unless its script.yaml says otherwise; decides how many shards it needs
     runs: int  # how many runs `run` makes unless told otherwise
     silence_limit_s: float  # no output for this long means that the run hangs
     hardware: Hardware
     data: TrackData
+    time_limit_s: float  # a run that takes longer is ended
     dry: tuple[str, ...]  # name=value overrides of a scaled-down run
     rulesets: tuple[Ruleset, ...]
 
