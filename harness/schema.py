@@ -29,6 +29,7 @@ class Significance:
     margin: float | None = None  # `closed-form`: (target − mean)·√n must reach it
     sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
     bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
+    min_runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,8 @@ class TrackData:
     folder: str  # relative to the run folder, for example "data/fineweb10B"
     train_pattern: str  # "fineweb_train_%06d.bin"
     val_pattern: str
-    train_shards: int  # how many there are
+    train_shards: int  # how many there are, numbered from 1; the validation shard is number 0
     shard_tokens: int  # tokens in a full shard
-    first_train_shard: int = 1
     repository: str | None = None  # hub dataset
     revision: str | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts

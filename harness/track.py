@@ -133,7 +133,6 @@ def _data(fields: yamlfile.Fields | None) -> TrackData:
         val_pattern=fields.text("val_pattern", pattern=_SHARD_PATTERN, what="a file name with %06d"),
         train_shards=fields.integer("train_shards", minimum=1),
         shard_tokens=fields.integer("shard_tokens", minimum=1),
-        first_train_shard=1
         if fields.integer_or_none("first_train_shard") is None
         else fields.integer("first_train_shard"),
         repository=repository,
@@ -214,17 +213,12 @@ def _significance(fields: yamlfile.Fields | None) -> Significance:
 
 def _bounds(fields: yamlfile.Fields) -> tuple[tuple[int, int, float], ...]:
     fields.known.add("bounds")
-    value: Any = fields.data.get("bounds", [])
-    rows = value if isinstance(value, list) else [None]
-    good = all(
-        isinstance(row, list)
-        and len(row) == 3
-        and type(row[0]) is int
-        and type(row[1]) is int
-        and type(row[2]) is float
-        for row in rows
-    )
-    if not good or any(row[0] > row[1] for row in rows if good):
+    rows = fields.data.get("bounds", [])
+    if not isinstance(rows, list) or not all(_is_bound(row) for row in rows):
         fields.problem("bounds", "`bounds` cannot be read", "write [[first n, last n, bound], …] with a decimal bound")
         return ()
     return tuple((row[0], row[1], row[2]) for row in rows)
+
+
+def _is_bound(row: Any) -> bool:
+    return isinstance(row, list) and [type(value) for value in row] == [int, int, float] and 1 <= row[0] <= row[1]
