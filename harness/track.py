@@ -133,8 +133,6 @@ def _data(fields: yamlfile.Fields | None) -> TrackData:
         val_pattern=fields.text("val_pattern", pattern=_SHARD_PATTERN, what="a file name with %06d"),
         train_shards=fields.integer("train_shards", minimum=1),
         shard_tokens=fields.integer("shard_tokens", minimum=1),
-        if fields.integer_or_none("first_train_shard") is None
-        else fields.integer("first_train_shard"),
         repository=repository,
         revision=fields.text_or_none("revision", pattern=r"[0-9a-f]{40}", what="a commit of 40 hexadecimal digits"),
         seed=fields.integer_or_none("seed"),
