@@ -240,21 +240,32 @@ class RunLog:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedLine:
+    """A line of a log that says something about time, and when the harness saw it arrive."""
+
+    line: int  # 1-based in the log file
+    kind: Literal["val", "train", "clock_start", "clock_stop"]
+    step: int | None
+    train_time_s: float | None  # as printed
+    arrival_s: float | None = None  # on the harness's monotonic clock; None where nobody stamped
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What one run measured, in base units, beside what the harness saw of it."""
 
     run_id: str
+    log: RunLog
     seed: int | None
     step: int | None  # the step that the loss was taken at
-    total_steps: int | None
     val_loss: float | None  # nats per token
     train_time_s: float | None  # timed sections, as the script reports
     wall_time_s: float | None  # process start to exit, as the harness saw
-    log: RunLog
-    outcome: RunOutcome | None  # None where only a log is left
-    machine: Machine | None
-    data: DataReceipt | None
-    stamps: tuple[tuple[int, int], ...] = ()  # (line of the log, monotonic ns at arrival)
+    timed_lines: tuple[TimedLine, ...] = ()
+    log_sha256: str | None = None  # of the log's bytes
+    outcome: RunOutcome | None = None  # None where only a log is left
+    machine: Machine | None = None
+    data: DataReceipt | None = None
 
 
 # ------------------------------------------------------------------------------------------------ verdict
