@@ -111,7 +111,7 @@ def find_breaks(entries: list[Entry], name: str) -> list[str]:
                 f"{name}:{entry.line} does not follow the entry before it: one was dropped, moved or edited"
             )
         before = entry.hash
-        kind, run = entry.data["kind"], entry.data.get("run")
+        kind, run = entry.data["kind"], str(entry.data.get("run"))
         if (kind == "declare") != (number == 0):
             problems.append(f"{name}:{entry.line} is a {kind} entry; a chain is declared once, in its first entry")
         if kind == "start":
