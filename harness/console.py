@@ -70,7 +70,12 @@ class LiveRun:
         self.terminal = sys.stderr.isatty()
 
     def show(
-        self, step: int, total: int | None, val_loss: float | None, train_time_s: float | None, step_avg_ms: float | None
+        self,
+        step: int,
+        total: int | None,
+        val_loss: float | None,
+        train_time_s: float | None,
+        step_avg_ms: float | None,
     ) -> None:
         """Show the newest metric line."""
         if val_loss is not None:

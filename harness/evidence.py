@@ -14,10 +14,10 @@ from harness.launch.base import CLOCK, LOG
 from harness.launch.clock import Clock, read_clock
 from harness.metrics import measure
 from harness.runlog import reader
-from harness.schema import Metrics, RunLog
+from harness.schema import Metrics
 from harness.store import runs
-from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
 from harness.store.layout import Project
+from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
 from harness.verdict.base import Evidence, LedgerExtract
@@ -40,13 +40,19 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
         mine = [runs.run_folder(project, run_id) for run_id in run_ids]
         return assemble(found, chain, mine, packed=False, only=set(run_ids))
     if not chain:
-        raise StoreError.at(found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}")
+        raise StoreError.at(
+            found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
+        )
     return assemble(found, chain, [runs.run_folder(project, run_id) for run_id in started(chain)], packed=False)
 
 
 def started(chain: list[Entry]) -> list[str]:
     """The runs of a chain that count: all but those that ended before their first step."""
-    never = {e.data["run"] for e in chain if e.data["kind"] == "end" and not e.data["last_step"] and e.data["state"] != "finished"}
+    never = {
+        e.data["run"]
+        for e in chain
+        if e.data["kind"] == "end" and not e.data["last_step"] and e.data["state"] != "finished"
+    }
     return [e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in never]
 
 

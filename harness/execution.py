@@ -20,8 +20,8 @@ from harness.launch.torchrun import read_outcome
 from harness.runlog import reader
 from harness.schema import Machine, RunOutcome, Track
 from harness.store import runs
-from harness.store.ledger import Ledger
 from harness.store.layout import Project
+from harness.store.ledger import Ledger
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
 
@@ -177,7 +177,13 @@ def settle(project: Project) -> list[str]:
             outcome = runs.read_outcome_file(folder)
         except (StoreError, OSError):
             ledger.append(
-                "end", entry.data["script"], run=entry.data["run"], state="lost", exit_code=None, last_step=None, log_sha256=None
+                "end",
+                entry.data["script"],
+                run=entry.data["run"],
+                state="lost",
+                exit_code=None,
+                last_step=None,
+                log_sha256=None,
             )
         else:
             close(ledger, folder, file, outcome, None, script)

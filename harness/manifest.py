@@ -128,9 +128,7 @@ def load_script(folder: Path, *, name: str) -> ScriptFile:
     fields.integer("schema", minimum=1)
     fields.known |= {"measured", "uncertainties"}  # figures and remarks for people
     script = ScriptFile(
-        origin=cast(
-            Literal["original", "reimplementation"], fields.choice("origin", ("original", "reimplementation"))
-        ),
+        origin=cast(Literal["original", "reimplementation"], fields.choice("origin", ("original", "reimplementation"))),
         of=fields.text("of", pattern=_RECORD, what="a record like short/12"),
         entry=fields.text("entry", pattern=FILE_NAME, what="a file name") if "same_as" not in fields.data else "",
         files=_files(fields) if "same_as" not in fields.data else (),

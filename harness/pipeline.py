@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness import evidence, execution, fetching, machine
+from harness import evidence, execution, machine
 from harness.errors import RunError
 from harness.launch.base import Launcher
 from harness.schema import Verdict
@@ -19,6 +19,7 @@ from harness.store import runs
 from harness.store.layout import Project
 from harness.subject import Subject
 from harness.verdict import judge
+from harness.verdict.base import Evidence
 
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]  # run id, its number, of how many -> takes log lines
 
@@ -49,7 +50,7 @@ def plan(project: Project, found: Subject, count: int | None, *, dry: bool = Fal
 
 def run(
     project: Project, sitting: Sitting, launcher: Launcher, watcher: Watcher, *, allow_network: bool = True
-) -> Verdict | None:
+) -> tuple[Evidence, Verdict] | None:
     """Do what `plan` said and judge it; None for a dry run, which is never judged.
 
     Raises MachineError before anything is fetched, DatasetError before anything is launched, and RunError where a
@@ -76,7 +77,7 @@ def run(
     return verify(project, found, made if found.manifest is None else None)
 
 
-def verify(project: Project, found: Subject, run_ids: list[str] | None = None) -> Verdict:
+def verify(project: Project, found: Subject, run_ids: list[str] | None = None) -> tuple[Evidence, Verdict]:
     """Judge a subject by its evidence: the given runs, else its pack, else every run of it in the ledger here."""
     gathered = evidence.gather(project, found, run_ids)
-    return judge(gathered)
+    return gathered, judge(gathered)

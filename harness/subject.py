@@ -112,5 +112,3 @@ def rank_key(track: Track, record: Record) -> tuple[float, int]:
     """Sort key: the best record first; ties go to the earlier number."""
     value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
     return (float("inf") if value is None else float(value), record.number)
-
-

@@ -150,4 +150,3 @@ def _cut_torn_line(file: Any) -> bytes:
     if len(whole) != len(raw):
         file.truncate(len(whole))
     return whole
-

@@ -30,11 +30,11 @@ def _run(args: argparse.Namespace) -> int:
     report.say_plan(sitting)
     if args.plan:
         return 0
-    verdict = pipeline.run(project, sitting, TorchrunLauncher(), report.watch(sitting), allow_network=not args.no_fetch)
-    if verdict is None:
+    judged = pipeline.run(project, sitting, TorchrunLauncher(), report.watch(sitting), allow_network=not args.no_fetch)
+    if judged is None:
         report.say_dry_end(sitting)
         return 0
-    return _tell(args, verdict, report.say_outcome(project, found, verdict))
+    return _tell(args, judged[1], report.say_outcome(found, *judged))
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +47,8 @@ def _verify(args: argparse.Namespace) -> int:
 
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
-    verdict = pipeline.verify(project, found)
-    return _tell(args, verdict, report.say_outcome(project, found, verdict))
+    gathered, verdict = pipeline.verify(project, found)
+    return _tell(args, verdict, report.say_outcome(found, gathered, verdict))
 
 
 def _tell(args: argparse.Namespace, verdict: object, status: int) -> int:

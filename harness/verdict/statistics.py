@@ -15,7 +15,9 @@ def below_target(evidence: Evidence) -> Ruling:
     target = evidence.track.target_loss
     losses = [run.val_loss for run in evidence.runs if run.val_loss is not None]
     if not losses or len(losses) < len(evidence.runs):
-        return Ruling("inconclusive", f"{len(evidence.runs) - len(losses)} of {len(evidence.runs)} runs have no final loss")
+        return Ruling(
+            "inconclusive", f"{len(evidence.runs) - len(losses)} of {len(evidence.runs)} runs have no final loss"
+        )
     mean = stats.mean(losses)
     said = f"mean val_loss {mean:.4f} over {_runs(len(losses))}"
     if mean >= target:
@@ -24,7 +26,11 @@ def below_target(evidence: Evidence) -> Ruling:
     minimum = evidence.ruleset.significance.min_runs
     if len(losses) < minimum:
         return Ruling(
-            "inconclusive", f"{said} is below {target:g}; {evidence.ruleset.id} asks for {minimum} runs", len(losses), minimum, "runs"
+            "inconclusive",
+            f"{said} is below {target:g}; {evidence.ruleset.id} asks for {minimum} runs",
+            len(losses),
+            minimum,
+            "runs",
         )
     return {"t": _t_test, "closed-form": _closed_form, "sequential": _sequential}[evidence.ruleset.significance.test](
         evidence, losses, said
@@ -34,11 +40,15 @@ def below_target(evidence: Evidence) -> Ruling:
 def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     target, alpha = evidence.track.target_loss, evidence.ruleset.significance.alpha or 0.01
     if len(losses) < 2:
-        return Ruling("inconclusive", f"{said} is below {target:g}, but one run has no spread to test with", 1, 2, "runs")
-    p = stats.p_below(losses, target)
+        return Ruling(
+            "inconclusive", f"{said} is below {target:g}, but one run has no spread to test with", 1, 2, "runs"
+        )
+    p = stats.t_below(losses, target)
     if p < alpha:
         return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
-    return Ruling("fail", f"{said} is not significantly below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
+    return Ruling(
+        "fail", f"{said} is not significantly below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p"
+    )
 
 
 def _closed_form(evidence: Evidence, losses: list[float], said: str) -> Ruling:
@@ -62,15 +72,26 @@ def _sequential(evidence: Evidence, losses: list[float], said: str) -> Ruling:
         bound = next((b for first, end, b in rule.bounds if first <= n <= end), None)
         if bound is None:
             continue
-        spread = max(rule.sigma_floor, stats.deviation(losses[:n]))
+        spread = max(rule.sigma_floor, stats.sd(losses[:n]))
         total = sum(target - loss for loss in losses[:n])
         if total >= bound * spread:
             return Ruling(
-                "pass", f"{said}: decided after run {n}, Σ(target − loss) = {total:.4f} ≥ {bound * spread:.4f}", total, bound * spread
+                "pass",
+                f"{said}: decided after run {n}, Σ(target − loss) = {total:.4f} ≥ {bound * spread:.4f}",
+                total,
+                bound * spread,
             )
     if len(losses) >= last:
-        return Ruling("fail", f"{said} is not below {target:g} by the sequential rule within {last} runs", len(losses), last, "runs")
-    return Ruling("inconclusive", f"{said} is not decided yet; make more runs (at most {last})", len(losses), last, "runs")
+        return Ruling(
+            "fail",
+            f"{said} is not below {target:g} by the sequential rule within {last} runs",
+            len(losses),
+            last,
+            "runs",
+        )
+    return Ruling(
+        "inconclusive", f"{said} is not decided yet; make more runs (at most {last})", len(losses), last, "runs"
+    )
 
 
 def possible(evidence: Evidence) -> Ruling:
