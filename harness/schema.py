@@ -193,9 +193,9 @@ class RunLog:
     """What one run in one log says; a value that the log does not hold is None."""
 
     path: str
-    run: int  # 1-based within the file
-    n_runs: int
-    dialect: str
+    run: int | None  # 1-based within the file; None where only the end of the file was read, as are the next two
+    n_runs: int | None
+    dialect: str | None
     first_step: int | None
     final_step: int | None
     total_steps: int | None
@@ -205,8 +205,8 @@ class RunLog:
     last_val_loss: float | None
     final_train_time_s: float | None
     step_avg_ms: float | None  # as printed on the final line
-    n_val_points: int
-    n_train_points: int
+    n_val_points: int | None
+    n_train_points: int | None
     reached_last_step: bool | None
     has_final_val: bool
     source_sha256: str | None
