@@ -94,7 +94,7 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         log = reader.read_bytes(raw, LOG, curve=True)[-1]
         timed = reader.timed_lines(raw)
     except LogError:
-        log, timed = reader.empty_log(LOG), []
+        log, timed = RunLog.nothing(LOG), []
     clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if (folder / CLOCK).is_file() else Clock(None, {})
     return measure(
         file.id,
