@@ -14,7 +14,7 @@ from harness.launch.base import CLOCK, LOG
 from harness.launch.clock import Clock, read_clock
 from harness.metrics import measure
 from harness.runlog import reader
-from harness.schema import Metrics
+from harness.schema import Metrics, RunLog
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
