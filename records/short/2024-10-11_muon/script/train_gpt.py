@@ -22,11 +22,13 @@ Start it where data/fineweb10B/ lies (or set DATA_PATH):
 import glob
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +98,13 @@ class DistributedDataLoader:
     and ranks 6-7 read 189. That is a quirk of the record and decides which tokens meet in one batch; it is kept.
     """
 
-    def __init__(self, pattern: str, recipe_rank: int, rows: int, sequence_length: int):
+    def __init__(self, pattern: str, recipe_rank: int, args: Hyperparameters):
+        pattern = os.path.join(os.environ.get("DATA_PATH", "."), pattern)
         self.files = sorted(glob.glob(pattern))
         if not self.files:
-            raise SystemExit(f"no file matches {pattern}; fetch the data, or set DATA_PATH to the folder above it")
-        self.shape = (rows, sequence_length)
-        self.chunk = rows * sequence_length  # tokens of this rank per batch
+            raise SystemExit(f"no file matches {pattern}; fetch the data, or set DATA_PATH to the folder above data/")
+        self.shape = (args.batch_size // RECIPE_RANKS, args.sequence_length)
+        self.chunk = math.prod(self.shape)  # tokens of this rank per batch
         self.stride = RECIPE_RANKS * self.chunk  # tokens of all ranks per batch
         self.start = recipe_rank * self.chunk
         self.reset()
@@ -117,7 +120,7 @@ class DistributedDataLoader:
             raise SystemExit(f"{self.files[index]} is shorter than one batch of {self.stride} tokens and a target")
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets, each (rows, sequence_length) int64; a target is the token after its input."""
+        """Return inputs and targets, int64 (batch_size / 8, sequence_length); a target is the token after its input."""
         window = self.tokens[self.position : self.position + self.chunk + 1]
         window = torch.from_numpy(window.astype(np.int64))  # (chunk + 1,)
         self.position += self.stride
@@ -126,13 +129,11 @@ class DistributedDataLoader:
         return window[:-1].view(self.shape), window[1:].view(self.shape)
 
 
-def next_micro_batches(
-    loaders: list[DistributedDataLoader], args: Hyperparameters, device: torch.device
-) -> list[tuple[Tensor, Tensor]]:
+def next_micro_batches(loaders: list[DistributedDataLoader], args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
     """Draw this process's share of one batch, cut into forward passes of (device_batch_size, sequence_length)."""
     micro_batches = []
     for loader in loaders:
-        inputs, targets = (tokens.to(device).split(args.device_batch_size) for tokens in loader.next_batch())
+        inputs, targets = (tokens.to(args.device).split(args.device_batch_size) for tokens in loader.next_batch())
         micro_batches.extend(zip(inputs, targets, strict=True))
     return micro_batches
 
@@ -209,9 +210,8 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(args) for _ in range(args.n_layer))
         self.head = nn.Linear(args.d_model, args.vocab_size, bias=False)
         self.embed.weight = self.head.weight  # one table, initialised as the head: U(±1/√D)
-        cos, sin = rotary_tables(args.sequence_length, args.d_model // args.n_head)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        # Plain tensors on the device of construction: buffers would be sent to all ranks in every forward pass.
+        self.cos, self.sin = rotary_tables(args.sequence_length, args.d_model // args.n_head)
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         T = inputs.size(1)
@@ -313,17 +313,14 @@ def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
             values[name] = kind(text)
         except ValueError:
             raise SystemExit(f"{argument!r}: {name} takes a value of type {kind.__name__}") from None
-        if kind in (int, float) and not (math.isfinite(values[name]) and values[name] >= 0):
-            raise SystemExit(f"{argument!r}: {name} takes a finite number that is not negative")
+        least = 1 if kind is int and name != "seed" else 0
+        if kind is not str and not least <= values[name] < math.inf:
+            raise SystemExit(f"{argument!r}: {name} takes a finite number from {least} up")
     return Hyperparameters(**values), [argument for argument in argv if not argument.startswith("seed=")]
 
 
 def check_settings(args: Hyperparameters, world_size: int) -> None:
     """End the program with one sentence when these settings cannot run."""
-    sizes = ("val_tokens", "val_loss_every", "batch_size", "device_batch_size", "sequence_length")
-    for name in (*sizes, "vocab_size", "n_layer", "n_head", "d_model", "num_iterations"):
-        if getattr(args, name) < 1:
-            raise SystemExit(f"{name} must be at least 1")
     batch_tokens = args.batch_size * args.sequence_length
     recipe_rows = RECIPE_RANKS * args.device_batch_size
     requirements = [
@@ -339,10 +336,10 @@ def check_settings(args: Hyperparameters, world_size: int) -> None:
             raise SystemExit(sentence)
 
 
-def choose_seed(args: Hyperparameters, device: torch.device) -> int:
+def choose_seed(args: Hyperparameters) -> int:
     """Return the seed that all ranks use: the given one, or one drawn by rank 0."""
     drawn = int.from_bytes(os.urandom(4), "little") if args.seed is None else args.seed
-    seed = torch.tensor([drawn], dtype=torch.int64, device=device)
+    seed = torch.tensor([drawn], dtype=torch.int64, device=args.device)
     dist.broadcast(seed, src=0)
     return int(seed.item())
 
@@ -358,37 +355,30 @@ def log_header(args: Hyperparameters, overrides: list[str], seed: int) -> None:
     if dist.get_rank() != 0:
         return
     sys.stdout.buffer.write(CODE if CODE.endswith(b"\n") else CODE + b"\n")
-    sys.stdout.buffer.flush()
     log("=" * 100)
     log(f"Running Python {' '.join(sys.version.split())}")
-    toolkit = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
-    log(f"Running PyTorch {torch.__version__} compiled for {toolkit}")
-    try:
+    log(f"Running PyTorch {torch.__version__} compiled for {f'CUDA {torch.version.cuda}' if torch.version.cuda else 'CPU'}")
+    if find_spec("triton"):
         log(f"Running Triton version {version('triton')}")
-    except PackageNotFoundError:
-        pass  # CPU builds of PyTorch come without it
     log(f"seed:{seed}")
     log(f"world_size:{dist.get_world_size()}")
     log(f"val_tokens:{args.val_tokens}")
     for override in overrides:
         log(f"override:{override}")
-    if args.device == "cuda":
-        try:
-            log(subprocess.run(["nvidia-smi"], capture_output=True, text=True, check=True).stdout.rstrip())
-        except (OSError, subprocess.CalledProcessError):
-            log("nvidia-smi could not be run")
+    if args.device == "cuda" and shutil.which("nvidia-smi"):
+        log(subprocess.run(["nvidia-smi"], capture_output=True, text=True).stdout.rstrip())
     log("=" * 100)
 
 
 class Clock:
     """Wall time of the timed sections, in milliseconds; starts and stops only when every GPU has finished its work."""
 
-    def __init__(self, device: torch.device):
-        self.device = device
+    def __init__(self, args: Hyperparameters):
+        self.on_gpu = args.device == "cuda"
         self.milliseconds = 0.0
 
     def synchronize(self) -> None:
-        if self.device.type == "cuda":
+        if self.on_gpu:
             torch.cuda.synchronize()
         dist.barrier()
 
@@ -405,9 +395,10 @@ class Clock:
         self.milliseconds = self.read()
 
 
-def step_average(milliseconds: float, index: int, steps_done: int) -> float:
-    """Mean time of the timed steps; the first ten are untimed, and up to loop index 11 the mean counts as unknown."""
-    return milliseconds / (steps_done - 10) if index > 11 else math.nan
+def times(milliseconds: float, index: int, steps_done: int) -> str:
+    """Format the time of the timed steps and its mean; ten steps are untimed, and up to index 11 there is no mean."""
+    step_avg = milliseconds / (steps_done - 10) if index > 11 else math.nan
+    return f"train_time:{milliseconds:.0f}ms step_avg:{step_avg:.2f}ms"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -416,15 +407,13 @@ def step_average(milliseconds: float, index: int, steps_done: int) -> float:
 
 
 @torch.no_grad()
-def validate(
-    model: nn.Module, loaders: list[DistributedDataLoader], args: Hyperparameters, device: torch.device
-) -> float:
+def validate(model: nn.Module, loaders: list[DistributedDataLoader], args: Hyperparameters) -> float:
     """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
-    total = torch.zeros((), device=device)
+    total = torch.zeros((), device=args.device)
     for loader in loaders:
         loader.reset()
     for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
-        for inputs, targets in next_micro_batches(loaders, args, device):
+        for inputs, targets in next_micro_batches(loaders, args):
             total += model(inputs, targets)
     dist.all_reduce(total)
     return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
@@ -437,50 +426,47 @@ def main() -> None:
         raise SystemExit("start this script with: torchrun --standalone --nproc_per_node=8 train_gpt.py")
     rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     check_settings(args, world_size)
-    device = torch.device("cuda", local_rank) if args.device == "cuda" else torch.device("cpu")
+    on_gpu = args.device == "cuda"
 
     # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
     recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
-    data_root, rows = os.environ.get("DATA_PATH", "."), args.batch_size // RECIPE_RANKS
-    train_loaders, val_loaders = (
-        [DistributedDataLoader(os.path.join(data_root, files), r, rows, args.sequence_length) for r in recipe_ranks]
-        for files in (args.train_files, args.val_files)
-    )
+    train_loaders = [DistributedDataLoader(args.train_files, r, args) for r in recipe_ranks]
+    val_loaders = [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
 
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    seed = choose_seed(args, device)
+    if on_gpu:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    seed = choose_seed(args)
     log_header(args, overrides, seed)
     torch.manual_seed(seed)
-    model = GPT(args).to(device)
+    with torch.device(args.device):
+        model = GPT(args)
     optimizers = make_optimizers(model, args)
-    if device.type == "cuda":
+    if on_gpu:
         import torch._inductor.config as inductor_config
 
         inductor_config.coordinate_descent_tuning = True  # allowed by the rules of the time
         model = torch.compile(model)
-    ddp_model = DistributedDataParallel(model, broadcast_buffers=False, gradient_as_bucket_view=True)
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+    ddp_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
+    autocast = torch.autocast(args.device, dtype=torch.bfloat16, enabled=on_gpu)
 
     # ---- training
-    micro_batches = next_micro_batches(train_loaders, args, device)
-    clock = Clock(device)
+    micro_batches = next_micro_batches(train_loaders, args)
+    clock = Clock(args)
     clock.start()
     for loader in train_loaders:  # a quirk of the record: steps 0 and 1 both train on the first batch
         loader.reset()
-    for step in range(args.num_iterations + 1):
+    last_step = args.num_iterations
+    for step in range(last_step + 1):
         if step == 10:  # the first ten steps, in which the compiler works, are not timed
-            clock = Clock(device)
+            clock = Clock(args)
             clock.start()
 
-        if step % args.val_loss_every == 0 or step == args.num_iterations:
+        if step % args.val_loss_every == 0 or step == last_step:
             clock.stop()
-            val_loss = validate(model, val_loaders, args, device)
-            step_avg = step_average(clock.milliseconds, step, steps_done=step)
-            times = f"train_time:{clock.milliseconds:.0f}ms step_avg:{step_avg:.2f}ms"
-            log(f"step:{step}/{args.num_iterations} val_loss:{val_loss:.4f} {times}")
-            if step == args.num_iterations:
+            val_loss = validate(model, val_loaders, args)
+            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
+            if step == last_step:
                 break
             clock.start()
 
@@ -489,7 +475,7 @@ def main() -> None:
             with autocast:
                 loss = ddp_model(inputs, targets)
             (loss / len(micro_batches)).backward()
-        micro_batches = next_micro_batches(train_loaders, args, device)
+        micro_batches = next_micro_batches(train_loaders, args)
 
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -498,14 +484,13 @@ def main() -> None:
             optimizer.zero_grad(set_to_none=True)
 
         if rank == 0:
-            train_time = clock.read()
-            step_avg = step_average(train_time, step, steps_done=step + 1)
-            times = f"train_time:{train_time:.0f}ms step_avg:{step_avg:.2f}ms"
-            log(f"step:{step + 1}/{args.num_iterations} train_loss:{loss.item():.4f} {times}")
+            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
 
-    if device.type == "cuda":
+    if on_gpu:
         allocated, reserved = torch.cuda.max_memory_allocated() >> 20, torch.cuda.max_memory_reserved() >> 20
         log(f"peak memory allocated: {allocated} MiB reserved: {reserved} MiB")
+    else:
+        time.sleep(0.2)  # gloo's threads let go of the last tensors; in an interpreter that closes they would crash
     dist.destroy_process_group()
 
 
