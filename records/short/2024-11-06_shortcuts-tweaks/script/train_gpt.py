@@ -389,7 +389,8 @@ def log_header(args: Hyperparameters, overrides: list[str], seed: int) -> None:
     sys.stdout.buffer.write(CODE if CODE.endswith(b"\n") else CODE + b"\n")
     log("=" * 100)
     log(f"Running Python {' '.join(sys.version.split())}")
-    log(f"Running PyTorch {torch.__version__} compiled for {f'CUDA {torch.version.cuda}' if torch.version.cuda else 'CPU'}")
+    toolkit = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    log(f"Running PyTorch {torch.__version__} compiled for {toolkit}")
     if find_spec("triton"):
         log(f"Running Triton version {version('triton')}")
     log(f"seed:{seed}")
@@ -464,7 +465,6 @@ def main() -> None:
     rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     check_settings(args, world_size)
     on_gpu = args.device == "cuda"
-
     # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
     recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
     train_loaders = [DistributedDataLoader(args.train_files, r, args) for r in recipe_ranks]
