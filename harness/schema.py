@@ -27,6 +27,8 @@ class Significance:
     test: Literal["t", "closed-form", "sequential"]
     alpha: float | None = None  # one-sided level of `t`
     margin: float | None = None  # `closed-form`: (target − mean)·√n must reach it
+    sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
+    bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
     min_runs: int = 1
 
 
@@ -63,13 +65,13 @@ class TrackData:
     folder: str  # relative to the run folder, for example "data/fineweb10B"
     train_pattern: str  # "fineweb_train_%06d.bin"
     val_pattern: str
-    train_shards: int  # how many there are
+    train_shards: int  # how many there are, numbered from 1; the validation shard is number 0
     shard_tokens: int  # tokens in a full shard
-    first_train_shard: int = 1
     repository: str | None = None  # hub dataset
     revision: str | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts
-    loss_floor: float | None = None  # nats/token: no honest model scores below (known-entropy sources only)
+    seed: int | None = None  # of a synthetic source
+    oracle_loss: float | None = None  # nats/token that the source itself scores on the validation tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +92,12 @@ class Track:
     target_loss: float  # nats per token
     metric: Literal["train_time", "steps"]
     validation_tokens: int
-    train_tokens: int  # what a run may read at most; decides how many shards are fetched
+    train_tokens: int  # what a run reads unless its script.yaml says otherwise; decides how many shards it needs
     runs: int  # how many runs `run` makes unless told otherwise
     silence_limit_s: float  # no output for this long means that the run hangs
     hardware: Hardware
     data: TrackData
+    time_limit_s: float  # a run that takes longer is ended
     dry: tuple[str, ...]  # name=value overrides of a scaled-down run
     rulesets: tuple[Ruleset, ...]
 
@@ -190,9 +193,9 @@ class RunLog:
     """What one run in one log says; a value that the log does not hold is None."""
 
     path: str
-    run: int  # 1-based within the file
-    n_runs: int
-    dialect: str
+    run: int | None  # 1-based within the file; None where only the end of the file was read, as are the next two
+    n_runs: int | None
+    dialect: str | None
     first_step: int | None
     final_step: int | None
     total_steps: int | None
@@ -202,8 +205,8 @@ class RunLog:
     last_val_loss: float | None
     final_train_time_s: float | None
     step_avg_ms: float | None  # as printed on the final line
-    n_val_points: int
-    n_train_points: int
+    n_val_points: int | None
+    n_train_points: int | None
     reached_last_step: bool | None
     has_final_val: bool
     source_sha256: str | None
@@ -237,21 +240,32 @@ class RunLog:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedLine:
+    """A line of a log that says something about time, and when the harness saw it arrive."""
+
+    line: int  # 1-based in the log file
+    kind: Literal["val", "train", "clock_start", "clock_stop"]
+    step: int | None
+    train_time_s: float | None  # as printed
+    arrival_s: float | None = None  # on the harness's monotonic clock; None where nobody stamped
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What one run measured, in base units, beside what the harness saw of it."""
 
     run_id: str
+    log: RunLog
     seed: int | None
     step: int | None  # the step that the loss was taken at
-    total_steps: int | None
     val_loss: float | None  # nats per token
     train_time_s: float | None  # timed sections, as the script reports
     wall_time_s: float | None  # process start to exit, as the harness saw
-    log: RunLog
-    outcome: RunOutcome | None  # None where only a log is left
-    machine: Machine | None
-    data: DataReceipt | None
-    stamps: tuple[tuple[int, int], ...] = ()  # (line of the log, monotonic ns at arrival)
+    timed_lines: tuple[TimedLine, ...] = ()
+    log_sha256: str | None = None  # of the log's bytes
+    outcome: RunOutcome | None = None  # None where only a log is left
+    machine: Machine | None = None
+    data: DataReceipt | None = None
 
 
 # ------------------------------------------------------------------------------------------------ verdict

@@ -1,0 +1,84 @@
+"""One `.bin` file of tokens in, facts about it out.
+
+Format: 256 little-endian int32 header words (20240520, 1, token count), then that many little-endian uint16 GPT-2
+ids; id 50256 starts every document. A truncated or altered shard trains without complaint and makes a wrong record,
+so magic, version, length, first token and id range are all checked, by memory map.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import DatasetError
+from harness.schema import ShardReceipt
+
+MAGIC = 20240520
+VERSION = 1
+HEADER_BYTES = 1024
+DOCUMENT_START = 50256  # also the largest GPT-2 id
+Tokens = npt.NDArray[np.uint16]
+
+
+def to_bytes(tokens: Tokens) -> bytes:
+    """The bytes of the shard that holds `tokens`, shape (n,)."""
+    header = np.zeros(256, dtype="<i4")
+    header[:3] = (MAGIC, VERSION, len(tokens))
+    return header.tobytes() + tokens.astype("<u2", copy=False).tobytes()
+
+
+def count_tokens(path: Path, *, name: str | None = None) -> int:
+    """The number of tokens in a shard, from its header and checked against its length.
+
+    Reads 1 kB. Raises DatasetError: missing, short, long, odd bytes, wrong magic or version.
+    """
+    name = name or path.name
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            raw = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise DatasetError.at(name, f"cannot be read ({error.strerror})", "fetch it again") from None
+    if len(raw) < HEADER_BYTES:
+        raise DatasetError.at(name, f"has {size:,} bytes, less than its header", "delete it and fetch it again")
+    magic, version, count = (int(word) for word in np.frombuffer(raw, dtype="<i4")[:3])
+    if magic != MAGIC:
+        raise DatasetError.at(name, f"starts with {magic}, not {MAGIC}: no token shard", "fetch the right file")
+    if version != VERSION:
+        raise DatasetError.at(name, f"has shard version {version}", f"only version {VERSION} is known")
+    expected = HEADER_BYTES + 2 * count
+    if count <= 0 or size != expected:
+        raise DatasetError.at(
+            name, f"has {size:,} bytes, its header promises {expected:,}", "delete it and fetch it again"
+        )
+    return count
+
+
+def read_tokens(path: Path, *, name: str | None = None) -> Tokens:
+    """The tokens of a shard, shape (n,), memory-mapped and read-only; same errors as `count_tokens`."""
+    count = count_tokens(path, name=name)
+    return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
+
+
+def check_tokens(path: Path, *, name: str | None = None) -> int:
+    """Check the whole shard, ids included, and return its token count; raises DatasetError."""
+    tokens = read_tokens(path, name=name)
+    name = name or path.name
+    highest = int(tokens.max())
+    if highest > DOCUMENT_START:
+        raise DatasetError.at(name, f"holds the id {highest}, above {DOCUMENT_START}", "delete it and fetch it again")
+    if not bool((tokens == DOCUMENT_START).any()):
+        raise DatasetError.at(name, f"holds no document start ({DOCUMENT_START})", "delete it and fetch it again")
+    return len(tokens)
+
+
+def receipt(path: Path, *, name: str | None = None) -> ShardReceipt:
+    """Length, token count and sha256 of a shard as it is now."""
+    name = name or path.name
+    count = count_tokens(path, name=name)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ShardReceipt(name, path.stat().st_size, count, digest)

@@ -1,0 +1,71 @@
+"""L: the logs are whole and hold numbers."""
+
+from __future__ import annotations
+
+from harness.verdict.base import Check, Evidence, Ruling
+from harness.verdict.identity import names
+
+# Kinds of log problems that make a number doubtful; the others (a torn line after the last metric, say) are shown.
+_BAD_NUMBERS = ("nan", "inf", "non-finite")
+
+
+def ended(evidence: Evidence) -> Ruling:
+    """Every run ended by itself with exit code 0."""
+    bad = [run for run in evidence.runs if run.outcome is not None and run.outcome.state != "finished"]
+    if bad:
+        outcome = bad[0].outcome
+        assert outcome is not None
+        return Ruling(
+            "fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs"
+        )
+    unknown = [run.run_id for run in evidence.runs if run.outcome is None]
+    if unknown and evidence.requires("clock"):
+        return Ruling("inconclusive", f"nobody saw {names(unknown)} end")
+    if unknown:
+        return Ruling("not applicable", f"{evidence.ruleset.id} did not ask who saw the runs end")
+    return Ruling("pass", f"all {len(evidence.runs)} runs ended by themselves", 0, 0, "runs")
+
+
+def numbers(evidence: Evidence) -> Ruling:
+    """No loss is NaN or infinite."""
+    for run in evidence.runs:
+        for problem in run.log.problems:
+            if any(word in problem.kind for word in _BAD_NUMBERS):
+                return Ruling("fail", f"{run.run_id} line {problem.line}: {problem.text[:120]} is no finite number")
+    return Ruling("pass", "every printed loss is a finite number")
+
+
+def steps(evidence: Evidence) -> Ruling:
+    """Every run did all its steps and validated at the last one, and all runs did the same number."""
+    if not evidence.runs:
+        return Ruling("inconclusive", "there is no run")
+    for run in evidence.runs:
+        log = run.log
+        if log.final_step is None:
+            return Ruling("fail", f"{run.run_id} logged no step")
+        if log.total_steps is not None and log.final_step < log.total_steps:
+            return Ruling(
+                "fail",
+                f"{run.run_id} ended at step {log.final_step} of {log.total_steps}",
+                log.final_step,
+                log.total_steps,
+            )
+        if not log.has_final_val:
+            return Ruling("fail", f"{run.run_id} has no validation at its last step {log.final_step}")
+    counts = sorted({run.log.final_step for run in evidence.runs if run.log.final_step is not None})
+    if len(counts) > 1:
+        return Ruling(
+            "fail", f"the runs did different numbers of steps ({', '.join(map(str, counts))})", len(counts), 1
+        )
+    return Ruling(
+        "pass", f"all {len(evidence.runs)} runs did {counts[0]} steps and validated at the last", counts[0], counts[0]
+    )
+
+
+CHECKS = (
+    Check("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.", ended),
+    Check("L2", "finite numbers", "logs", "No printed loss is NaN or infinite.", numbers),
+    Check(
+        "L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps
+    ),
+)

@@ -1,0 +1,82 @@
+"""D: the tokens are the track's, before and after, and the validation covers all of them."""
+
+from __future__ import annotations
+
+from harness.schema import DataReceipt, Track
+from harness.verdict.base import Check, Evidence, Ruling, missing
+from harness.verdict.identity import names
+
+
+def validation_tokens(evidence: Evidence) -> Ruling:
+    """Every run validated on the track's number of tokens."""
+    required = evidence.track.validation_tokens
+    wrong = [run for run in evidence.runs if run.log.val_tokens not in (None, required)]
+    if wrong:
+        measured = wrong[0].log.val_tokens
+        return Ruling(
+            "fail",
+            f"{wrong[0].run_id} validated on {measured:,} tokens, not on {required:,}",
+            measured,
+            required,
+            "tokens",
+        )
+    silent = [run.run_id for run in evidence.runs if run.log.val_tokens is None]
+    if silent:
+        return missing(evidence, "data", f"{names(silent)} did not log the number of validation tokens")
+    return Ruling("pass", f"every run validated on {required:,} tokens", required, required, "tokens")
+
+
+def shards(evidence: Evidence) -> Ruling:
+    """The shards that every run was given are the pinned ones, before and after."""
+    unseen = [run.run_id for run in evidence.runs if run.data is None]
+    if unseen or not evidence.runs:
+        return missing(evidence, "data", f"no data receipt for {names(unseen) or 'any run'}")
+    receipts = [(run.run_id, run.data) for run in evidence.runs if run.data is not None]
+    for run_id, receipt in receipts:
+        wrong = differing(evidence.track, receipt)
+        if wrong:
+            return Ruling("fail", f"{run_id} was given {wrong}; fetch the data again and repeat the run")
+        if receipt.unchanged is False:
+            return Ruling("fail", f"the shards of {run_id} changed while it ran")
+    if any(receipt.unchanged is None for _, receipt in receipts):
+        return Ruling("inconclusive", "the shards were not hashed again after every run")
+    unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned(evidence.track))
+    if unpinned:
+        return Ruling(
+            "inconclusive",
+            f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`",
+        )
+    return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
+
+
+def pinned(track: Track) -> set[str]:
+    """Names of the shards whose hash the track pins."""
+    return {shard.name for shard in track.data.shards if shard.sha256 is not None}
+
+
+def differing(track: Track, receipt: DataReceipt) -> str | None:
+    """What in a receipt contradicts the track's pins; None if nothing does."""
+    pins = {shard.name: shard for shard in track.data.shards}
+    for shard in receipt.shards:
+        pin = pins.get(shard.name)
+        if pin and pin.sha256 and pin.sha256 != shard.sha256:
+            return f"{shard.name} with sha256 {shard.sha256[:12]}, pinned is {pin.sha256[:12]}"
+        if pin and pin.tokens and pin.tokens != shard.tokens:
+            return f"{shard.name} with {shard.tokens:,} tokens, pinned are {pin.tokens:,}"
+    if track.data.revision and receipt.revision and track.data.revision != receipt.revision:
+        return f"revision {receipt.revision[:12]} of the data, pinned is {track.data.revision[:12]}"
+    return None
+
+
+CHECKS = (
+    Check(
+        "D1",
+        "validation tokens",
+        "data",
+        "Every run validates on all of the track's validation tokens.",
+        validation_tokens,
+    ),
+    Check(
+        "D2", "pinned shards", "data", "The shards equal the track's pins by sha256, before and after the run.", shards
+    ),
+)

@@ -1,0 +1,54 @@
+"""H: the machine is the one that the track's times are for; anything else is evidence for loss only."""
+
+from __future__ import annotations
+
+from harness.verdict.base import Check, Evidence, Ruling, missing
+from harness.verdict.identity import names
+
+
+def gpus(evidence: Evidence) -> Ruling:
+    """Every run had the track's GPUs, by its log and by the harness's own look."""
+    hardware = evidence.track.hardware
+    if evidence.track.metric == "steps":
+        return Ruling("not applicable", "the track ranks steps, on any machine")
+    required = f"{hardware.processes}× {hardware.gpu_name or hardware.kind}"
+    unknown = []
+    for run in evidence.runs:
+        log_gpus = (run.log.gpu_count, run.log.gpu_name)
+        seen = log_gpus
+        if run.machine is not None and run.machine.gpus:
+            seen = (len(run.machine.gpus), run.machine.gpus[0].name)
+        for count, name in {log_gpus, seen}:
+            wrong_name = hardware.gpu_name is not None and name is not None and name != hardware.gpu_name
+            if wrong_name or (count is not None and count != hardware.processes):
+                return Ruling(
+                    "fail",
+                    f"{run.run_id} ran on {count}× {name}, the track is for {required}",
+                    f"{count}× {name}",
+                    required,
+                )
+        if None in seen:
+            unknown.append(run.run_id)
+    if unknown or not evidence.runs:
+        return missing(evidence, "machine", f"the GPUs of {names(unknown) or 'the runs'} are not known")
+    return Ruling("pass", f"every run had {required}", required, required)
+
+
+def processes(evidence: Evidence) -> Ruling:
+    """Every run had the track's number of ranks, where the track asks for one."""
+    if evidence.track.hardware.kind == "any":
+        return Ruling("not applicable", "the track does not fix the number of ranks")
+    required = evidence.track.hardware.processes
+    wrong = [run for run in evidence.runs if run.log.world_size not in (None, required)]
+    if wrong and evidence.track.metric == "train_time":
+        measured = wrong[0].log.world_size
+        return Ruling(
+            "fail", f"{wrong[0].run_id} ran with {measured} ranks, not {required}", measured, required, "ranks"
+        )
+    return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
+
+
+CHECKS = (
+    Check("H1", "GPUs", "machine", "Times count only on the track's number and model of GPUs.", gpus),
+    Check("H2", "ranks", "machine", "Times count only with the track's number of ranks.", processes),
+)

@@ -1,0 +1,78 @@
+"""I: the runs are runs of the frozen script, unchanged, and different runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+
+from harness.verdict.base import Check, Evidence, Ruling, missing
+
+
+def source(evidence: Evidence) -> Ruling:
+    """Every run logged the source of the frozen script."""
+    frozen = evidence.script_sha256
+    if frozen is None:
+        return missing(evidence, "script", "there is no frozen script to compare the logged sources with")
+    other = [run for run in evidence.runs if run.log.script_sha256 not in (None, frozen)]
+    if other:
+        return Ruling(
+            "fail",
+            f"{names(run.run_id for run in other)} logged another source ({_short(other[0].log.script_sha256)}) than the"
+            f" frozen script ({_short(frozen)}); run the frozen script",
+            measured=other[0].log.script_sha256,
+            required=frozen,
+        )
+    silent = [run.run_id for run in evidence.runs if run.log.script_sha256 is None]
+    if silent:
+        return missing(evidence, "script", f"{names(silent)} logged no source")
+    return Ruling("pass", f"all {len(evidence.runs)} runs logged the frozen script {_short(frozen)}", frozen, frozen)
+
+
+def distinct(evidence: Evidence) -> Ruling:
+    """The runs are different runs: no log twice, no seed twice, no curve twice."""
+    for what, values in (
+        ("the same log", [run.log_sha256 for run in evidence.runs]),
+        ("the same seed", [run.seed for run in evidence.runs]),
+        ("the same curve", [run.log.curve if len(run.log.curve) > 1 else None for run in evidence.runs]),
+    ):
+        twins = repeated(values)
+        if twins:
+            ids = names(evidence.runs[index].run_id for index in twins)
+            return Ruling("fail", f"{ids} have {what}; a p-value counts independent runs only", len(twins), 0, "runs")
+    if evidence.requires("seeds") and any(run.seed is None for run in evidence.runs):
+        return Ruling("inconclusive", "not every run logged its seed; print `seed:N` in the header")
+    return Ruling("pass", f"{len(evidence.runs)} different logs, seeds and curves")
+
+
+def overrides(evidence: Evidence) -> Ruling:
+    """No run changed the script's settings by an argument; only the seed may differ."""
+    changed = [run for run in evidence.runs if run.log.overrides]
+    if changed:
+        what = ", ".join(changed[0].log.overrides[:3])
+        return Ruling("fail", f"{changed[0].run_id} ran with {what}; only seed=N leaves a run rankable", what, "none")
+    return Ruling("pass", "no run had an override but its seed")
+
+
+def repeated(values: Iterable[Hashable]) -> list[int]:
+    """Indexes of the values that appear more than once; None is no value."""
+    listed = list(values)
+    counts = Counter(value for value in listed if value is not None)
+    return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
+
+
+def names(ids: Iterable[str]) -> str:
+    """A few run ids as text: the first two and how many more."""
+    listed = list(ids)
+    shown = " and ".join(listed[:2])
+    return shown if len(listed) <= 2 else f"{shown} and {len(listed) - 2} more"
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest[:12]
+
+
+CHECKS = (
+    Check("I1", "frozen script", "script", "Every run logs the source of the frozen script, byte for byte.", source),
+    Check("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.", distinct),
+    Check("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.", overrides),
+)

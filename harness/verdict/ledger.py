@@ -1,0 +1,49 @@
+"""G: every run of the script that was started is in the ledger, and every one of them is counted."""
+
+from __future__ import annotations
+
+from harness.verdict.base import Check, Evidence, Ruling, missing
+from harness.verdict.identity import names
+
+
+def chain(evidence: Evidence) -> Ruling:
+    """The ledger's chain is whole: no gap, no edit, no reordering."""
+    if evidence.ledger is None:
+        return missing(evidence, "ledger", "there is no ledger of the runs")
+    if evidence.ledger.problems:
+        return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
+    return Ruling(
+        "pass", f"the chain of {len(evidence.ledger.runs_started)} started runs is whole", 0, 0, "broken entries"
+    )
+
+
+def counted(evidence: Evidence) -> Ruling:
+    """Every started run of the script is among the evidence, with the log that the ledger hashed."""
+    if evidence.ledger is None:
+        return missing(evidence, "ledger", "there is no ledger of the runs")
+    here = {run.run_id: run for run in evidence.runs}
+    started = evidence.ledger.runs_started
+    dropped = [run_id for run_id in started if run_id not in here]
+    if dropped:
+        return Ruling(
+            "fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs"
+        )
+    strangers = [run_id for run_id in here if run_id not in started]
+    if strangers:
+        return Ruling("fail", f"{names(strangers)} is not in the ledger", len(strangers), 0, "runs not in the ledger")
+    for run_id, digest in evidence.ledger.log_hashes.items():
+        if run_id in here and here[run_id].log_sha256 not in (None, digest):
+            return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
+    return Ruling("pass", f"all {len(started)} started runs are counted", len(here), len(started), "runs")
+
+
+CHECKS = (
+    Check("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.", chain),
+    Check(
+        "G2",
+        "all runs counted",
+        "ledger",
+        "Every started run of the script is counted, with its log unchanged.",
+        counted,
+    ),
+)
