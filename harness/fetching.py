@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness import yamlfile
 from harness.dataset import hub
-from harness.dataset.gather import Gathering, damaged
+from harness.dataset.gather import Gathered, Gathering, damaged
 from harness.dataset.generated import generate, generated_shelf
 from harness.dataset.patience import Line, Patience
 from harness.dataset.pins import with_pins
@@ -31,12 +31,15 @@ from harness.track import load_track, track_names
 class Fetched:
     """Shards that are there and verified, validation first."""
 
-    track: str
-    folder: str  # where the script looks for them, relative to the run folder
     paths: tuple[Path, ...]
     receipt: DataReceipt
     pinned: bool  # the track pins the sha256 of every one of them
-    downloaded_bytes: int
+    downloaded_bytes: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie in the cache."""
+        return self.paths[0].parent
 
 
 def needed_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
@@ -77,37 +80,42 @@ def fetch_for(
     shards = needed_shards(track, tokens)
     progress = progress or Quiet()
     if track.data.source == "synthetic":
-        gathered = generate(cache_folder(), track, shards, progress)
-    else:
-        gathered = Gathering(
-            cache_folder(),
-            _repository(track),
-            track.data.revision,
-            shards,
-            progress=progress,
-            allow_network=allow_network,
-            patience=patience,
-        ).run()
-    return Fetched(
-        track=track.name,
-        folder=track.data.folder,
-        paths=tuple(gathered.shelf.path(known.name) for known in gathered.known),
-        receipt=DataReceipt(
-            source=track.data.repository or track.data.source,
-            revision=gathered.commit,
-            shards=tuple(ShardReceipt(k.name, k.bytes, k.tokens, k.sha256) for k in gathered.known),
-        ),
-        pinned=all(shard.sha256 is not None for shard in shards),
-        downloaded_bytes=gathered.downloaded_bytes,
+        return _fetched(track, shards, generate(cache_folder(), track, shards, progress))
+    gathering = Gathering(
+        cache_folder(),
+        _repository(track),
+        track.data.revision,
+        shards,
+        progress=progress,
+        allow_network=allow_network,
+        patience=patience,
     )
+    return _fetched(track, shards, gathering.run())
 
 
-def offer(fetched: Fetched, run_folder: Path) -> Path:
-    """Link the shards under the path that the script expects in its run folder; the files themselves are read-only.
+def make_synthetic(track: Track) -> Fetched:
+    """Have the validation shard and the first training shard of a source that is computed, not fetched."""
+    shards = _named(track.data, 1)
+    return _fetched(track, shards, generate(cache_folder(), track, shards, Quiet()))
 
-    Returns the folder to start the script in, or to name in DATA_PATH. Raises StoreError where something else is there.
+
+def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fetched:
+    receipt = DataReceipt(
+        source=_repository(track) if track.data.source == "hub" else track.data.source,
+        revision=gathered.commit,
+        shards=tuple(ShardReceipt(k.name, k.bytes, k.tokens, k.sha256) for k in gathered.known),
+    )
+    paths = tuple(gathered.shelf.path(known.name) for known in gathered.known)
+    pinned = all(shard.sha256 is not None for shard in shards)
+    return Fetched(paths, receipt, pinned, gathered.downloaded_bytes)
+
+
+def offer(fetched: Fetched, track: Track, work: Path) -> None:
+    """Link the shards under the path that a script expects inside its work folder; the files are read-only.
+
+    A script that reads DATA_PATH is given `work`. Raises StoreError where something else is there already.
     """
-    folder = run_folder / fetched.folder
+    folder = work / track.data.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path in fetched.paths:
@@ -119,34 +127,16 @@ def offer(fetched: Fetched, run_folder: Path) -> Path:
             link.symlink_to(path)
     except OSError as error:
         raise disk_error(folder, error) from error
-    return run_folder
 
 
-def recheck(fetched: Fetched, run_folder: Path | None = None, *, progress: Progress | None = None) -> DataReceipt:
-    """Hash the shards again, after a run, and say in the receipt whether they are what they were.
-
-    run_folder: also see whether the links that `offer` made there still lead to them.
-    """
-    unchanged = not changed_links(fetched, run_folder)
-    if unchanged:
-        shelf = Shelf(fetched.paths[0].parent)
-        shards = tuple(Shard(shard.name, shard.tokens, shard.sha256) for shard in fetched.receipt.shards)
-        unchanged = not damaged(shelf, shards, progress or Quiet())
-    return dataclasses.replace(fetched.receipt, unchanged=unchanged)
-
-
-def changed_links(fetched: Fetched, run_folder: Path | None) -> tuple[Path, ...]:
-    """The links of a run folder that no longer lead to the shards that were offered."""
-    if run_folder is None:
-        return ()
-    links = ((run_folder / fetched.folder / path.name, path) for path in fetched.paths)
-    return tuple(link for link, path in links if not link.is_symlink() or link.readlink() != path)
+def recheck(fetched: Fetched, progress: Progress | None = None) -> DataReceipt:
+    """Hash the shards again, after a run, and say in the receipt whether they are what they were."""
+    return dataclasses.replace(fetched.receipt, unchanged=not verify(fetched, progress))
 
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:
     """Hash the shards again; one problem for each whose bytes have changed since they were verified."""
-    shards = tuple(Shard(shard.name, shard.tokens, shard.sha256) for shard in fetched.receipt.shards)
-    return damaged(Shelf(fetched.paths[0].parent), shards, progress or Quiet())
+    return damaged(Shelf(fetched.folder), fetched.receipt.shards, progress or Quiet())
 
 
 # ---------------------------------------------------------------------------------------------------- pinning
@@ -271,23 +261,13 @@ def what_is_there(track: Track) -> tuple[Path, tuple[ShelfEntry, ...]]:
     return shelf.folder, tuple(entries)
 
 
-def track_of(project: Project, target: str) -> Track:
-    """The track that a track's name, a record (`short/12`, `records/short/…`) or a submission's folder belongs to.
+def track_of(project: Project, target: str) -> tuple[Track, int]:
+    """The track that a track's name, a record or a submission's folder belongs to, and the tokens that it reads.
 
-    Raises TrackError naming the known tracks where it is none of them.
+    Raises HarnessError where nothing or more than one thing is meant.
     """
-    known = track_names(project.tracks)
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    if target in known:
-        return load_track(project.tracks, target)
-    for manifest in (Path(target) / "manifest.yaml", project.root / target / "manifest.yaml"):
-        if manifest.is_file():
-            fields = yamlfile.Fields.of(yamlfile.load(manifest, name=project.show(manifest)))
-            return load_track(project.tracks, fields.text("track"))
-    if "records" in parts[:-1]:
-        parts = parts[parts.index("records") + 1 :]
-    if len(parts) > 1 and parts[0] in known:
-        return load_track(project.tracks, parts[0])
-    raise TrackError.at(
-        target[:80] or "''", "this is no track, record or submission", f"known tracks: {', '.join(known) or 'none'}"
-    )
+    if target in track_names(project.tracks):
+        track = load_track(project.tracks, target)
+        return track, track.train_tokens
+    found = find_subject(project, target)
+    return found.track, found.train_tokens

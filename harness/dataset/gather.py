@@ -22,7 +22,7 @@ from harness.dataset.shard import check_tokens
 from harness.dataset.shelf import Known, Shelf, hash_file, shelf_of, try_remember
 from harness.dataset.transfer import Progress, Transfer
 from harness.errors import DatasetError, HarnessError, Problem, StoreError, raise_if
-from harness.schema import Shard
+from harness.schema import Shard, ShardReceipt
 from harness.store.files import disk_error, sync_folder
 
 DOWNLOADS = 8  # files at once; one stream from a storage host rarely fills a data-centre line
@@ -251,29 +251,31 @@ class Gathering:
         return known
 
 
-def damaged(shelf: Shelf, shards: tuple[Shard, ...], progress: Progress) -> tuple[Problem, ...]:
-    """Hash every shard again; what differs from the pin or the receipt is forgotten and returned as a problem."""
+def damaged(shelf: Shelf, receipts: tuple[ShardReceipt, ...], progress: Progress) -> tuple[Problem, ...]:
+    """Hash shards again; what differs from its receipt is forgotten and returned as a problem."""
     line = Line(Patience(), progress.say)
-    remembered = shelf.receipt().shards
-    progress.expect(len(shards), sum(remembered[shard.name].bytes for shard in shards))
+    progress.expect(len(receipts), sum(receipt.bytes for receipt in receipts))
 
-    def look(shard: Shard) -> Problem | None:
-        known = remembered[shard.name]
-        progress.begin(shard.name, known.bytes, 0)
-        found = hash_file(
-            shelf.path(shard.name), check=line.check, advance=lambda count: progress.advance(shard.name, count)
-        )
-        if found == (shard.sha256 or known.sha256):
-            progress.finish(shard.name)
+    def look(receipt: ShardReceipt) -> Problem | None:
+        path = shelf.path(receipt.name)
+        progress.begin(receipt.name, receipt.bytes, 0)
+        try:
+            found = hash_file(
+                path, check=line.check, advance=lambda count: progress.advance(receipt.name, count)
+            )
+        except OSError as error:
+            return Problem(str(path), f"cannot be read any more ({error.strerror})", "fetch it again")
+        if found == receipt.sha256:
+            progress.finish(receipt.name)
             return None
         return Problem(
-            str(shelf.path(shard.name)),
-            f"its bytes have changed since they were verified (sha256 {found[:12]}…, was {known.sha256[:12]}…)",
+            str(path),
+            f"its bytes have changed since they were verified (sha256 {found[:12]}…, was {receipt.sha256[:12]}…)",
             "fetch again without --verify to replace it",
         )
 
-    found = in_parallel(line, list(shards), look, _hash_threads())
-    bad = {shard.name: problem for shard, problem in zip(shards, found, strict=True) if problem is not None}
+    found = in_parallel(line, receipts, look, _hash_threads())
+    bad = {receipt.name: problem for receipt, problem in zip(receipts, found, strict=True) if problem is not None}
     if bad:
         with contextlib.suppress(HarnessError):
             shelf.forget(set(bad))

@@ -5,30 +5,31 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.dataset import shard as shards_of_tokens
 from harness.dataset.gather import Gathered
+from harness.dataset.shard import check_tokens
 from harness.dataset.shelf import Known, Shelf, hash_file, try_remember
-from harness.dataset.synthetic import make_shards
+from harness.dataset.synthetic import write_shards
 from harness.dataset.transfer import Progress
-from harness.errors import DatasetError, TrackError
+from harness.errors import DatasetError
 from harness.schema import Shard, Track
-from harness.store.files import disk_error, write_atomic
+from harness.store.files import disk_error
 
 
 def generated_shelf(cache: Path, track: Track) -> Shelf:
     """Where the shards of a synthetic track lie; the numbers that shape its bytes are in the name."""
     data = track.data
-    return Shelf(cache / "data" / "synthetic" / f"{data.seed}-{data.shard_tokens}-{track.validation_tokens}")
+    name = f"{track.name}-{data.seed}-{data.shard_tokens}-{track.validation_tokens}"
+    return Shelf(cache / "data" / "synthetic" / name)
 
 
 def generate(cache: Path, track: Track, shards: tuple[Shard, ...], progress: Progress) -> Gathered:
-    """Have the validation shard and, where `shards` asks for it, the one training shard of a synthetic track.
+    """Have the shards of a synthetic track, one for validation and at most one for training.
 
-    Raises DatasetError where a pin names other bytes, TrackError where the track asks for what a source cannot give.
+    Raises DatasetError where a pin names other bytes or more shards are wanted, StoreError for the disk.
     """
-    if track.data.seed is None or track.data.train_shards != 1:
-        raise TrackError.at(
-            f"tracks/{track.name}.yaml", "a synthetic source needs a `seed` and one training shard", "correct `data`"
+    if len(shards) > 2:
+        raise DatasetError.at(
+            f"tracks/{track.name}.yaml", "a synthetic source has one training shard", "ask for fewer tokens"
         )
     shelf = generated_shelf(cache, track)
     known = _known(shelf, shards)
@@ -51,21 +52,19 @@ def _known(shelf: Shelf, shards: tuple[Shard, ...]) -> tuple[Known, ...] | None:
 
 
 def _draw(shelf: Shelf, track: Track, shards: tuple[Shard, ...], progress: Progress) -> tuple[Known, ...]:
-    data = track.data
-    progress.say(f"drawing {data.shard_tokens:,} tokens from the source of the track {track.name}")
-    # One token more than is validated: the last position needs a target.
-    train, val = make_shards(data.seed or 0, data.shard_tokens, track.validation_tokens + 1)
-    tokens = {data.val_pattern % 0: val, data.train_pattern % 1: train}
+    progress.say(f"drawing {track.data.shard_tokens:,} tokens from the synthetic source of the track {track.name}")
     found = []
-    for shard in shards:
-        path = shelf.path(shard.name)
-        write_atomic(path, shards_of_tokens.to_bytes(tokens[shard.name]))
-        try:
+    try:
+        for shard in shards:  # what is there is not known to be right: drawing costs less than asking
+            shelf.path(shard.name).unlink(missing_ok=True)
+        write_shards(track, shelf.folder)
+        for shard in shards:
+            path = shelf.path(shard.name)
             os.chmod(path, 0o444)
             sha256 = hash_file(path, check=lambda: None, advance=lambda count: None)
-        except OSError as error:
-            raise disk_error(path, error) from error
-        known = shelf.look(shard.name, path, sha256, shards_of_tokens.check_tokens(path, name=shard.name))
-        try_remember(shelf, known, None)
-        found.append(known)
+            known = shelf.look(shard.name, path, sha256, check_tokens(path, name=shard.name))
+            try_remember(shelf, known, None)
+            found.append(known)
+    except OSError as error:
+        raise disk_error(shelf.folder, error) from error
     return tuple(found)

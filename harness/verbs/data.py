@@ -37,9 +37,10 @@ def _fetch(args: argparse.Namespace) -> int:
         return _list(args)
     if args.target is None:
         raise HarnessError.at("fetch", "no track was named", "name one, or see `speedrun fetch --list`")
-    track = track_of(project, args.target)
+    track, tokens = track_of(project, args.target)
+    tokens = tokens if args.tokens is None else args.tokens
     with file_progress("fetching") as progress:
-        fetched = fetch_for(track, args.tokens, progress=progress)
+        fetched = fetch_for(track, tokens, progress=progress)
         problems = verify(fetched, progress) if args.verify else ()
         pinned_in = pin(project.tracks, track, fetched, progress) if args.pin and not problems else None
     for problem in problems:
@@ -58,18 +59,18 @@ def _summary(fetched: Fetched, *, verified: bool) -> None:
     how = "hashed again, " if verified else ""
     against = "the track's pins" if fetched.pinned else "the source only: the track pins no hashes yet"
     print(
-        f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.paths[0].parent}, {how}verified against {against}",
+        f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.folder}, {how}verified against {against}",
         file=sys.stderr,
     )
 
 
 def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, Any]:
     return {
-        "track": fetched.track,
+        "track": track.name,
         "source": fetched.receipt.source,
         "revision": fetched.receipt.revision,
         "pinned": fetched.pinned,
-        "folder": str(fetched.paths[0].parent),
+        "folder": str(fetched.folder),
         "downloaded_bytes": fetched.downloaded_bytes,
         "shards": [
             {"name": s.name, "path": str(path), "bytes": s.bytes, "tokens": s.tokens, "sha256": s.sha256}
@@ -84,7 +85,7 @@ def _list(args: argparse.Namespace) -> int:
     from harness.track import load_tracks
 
     project = project_of(args)
-    tracks = [track_of(project, args.target)] if args.target else list(load_tracks(project.tracks).values())
+    tracks = [track_of(project, args.target)[0]] if args.target else list(load_tracks(project.tracks).values())
     listed = []
     for track in tracks:
         folder, entries = what_is_there(track)

@@ -67,9 +67,7 @@ class Check:
     def finding(self, evidence: Evidence) -> Finding:
         """Look at the evidence."""
         ruling = self.look(evidence)
-        return Finding(
-            self.rule, self.name, ruling.outcome, ruling.text, ruling.measured, ruling.required, ruling.unit
-        )
+        return Finding(self.rule, self.name, ruling.outcome, ruling.text, ruling.measured, ruling.required, ruling.unit)
 
 
 def missing(evidence: Evidence, family: str, text: str) -> Ruling:

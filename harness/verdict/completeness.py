@@ -15,7 +15,9 @@ def ended(evidence: Evidence) -> Ruling:
     if bad:
         outcome = bad[0].outcome
         assert outcome is not None
-        return Ruling("fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs")
+        return Ruling(
+            "fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs"
+        )
     unknown = [run.run_id for run in evidence.runs if run.outcome is None]
     if unknown and evidence.requires("clock"):
         return Ruling("inconclusive", f"nobody saw {names(unknown)} end")
@@ -43,18 +45,27 @@ def steps(evidence: Evidence) -> Ruling:
             return Ruling("fail", f"{run.run_id} logged no step")
         if log.total_steps is not None and log.final_step < log.total_steps:
             return Ruling(
-                "fail", f"{run.run_id} ended at step {log.final_step} of {log.total_steps}", log.final_step, log.total_steps
+                "fail",
+                f"{run.run_id} ended at step {log.final_step} of {log.total_steps}",
+                log.final_step,
+                log.total_steps,
             )
         if not log.has_final_val:
             return Ruling("fail", f"{run.run_id} has no validation at its last step {log.final_step}")
     counts = sorted({run.log.final_step for run in evidence.runs if run.log.final_step is not None})
     if len(counts) > 1:
-        return Ruling("fail", f"the runs did different numbers of steps ({', '.join(map(str, counts))})", len(counts), 1)
-    return Ruling("pass", f"all {len(evidence.runs)} runs did {counts[0]} steps and validated at the last", counts[0], counts[0])
+        return Ruling(
+            "fail", f"the runs did different numbers of steps ({', '.join(map(str, counts))})", len(counts), 1
+        )
+    return Ruling(
+        "pass", f"all {len(evidence.runs)} runs did {counts[0]} steps and validated at the last", counts[0], counts[0]
+    )
 
 
 CHECKS = (
     Check("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.", ended),
     Check("L2", "finite numbers", "logs", "No printed loss is NaN or infinite.", numbers),
-    Check("L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps),
+    Check(
+        "L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps
+    ),
 )

@@ -14,7 +14,11 @@ def validation_tokens(evidence: Evidence) -> Ruling:
     if wrong:
         measured = wrong[0].log.val_tokens
         return Ruling(
-            "fail", f"{wrong[0].run_id} validated on {measured:,} tokens, not on {required:,}", measured, required, "tokens"
+            "fail",
+            f"{wrong[0].run_id} validated on {measured:,} tokens, not on {required:,}",
+            measured,
+            required,
+            "tokens",
         )
     silent = [run.run_id for run in evidence.runs if run.log.val_tokens is None]
     if silent:
@@ -39,7 +43,8 @@ def shards(evidence: Evidence) -> Ruling:
     unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned(evidence.track))
     if unpinned:
         return Ruling(
-            "inconclusive", f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`"
+            "inconclusive",
+            f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`",
         )
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
 
@@ -64,6 +69,14 @@ def differing(track: Track, receipt: DataReceipt) -> str | None:
 
 
 CHECKS = (
-    Check("D1", "validation tokens", "data", "Every run validates on all of the track's validation tokens.", validation_tokens),
-    Check("D2", "pinned shards", "data", "The shards equal the track's pins by sha256, before and after the run.", shards),
+    Check(
+        "D1",
+        "validation tokens",
+        "data",
+        "Every run validates on all of the track's validation tokens.",
+        validation_tokens,
+    ),
+    Check(
+        "D2", "pinned shards", "data", "The shards equal the track's pins by sha256, before and after the run.", shards
+    ),
 )

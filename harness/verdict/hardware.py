@@ -22,7 +22,10 @@ def gpus(evidence: Evidence) -> Ruling:
             wrong_name = hardware.gpu_name is not None and name is not None and name != hardware.gpu_name
             if wrong_name or (count is not None and count != hardware.processes):
                 return Ruling(
-                    "fail", f"{run.run_id} ran on {count}× {name}, the track is for {required}", f"{count}× {name}", required
+                    "fail",
+                    f"{run.run_id} ran on {count}× {name}, the track is for {required}",
+                    f"{count}× {name}",
+                    required,
                 )
         if None in seen:
             unknown.append(run.run_id)
@@ -39,7 +42,9 @@ def processes(evidence: Evidence) -> Ruling:
     wrong = [run for run in evidence.runs if run.log.world_size not in (None, required)]
     if wrong and evidence.track.metric == "train_time":
         measured = wrong[0].log.world_size
-        return Ruling("fail", f"{wrong[0].run_id} ran with {measured} ranks, not {required}", measured, required, "ranks")
+        return Ruling(
+            "fail", f"{wrong[0].run_id} ran with {measured} ranks, not {required}", measured, required, "ranks"
+        )
     return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
 
 

@@ -12,7 +12,9 @@ def chain(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     if evidence.ledger.problems:
         return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
-    return Ruling("pass", f"the chain of {len(evidence.ledger.runs_started)} started runs is whole", 0, 0, "broken entries")
+    return Ruling(
+        "pass", f"the chain of {len(evidence.ledger.runs_started)} started runs is whole", 0, 0, "broken entries"
+    )
 
 
 def counted(evidence: Evidence) -> Ruling:
@@ -23,7 +25,9 @@ def counted(evidence: Evidence) -> Ruling:
     started = evidence.ledger.runs_started
     dropped = [run_id for run_id in started if run_id not in here]
     if dropped:
-        return Ruling("fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs")
+        return Ruling(
+            "fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs"
+        )
     strangers = [run_id for run_id in here if run_id not in started]
     if strangers:
         return Ruling("fail", f"{names(strangers)} is not in the ledger", len(strangers), 0, "runs not in the ledger")
@@ -35,5 +39,11 @@ def counted(evidence: Evidence) -> Ruling:
 
 CHECKS = (
     Check("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.", chain),
-    Check("G2", "all runs counted", "ledger", "Every started run of the script is counted, with its log unchanged.", counted),
+    Check(
+        "G2",
+        "all runs counted",
+        "ledger",
+        "Every started run of the script is counted, with its log unchanged.",
+        counted,
+    ),
 )

@@ -16,7 +16,8 @@ def monotone(evidence: Evidence) -> Ruling:
                 continue
             if before is not None and line.train_time_s < before:
                 return Ruling(
-                    "fail", f"{run.run_id} line {line.line}: train_time falls from {before:.3f} to {line.train_time_s:.3f} s"
+                    "fail",
+                    f"{run.run_id} line {line.line}: train_time falls from {before:.3f} to {line.train_time_s:.3f} s",
                 )
             before = line.train_time_s
     if not any(line.train_time_s is not None for run in evidence.runs for line in run.timed_lines):
@@ -44,5 +45,7 @@ def within_wall(evidence: Evidence) -> Ruling:
 
 CHECKS = (
     Check("T1", "time never falls", "clock", "The reported train time never falls once timing has begun.", monotone),
-    Check("T2", "within the wall time", "clock", "Reported train time fits into the time from start to exit.", within_wall),
+    Check(
+        "T2", "within the wall time", "clock", "Reported train time fits into the time from start to exit.", within_wall
+    ),
 )

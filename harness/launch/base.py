@@ -1,0 +1,34 @@
+"""What a launcher is told, and what it promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from harness.schema import RunOutcome
+
+LOG, CLOCK, STDERR, OUTCOME, WORK = "log.txt", "clock.csv", "stderr.txt", "outcome.json", "work"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """One execution: what to start, where, and when to give up."""
+
+    run_id: str
+    folder: Path  # the run's folder; `work/` in it holds the script and the links to the data
+    entry: str  # the script, relative to `work/`
+    processes: int
+    arguments: tuple[str, ...]  # name=value
+    silence_limit_s: float
+    time_limit_s: float
+    environment: dict[str, str] = field(default_factory=dict)  # on top of the clean one
+
+
+class Launcher(Protocol):
+    """Executes a plan; everything that the run printed is in its folder before `run` returns."""
+
+    def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+        """Execute the plan, handing every complete line of the log to `watch` soon after it came."""
+        ...

@@ -1,0 +1,119 @@
+"""This computer in, `Machine` out: what a result may depend on, and whether it can run a track.
+
+Seconds from two machines cannot be compared (two "8×H100" hosts differ by 0.5 to 8 %), so every run carries a
+fingerprint over model, count, memory, power cap and firmware of the GPUs, driver, CPU, memory, kernel, Python and
+torch. Host name, user and addresses are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness import jsonform
+from harness.errors import MachineError, Problem
+from harness.schema import Gpu, Machine, Track
+
+_QUERY = ("name", "memory.total", "power.limit", "vbios_version", "driver_version")
+
+
+def capture() -> Machine:
+    """Look at this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs)."""
+    gpus, driver = _gpus()
+    machine = Machine(
+        gpus=gpus,
+        driver=driver,
+        cpu=_cpu_model(),
+        cpu_count=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        torch=_version("torch"),
+        fingerprint="",
+    )
+    facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
+    return dataclasses.replace(machine, fingerprint=hashlib.sha256(facts).hexdigest())
+
+
+def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
+    """Raise MachineError, saying all that is missing, where this machine cannot run the track.
+
+    dry: the scaled-down run on synthetic data needs nothing but torch.
+    """
+    problems = []
+    hardware = track.hardware
+    if machine.torch is None:
+        problems.append(Problem("torch", "is not installed", "install the training extra: pip install '.[train]'"))
+    if not dry and hardware.kind == "gpu":
+        need = f"the track {track.name} needs {hardware.processes}× {hardware.gpu_name or 'GPU'}"
+        ways = "use such a machine, or try the pipeline here with --dry"
+        if not machine.gpus:
+            problems.append(Problem("GPUs", f"none found (nvidia-smi); {need}", ways))
+        elif len(machine.gpus) < hardware.processes:
+            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {machine.gpus[0].name} found; {need}", ways))
+        elif hardware.gpu_name and any(gpu.name != hardware.gpu_name for gpu in machine.gpus):
+            other = next(gpu.name for gpu in machine.gpus if gpu.name != hardware.gpu_name)
+            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {other} found; {need}", ways))
+    if problems:
+        raise MachineError(*problems)
+
+
+def describe(machine: Machine) -> str:
+    """One line for people."""
+    gpus = f"{len(machine.gpus)}× {machine.gpus[0].name}, driver {machine.driver}" if machine.gpus else "no GPU"
+    memory = machine.memory_bytes / 2**30
+    torch = f"torch {machine.torch}" if machine.torch else "no torch"
+    return f"{gpus}; {machine.cpu_count} cores of {machine.cpu}, {memory:.0f} GiB; {torch}"
+
+
+def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return (), None
+    command = [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return (), None
+    if done.returncode:
+        return (), None
+    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(done.stdout)) if len(row) == len(_QUERY)]
+    gpus = tuple(Gpu(name, _whole(memory), _decimal(power), vbios) for name, memory, power, vbios, _ in rows)
+    return gpus, rows[0][4] if rows else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _decimal(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None  # "[N/A]"
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

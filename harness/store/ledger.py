@@ -1,0 +1,156 @@
+"""The list of every run that was started on this machine: append-only, chained by hashes, one chain per script.
+
+`.runs/ledger.jsonl` holds one JSON object per line. The first entry of a script declares its rule and how many runs
+it may take; every run adds one entry at its start and one at its end. An entry carries the hash of the entry before
+it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no gap. The
+end entry carries the hash of the scrubbed log. No entry names a host, a user or a path.
+
+Who deletes the whole ledger before packing is not detected; who drops one run is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.store.files import disk_error
+
+GENESIS = "0" * 64
+_KEYS = {
+    "declare": {"kind", "at", "script", "track", "ruleset", "n_max", "before"},
+    "start": {"kind", "at", "script", "run", "sitting", "seed", "before"},
+    "end": {"kind", "at", "script", "run", "state", "exit_code", "first_step", "log_sha256", "before"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a ledger."""
+
+    line: int  # 1-based in its file
+    raw: bytes  # without the newline
+    data: dict[str, Any]
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(self.raw).hexdigest()
+
+
+class Ledger:
+    """The ledger of one project folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, kind: str, script: str, **values: Any) -> Entry:
+        """Add one entry to the chain of `script` (its sha256); on disk before this returns.
+
+        Safe with several writers at once. A torn last line (a crash during a write) is cut off first: it never was
+        an entry. Raises StoreError on a full disk.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self._locked() as file:
+                raw = _cut_torn_line(file)
+                before = next(
+                    (e.hash for e in reversed(_entries(raw, self.path.name)) if e.data["script"] == script), GENESIS
+                )
+                data = {"kind": kind, "at": _now(), "script": script, **values, "before": before}
+                if data.keys() != _KEYS[kind]:
+                    raise ValueError(f"a {kind} entry has the keys {sorted(_KEYS[kind])}, not {sorted(data)}")
+                line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
+                file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+                return Entry(raw.count(b"\n") + 1, line, data)
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+
+    def chain(self, script: str) -> list[Entry]:
+        """All entries of one script, in order; empty where there are none."""
+        return [entry for entry in self.entries() if entry.data["script"] == script]
+
+    def entries(self) -> list[Entry]:
+        """All entries in order; raises StoreError naming the first line that is no entry."""
+        try:
+            raw = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        return _entries(raw, self.path.name)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Any]:
+        with self.path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+
+def read_chain(raw: bytes, name: str) -> list[Entry]:
+    """The entries of a packed chain; raises StoreError naming the first line that is no entry."""
+    return _entries(raw, name)
+
+
+def find_breaks(entries: list[Entry], name: str) -> list[str]:
+    """Every place where a chain of one script is broken, as sentences that name the line."""
+    problems = []
+    before = GENESIS
+    open_runs: set[str] = set()
+    seen: set[str] = set()
+    for number, entry in enumerate(entries):
+        if entry.data["before"] != before:
+            problems.append(
+                f"{name}:{entry.line} does not follow the entry before it: one was dropped, moved or edited"
+            )
+        before = entry.hash
+        kind, run = entry.data["kind"], str(entry.data.get("run"))
+        if (kind == "declare") != (number == 0):
+            problems.append(f"{name}:{entry.line} is a {kind} entry; a chain is declared once, in its first entry")
+        if kind == "start":
+            if run in seen:
+                problems.append(f"{name}:{entry.line} starts the run {run} again")
+            seen.add(run)
+            open_runs.add(run)
+        if kind == "end" and run not in open_runs:
+            problems.append(f"{name}:{entry.line} ends the run {run}, which was not open")
+        if kind == "end":
+            open_runs.discard(run)
+    problems += [f"{name}: the run {run} was started and has no end" for run in sorted(open_runs)]
+    return problems
+
+
+def _entries(raw: bytes, name: str) -> list[Entry]:
+    entries = []
+    for number, line in enumerate(raw.splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            continue  # torn by a crash during the write: the run that it belonged to never began
+        try:
+            data = json.loads(line)
+            ok = isinstance(data, dict) and data.get("kind") in _KEYS and data.keys() == _KEYS[data["kind"]]
+        except (ValueError, RecursionError):
+            ok = False
+        if not ok:
+            raise StoreError.at(f"{name}:{number}", "is no ledger entry", "restore the ledger as speedrun wrote it")
+        entries.append(Entry(number, line[:-1], data))
+    return entries
+
+
+def _cut_torn_line(file: Any) -> bytes:
+    file.seek(0)
+    raw: bytes = file.read()
+    whole = raw[: raw.rfind(b"\n") + 1]
+    if len(whole) != len(raw):
+        file.truncate(len(whole))
+    return whole
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,75 @@
+"""Run folders: `.runs/<id>/` while and after a run, the same names inside a record's or a submission's evidence."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import jsonform
+from harness.errors import StoreError
+from harness.schema import DataReceipt, Machine, RunOutcome
+from harness.store.files import write_atomic
+from harness.store.layout import Project
+
+RUN_FILE, LOCK = "run.json", "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What run.json holds: the plan of a run, where it ran, what it was given, and how it ended."""
+
+    schema: int
+    id: str
+    sitting: str
+    subject: str  # records/… or submissions/…
+    track: str
+    ruleset: str
+    script_sha256: str
+    files: dict[str, str]  # name -> sha256 of everything that the script's folder offered
+    processes: int
+    arguments: tuple[str, ...]
+    dry: bool
+    started_at: str  # UTC
+    machine: Machine
+    data: DataReceipt
+    outcome: RunOutcome | None  # None while it runs
+    log_sha256: str | None  # after scrubbing
+
+
+def new_run_id(script_sha256: str) -> str:
+    """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{now}-{script_sha256[:8]}-{secrets.token_hex(2)}"
+
+
+def write_run_file(folder: Path, run: RunFile) -> None:
+    """Write run.json whole."""
+    write_atomic(folder / RUN_FILE, jsonform.to_text(run))
+
+
+def read_run_file(folder: Path) -> RunFile:
+    """Read run.json; raises StoreError naming the file."""
+    return jsonform.read(folder / RUN_FILE, RunFile, name=f"{folder.name}/{RUN_FILE}")
+
+
+def run_folder(project: Project, run_id: str) -> Path:
+    """Where a run of this machine lies."""
+    return project.runs / run_id
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a recorder still holds the run's lock."""
+    try:
+        with (folder / LOCK).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError.at(folder, f"cannot be read ({error.strerror})", "check its permissions") from None
