@@ -266,8 +266,22 @@ def track_of(project: Project, target: str) -> tuple[Track, int]:
 
     Raises HarnessError where nothing or more than one thing is meant.
     """
-    if target in track_names(project.tracks):
-        track = load_track(project.tracks, target)
-        return track, track.train_tokens
-    found = find_subject(project, target)
-    return found.track, found.train_tokens
+    known = track_names(project.tracks)
+    name = target if target in known else _track_name(project, target, known)
+    track = load_track(project.tracks, name)
+    return track, track.train_tokens
+
+
+def _track_name(project: Project, target: str, known: tuple[str, ...]) -> str:
+    for manifest in (Path(target) / "manifest.yaml", project.root / target / "manifest.yaml"):
+        if manifest.is_file():
+            document = yamlfile.load(manifest, name=project.show(manifest))
+            return yamlfile.Fields.of(document).text("track")
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    if "records" in parts[:-1]:
+        parts = parts[parts.index("records") + 1 :]
+    if len(parts) > 1 and parts[0] in known:
+        return parts[0]
+    raise TrackError.at(
+        target[:80] or "''", "this is no track, record or submission", f"known tracks: {', '.join(known) or 'none'}"
+    )

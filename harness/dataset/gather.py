@@ -260,9 +260,7 @@ def damaged(shelf: Shelf, receipts: tuple[ShardReceipt, ...], progress: Progress
         path = shelf.path(receipt.name)
         progress.begin(receipt.name, receipt.bytes, 0)
         try:
-            found = hash_file(
-                path, check=line.check, advance=lambda count: progress.advance(receipt.name, count)
-            )
+            found = hash_file(path, check=line.check, advance=lambda count: progress.advance(receipt.name, count))
         except OSError as error:
             return Problem(str(path), f"cannot be read any more ({error.strerror})", "fetch it again")
         if found == receipt.sha256:
