@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.verbs import Verb, runs
+from harness.verbs import Verb, logs, runs
 
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in pipeline order."""
-    return (*runs.VERBS,)
+    return (*runs.VERBS, *logs.VERBS)
 
 
 def build_parser() -> argparse.ArgumentParser:
