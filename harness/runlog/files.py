@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import LogError
-from harness.runlog.reader import TAIL_BYTES, read_bytes, read_final
+from harness.runlog.final import TAIL_BYTES, read_final
+from harness.runlog.reader import read_bytes
 from harness.schema import RunLog
 
 MOST_BYTES = 1 << 30  # 1 GiB of text; the largest log of the field's archive has 0.8 MB

@@ -17,11 +17,34 @@ from harness.runlog.reader import read_bytes
 
 CORPUS = Path(__file__).parent / "logs"
 LOGS = sorted(path.name for path in CORPUS.glob("*.txt"))
-DIALECTS = """L0-llmc-plain L1-llmc-lrnorm L2-llmc-telonly M1-ms-trainloss-3sep M2-ms-trainloss-4sep
-M3-ms-trainloss-3sep-nolead M4-ms-3sep M5-ms-3sep-python M5b-ms-3sep-filelist M6-ms-2sep-nan M7-ms-2sep M8-ms-6dec
-M9-ms-2sep-triton S1-s-trainlines S2-s-valonly S2-s-valonly-nan S2m-s-multirun-nan S3a-s-emabeta S3b-s-extrap
-S4-s-valavg-valema S5-s-1sep S6-s-1sep-trainlines S7-s-stdout S7b-s-stdout-tailavg S8-s-single-line
-S9-s-batch-combined""".split()
+DIALECTS = [
+    "L0-llmc-plain",
+    "L1-llmc-lrnorm",
+    "L2-llmc-telonly",
+    "M1-ms-trainloss-3sep",
+    "M2-ms-trainloss-4sep",
+    "M3-ms-trainloss-3sep-nolead",
+    "M4-ms-3sep",
+    "M5-ms-3sep-python",
+    "M5b-ms-3sep-filelist",
+    "M6-ms-2sep-nan",
+    "M7-ms-2sep",
+    "M8-ms-6dec",
+    "M9-ms-2sep-triton",
+    "S1-s-trainlines",
+    "S2-s-valonly",
+    "S2-s-valonly-nan",
+    "S2m-s-multirun-nan",
+    "S3a-s-emabeta",
+    "S3b-s-extrap",
+    "S4-s-valavg-valema",
+    "S5-s-1sep",
+    "S6-s-1sep-trainlines",
+    "S7-s-stdout",
+    "S7b-s-stdout-tailavg",
+    "S8-s-single-line",
+    "S9-s-batch-combined",
+]
 
 
 def expected(name: str) -> list[dict[str, object]]:
