@@ -240,8 +240,10 @@ class RunLog:
 
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """The object that `speedrun log --json` prints for this run."""
-        data = dataclasses.asdict(self)
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         curve = data.pop("curve")
+        data["overrides"] = list(self.overrides)
+        data["problems"] = [dataclasses.asdict(problem) for problem in self.problems]
         if with_curve:
             data["curve"] = [list(point) for point in curve]
         return data

@@ -30,17 +30,49 @@ _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
 _NO_TIME = re.compile(rb"[+-]?(?:nan|inf)(?:ms|s)")
 _SECOND_STEP = re.compile(rb"\d+/\d+")
 
-# Whole stretches of ordinary train lines, for speed: every match is one complete line.
-WHOLE_END = re.compile(rb"step_avg:(?:\d+(?:\.\d+)?|nan)m?s[ \t]*$")  # a last line that ends so lacks nothing
-TRAIN_LINE = re.compile(
-    rb"^step:(\d{1,9})/\d{1,9} (?:train_loss:\d{1,9}\.\d{1,12} )?"
-    rb"train_time:\d{1,15}(?:ms|\.\d{1,9}s) step_avg:(?:\d{1,15}\.\d{1,9}|nan)ms\n",
-    re.MULTILINE,
+# The two lines that nearly every metric line is, read in one step; everything else goes the general way.
+_COMMON_LINE = re.compile(
+    rb"step:(\d{1,9})/(\d{1,9}) (?:(val|train)_loss:(\d{1,9}\.\d{1,12}) )?"
+    rb"train_time:(\d{1,15}(?:\.\d{1,9})?)(ms|s) step_avg:(?:(\d{1,15}\.\d{1,9})|nan)ms"
 )
+WHOLE_END = re.compile(rb"step_avg:(?:\d+(?:\.\d+)?|nan)m?s[ \t]*$")  # a last line that ends so lacks nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the lines of one family look: marks to search for, and whole stretches of ordinary train lines.
+
+    Each match of a train line begins with the newline before it and ends before the newline behind it; so as many
+    matches as newlines means that every line matched as a whole.
+    """
+
+    line: bytes  # stands on every metric line
+    validation: bytes  # stands on every validation line
+    train_lines: tuple[re.Pattern[bytes], ...]  # the commonest first
+    slash: bool  # whether a total follows the step
+
+
 STEP_MARK = b"step:"
-VALIDATION_MARK = b" val_"
+STEP_FORM = Form(
+    STEP_MARK,
+    b" val_",
+    (
+        re.compile(rb"\nstep:(\d++)/\d++ train_time:\d++ms step_avg:\d++\.\d++ms(?=\n)"),
+        re.compile(
+            rb"\nstep:(\d++)/\d++ (?:train_loss:\d++\.\d++ )?train_time:\d++(?:ms|\.\d++s) "
+            rb"step_avg:(?:\d++\.\d++|nan)ms(?=\n)"
+        ),
+    ),
+    True,
+)
 PLAIN_MARK = b"s:"
-PLAIN_MARKS = (b" tel:", b" trl:")
+PLAIN_FORM = Form(
+    PLAIN_MARK,
+    b" tel:",
+    (re.compile(rb"\ns:(\d++) trl:\d++\.\d++(?: lr:\d++\.\d++ norm:\d++\.\d++)?(?=\n)"),),
+    False,
+)
+PLAIN_TRAIN_MARK = b" trl:"
 # Words that print a step and are no metric lines, by what stands before `step:` on the line.
 ASIDE = re.compile(rb"[A-Za-z_]\w*(?: \[?[A-Za-z_]\w*\]?)?[ =]")
 RANK_PREFIX = re.compile(rb"\[(?:[a-z]*)(\d{1,5})\]:? ?")
@@ -70,8 +102,8 @@ HEADER = {
     "cuda": re.compile(rb"^Running [Pp]y[Tt]orch \S+ compiled for CUDA (\d[\d.]{0,20})", re.MULTILINE),
     "triton": re.compile(rb"^Running Triton version (\S{1,80})", re.MULTILINE),
     "python": re.compile(rb"^Running [Pp]ython (\d[\w.+]{0,40})", re.MULTILINE),
-    "driver": re.compile(rb"^\|.{0,80}Driver Version: (\d[\d.]{0,40})", re.MULTILINE),
 }
+DRIVER = re.compile(rb"\|.{0,80}Driver Version: (\d[\d.]{0,40})")
 DECLARED_WORLD = re.compile(rb"(?:^|[ ,(])world_size[ :=](\d{1,6})\b", re.MULTILINE)
 LAUNCHED_WORLD = re.compile(rb"^command=.*--nproc[_-]per[_-]node[= ](\d{1,6})\b", re.MULTILINE)
 DECLARED_DEVICE = re.compile(
@@ -79,9 +111,7 @@ DECLARED_DEVICE = re.compile(
     re.MULTILINE,
 )
 LISTED_DEVICE = re.compile(rb"^GPU \d+: (\S.{0,80}?) \(UUID", re.MULTILINE)
-TABLE_ROW = re.compile(
-    rb"^\| +\d+ +(\S.{0,60}?) +(?:On|Off|N/A) +\| *[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.", re.MULTILINE
-)
+TABLE_ROW = re.compile(rb"\| +\d+ +(\S.{0,60}?) +(?:On|Off|N/A) +\| *[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.")
 LIBRARY_TABLE = re.compile(rb"^GPU Name +Temp +Power .*\n((?:\d+ +\S.*\n)+)", re.MULTILINE)
 LIBRARY_ROW = re.compile(rb"^\d+ +(\S.{0,60}?) {2,}\d+ +\d+ +\d+", re.MULTILINE)
 DATE = re.compile(
@@ -156,13 +186,33 @@ def undress(raw: bytes) -> bytes:
 def parse_line(raw: bytes) -> MetricLine | Flaw | None:
     """Read one line without its end: a MetricLine, a Flaw where a step line is unusable, None for other text."""
     if raw.startswith(STEP_MARK):
-        return _step_line(raw)
+        common = _COMMON_LINE.fullmatch(raw)
+        return _step_line(raw) if common is None else _common_line(common)
     if raw.startswith(PLAIN_MARK):
         return _plain_line(raw)
     if STEP_MARK in raw and _holds_step(raw):
         before = raw[: raw.index(STEP_MARK)]
         return None if ASIDE.fullmatch(before) and raw.count(STEP_MARK) == 1 else Flaw("text before its step")
     return None
+
+
+def _common_line(match: re.Match[bytes]) -> MetricLine:
+    step, total, kind, loss, time, unit, average = match.groups()
+    number = None if loss is None else float(loss)
+    return MetricLine(
+        int(step),
+        int(total),
+        number if kind == b"val" else None,
+        None,
+        number if kind == b"train" else None,
+        float(time) / 1000.0 if unit == b"ms" else float(time),
+        None if average is None else float(average),
+        unit.decode("ascii"),
+        (),
+        {},
+        "val" if kind == b"val" else "train",
+        loss.decode("ascii") if kind == b"val" else "",
+    )
 
 
 def _holds_step(raw: bytes) -> bool:

@@ -33,15 +33,17 @@ class Header:
 
 def read_header(text: bytes) -> Header:
     """Read the header of a log."""
-    rows = [row.decode("utf-8", "replace") for row in grammar.TABLE_ROW.findall(text)]
+    framed, text = _split(text)
+    rows = [row[1].decode("utf-8", "replace") for line in framed if (row := grammar.TABLE_ROW.match(line))]
     if not rows and (table := grammar.LIBRARY_TABLE.search(text)):
         rows = [row.decode("utf-8", "replace") for row in grammar.LIBRARY_ROW.findall(table[1])]
+    driver = next((match[1] for line in framed if (match := grammar.DRIVER.match(line))), None)
     tokens = grammar.VAL_TOKENS.search(text)
     return Header(
         gpu_name=_device(text, rows),
         gpu_count=len(rows) or None,
         world_size=_world_size(text, rows),
-        driver=_version(text, "driver"),
+        driver=driver.decode("utf-8", "replace") if driver else None,
         cuda=_version(text, "cuda"),
         torch=_version(text, "torch"),
         triton=_version(text, "triton"),
@@ -50,6 +52,16 @@ def read_header(text: bytes) -> Header:
         val_tokens=int(tokens[1]) if tokens else None,
         overrides=tuple(o.decode("utf-8", "replace") for o in grammar.OVERRIDE.findall(text)),
     )
+
+
+def _split(text: bytes) -> tuple[list[bytes], bytes]:
+    """The lines of framed tables, and all other text; searching the few other lines alone is much quicker."""
+    lines = text.split(b"\n")
+    framed = [line for line in lines if line[:1] == b"|"]
+    return framed, b"\n".join([line for line in lines if line[:1] not in _FRAMES])
+
+
+_FRAMES = (b"|", b"+")
 
 
 def _version(text: bytes, name: str) -> str | None:

@@ -6,7 +6,10 @@ as in two logs glued together. A line that comes twice is counted once.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.errors import LogError
+from harness.runlog import grammar
 from harness.runlog.grammar import MetricLine, parse_line
 from harness.runlog.problems import Problems
 
@@ -63,6 +66,24 @@ class RunLines:
         if keep_curve and line.val_loss is not None:
             self.curve.append((line.step, line.val_loss, line.train_time_s))
 
+    def figures(self) -> dict[str, Any]:
+        """What the last lines of a run say."""
+        last, val = self.last, self.last_val
+        at_end = val if val is not None and val.step == self.step else None
+        return {
+            "final_step": self.step,
+            "total_steps": self.total,
+            "final_val_loss": at_end.val_loss if at_end else None,
+            "final_val_ema_loss": at_end.val_ema_loss if at_end else None,
+            "last_val_step": val.step if val else None,
+            "last_val_loss": val.val_loss if val else None,
+            "final_train_time_s": last.train_time_s,
+            "step_avg_ms": last.step_avg_ms,
+            "reached_last_step": None if self.total is None else self.step == self.total,
+            "has_final_val": at_end is not None,
+            "extra": {**last.extra, **self.notes},
+        }
+
 
 class Gatherer:
     """Puts metric lines, one by one or by the stretch, into runs."""
@@ -97,10 +118,10 @@ class Gatherer:
         for what in line.not_finite:
             self.problems.note("non-finite-time" if what == "train_time" else "non-finite-loss", start, raw)
 
-    def stretch(self, first: int, count: int, total: int, start: int, stop: int) -> bool:
+    def stretch(self, first: int, count: int, total: int | None, start: int, stop: int) -> bool:
         """Take `count` train lines of consecutive steps at once; False where they cannot simply follow the run."""
         run = self.runs[-1] if self.runs else None
-        if run is not None and (first <= run.step or total != run.total):
+        if run is not None and (first < run.step or total != run.total or (first == run.step and "train" in run.seen)):
             return False
         line_start = self.data.rfind(b"\n", start, stop - 1) + 1 or start
         raw = bytes(self.data[line_start : stop - 1])
@@ -135,3 +156,14 @@ class Gatherer:
                 self.problems.note("uneven-start", start, raw)
         self.runs.append(RunLines(line, start))
         return self.runs[-1]
+
+
+def memory_behind(data: bytes | bytearray, runs: list[RunLines], index: int) -> int | None:
+    """The peak memory printed behind the last line of a run and before the next run, in MiB."""
+    start = runs[index].stop
+    end = runs[index + 1].position if index + 1 < len(runs) else len(data)
+    mark = data.find(grammar.PEAK_MEMORY_MARK, start, end)
+    if mark < 0:
+        return None
+    found = grammar.PEAK_MEMORY.search(data, mark, end)
+    return int(found[1]) if found else None

@@ -114,28 +114,29 @@ def _added_newline(data: bytes | bytearray, layout: Layout) -> int:
     return 0 if grammar.WRITTEN_HEADER in head and not printed else 1
 
 
-def embedded_files(data: bytes | bytearray, name: str = "train_gpt.py") -> dict[str, bytes]:
-    """The script that a log embeds, as it was on disk, and the extra files behind it; the script's name comes first.
+def embedded_files(data: bytes | bytearray, path: str = "the log", script: str = "train_gpt.py") -> dict[str, bytes]:
+    """The script that a log embeds, as it was on disk, and the extra files behind it; the script comes first.
 
-    Raises LogError where the log holds no source, only a placeholder for it, or a file name that is not plain.
+    `path` names the log in messages. A script of this project's kind that ends without a newline gets the one that its
+    log added. Raises LogError where the log holds no source, only a placeholder, or a file name that is not plain.
     """
     layout = find_layout(data)
     if layout.source is None:
-        raise LogError.at(name, "the log embeds no source", "only logs with a separator line after a script hold one")
+        raise LogError.at(path, "the log embeds no source", "only logs with a separator line after a script hold one")
     start, end = layout.source
     if grammar.PLACEHOLDER.fullmatch(data, start, end):
-        raise LogError.at(name, "the source was replaced by a placeholder", "get the original log")
+        raise LogError.at(path, "the source was replaced by a placeholder", "get the original log")
     text = bytes(data[start : end - _added_newline(data, layout)])
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
-    at, current = 0, name
+    at, current = 0, script
     for part in grammar.EXTRA_PART.finditer(text):
         files[current] = text[at : part.start()]
         at, current = part.end(), part[1].decode("utf-8", "replace")
         if not grammar.PART_NAME.fullmatch(current):
-            problems.append(Problem(name, f"the embedded file name {current!a} is not plain", "extract it by hand"))
+            problems.append(Problem(path, f"the embedded file name {current!a} is not plain", "extract it by hand"))
         elif current in files:
-            problems.append(Problem(name, f"the log embeds {current} twice", "extract it by hand"))
+            problems.append(Problem(path, f"the log embeds {current} twice", "extract it by hand"))
     files[current] = text[at:]
     raise_if(problems, LogError)
     return files
