@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch", reason="the training scripts need torch (pi
 import torch.distributed as dist  # noqa: E402
 
 from .ranks import MUON_WORLDS, TRAINING_WORLDS  # noqa: E402
-from .scripts import ALL, END_OF_TEXT, TINY, script_path, write_shard  # noqa: E402
+from .scripts import ALL, END_OF_TEXT, TINY, script_path, torchrun, write_shard  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -97,3 +97,18 @@ def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     errors = "\n".join((folder / f"errors{rank}.txt").read_text()[-2000:] for rank in range(4))
     assert codes == [0, 0, 0, 0], errors
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_log(data: Path) -> Callable[[str], bytes]:
+    """The log of a script's run of 24 steps under torchrun on two ranks; every script runs once."""
+    logs: dict[str, bytes] = {}
+
+    def log_of(name: str) -> bytes:
+        if name not in logs:
+            run = torchrun(name, 2, data, TINY | {"num_iterations": 24, "val_loss_every": 12, "seed": 3})
+            assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
+            logs[name] = run.stdout
+        return logs[name]
+
+    return log_of

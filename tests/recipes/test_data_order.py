@@ -81,7 +81,7 @@ def test_at_full_size_the_loader_leaves_a_file_of_100_million_tokens_at_the_same
             loader.next_batch()
 
 
-@pytest.mark.parametrize("world_size", (1, 2, 4, 8))
+@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
 def test_the_optimization_script_moves_one_cursor_and_drops_the_tail_of_each_file(
     world_size: int, folder: Path
 ) -> None:

@@ -122,11 +122,11 @@ def test_learned_scalars_start_where_the_recipes_say() -> None:
             assert model.skip_weights.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("name", ("short/10", "short/11", "short/12", "short/13"))
+@pytest.mark.parametrize("name", ["short/10", "short/11", "short/12", "short/13"])
 def test_on_a_gpu_all_but_the_weights_of_linear_layers_would_be_bf16(name: str) -> None:
     module = load(name)
     model = meta_model(name)
     module.cast_to_bf16(model)
     for path, p in model.named_parameters():
-        linear = path == "head.weight" or p.ndim == 2 and path.startswith("blocks.")
+        linear = path == "head.weight" or (p.ndim == 2 and path.startswith("blocks."))
         assert p.dtype == (torch.float32 if linear else torch.bfloat16), path

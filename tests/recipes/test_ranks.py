@@ -34,7 +34,7 @@ def test_only_rank_0_writes_to_stdout(name: str, ranks_folder: Path) -> None:
         assert result(ranks_folder, {"kind": "train", "name": name, "world": 4}, rank, "log").read_bytes() == b""
 
 
-@pytest.mark.parametrize("name", ("short/6", "short/11", "optimization/36"))
+@pytest.mark.parametrize("name", ["short/6", "short/11", "optimization/36"])
 def test_sharded_muon_equals_unsharded_muon_with_uneven_splits(name: str, ranks_folder: Path) -> None:
     def weights(world: int, rank: int) -> list[torch.Tensor]:
         return torch.load(result(ranks_folder, {"kind": "muon", "name": name, "world": world}, rank, "weights"))

@@ -73,7 +73,7 @@ def test_the_momentum_of_muon_warms_up_from_085_to_095(name: str, steps: int) ->
         assert module.muon_momentum(t, args) == pytest.approx(0.85 + 0.10 * min(t / steps, 1), rel=1e-12), t
 
 
-@pytest.mark.parametrize("name", ("short/4", "short/5", "short/6", "short/8", "optimization/36"))
+@pytest.mark.parametrize("name", ["short/4", "short/5", "short/6", "short/8", "optimization/36"])
 def test_the_momentum_of_the_other_muons_is_constant(name: str) -> None:
     assert load(name).Hyperparameters().muon_momentum == 0.95
     assert not hasattr(load(name), "muon_momentum")
