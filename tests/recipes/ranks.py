@@ -30,7 +30,7 @@ class Output(io.TextIOWrapper):
     """A text stream over a file, with .buffer, as sys.stdout has it."""
 
     def __init__(self, path: Path):
-        super().__init__(open(path, "wb"), encoding="utf-8", write_through=True)
+        super().__init__(path.open("wb"), encoding="utf-8", write_through=True)
 
 
 def train(folder: Path, job: dict[str, Any], rank: int) -> None:
