@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.verbs import Verb, runs
+from harness.verbs import Verb, data, runs, submissions
 
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in pipeline order."""
-    return (*runs.VERBS,)
+    return (*data.VERBS, *runs.VERBS, *submissions.VERBS)
 
 
 def build_parser() -> argparse.ArgumentParser:

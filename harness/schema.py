@@ -230,6 +230,14 @@ class RunLog:
     problems: tuple[LogProblem, ...] = ()
     curve: tuple[tuple[int, float, float | None], ...] = ()  # (step, val_loss, train_time_s)
 
+    @classmethod
+    def nothing(cls, path: str) -> RunLog:
+        """What a log says that holds no metric line."""
+        kinds = {field.name: None for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        counts = {"run": 1, "n_runs": 1, "n_val_points": 0, "n_train_points": 0, "has_final_val": False}
+        texts = {"path": path, "dialect": "none", "overrides": ()}
+        return cls(**{**kinds, **counts, **texts, "extra": {}})  # type: ignore[arg-type]
+
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """The object that `speedrun log --json` prints for this run."""
         data = dataclasses.asdict(self)

@@ -6,6 +6,7 @@ one path.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def current_record(project: Project, track: Track) -> Subject:
         if (project.records / track.name / best.slug / "script").is_dir():
             return record(project, project.records / track.name / best.slug)
     raise StoreError.at(f"records/{track.name}", "there is no record with a script", "name a submission instead")
+
+
+def best_record(track: Track, held: Iterable[Record]) -> Record | None:
+    """The current record of a track among all records; None where it has none."""
+    mine = [r for r in held if r.track == track.name and r.withdrawn is None]
+    return min(mine, key=lambda r: rank_key(track, r), default=None)
 
 
 def rank_key(track: Track, record: Record) -> tuple[float, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 SEPARATOR = b"=" * 100  # alone on its line
 MAX_LINE_BYTES = 1 << 16  # the longest line of a log part in the field's archive has 587
@@ -47,7 +48,7 @@ COLOUR = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[K")  # all that a line may hold of e
 
 # ---------------------------------------------------------------------------------------- other lines of a log part
 
-CLOCK = {b"clock:start": "clock_start", b"clock:stop": "clock_stop"}
+CLOCK: dict[bytes, Literal["clock_start", "clock_stop"]] = {b"clock:start": "clock_start", b"clock:stop": "clock_stop"}
 PEAK_MEMORY = re.compile(rb"^peak memory (?:consumption|allocated): (\d{1,9}) MiB", re.MULTILINE)
 PEAK_MEMORY_MARK = b"peak memory "
 SEED = re.compile(
@@ -118,7 +119,7 @@ class MetricLine:
     unit: str | None = None  # the printed unit of train_time
     not_finite: tuple[str, ...] = ()  # names of losses that are NaN or infinite
     extra: dict[str, str] = field(default_factory=dict)  # unknown pairs, as printed
-    kind: str = "train"  # train | val | note (a note only adds pairs to its step)
+    kind: Literal["train", "val", "note"] = "train"  # a note only adds pairs to its step
     text: str = ""  # val_loss as printed
 
 

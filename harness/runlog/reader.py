@@ -107,7 +107,7 @@ def _blanked(log: RunLog) -> RunLog:
     """A RunLog with its final figures alone, as the end of a file gives them."""
     kept = {name: getattr(log, name) for name in _FINAL}
     blank: dict[str, object] = {field.name: None for field in dataclasses.fields(RunLog)}
-    return RunLog(**{**blank, "overrides": (), "curve": (), **kept})  # type: ignore[arg-type]
+    return RunLog(**{**blank, "overrides": (), "curve": (), **kept})
 
 
 _FINAL = (

@@ -133,9 +133,7 @@ def embedded_files(data: bytes | bytearray, name: str = "train_gpt.py") -> dict[
         files[current] = text[at : part.start()]
         at, current = part.end(), part[1].decode("utf-8", "replace")
         if not grammar.PART_NAME.fullmatch(current):
-            problems.append(
-                Problem(name, f"the embedded file name {ascii(current)} is not plain", "extract it by hand")
-            )
+            problems.append(Problem(name, f"the embedded file name {current!a} is not plain", "extract it by hand"))
         elif current in files:
             problems.append(Problem(name, f"the log embeds {current} twice", "extract it by hand"))
     files[current] = text[at:]
