@@ -56,6 +56,9 @@ def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]
         live = console.LiveRun(f"run {number}/{count}", sitting.subject.track.target_loss)
 
         def take(line: bytes) -> None:
+            said = grammar.TOKENS_PER_STEP.match(line)
+            if said is not None:
+                live.tokens_per_step = int(said[1])
             metric = grammar.parse_metric(line.decode("utf-8", "replace"))
             if metric is not None:
                 live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)

@@ -423,6 +423,7 @@ def log_header(args: Hyperparameters, overrides: list[str], seed: int) -> None:
     log(f"seed:{seed}")
     log(f"world_size:{dist.get_world_size()}")
     log(f"val_tokens:{args.val_tokens}")
+    log(f"tokens_per_step:{args.batch_size * args.sequence_length}")
     for override in overrides:
         log(f"override:{override}")
     if args.device == "cuda" and shutil.which("nvidia-smi"):

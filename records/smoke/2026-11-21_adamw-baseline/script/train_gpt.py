@@ -198,6 +198,7 @@ def log_header(args: Hyperparameters, overrides: list[str], world_size: int) -> 
     log(f"seed:{args.seed}")
     log(f"world_size:{world_size}")
     log(f"val_tokens:{args.val_tokens}")
+    log(f"tokens_per_step:{args.batch_size * args.sequence_length}")
     for override in overrides:
         log(f"override:{override}")
     log("=" * 100)
