@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from .scripts import ALL, SHORT, TINY, arguments, load, torchrun
+from .scripts import ALL, ROOT, SHORT, TINY, arguments, load, torchrun
 
 
 def val_losses(log: bytes) -> list[float]:
@@ -95,6 +96,15 @@ def test_settings_that_cannot_run_end_with_one_sentence(
     with pytest.raises(SystemExit, match=re.escape(sentence)):
         module.check_settings(args, world_size)
     module.check_settings(module.parse_overrides(arguments(**TINY))[0], 8)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_dry_settings_of_the_track_suit_every_script_on_one_and_two_ranks(name: str) -> None:
+    track = yaml.safe_load((ROOT / "tracks" / f"{name.split('/')[0]}.yaml").read_text())
+    args, overrides = load(name).parse_overrides(track["dry"])
+    assert overrides == track["dry"] and args.device == "cpu"
+    for world_size in (1, 2):
+        load(name).check_settings(args, world_size)
 
 
 def test_a_run_without_data_ends_before_training_and_says_what_is_missing(tmp_path: Path) -> None:
