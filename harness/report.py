@@ -22,6 +22,10 @@ def say_plan(sitting: Sitting) -> None:
     found = sitting.subject
     track, hardware = found.track, found.track.hardware
     console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
+    if found.reimplementation:
+        console.say(
+            "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
+        )
     console.say(f"  track    {track.name}: {track.title}; judged by {found.ruleset.id}")
     console.say(f"  machine  {machine.describe(machine.capture())}")
     if sitting.dry:

@@ -32,6 +32,7 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
+    reimplementation: bool = False  # the script stands for a record whose own program is another
 
     @property
     def script_sha256(self) -> str:
@@ -97,6 +98,7 @@ def record(project: Project, folder: Path) -> Subject:
         ruleset=tracks.ruleset_of(track, held.ruleset),
         train_tokens=script.train_tokens or track.train_tokens,
         record=held,
+        reimplementation=script.origin == "reimplementation",
     )
 
 

@@ -7,9 +7,8 @@ The idea over record 12: the window starts at 64 tokens and grows in steps of 64
 Recipe: 1,750 steps of 524,288 tokens (918 M); 12 layers, width 768, 6 heads; 162,201,642 parameters, 123,568,128 of
 them in matrix products; bf16 activations. The loss at step 0 is ln 50,304 = 10.8258.
 
-This is a reimplementation from facts about the record, not its original program. Those facts leave nothing open that
-would change the training. RMSNorm's epsilon was by default the machine epsilon of its input's type and is written out
-here. The record built its block mask inside the compiled forward pass, this script builds it just before.
+This is a reimplementation from facts, not the original program; they leave nothing open that would change training.
+RMSNorm's default epsilon is written out here; the block mask is built just before the forward pass, not inside it.
 
 Start it where data/fineweb10B/ lies (or set DATA_PATH):
 

@@ -286,6 +286,7 @@ def main() -> None:
             f"step:{step + 1}/{args.num_iterations} train_time:{1000 * elapsed:.0f}ms "
             f"step_avg:{1000 * elapsed / (step + 1):.2f}ms"
         )
+    time.sleep(0.2)  # gloo's threads let go of the last tensors; in an interpreter that closes they would crash
     dist.destroy_process_group()
 
 
