@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import fetching
+from harness.dataset.transfer import Progress
 from harness.errors import LogError, StoreError
 from harness.launch.base import Launcher, LaunchPlan
 from harness.launch.torchrun import read_outcome
@@ -42,12 +43,19 @@ class Prepared:
     processes: int
 
 
-def prepare(found: Subject, here: Machine, *, dry: bool = False, allow_network: bool = True) -> Prepared:
+def prepare(
+    found: Subject,
+    here: Machine,
+    *,
+    dry: bool = False,
+    allow_network: bool = True,
+    progress: Progress | None = None,
+) -> Prepared:
     """Have the tokens of a subject, or few synthetic ones under the same names for a dry run."""
     if dry:
         track = scaled_down(found.track)
         return Prepared(found, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))
-    fetched = fetching.fetch_for(found.track, found.train_tokens, allow_network=allow_network)
+    fetched = fetching.fetch_for(found.track, found.train_tokens, allow_network=allow_network, progress=progress)
     return Prepared(found, here, found.track, fetched, False, found.track.hardware.processes)
 
 

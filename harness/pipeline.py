@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness import evidence, execution, machine
+from harness.dataset.transfer import Progress
 from harness.errors import RunError
 from harness.launch.base import Launcher
 from harness.schema import Verdict
@@ -48,22 +49,32 @@ def plan(project: Project, found: Subject, count: int | None, *, dry: bool = Fal
     return Sitting(found, max(0, wanted - len(done)), done, dry)
 
 
-def run(
-    project: Project, sitting: Sitting, launcher: Launcher, watcher: Watcher, *, allow_network: bool = True
-) -> tuple[Evidence, Verdict] | None:
-    """Do what `plan` said and judge it; None for a dry run, which is never judged.
+def prepare(
+    sitting: Sitting, *, allow_network: bool = True, progress: Progress | None = None
+) -> execution.Prepared | None:
+    """Check the machine, then have the tokens; None where there is nothing left to run.
 
-    Raises MachineError before anything is fetched, DatasetError before anything is launched, and RunError where a
-    run broke: the runs that remain would break as well, at the price of eight GPUs.
+    Raises MachineError before anything is fetched, and DatasetError before anything is launched.
+    """
+    if not sitting.runs:
+        return None
+    here = machine.capture()
+    machine.check(here, sitting.subject.track, dry=sitting.dry)
+    return execution.prepare(sitting.subject, here, dry=sitting.dry, allow_network=allow_network, progress=progress)
+
+
+def run(
+    project: Project, sitting: Sitting, ready: execution.Prepared | None, launcher: Launcher, watcher: Watcher
+) -> tuple[Evidence, Verdict] | None:
+    """Make the runs of the plan and judge them; None for a dry run, which is never judged.
+
+    Raises RunError where a run broke: the runs that remain would break as well, at the price of eight GPUs.
     """
     found = sitting.subject
-    here = machine.capture()
-    if sitting.runs:
-        machine.check(here, found.track, dry=sitting.dry)
-        ready = execution.prepare(found, here, dry=sitting.dry, allow_network=allow_network)
     name = secrets.token_hex(4)
     made: list[str] = []
     for number in range(1, sitting.runs + 1):
+        assert ready is not None  # prepare gave one, because there are runs to make
         run_id = runs.new_run_id(found.script_sha256)
         outcome = execution.execute(project, ready, run_id, name, launcher, watcher(run_id, number, sitting.runs))
         made.append(run_id)

@@ -22,6 +22,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     from harness import pipeline, report, subject
     from harness.launch.torchrun import TorchrunLauncher
+    from harness.progress import file_progress
 
     signal.signal(signal.SIGTERM, _terminated)
     project = project_of(args)
@@ -30,7 +31,9 @@ def _run(args: argparse.Namespace) -> int:
     report.say_plan(sitting)
     if args.plan:
         return 0
-    judged = pipeline.run(project, sitting, TorchrunLauncher(), report.watch(sitting), allow_network=not args.no_fetch)
+    with file_progress("fetching") as progress:
+        ready = pipeline.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
+    judged = pipeline.run(project, sitting, ready, TorchrunLauncher(), report.watch(sitting))
     if judged is None:
         report.say_dry_end(sitting)
         return 0
