@@ -47,10 +47,12 @@ setup_env() {
 
 # Say in one sentence why a set-up step failed; its whole output stays in a file.
 explain() {
-  local log="$1" what="$2" kept=.venv-setup.log
+  local log="$1" what="$2" kept=.venv-setup.log free_mb
   cp "$log" "$kept" 2>/dev/null || kept="$log"
-  if grep -qiE 'no space left|disk quota' "$log"; then
-    fail "$what: the disk is full; free about 3 GB and start again (details: $kept)"
+  # venv hides why its own pip could not be written, so the free space is asked for too.
+  free_mb="$(df -Pm . | awk 'NR == 2 { print $4 }')"
+  if [ "${free_mb:-9999}" -lt 100 ] || grep -qiE 'no space left|disk quota' "$log"; then
+    fail "$what: the disk is full ($free_mb MB free); free about 3 GB and start again (details: $kept)"
   elif grep -qiE 'ensurepip is not available|no module named (venv|ensurepip)' "$log"; then
     fail "$what: Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv (details: $kept)"
   elif grep -qiE 'connection|network|resolve|retrying|timed out|no matching distribution' "$log"; then
