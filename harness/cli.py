@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.verbs import Verb, data, history, logs, runs, submissions
+from harness.verbs import Verb, board, data, history, logs, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
@@ -24,12 +24,14 @@ ORDER = (
     "pack",
     "accept",
     "import",
+    "board",
+    "show",
 )
 
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    known = (*data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    known = (*board.VERBS, *data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 
