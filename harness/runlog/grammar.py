@@ -24,6 +24,7 @@ _STEP_LINE = re.compile(rb"step:(\d{1,12})/(\d{1,12})((?: +[A-Za-z_][A-Za-z0-9_.
 _PAIR = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]*): ?([^\s:]+)")
 # s:19560 tel:3.2722 and s:0 trl:11.0091 lr:0.000001 norm:15.37
 _PLAIN_LINE = re.compile(rb"s:(\d{1,12}) (tel|trl):([^\s:]+)((?: [A-Za-z_][A-Za-z0-9_.]*:[^\s:]+)*)[ \t]*")
+_NUMBERED_STEP = re.compile(rb"step:[+-]?\d")
 _NUMBER = re.compile(rb"[+-]?\d{1,40}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,4})?")
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
@@ -72,7 +73,7 @@ PLAIN_FORM = Form(
     (re.compile(rb"\ns:(\d++) trl:\d++\.\d++(?: lr:\d++\.\d++ norm:\d++\.\d++)?(?=\n)"),),
     False,
 )
-PLAIN_TRAIN_MARK = b" trl:"
+PLAIN_VALIDATION = re.compile(rb"^s:\d+ tel:", re.MULTILINE)
 # Words that print a step and are no metric lines, by what stands before `step:` on the line.
 ASIDE = re.compile(rb"[A-Za-z_]\w*(?: \[?[A-Za-z_]\w*\]?)?[ =]")
 RANK_PREFIX = re.compile(rb"\[(?:[a-z]*)(\d{1,5})\]:? ?")
@@ -222,7 +223,7 @@ def _holds_step(raw: bytes) -> bool:
 def _step_line(raw: bytes) -> MetricLine | Flaw | None:
     match = _STEP_LINE.fullmatch(raw)
     if match is None:
-        return Flaw("not of the form step:N/N name:value ...") if _holds_step(raw) else None
+        return Flaw("not of the form step:N/N name:value ...") if _NUMBERED_STEP.match(raw) else None
     pairs: dict[bytes, bytes] = {}
     for name, value in _PAIR.findall(match[3]):
         if name in pairs:
