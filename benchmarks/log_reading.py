@@ -40,22 +40,18 @@ NEEDED = {"all fields": 1.5, "final only": 20.0}
 SEPARATOR = b"=" * 100 + b"\n"
 
 
-def plain(path: Path) -> tuple[int, float | None, float | None]:
-    """What a careful person writes in five minutes: the number of metric lines, the last loss and the last time."""
+def plain(path: Path) -> list[tuple[int, int, float | None, float, float]]:
+    """What a careful person writes in five minutes: step, total, loss, time and average of every metric line."""
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().split("\n")
-    points, loss, seconds = 0, None, None
+    found = []
     for line in lines:
         match = PLAIN.match(line)
-        if match is None:
-            continue
-        points += 1
-        step, total = int(match[1]), int(match[2])
-        if match[3] is not None:
-            loss = float(match[3])
-        seconds = float(match[4]) / (1000 if match[5] == "ms" else 1)
-        average = float(match[6])
-    return points, loss, seconds
+        if match is not None:
+            loss = None if match[3] is None else float(match[3])
+            seconds = float(match[4]) / (1000 if match[5] == "ms" else 1)
+            found.append((int(match[1]), int(match[2]), loss, seconds, float(match[6])))
+    return found
 
 
 PLAIN = re.compile(
@@ -86,13 +82,15 @@ def shared_logs() -> Path | None:
 
 def source_text(size: int, draw: random.Random) -> bytes:
     """Lines that look like a training script: indentation, names, calls, comments, blank lines."""
-    words = "step loss model optimizer grad weight tensor config rank world cache window head layer embed norm".split()
+    words = ("step", "loss", "model", "grad", "weight", "tensor", "config", "rank", "cache", "window", "head", "embed")
     lines: list[str] = []
     length = 0
     while length < size:
         indent = " " * (4 * draw.randrange(4))
         a, b, c = draw.choice(words), draw.choice(words), draw.choice(words)
-        line = draw.choice((f"{indent}{a}.{b} = {c}({a}, {draw.random():.4f})", f"{indent}# the {a} of each {b} {c}", ""))
+        line = draw.choice(
+            (f"{indent}{a}.{b} = {c}({a}, {draw.random():.4f})", f"{indent}# the {a} of each {b} {c}", "")
+        )
         lines.append(line)
         length += len(line) + 1
     return "\n".join(lines).encode()[: size - 1] + b"\n"
@@ -100,7 +98,9 @@ def source_text(size: int, draw: random.Random) -> bytes:
 
 def restore(data: bytes, size: int, draw: random.Random) -> bytes:
     """Put a source part of `size` bytes where the placeholder stands; a log that never had one stays as it is."""
-    return re.sub(rb"\[source removed: \d+ bytes, sha256 [0-9a-f]{64}\]\n", lambda _: source_text(size, draw), data, count=1)
+    return re.sub(
+        rb"\[source removed: \d+ bytes, sha256 [0-9a-f]{64}\]\n", lambda _: source_text(size, draw), data, count=1
+    )
 
 
 def prepare(folder: Path, where: str | None) -> list[Path]:
@@ -152,7 +152,9 @@ def main() -> int:
     if args.json:
         print(json.dumps({"files": len(paths), "bytes": size, "seconds": best, "ratios": ratios, "to_limit": to_limit}))
         return 0 if enough else 1
-    print(f"{len(paths)} logs, {size / 1e6:.1f} MB, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs")
+    print(
+        f"{len(paths)} logs, {size / 1e6:.1f} MB, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs"
+    )
     for kind, seconds in best.items():
         needed = f"  (needs {NEEDED[kind]:g})" if kind in NEEDED else ""
         ratio = "" if kind == "plain" else f"  {ratios[kind]:6.2f} × as fast as plain{needed}"

@@ -44,7 +44,7 @@ class Form:
     """How the lines of one family look: marks to search for, and whole stretches of ordinary train lines.
 
     Each match of a train line begins with the newline before it and ends before the newline behind it; so as many
-    matches as newlines means that every line matched as a whole.
+    matches as newlines means that every line matched as a whole. Numbers are shorter here than the grammar allows.
     """
 
     line: bytes  # stands on every metric line
@@ -58,10 +58,10 @@ STEP_FORM = Form(
     STEP_MARK,
     b" val_",
     (
-        re.compile(rb"\nstep:(\d++)/\d++ train_time:\d++ms step_avg:\d++\.\d++ms(?=\n)"),
+        re.compile(rb"\nstep:(\d{1,9}+)/\d{1,9}+ train_time:\d{1,9}+ms step_avg:\d{1,9}+\.\d{1,9}+ms(?=\n)"),
         re.compile(
-            rb"\nstep:(\d++)/\d++ (?:train_loss:\d++\.\d++ )?train_time:\d++(?:ms|\.\d++s) "
-            rb"step_avg:(?:\d++\.\d++|nan)ms(?=\n)"
+            rb"\nstep:(\d{1,9}+)/\d{1,9}+ (?:train_loss:\d{1,9}+\.\d{1,9}+ )?train_time:\d{1,9}+(?:ms|\.\d{1,9}+s) "
+            rb"step_avg:(?:\d{1,9}+\.\d{1,9}+|nan)ms(?=\n)"
         ),
     ),
     True,
@@ -70,7 +70,7 @@ PLAIN_MARK = b"s:"
 PLAIN_FORM = Form(
     PLAIN_MARK,
     b" tel:",
-    (re.compile(rb"\ns:(\d++) trl:\d++\.\d++(?: lr:\d++\.\d++ norm:\d++\.\d++)?(?=\n)"),),
+    (re.compile(rb"\ns:(\d{1,9}+) trl:\d{1,9}+\.\d{1,9}+(?: lr:\d{1,9}+\.\d{1,9}+ norm:\d{1,9}+\.\d{1,9}+)?(?=\n)"),),
     False,
 )
 PLAIN_VALIDATION = re.compile(rb"^s:\d+ tel:", re.MULTILINE)
