@@ -67,11 +67,19 @@ def _echoes(data: Bytes, start: int) -> tuple[list[Span], list[Span]]:
     return parts, echoes
 
 
+_MOST_ECHOED_LINES = 1000  # every one of them is searched for in all that stands before it
+
+
 def _check_echo(data: Bytes, low: int, start: int, end: int, problems: Problems) -> None:
-    position = start
+    """Note the metric lines between two offsets that do not repeat a line between `low` and `start`."""
+    position, looked_at = start, 0
     while (position := data.find(grammar.STEP_MARK, position, end)) >= 0:
         stop = data.find(b"\n", position, min(end, position + grammar.MAX_LINE_BYTES))
         line = bytes(data[position : stop if stop >= 0 else min(end, position + 160)])
+        looked_at += 1
+        if looked_at > _MOST_ECHOED_LINES:
+            problems.note("echo-differs", position, f"more than {_MOST_ECHOED_LINES:,} lines between two seeds")
+            return
         if isinstance(grammar.parse_line(line), MetricLine) and data.find(line, low, start) < 0:
             problems.note("echo-differs", position, line)
         position = stop if stop >= 0 else end
