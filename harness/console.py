@@ -61,12 +61,13 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 class LiveRun:
     """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, title: str, target: float, tokens_per_step: float | None = None) -> None:
+    def __init__(self, title: str, target: float) -> None:
         self.title = title
         self.target = target
         self.started = time.monotonic()
         self.last_plain = 0.0
         self.val_loss: float | None = None
+        self.tokens_per_step: int | None = None  # from the log's header, where it says so
         self.terminal = sys.stderr.isatty()
 
     def show(
@@ -85,8 +86,10 @@ class LiveRun:
             parts.append(f"val_loss {self.val_loss:.4f} ({self.val_loss - self.target:+.4f} to {self.target:g})")
         if train_time_s is not None:
             parts.append(f"train_time {train_time_s:.1f} s")
-        if step_avg_ms is not None:
+        if step_avg_ms is not None and step > 0:
             parts.append(f"{step_avg_ms:.1f} ms/step")
+            if self.tokens_per_step is not None and step_avg_ms > 0:
+                parts.append(f"{self.tokens_per_step / step_avg_ms * 1000:,.0f} tokens/s")
             if total:
                 parts.append(f"ETA {max(0.0, (total - step) * step_avg_ms / 1000):.0f} s")
         line = "  ".join(parts)

@@ -10,7 +10,6 @@ import hashlib
 from pathlib import Path
 
 from harness.errors import LogError, StoreError
-from harness.launch.base import CLOCK, LOG
 from harness.launch.clock import Clock, read_clock
 from harness.metrics import measure
 from harness.runlog import reader
@@ -18,11 +17,11 @@ from harness.schema import Metrics, RunLog
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
+from harness.store.pack import LEDGER, PACK, RUNS, restore_source
+from harness.store.runs import CLOCK, LOG
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
 from harness.verdict.base import Evidence, LedgerExtract
-
-PACK, LEDGER = "evidence", "ledger.jsonl"
 
 
 def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -> Evidence:
@@ -33,7 +32,7 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
     pack = found.folder / PACK
     if run_ids is None and (pack / LEDGER).is_file():
         chain = read_chain((pack / LEDGER).read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
-        folders = [pack / "runs" / run_id for run_id in started(chain)]
+        folders = [pack / RUNS / run_id for run_id in started(chain)]
         return assemble(found, chain, [folder for folder in folders if folder.is_dir()], packed=True)
     chain = Ledger(project.ledger).chain(found.script_sha256)
     if run_ids is not None:
@@ -89,6 +88,8 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
     """Read one run folder: its log, its clock, and what run.json says of it."""
     file = runs.read_run_file(folder)
     raw = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+    if packed:
+        raw = restore_source(raw, script)
     scrubbed = raw if packed else scrub_log(raw, script, own_names())
     try:
         log = reader.read_bytes(raw, LOG, curve=True)[-1]

@@ -15,13 +15,14 @@ from pathlib import Path
 
 from harness import fetching
 from harness.errors import LogError, StoreError
-from harness.launch.base import LOG, STDERR, WORK, Launcher, LaunchPlan
+from harness.launch.base import Launcher, LaunchPlan
 from harness.launch.torchrun import read_outcome
 from harness.runlog import reader
 from harness.schema import Machine, RunOutcome, Track
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
+from harness.store.runs import LOG, STDERR, WORK
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
 

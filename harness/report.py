@@ -11,7 +11,9 @@ from harness import console, machine, stats
 from harness.pipeline import Sitting
 from harness.runlog import grammar
 from harness.schema import Metrics, Verdict
-from harness.subject import Subject
+from harness.store import records
+from harness.store.layout import Project
+from harness.subject import Subject, best_record
 from harness.verdict.base import Evidence
 
 
@@ -20,6 +22,10 @@ def say_plan(sitting: Sitting) -> None:
     found = sitting.subject
     track, hardware = found.track, found.track.hardware
     console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
+    if found.reimplementation:
+        console.say(
+            "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
+        )
     console.say(f"  track    {track.name}: {track.title}; judged by {found.ruleset.id}")
     console.say(f"  machine  {machine.describe(machine.capture())}")
     if sitting.dry:
@@ -54,6 +60,9 @@ def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]
         live = console.LiveRun(f"run {number}/{count}", sitting.subject.track.target_loss)
 
         def take(line: bytes) -> None:
+            said = grammar.TOKENS_PER_STEP.match(line)
+            if said is not None:
+                live.tokens_per_step = int(said[1])
             metric = grammar.parse_metric(line.decode("utf-8", "replace"))
             if metric is not None:
                 live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
@@ -73,7 +82,7 @@ def say_dry_end(sitting: Sitting) -> None:
     )
 
 
-def say_outcome(found: Subject, gathered: Evidence, verdict: Verdict) -> int:
+def say_outcome(project: Project, found: Subject, gathered: Evidence, verdict: Verdict) -> int:
     """Print runs, findings, verdict and the row it would earn; the exit status that follows."""
     console.say("")
     say_runs(gathered.runs)
@@ -81,6 +90,7 @@ def say_outcome(found: Subject, gathered: Evidence, verdict: Verdict) -> int:
     console.say_verdict(verdict)
     if verdict.outcome == "pass":
         say_row(found, gathered)
+        console.say(f"  {_standing(project, found, gathered)}")
     return 0 if verdict.outcome == "pass" else 1
 
 
@@ -99,15 +109,36 @@ def say_row(found: Subject, gathered: Evidence) -> None:
     """The row of the leaderboard that these runs would earn."""
     losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
-    steps = gathered.runs[0].step
     time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "none"
     console.say("")
     console.say("the row it would earn:")
     console.say_table(
         ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
-        [(found.track.name, str(steps), time, str(len(losses)), f"{stats.mean(losses):.4f}", _title(found))],
+        [
+            (
+                found.track.name,
+                str(gathered.runs[0].step),
+                time,
+                str(len(losses)),
+                f"{stats.mean(losses):.4f}",
+                _title(found),
+            )
+        ],
     )
-    if found.track.metric == "steps":
-        console.say("  ranked by steps; seconds are this machine's and are never compared with another's")
-    else:
-        console.say("  it becomes a record only if it is faster than the current one in a same-machine comparison")
+
+
+def _standing(project: Project, found: Subject, gathered: Evidence) -> str:
+    """How the row stands against the current record, as a sentence."""
+    if found.track.metric == "train_time":
+        return "it becomes a record only if it is faster than the current one in a same-machine comparison"
+    about_time = "seconds are this machine's and are never compared with another's"
+    best = best_record(found.track, records.read_records(project))
+    steps = gathered.runs[0].step
+    if best is None or best.claimed.steps is None or steps is None:
+        return f"ranked by steps; {about_time}"
+    held = f"{best.track}/{best.number} holds the record with {best.claimed.steps} steps"
+    if found.record is not None and found.record.slug == best.slug:
+        return f"this is the current record, run again; {about_time}"
+    if steps < best.claimed.steps:
+        return f"{held}; this is {best.claimed.steps - steps} fewer: a new record; {about_time}"
+    return f"{held}; this is no new record; {about_time}"

@@ -6,6 +6,7 @@ one path.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
+    reimplementation: bool = False  # the script stands for a record whose own program is another
 
     @property
     def script_sha256(self) -> str:
@@ -96,6 +98,7 @@ def record(project: Project, folder: Path) -> Subject:
         ruleset=tracks.ruleset_of(track, held.ruleset),
         train_tokens=script.train_tokens or track.train_tokens,
         record=held,
+        reimplementation=script.origin == "reimplementation",
     )
 
 
@@ -106,6 +109,12 @@ def current_record(project: Project, track: Track) -> Subject:
         if (project.records / track.name / best.slug / "script").is_dir():
             return record(project, project.records / track.name / best.slug)
     raise StoreError.at(f"records/{track.name}", "there is no record with a script", "name a submission instead")
+
+
+def best_record(track: Track, held: Iterable[Record]) -> Record | None:
+    """The current record of a track among all records; None where it has none."""
+    mine = [r for r in held if r.track == track.name and r.withdrawn is None]
+    return min(mine, key=lambda r: rank_key(track, r), default=None)
 
 
 def rank_key(track: Track, record: Record) -> tuple[float, int]:

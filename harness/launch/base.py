@@ -9,8 +9,6 @@ from typing import Protocol
 
 from harness.schema import RunOutcome
 
-LOG, CLOCK, STDERR, OUTCOME, WORK = "log.txt", "clock.csv", "stderr.txt", "outcome.json", "work"
-
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:

@@ -121,6 +121,7 @@ DATE = re.compile(
     re.MULTILINE,
 )
 MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+TOKENS_PER_STEP = re.compile(rb"^tokens_per_step:(\d{1,15})\s*$", re.MULTILINE)
 VAL_TOKENS = re.compile(rb"^val_tokens:(\d{1,15})\s*$", re.MULTILINE)
 OVERRIDE = re.compile(rb"^override:([A-Za-z_]\w{0,60}=\S{0,200})\s*$", re.MULTILINE)
 OWN_HEADER = re.compile(

@@ -14,7 +14,16 @@ from harness.schema import DataReceipt, Machine, RunOutcome
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
-RUN_FILE, LOCK = "run.json", "lock"
+# What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
+RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, LOCK = (
+    "run.json",
+    "log.txt",
+    "clock.csv",
+    "stderr.txt",
+    "outcome.json",
+    "work",
+    "lock",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ def read_run_file(folder: Path) -> RunFile:
 
 def read_outcome_file(folder: Path) -> RunOutcome:
     """Read the outcome that the recorder wrote; raises StoreError where it never came to that."""
-    return jsonform.read(folder / "outcome.json", RunOutcome, name=f"{folder.name}/outcome.json")
+    return jsonform.read(folder / OUTCOME, RunOutcome, name=f"{folder.name}/{OUTCOME}")
 
 
 def run_folder(project: Project, run_id: str) -> Path:

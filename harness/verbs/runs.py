@@ -34,7 +34,7 @@ def _run(args: argparse.Namespace) -> int:
     if judged is None:
         report.say_dry_end(sitting)
         return 0
-    return _tell(args, judged[1], report.say_outcome(found, *judged))
+    return _tell(args, judged[1], report.say_outcome(project, found, *judged))
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def _verify(args: argparse.Namespace) -> int:
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
     gathered, verdict = pipeline.verify(project, found)
-    return _tell(args, verdict, report.say_outcome(found, gathered, verdict))
+    return _tell(args, verdict, report.say_outcome(project, found, gathered, verdict))
 
 
 def _tell(args: argparse.Namespace, verdict: object, status: int) -> int:
@@ -72,5 +72,6 @@ def _terminated(number: int, frame: object) -> None:
 
 VERBS = (
     Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
+    Verb("replay", "run a record's script again, each time afresh", _run_arguments, _run),
     Verb("verify", "judge a submission or a record by its evidence", _verify_arguments, _verify),
 )
