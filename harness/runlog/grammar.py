@@ -20,7 +20,7 @@ MAX_LINE_BYTES = 1 << 16  # the longest line of a log part in the field's archiv
 # ---------------------------------------------------------------------------------------- metric lines
 
 # step:1480/1480 val_loss:3.2759 train_time:236723ms step_avg:161.04ms [name:value ...]; a blank may follow a colon.
-_STEP_LINE = re.compile(rb"step:(\d{1,12})/(\d{1,12})((?: +[A-Za-z_][A-Za-z0-9_.]*: ?[^\s:]+)+)[ \t]*")
+_STEP_LINE = re.compile(rb"step:(\d{1,12})/(\d{1,12})((?: +[A-Za-z_][A-Za-z0-9_.]*: ?[^\s:\x00-\x1f\x7f]+)+)[ \t]*")
 _PAIR = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]*): ?([^\s:]+)")
 # s:19560 tel:3.2722 and s:0 trl:11.0091 lr:0.000001 norm:15.37
 _PLAIN_LINE = re.compile(rb"s:(\d{1,12}) (tel|trl):([^\s:]+)((?: [A-Za-z_][A-Za-z0-9_.]*:[^\s:]+)*)[ \t]*")
@@ -29,7 +29,6 @@ _NUMBER = re.compile(rb"[+-]?\d{1,40}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,4})?")
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
 _NO_TIME = re.compile(rb"[+-]?(?:nan|inf)(?:ms|s)")
-_SECOND_STEP = re.compile(rb"\d+/\d+")
 
 # The two lines that nearly every metric line is, read in one step; everything else goes the general way.
 _COMMON_LINE = re.compile(
@@ -229,7 +228,8 @@ def _step_line(raw: bytes) -> MetricLine | Flaw | None:
     for name, value in _PAIR.findall(match[3]):
         if name in pairs:
             return Flaw(f"{name.decode('ascii')} stands on it twice")
-        if name.endswith(b"step") and _SECOND_STEP.match(value):
+        # `ref_step:2375` is a pair; `val_lostep:250/250` is where another line broke in.
+        if name.endswith(b"step") and (not name.endswith(b"_step") or b"/" in value):
             return Flaw("a second step on the line")
         pairs[name] = value
     return _fields(int(match[1]), int(match[2]), pairs)
