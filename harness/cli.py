@@ -12,12 +12,25 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.verbs import Verb, data
+from harness.verbs import Verb, data, history, logs, runs, submissions
+
+# The words in the order of the story.
+ORDER = (
+    "fetch",
+    "run",
+    "log",
+    "verify",
+    "replay",
+    "pack",
+    "accept",
+    "import",
+)
 
 
 def verbs() -> tuple[Verb, ...]:
-    """All verbs, in pipeline order."""
-    return (*data.VERBS,)
+    """All verbs, in the order of the story."""
+    known = (*data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,149 +1,116 @@
-"""What a person sees: the only place that knows rich. Human text goes to stderr.
+"""Text for people: escaped, coloured where a terminal shows it, plain lines where not. The only home of rich.
 
-On a terminal, bars with speed and remaining time; elsewhere (a file, a job's log), plain lines, one per finished file
-and one at least every ten seconds.
+Log lines, titles and names come from submissions. Nothing of them may move the cursor, change colours, or pass as a
+message of the harness: control characters are shown as escapes and rich markup is never interpreted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.schema import Outcome, Verdict
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-_LINE_EVERY_S = 10.0
-
-
-class FileProgress(Protocol):
-    """Shows how far a job over several files is; safe to call from several threads."""
-
-    def expect(self, files: int, total_bytes: int) -> None: ...
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None: ...
-    def advance(self, name: str, more_bytes: int) -> None: ...
-    def finish(self, name: str) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
-@contextmanager
-def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[FileProgress]:
-    """One display for a job over several files; `doing` is its verb ("fetching")."""
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        yield PlainProgress(stream)
-        return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(file=stream),
-    ) as bars:
-        yield BarProgress(bars, doing)
+_COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
-class PlainProgress:
-    """Lines for a stream that is no terminal."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self.expect(0, 0)
-
-    def expect(self, files: int, total_bytes: int) -> None:
-        """A stage begins: counts start again."""
-        self._files, self._left_bytes = files, total_bytes
-        self._finished, self._arrived_bytes = 0, 0
-        self._sizes: dict[str, int] = {}
-        self._started = self._spoke = time.monotonic()
-
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
-        with self._lock:
-            self._sizes[name] = total_bytes
-            self._left_bytes -= stored_bytes
-            if 0 < stored_bytes < total_bytes:
-                self._print(f"{name}: {_mb(stored_bytes)} of {_mb(total_bytes)} are there already")
-
-    def advance(self, name: str, more_bytes: int) -> None:
-        with self._lock:
-            self._left_bytes -= more_bytes
-            self._arrived_bytes += max(0, more_bytes)
-            if time.monotonic() - self._spoke >= _LINE_EVERY_S:
-                self._print(f"{_mb(self._left_bytes)} to go{self._pace()}")
-
-    def finish(self, name: str) -> None:
-        with self._lock:
-            self._finished += 1
-            size = _mb(self._sizes.get(name, 0))
-            self._print(f"{name}: {size}, verified ({self._finished} of {self._files}{self._pace()})")
-
-    def say(self, text: str) -> None:
-        with self._lock:
-            self._print(text)
-
-    def _pace(self) -> str:
-        """Speed since the stage began, and the time that the rest takes at this speed."""
-        seconds = time.monotonic() - self._started
-        if self._arrived_bytes == 0 or seconds < 0.01:
-            return ""
-        speed = self._arrived_bytes / seconds
-        return f"; {_mb(speed)}/s, about {max(0, self._left_bytes) / speed:,.0f} s left"
-
-    def _print(self, text: str) -> None:
-        self._spoke = time.monotonic()
-        print(text, file=self._stream, flush=True)
+def printable(text: str) -> str:
+    """`text` with control characters and invisible ones shown as escapes, fit for a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-class BarProgress:
-    """Bars on a terminal: one for the whole, one for each file that moves."""
+def make_console() -> Console:
+    """A rich console on stderr that interprets no markup in what it is given."""
+    from rich.console import Console
 
-    def __init__(self, bars: Progress, doing: str) -> None:
-        self._bars = bars
-        self._doing = doing
-        self._whole: TaskID | None = None
-        self._left_bytes = 0
-        self._tasks: dict[str, TaskID] = {}
-        self._lock = threading.Lock()
-
-    def expect(self, files: int, total_bytes: int) -> None:
-        with self._lock:
-            if self._whole is not None:
-                self._bars.remove_task(self._whole)
-            self._left_bytes = total_bytes
-            self._whole = self._bars.add_task(f"{self._doing} {files} files", total=total_bytes)
-
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
-        with self._lock:
-            self._tasks[name] = self._bars.add_task(name, total=total_bytes, completed=stored_bytes)
-            # What was there already is taken off the total, so that it does not count as speed.
-            self._left_bytes -= stored_bytes
-            if self._whole is not None:
-                self._bars.update(self._whole, total=self._left_bytes)
-
-    def advance(self, name: str, more_bytes: int) -> None:
-        with self._lock:
-            for task in (self._tasks.get(name), self._whole):
-                if task is not None:
-                    self._bars.advance(task, more_bytes)
-
-    def finish(self, name: str) -> None:
-        with self._lock:
-            task = self._tasks.pop(name, None)
-            if task is not None:
-                self._bars.remove_task(task)
-        self.say(f"{name}: verified")
-
-    def say(self, text: str) -> None:
-        self._bars.console.print(text, markup=False, highlight=False)
+    return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def _mb(count: float) -> str:
-    return f"{count / 1e6:,.1f} MB"
+def say(text: str, *, style: str | None = None) -> None:
+    """Print one message for a person on stderr."""
+    if sys.stderr.isatty() and style is not None:
+        make_console().print(printable(text), style=style)
+    else:
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def say_verdict(verdict: Verdict) -> None:
+    """Print a verdict, finding by finding."""
+    for finding in verdict.findings:
+        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+    for warning in verdict.warnings:
+        say(f"  warning            {warning}", style="yellow")
+    said = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
+    say(said, style=f"bold {_COLOURS[verdict.outcome]}")
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a small table, columns padded to their widest cell."""
+    cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells:
+        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+class LiveRun:
+    """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, title: str, target: float) -> None:
+        self.title = title
+        self.target = target
+        self.started = time.monotonic()
+        self.last_plain = 0.0
+        self.val_loss: float | None = None
+        self.tokens_per_step: int | None = None  # from the log's header, where it says so
+        self.terminal = sys.stderr.isatty()
+
+    def show(
+        self,
+        step: int,
+        total: int | None,
+        val_loss: float | None,
+        train_time_s: float | None,
+        step_avg_ms: float | None,
+    ) -> None:
+        """Show the newest metric line."""
+        if val_loss is not None:
+            self.val_loss = val_loss
+        parts = [f"{self.title}  step {step}/{total}" if total else f"{self.title}  step {step}"]
+        if self.val_loss is not None:
+            parts.append(f"val_loss {self.val_loss:.4f} ({self.val_loss - self.target:+.4f} to {self.target:g})")
+        if train_time_s is not None:
+            parts.append(f"train_time {train_time_s:.1f} s")
+        if step_avg_ms is not None and step > 0:
+            parts.append(f"{step_avg_ms:.1f} ms/step")
+            if self.tokens_per_step is not None and step_avg_ms > 0:
+                parts.append(f"{self.tokens_per_step / step_avg_ms * 1000:,.0f} tokens/s")
+            if total:
+                parts.append(f"ETA {max(0.0, (total - step) * step_avg_ms / 1000):.0f} s")
+        line = "  ".join(parts)
+        if self.terminal:
+            sys.stderr.write("\r\x1b[K" + printable(line)[:200])
+            sys.stderr.flush()
+        elif val_loss is not None or time.monotonic() - self.last_plain > 30:
+            self.last_plain = time.monotonic()
+            say(line)
+
+    def end(self) -> None:
+        """Leave the status line behind."""
+        if self.terminal and self.val_loss is not None:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say what is being waited for, and how long it took."""
+    say(f"{text} …")
+    began = time.monotonic()
+    yield
+    say(f"{text}: {time.monotonic() - began:.1f} s")

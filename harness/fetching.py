@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import yamlfile
+from harness import subject
 from harness.dataset import hub
 from harness.dataset.gather import Gathered, Gathering, damaged
 from harness.dataset.generated import generate, generated_shelf
@@ -21,9 +21,11 @@ from harness.dataset.shard import HEADER_BYTES
 from harness.dataset.shelf import Shelf, shelf_of
 from harness.dataset.transfer import Progress, Quiet
 from harness.errors import DatasetError, Problem, StoreError, TrackError, raise_if
+from harness.manifest import MANIFEST
 from harness.schema import DataReceipt, Shard, ShardReceipt, Track, TrackData
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, cache_folder
+from harness.store.records import SCRIPT, find_record
 from harness.track import load_track, track_names
 
 
@@ -266,22 +268,15 @@ def track_of(project: Project, target: str) -> tuple[Track, int]:
 
     Raises HarnessError where nothing or more than one thing is meant.
     """
-    known = track_names(project.tracks)
-    name = target if target in known else _track_name(project, target, known)
-    track = load_track(project.tracks, name)
+    if target in track_names(project.tracks):
+        track = load_track(project.tracks, target)
+        return track, track.train_tokens
+    if (Path(target) / MANIFEST).is_file():
+        found = subject.submission(project, Path(target))
+        return found.track, found.train_tokens
+    folder = find_record(project, target)
+    if (folder / SCRIPT).is_dir():
+        found = subject.record(project, folder)
+        return found.track, found.train_tokens
+    track = load_track(project.tracks, folder.parent.name)
     return track, track.train_tokens
-
-
-def _track_name(project: Project, target: str, known: tuple[str, ...]) -> str:
-    for manifest in (Path(target) / "manifest.yaml", project.root / target / "manifest.yaml"):
-        if manifest.is_file():
-            document = yamlfile.load(manifest, name=project.show(manifest))
-            return yamlfile.Fields.of(document).text("track")
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    if "records" in parts[:-1]:
-        parts = parts[parts.index("records") + 1 :]
-    if len(parts) > 1 and parts[0] in known:
-        return parts[0]
-    raise TrackError.at(
-        target[:80] or "''", "this is no track, record or submission", f"known tracks: {', '.join(known) or 'none'}"
-    )

@@ -28,9 +28,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    from harness.console import file_progress
     from harness.errors import HarnessError
     from harness.fetching import fetch_for, pin, track_of, verify
+    from harness.progress import file_progress
 
     project = project_of(args)
     if args.list:

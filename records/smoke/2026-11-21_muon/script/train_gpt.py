@@ -37,7 +37,7 @@ class Hyperparameters:
     batch_size: int = 32
     sequence_length: int = 128
     # schedule: constant, then linear to zero over the last 40 %
-    num_iterations: int = 80
+    num_iterations: int = 100
     cooldown_fraction: float = 0.4
     # model
     vocab_size: int = 257
@@ -234,6 +234,7 @@ def log_header(args: Hyperparameters, overrides: list[str], world_size: int) -> 
     log(f"seed:{args.seed}")
     log(f"world_size:{world_size}")
     log(f"val_tokens:{args.val_tokens}")
+    log(f"tokens_per_step:{args.batch_size * args.sequence_length}")
     for override in overrides:
         log(f"override:{override}")
     log("=" * 100)
@@ -321,6 +322,7 @@ def main() -> None:
             f"step:{step + 1}/{args.num_iterations} train_time:{1000 * elapsed:.0f}ms "
             f"step_avg:{1000 * elapsed / (step + 1):.2f}ms"
         )
+    time.sleep(0.2)  # gloo's threads let go of the last tensors; in an interpreter that closes they would crash
     dist.destroy_process_group()
 
 

@@ -1,0 +1,89 @@
+"""The end of a log in, the final figures of its last run out; or nothing, where the end alone does not tell.
+
+Only a tail without any oddity is trusted: one problem, one control character, no validation at the last step, and the
+caller has to read the whole file. So the figures are those that reading everything gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from harness.runlog import grammar
+from harness.runlog.problems import Problems
+from harness.runlog.runs import Gatherer, memory_behind
+from harness.runlog.scan import Scanner
+from harness.runlog.source import find_layout
+from harness.schema import RunLog
+
+Bytes = bytes | bytearray
+
+
+def read_final(data: Bytes, path: str, *, whole: bool) -> RunLog | None:
+    """The final figures of the last run, from the end of a log; None where more of the file is needed to be sure.
+
+    `data` is the end of the file, or all of it (`whole`). Only the figures of the last line are given; everything that
+    would need the rest of the file is None.
+    """
+    tail = data if len(data) <= TAIL_BYTES[-1] else data[-TAIL_BYTES[-1] :]
+    for size in TAIL_BYTES:
+        found = _final_of(tail[-size:] if len(tail) > size else tail, path, whole and len(data) <= size)
+        if found is not None or len(tail) <= size:
+            return found
+    return None
+
+
+TAIL_BYTES = (1 << 10, 8 << 10, 64 << 10)  # most logs need the first only: a few train lines and the final one
+_UNUSUAL = (b"\r", b"\x1b", b"\0", grammar.ECHO_MARK, *grammar.TRACEBACK_MARKS)
+
+
+def _final_of(tail: Bytes, path: str, whole: bool) -> RunLog | None:
+    if not tail.isascii() or any(mark in tail for mark in _UNUSUAL):
+        return None
+    start = 0 if whole else tail.find(b"\n") + 1
+    if not whole and start == 0:
+        return None
+    problems = Problems(tail)
+    layout = find_layout(tail, start)
+    for form in (grammar.STEP_FORM, grammar.PLAIN_FORM):
+        if form.line not in tail:
+            continue
+        gatherer = Gatherer(tail, problems, path, False)
+        Scanner(tail, form, gatherer, problems).scan(layout.log_start, len(tail))
+        if problems:
+            return None
+        if gatherer.runs:
+            break
+    else:
+        return None
+    run = gatherer.runs[-1]
+    if run.last_val is None or run.last_val.step != run.step:
+        return None
+    figures = run.figures()
+    figures["peak_memory_mib"] = memory_behind(tail, gatherer.runs, len(gatherer.runs) - 1)
+    return RunLog(**{**_BLANK, **figures, "path": path})
+
+
+def final_figures(log: RunLog) -> RunLog:
+    """A RunLog with its final figures alone, as the end of a file gives them."""
+    return RunLog(**{**_BLANK, **{name: getattr(log, name) for name in _FINAL}})
+
+
+_BLANK: dict[str, Any] = {field.name: None for field in dataclasses.fields(RunLog)}
+_BLANK |= {"overrides": (), "problems": (), "curve": ()}
+_FINAL = (
+    "path",
+    "final_step",
+    "total_steps",
+    "final_val_loss",
+    "final_val_ema_loss",
+    "last_val_step",
+    "last_val_loss",
+    "final_train_time_s",
+    "step_avg_ms",
+    "reached_last_step",
+    "has_final_val",
+    "peak_memory_mib",
+    "extra",
+    "problems",
+)

@@ -1,0 +1,127 @@
+"""Setting up: whatever is missing on a fresh machine is named in one sentence, and a second start costs nothing.
+
+The real setup_env.sh runs in a copy of the files that it reads. Nothing is downloaded: the tests stop pip by an index
+that answers nothing on 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what setup_env.sh reads, and a script that calls it."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("setup_env.sh", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "harness", folder / "harness", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "start.sh").write_text(
+        'set -euo pipefail\ncd "$(dirname "$0")"\n. ./setup_env.sh\nsetup_env train\necho ready\n'
+    )
+    return folder
+
+
+def start(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the set-up in an environment of the test's own."""
+    clean = {"PATH": os.environ["PATH"], "HOME": str(checkout), "PIP_CONFIG_FILE": os.devnull, **environment}
+    return subprocess.run(
+        ["bash", str(checkout / "start.sh")], env=clean, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def fake_python(folder: Path, body: str) -> str:
+    """A `python3` that runs `body`, on a PATH that holds no other Python."""
+    folder.mkdir()
+    for name in ("bash", "cksum", "cut", "tr", "mktemp", "rm", "cp", "grep", "dirname", "cat", "df", "awk"):
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    program = folder / "python3"
+    program.write_text(f"#!/bin/bash\n{body}\n")
+    program.chmod(0o755)
+    return str(folder)
+
+
+def test_a_python_that_is_too_old_is_named_in_one_sentence(checkout: Path, tmp_path: Path) -> None:
+    path = fake_python(tmp_path / "bin", "exit 1  # what `sys.version_info < (3, 11)` gives on an old Python")
+    done = start(checkout, PATH=path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_missing_venv_module_names_the_package_to_install(checkout: Path, tmp_path: Path) -> None:
+    body = 'case "$*" in *venv*) echo "ensurepip is not available"; exit 1;; *) exit 0;; esac'
+    done = start(checkout, PATH=fake_python(tmp_path / "bin", body))
+    assert done.returncode == 2
+    assert "apt install python3-venv" in done.stderr
+
+
+def test_no_network_is_one_sentence_and_the_next_start_tries_again(checkout: Path) -> None:
+    nowhere = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+        "PIP_TIMEOUT": "1",
+        "SPEEDRUN_PYTHON": sys.executable,
+    }
+    for _ in range(2):
+        done = start(checkout, **nowhere)
+        assert done.returncode == 2
+        assert "the package registry cannot be reached" in done.stderr
+        assert "ready" not in done.stdout
+        assert not (checkout / ".venv" / "speedrun-installed").exists()
+
+
+def test_a_full_disk_is_one_sentence(checkout: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        shutil.copytree(checkout, small / "checkout", dirs_exist_ok=True)
+        done = start(small / "checkout", SPEEDRUN_PYTHON=sys.executable, PIP_INDEX_URL="http://127.0.0.1:9/simple")
+        assert done.returncode == 2
+        assert "the disk is full" in done.stderr
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_second_start_asks_neither_pip_nor_python(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    (checkout / ".venv" / "bin" / "python").chmod(0o755)
+    sums = subprocess.run(
+        ["bash", "-c", "cksum pyproject.toml constraints.txt | cut -d' ' -f1,2 | tr '\\n' ' '"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (checkout / ".venv" / "speedrun-installed").write_text(f"{sums}\ntrain,test\n")
+    done = start(checkout)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
+
+
+def test_other_requirements_make_a_new_set_up(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(shutil.which("true") or "/bin/true", checkout / ".venv" / "bin" / "python")
+    shutil.copy(shutil.which("true") or "/bin/true", checkout / ".venv" / "bin" / "pip")
+    (checkout / ".venv" / "speedrun-installed").write_text("of another day\ntrain\n")
+    done = start(checkout, SPEEDRUN_PYTHON=sys.executable)
+    assert done.returncode == 0
+    assert "setting up .venv" in done.stderr
+    assert (checkout / ".venv" / "speedrun-installed").read_text().endswith("\ntrain\n")

@@ -1,0 +1,158 @@
+"""Every shared log of the field's archive gives what `runs.csv` and `segments.csv` say of it."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from harness.runlog.files import read_file
+from harness.schema import RunLog
+
+Row = dict[str, str]
+
+
+def history_folder() -> Path | None:
+    """The folder with the facts: in $SPEEDRUN_SHARED, or `shared/` beside a folder above this one."""
+    named = os.environ.get("SPEEDRUN_SHARED")
+    places = [Path(named)] if named else [folder / "shared" for folder in Path(__file__).resolve().parents]
+    for place in places:
+        if (place / "history" / "logs.tar.xz").is_file():
+            return place / "history"
+    return None
+
+
+@pytest.fixture(scope="module")
+def history() -> Path:
+    folder = history_folder()
+    if folder is None:
+        pytest.skip("the shared history (history/logs.tar.xz) is not here; set SPEEDRUN_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read(history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[RunLog]]:
+    folder = tmp_path_factory.mktemp("logs")
+    with tarfile.open(history / "logs.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return {
+        row["path"]: read_file(folder / row["path"], name=row["path"], curve=True) for row in rows(history / "runs.csv")
+    }
+
+
+def rows(path: Path) -> list[Row]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def integer(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def seconds(milliseconds: str) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds else None
+
+
+def started(text: str) -> str | None:
+    """`Wed Oct  9 18:10:50 2024` or `Mon May 18 13:54:45 UTC 2026` as ISO 8601."""
+    plain = text.replace(" UTC", "")
+    return datetime.datetime.strptime(plain, "%a %b %d %H:%M:%S %Y").isoformat() if text else None
+
+
+def of_the_file(row: Row) -> dict[str, object]:
+    """What runs.csv says of the last run of a file, in the words of the JSON."""
+    return {
+        "n_runs": integer(row["n_runs"]),
+        "dialect": row["format_id"],
+        "final_step": integer(row["final_step"]),
+        "total_steps": integer(row["total_steps"]),
+        "final_val_loss": number(row["final_val_loss"]),
+        "final_val_ema_loss": number(row["final_val_ema_loss"]),
+        "final_train_time_s": seconds(row["final_train_time_ms"]),
+        "step_avg_ms": number(row["step_avg_ms"]),
+        "last_val_step": integer(row["last_val_step"]),
+        "last_val_loss": number(row["last_val_loss"]),
+        "source_sha256": row["source_sha256"] or None,
+        "source_bytes": integer(row["source_bytes"]),
+        "source_origin": "placeholder" if row["has_embedded_source"] == "True" else None,
+        "gpu_name": row["gpu_name"] or None,
+        "gpu_count": integer(row["n_gpus_smi"]),
+        "world_size": integer(row["world_size"]),
+        "driver": row["driver"] or None,
+        "cuda": row["cuda_build"] or None,
+        "torch": row["torch"] or None,
+        "triton": row["triton"] or None,
+        "python": row["python"] or None,
+        "peak_memory_mib": integer(row["peak_mem_mib"]),
+        "started_at": started(row["timestamp"]),
+    }
+
+
+def of_the_run(row: Row) -> dict[str, object]:
+    """What segments.csv says of one run."""
+    return {
+        "run": integer(row["run"]),
+        "n_runs": integer(row["n_runs"]),
+        "first_step": integer(row["first_step"]),
+        "final_step": integer(row["final_step"]),
+        "total_steps": integer(row["total_steps"]),
+        "final_val_loss": number(row["final_val_loss"]),
+        "final_val_ema_loss": number(row["final_val_ema_loss"]),
+        "final_train_time_s": seconds(row["final_train_time_ms"]),
+        "step_avg_ms": number(row["step_avg_ms"]),
+        "n_val_points": integer(row["n_val_points"]),
+        "n_train_points": integer(row["n_train_points"]),
+    }
+
+
+def differences(run: RunLog, wanted: dict[str, object]) -> list[str]:
+    said = run.to_json()
+    return [
+        f"{run.path} run {run.run} {key}: {said[key]!r}, not {value!r}"
+        for key, value in wanted.items()
+        if said[key] != value
+    ]
+
+
+def test_every_shared_log_says_what_runs_csv_says(history: Path, read: dict[str, list[RunLog]]) -> None:
+    wrong: list[str] = []
+    for row in rows(history / "runs.csv"):
+        last = read[row["path"]][-1]
+        wrong += differences(last, of_the_file(row))
+        complete = last.reached_last_step is not False and last.has_final_val
+        if complete != (row["complete"] == "True"):
+            wrong.append(f"{row['path']} complete: {complete}")
+    assert len(read) == 916
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_every_run_of_every_shared_log_says_what_segments_csv_says(
+    history: Path, read: dict[str, list[RunLog]]
+) -> None:
+    wrong: list[str] = []
+    segments = rows(history / "segments.csv")
+    for row in segments:
+        wrong += differences(read[row["path"]][int(row["run"]) - 1], of_the_run(row))
+    assert sum(len(runs) for runs in read.values()) == len(segments) == 1077
+    assert not wrong, "\n".join(wrong[:20])
+
+
+def test_the_points_of_all_runs_of_a_file_add_up(history: Path, read: dict[str, list[RunLog]]) -> None:
+    for row in rows(history / "runs.csv"):
+        runs = read[row["path"]]
+        assert sum(run.n_val_points or 0 for run in runs) == int(row["n_val_points"]), row["path"]
+        assert sum(run.n_train_points or 0 for run in runs) == int(row["n_train_points"]), row["path"]
+        assert sum(len(run.curve) for run in runs) == int(row["n_val_points"]), row["path"]
+
+
+def test_no_shared_log_has_a_problem(read: dict[str, list[RunLog]]) -> None:
+    """formats.md: every metric line of the archive is complete, none interleaved, no loss NaN."""
+    assert [(run.path, run.problems) for runs in read.values() for run in runs if run.problems] == []

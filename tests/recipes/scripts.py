@@ -1,0 +1,85 @@
+"""Where the training scripts are and how a test gets at them: as files, as modules, as running processes."""
+
+import functools
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+END_OF_TEXT = 50_256
+
+FOLDERS = {
+    "short/1": "2024-05-28_llmc-baseline",
+    "short/2": "2024-06-06_adamw",
+    "short/4": "2024-10-11_muon",
+    "short/5": "2024-10-14_modern-arch",
+    "short/6": "2024-10-18_distributed-muon",
+    "short/8": "2024-11-03_untie-embed",
+    "short/9": "2024-11-06_shortcuts-tweaks",
+    "short/10": "2024-11-08_cast-bf16",
+    "short/11": "2024-11-10_unet-double-lr",
+    "short/12": "2024-11-19_flex-attention",
+    "short/13": "2024-11-24_window-warmup",
+    "optimization/36": "2026-06-11_tuned-muon-baseline",
+}
+ALL = tuple(FOLDERS)
+SHORT = tuple(name for name in ALL if name.startswith("short/"))
+FLEX = ("short/12", "short/13")
+
+# One set of overrides scales every script down to a CPU.
+TINY = {
+    "device": "cpu",
+    "n_layer": 2,
+    "n_head": 2,
+    "d_model": 32,
+    "sequence_length": 32,
+    "batch_size": 8,
+    "device_batch_size": 1,
+    "val_tokens": 1024,
+    "val_loss_every": 10,
+}
+
+
+def script_path(name: str) -> Path:
+    track = name.split("/")[0]
+    return ROOT / "records" / track / FOLDERS[name] / "script" / "train_gpt.py"
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import a script under a name of its own; nothing runs."""
+    spec = importlib.util.spec_from_file_location(f"script_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def load(name: str) -> ModuleType:
+    return import_file(script_path(name))
+
+
+def arguments(**settings: object) -> list[str]:
+    return [f"{name}={value}" for name, value in settings.items()]
+
+
+def write_shard(path: Path, tokens: np.ndarray) -> None:
+    header = np.zeros(256, dtype="<i4")
+    header[:3] = 20240520, 1, len(tokens)
+    path.write_bytes(header.tobytes() + tokens.astype("<u2").tobytes())
+
+
+def torchrun(name: str, ranks: int, folder: Path, settings: dict[str, object]) -> subprocess.CompletedProcess[bytes]:
+    """Run a script as its users do, in a folder that holds data/."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    command += [str(script_path(name)), *arguments(**settings)]
+    environment = {key: value for key, value in os.environ.items() if key != "DATA_PATH"}
+    environment["OMP_NUM_THREADS"] = "1"
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=180)

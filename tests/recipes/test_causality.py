@@ -1,0 +1,135 @@
+"""What a prediction may depend on: never a later token, and behind the document mask never another document."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from .scripts import ALL, END_OF_TEXT, FLEX, load
+
+T = 48
+
+
+def model_of(name: str) -> Any:
+    """A small model with all its weights random, so that every path through it carries something."""
+    module = load(name)
+    model = module.GPT(module.Hyperparameters(device="cpu", n_layer=4, n_head=2, d_model=32, sequence_length=T))
+    torch.manual_seed(11)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    return model
+
+
+def loss_at_each_position(name: str, model: Any, inputs: torch.Tensor, window: int = 1024) -> torch.Tensor:
+    """The loss (T,) of each position alone: all other targets are ignored."""
+    targets = torch.randint(0, 50_000, (1, T), generator=torch.Generator().manual_seed(1))
+    mask = (load(name).attention_mask(inputs, torch.tensor(window)),) if name in FLEX else ()
+    losses = []
+    with torch.no_grad():
+        for i in range(T):
+            only = torch.full_like(targets, -100)
+            only[0, i] = targets[0, i]
+            losses.append(model(inputs, only, *mask))
+    return torch.stack(losses)
+
+
+def random_row(seed: int) -> torch.Tensor:
+    return torch.randint(0, 256, (1, T), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_later_token_never_changes_an_earlier_loss(name: str) -> None:
+    model, inputs = model_of(name), random_row(2)
+    before = loss_at_each_position(name, model, inputs)
+    assert torch.isfinite(before).all()
+    for at in (1, 20, T - 1):
+        changed = inputs.clone()
+        changed[0, at:] = random_row(3)[0, at:]
+        changed[0, at] = (inputs[0, at] + 1) % 256
+        after = loss_at_each_position(name, model, changed)
+        torch.testing.assert_close(after[:at], before[:at], rtol=1e-5, atol=1e-5)
+        assert (after[at:] - before[at:]).abs().max() > 1e-3, "what follows does depend on it"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_another_document_changes_a_loss_only_where_no_mask_separates_them(name: str) -> None:
+    model, inputs = model_of(name), random_row(4)
+    inputs[0, 0] = inputs[0, 17] = inputs[0, 30] = END_OF_TEXT
+    changed = inputs.clone()
+    changed[0, 18:30] = random_row(5)[0, 18:30]
+    before, after = (loss_at_each_position(name, model, row) for row in (inputs, changed))
+    torch.testing.assert_close(after[:18], before[:18], rtol=1e-5, atol=1e-5)
+    assert (after[18:30] - before[18:30]).abs().max() > 1e-3
+    later = (after[30:] - before[30:]).abs().max().item()
+    assert later < 1e-5 if name in FLEX else later > 1e-3
+
+
+@pytest.mark.parametrize("name", FLEX)
+def test_the_mask_is_that_of_the_recipe_key_by_key(name: str) -> None:
+    inputs = random_row(6)
+    inputs[0, [0, 9, 10, 33]] = END_OF_TEXT
+    documents = [sum(int(t) == END_OF_TEXT for t in inputs[0, : p + 1]) for p in range(T)]
+    for window in (1, 7, 64):
+        mask = load(name).attention_mask(inputs, torch.tensor(window))
+        for p in range(T):
+            for k in range(T):
+                sees = k <= p and documents[k] == documents[p] and p - k < window
+                assert mask[p, k].item() == sees, (p, k, window)
+
+
+@pytest.mark.parametrize("name", FLEX)
+def test_flex_attention_under_the_mask_equals_the_dense_attention_that_replaces_it_on_a_cpu(name: str) -> None:
+    """Forward pass only, not compiled: that much of FlexAttention runs on a CPU."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    length, window = 300, 40
+    inputs = torch.randint(0, 256, (1, length), generator=torch.Generator().manual_seed(7))
+    inputs[0, [0, 100, 217]] = END_OF_TEXT
+    dense = load(name).attention_mask(inputs, torch.tensor(window))
+    block = create_block_mask(lambda b, h, q, k: dense[q, k], None, None, length, length, device="cpu")
+    q, k, v = torch.randn(3, 1, 2, length, 16, generator=torch.Generator().manual_seed(8)).unbind(0)
+    flexible = flex_attention(q, k, v, block_mask=block)
+    torch.testing.assert_close(
+        flexible, torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=dense), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ALL[1:])
+def test_rotary_attention_knows_distances_not_places(name: str) -> None:
+    """Shifting queries and keys by the same number of positions leaves their products as they are."""
+    module, head_dim, length = load(name), 16, 40
+    table_type = () if name in ("short/2", "short/4", "optimization/36") else (torch.float32,)
+    cos, sin = module.rotary_tables(length, head_dim, *table_type)
+    random = torch.Generator().manual_seed(9)
+    q, k = torch.randn(2, 1, 1, 1, head_dim, generator=random).unbind(0)
+    products = {
+        (i, j): (
+            module.rotate(q, cos[i : i + 1], sin[i : i + 1]) * module.rotate(k, cos[j : j + 1], sin[j : j + 1])
+        ).sum()
+        for i, j in ((5, 2), (30, 27), (5, 4), (39, 0))
+    }
+    torch.testing.assert_close(products[5, 2], products[30, 27], rtol=1e-4, atol=1e-4)
+    assert not torch.isclose(products[5, 2], products[5, 4]) and not torch.isclose(products[5, 2], products[39, 0])
+
+
+@pytest.mark.parametrize("name", ALL[1:])
+def test_rotary_frequencies_and_the_sense_of_rotation_are_those_of_the_recipe(name: str) -> None:
+    module, head_dim = load(name), 16
+    table_type = () if name in ("short/2", "short/4", "optimization/36") else (torch.float32,)
+    cos, sin = module.rotary_tables(8, head_dim, *table_type)
+    for position in (0, 1, 7):
+        for j in range(head_dim // 2):
+            if name == "optimization/36":
+                quarter = head_dim // 4
+                frequency = (1 / 1024) ** (j / (quarter - 1)) if j < quarter else 0.0
+            else:
+                frequency = 10_000 ** (-2 * j / head_dim)
+            c, s = math.cos(position * frequency), math.sin(position * frequency)
+            assert (cos[position, j].item(), sin[position, j].item()) == pytest.approx((c, s), abs=1e-5)
+            x = torch.zeros(1, 8, 1, head_dim)
+            x[..., j], x[..., j + head_dim // 2] = 2.0, 3.0
+            y = module.rotate(x, cos, sin)[0, position, 0]
+            assert y[j].item() == pytest.approx(2 * c + 3 * s, abs=1e-4)
+            assert y[j + head_dim // 2].item() == pytest.approx(-2 * s + 3 * c, abs=1e-4)

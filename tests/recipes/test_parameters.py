@@ -1,0 +1,132 @@
+"""How many parameters each model has, and what its loss is before the first step."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from .scripts import ALL, FLEX, load
+
+D, LAYERS = 768, 12
+BLOCKS = 84_934_656
+TABLE_50257, TABLE_50304 = 38_597_376, 38_633_472
+
+# name: (all parameters, parameters in matrix products of every token)
+COUNTS = {
+    "short/1": (124_475_904, None),
+    "short/2": (123_532_032, 123_532_032),
+    "short/4": (123_532_032, 123_532_032),
+    "short/5": (123_568_128, 123_568_128),
+    "short/6": (123_568_128, 123_568_128),
+    "short/8": (162_201_600, 123_568_128),
+    "short/9": (162_201_636, 123_568_128),
+    "short/10": (162_201_636, 123_568_128),
+    "short/11": (162_201_642, 123_568_128),
+    "short/12": (162_201_642, 123_568_128),
+    "short/13": (162_201_642, 123_568_128),
+    "optimization/36": (162_354_816, None),
+}
+
+
+def meta_model(name: str) -> Any:
+    module = load(name)
+    with torch.device("meta"):
+        return module.GPT(module.Hyperparameters(device="cpu"))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_full_size_model_has_as_many_parameters_as_the_record(name: str) -> None:
+    model = meta_model(name)
+    total, active = COUNTS[name]
+    assert sum(p.numel() for p in model.parameters()) == total
+    in_products = sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) + model.head.weight.numel()
+    assert sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) == BLOCKS
+    if active is not None:
+        assert in_products == active
+
+
+def test_llmc_has_124_439_808_parameters_without_the_padding_of_the_table() -> None:
+    total, _ = COUNTS["short/1"]
+    assert total - TABLE_50304 + TABLE_50257 == 124_439_808
+    assert meta_model("short/1").embed.weight.shape == (50_304, D)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_importing_a_script_runs_nothing_and_its_settings_are_frozen(name: str) -> None:
+    args = load(name).Hyperparameters()
+    assert args.seed is None and args.device == "cuda" and args.val_tokens == 10_485_760
+    assert args.batch_size * args.sequence_length == 524_288
+    with pytest.raises(AttributeError):
+        args.d_model = 1
+
+
+# The step-0 loss in the records' logs: ln 50,304 exactly where the head starts at zero; with random heads it varies.
+FIRST_LOSS = {
+    "short/1": (11.0092, 0.15),
+    "short/2": (10.9689, 0.15),
+    "short/4": (10.9264, 0.15),
+    "short/5": (16.0, 0.1),
+    "short/6": (16.0, 0.1),
+} | {name: (math.log(50_304), 1e-4) for name in ALL[5:]}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_full_size_loss_before_the_first_step_is_that_of_the_record(name: str) -> None:
+    module = load(name)
+    args = module.Hyperparameters(device="cpu", sequence_length=256)
+    torch.manual_seed(1)
+    model = module.GPT(args)
+    tokens = torch.randperm(50_257)[:257]
+    inputs, targets = tokens[None, :-1], tokens[None, 1:]
+    mask = (module.attention_mask(inputs, torch.tensor(1024)),) if name in FLEX else ()
+    with torch.no_grad():
+        loss = model(inputs, targets, *mask).item() / (256 if name == "optimization/36" else 1)
+    expected, tolerance = FIRST_LOSS[name]
+    assert loss == pytest.approx(expected, abs=tolerance)
+
+
+def test_initial_weights_have_the_spread_that_the_recipes_state() -> None:
+    """Uniform in ±1/√fan_in has standard deviation 1/√(3 fan_in)."""
+    for name in ALL:
+        module = load(name)
+        args = module.Hyperparameters(device="cpu", n_layer=2, n_head=2, d_model=128, sequence_length=64)
+        torch.manual_seed(2)
+        model = module.GPT(args)
+        fc, proj, table = model.blocks[0].mlp.fc.weight, model.blocks[0].mlp.proj.weight, model.embed.weight
+        if name == "short/1":
+            expected = 0.02, 0.02 / math.sqrt(2 * args.n_layer), 0.02
+            assert not table[50_257:].any(), "padding rows start at zero"
+            table = table[:50_257]
+        elif name in ("short/2", "short/4"):
+            expected = 1 / math.sqrt(3 * 128), 1 / math.sqrt(3 * 512), 1 / math.sqrt(3 * 128)
+            assert fc.abs().max() <= 1 / math.sqrt(128)
+        elif name in ("short/5", "short/6"):
+            expected = 1 / math.sqrt(3 * 128), 0.0, 1 / math.sqrt(3 * 128)
+        elif name == "optimization/36":
+            expected = math.sqrt(0.33 / 128), 0.0, 1.0
+        else:
+            expected = 1 / math.sqrt(3 * 128), 0.0, 1.0
+        measured = [weight.std().item() for weight in (fc, proj, table)]
+        assert measured == pytest.approx(expected, rel=0.03), name
+
+
+def test_learned_scalars_start_where_the_recipes_say() -> None:
+    for name in ("short/9", "short/10", "short/11", "short/12", "short/13"):
+        module = load(name)
+        model = module.GPT(module.Hyperparameters(device="cpu", n_layer=4, n_head=2, d_model=32, sequence_length=64))
+        for block in model.blocks:
+            assert block.attn.value_mix.item() == 0.5
+            assert block.input_mix.tolist() == [1.0, 0.0]
+        if name not in ("short/9", "short/10"):
+            assert model.skip_weights.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["short/10", "short/11", "short/12", "short/13"])
+def test_on_a_gpu_all_but_the_weights_of_linear_layers_would_be_bf16(name: str) -> None:
+    module = load(name)
+    model = meta_model(name)
+    module.cast_to_bf16(model)
+    for path, p in model.named_parameters():
+        linear = path == "head.weight" or (p.ndim == 2 and path.startswith("blocks."))
+        assert p.dtype == (torch.float32 if linear else torch.bfloat16), path

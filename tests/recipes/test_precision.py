@@ -1,0 +1,92 @@
+"""The number types of a GPU run, tried on a CPU: what would run there in bf16 takes steps and keeps its types."""
+
+import contextlib
+from typing import Any
+
+import pytest
+import torch
+
+from .scripts import ALL, FLEX, load
+
+AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9")
+
+
+def to_gpu_types(name: str, model: Any) -> None:
+    if name == "short/1":
+        model.bfloat16()
+    elif name == "optimization/36":
+        model.embed.bfloat16()
+    elif name not in AUTOCAST:
+        load(name).cast_to_bf16(model)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
+def test_steps_in_bf16_lower_the_loss_and_keep_all_types(name: str, traced: bool, alone: None) -> None:
+    """`traced` sends the model through torch.compile's front end and autograd tracing, without generating code."""
+    module = load(name)
+    args = module.Hyperparameters(
+        device="cpu", n_layer=2, n_head=2, d_model=32, vocab_size=300, sequence_length=32, num_iterations=8
+    )
+    torch.manual_seed(4)
+    model = module.GPT(args)
+    to_gpu_types(name, model)
+    optimizers = module.make_optimizers(model, args)
+    types = {path: p.dtype for path, p in model.named_parameters()}
+    inputs, targets = torch.randint(0, 256, (2, 1, 32), generator=torch.Generator().manual_seed(5)).unbind(0)
+    mask = (module.attention_mask(inputs, torch.tensor(16)),) if name in FLEX else ()
+    torch._dynamo.reset()
+    run = torch.compile(model, backend="aot_eager", dynamic=False) if traced else model
+    autocast = torch.autocast("cpu", torch.bfloat16) if name in AUTOCAST else contextlib.nullcontext()
+    losses = []
+    for _ in range(8):
+        with autocast:
+            loss = run(inputs, targets, *mask)
+        assert loss.dtype == torch.float32
+        losses.append(loss.item())
+        loss.backward()
+        for p in model.parameters():
+            assert p.grad is not None and p.grad.dtype == p.dtype
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    assert losses[-1] < losses[0]
+    assert {path: p.dtype for path, p in model.named_parameters()} == types
+
+
+@pytest.mark.parametrize("name", FLEX)
+def test_new_masks_and_windows_need_no_new_compilation(name: str) -> None:
+    """The forward pass with FlexAttention's own mask, traced once for documents and windows that change every step."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    module = load(name)
+    args = module.Hyperparameters(device="cpu", n_layer=2, n_head=2, d_model=32, vocab_size=50_304, sequence_length=256)
+    torch.manual_seed(6)
+    model = module.GPT(args)
+    with torch.no_grad():
+        for p in model.parameters():  # the zero-initialised head would hide every difference
+            p.add_(0.1 * torch.randn_like(p))
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    traced = torch.compile(model, backend=count, dynamic=False)
+    with torch.no_grad():
+        for step in range(4):
+            inputs = torch.randint(0, 256, (1, 256), generator=torch.Generator().manual_seed(step))
+            inputs[0, [0, 60 + step]] = 50_256
+            dense = module.attention_mask(inputs, torch.tensor(16 * (step + 1)))
+            documents, window = (inputs[0] == 50_256).cumsum(0), torch.tensor(16 * (step + 1))
+            block = create_block_mask(
+                lambda b, h, q, k, d=documents, w=window: (q >= k) & (d[q] == d[k]) & (q - k < w),
+                None,
+                None,
+                256,
+                256,
+                device="cpu",
+            )
+            torch.testing.assert_close(traced(inputs, inputs, block), model(inputs, inputs, dense))
+    assert len(graphs) == 1
