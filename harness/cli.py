@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import HarnessError
-from harness.verbs import Verb
+from harness.verbs import Verb, data, runs
 
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in pipeline order."""
-    return ()
+    return (*data.VERBS, *runs.VERBS)
 
 
 def build_parser() -> argparse.ArgumentParser:

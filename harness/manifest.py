@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
@@ -100,3 +101,44 @@ def _check_file(path: Path, expected: str) -> tuple[str, str] | None:
     if actual != expected:
         return f"has sha256 {actual}, not {expected}", "write the right hash, or restore the file"
     return None
+
+
+# ------------------------------------------------------------------------------------------------ script.yaml
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFile:
+    """What a record's script/script.yaml says of the frozen script beside it."""
+
+    origin: Literal["original", "reimplementation"]
+    of: str  # the record it stands for
+    entry: str
+    files: tuple[tuple[str, str], ...]
+    stands_for: str | None
+    same_as: str | None  # the record whose script this one is
+    train_tokens: int | None
+
+
+def load_script(folder: Path, *, name: str) -> ScriptFile:
+    """Read and check `script.yaml`, hashes of its files included; raises ManifestError with every problem."""
+    path = folder / "script.yaml"
+    if not path.is_file():
+        raise ManifestError.at(name, "there is no script here", "run a record that has one: `speedrun show` says which")
+    fields = yamlfile.Fields.of(yamlfile.load(path, name=f"{name}/script.yaml"))
+    fields.integer("schema", minimum=1)
+    fields.known |= {"measured", "uncertainties"}  # figures and remarks for people
+    script = ScriptFile(
+        origin=cast(Literal["original", "reimplementation"], fields.choice("origin", ("original", "reimplementation"))),
+        of=fields.text("of", pattern=_RECORD, what="a record like short/12"),
+        entry=fields.text("entry", pattern=FILE_NAME, what="a file name") if "same_as" not in fields.data else "",
+        files=_files(fields) if "same_as" not in fields.data else (),
+        stands_for=fields.text_or_none("stands_for"),
+        same_as=fields.text_or_none("same_as", pattern=_RECORD, what="a record like short/6"),
+        train_tokens=fields.integer_or_none("train_tokens", minimum=1),
+    )
+    fields.known |= {"entry", "files"}
+    fields.unknown_keys()
+    check_files(folder, dict(script.files), fields)
+    if fields.problems:
+        raise ManifestError(*fields.problems)
+    return script

@@ -193,9 +193,9 @@ class RunLog:
     """What one run in one log says; a value that the log does not hold is None."""
 
     path: str
-    run: int  # 1-based within the file
-    n_runs: int
-    dialect: str
+    run: int | None  # 1-based within the file; None where only the end of the file was read, as are the next two
+    n_runs: int | None
+    dialect: str | None
     first_step: int | None
     final_step: int | None
     total_steps: int | None
@@ -205,8 +205,8 @@ class RunLog:
     last_val_loss: float | None
     final_train_time_s: float | None
     step_avg_ms: float | None  # as printed on the final line
-    n_val_points: int
-    n_train_points: int
+    n_val_points: int | None
+    n_train_points: int | None
     reached_last_step: bool | None
     has_final_val: bool
     source_sha256: str | None
@@ -229,6 +229,14 @@ class RunLog:
     extra: dict[str, str] = field(default_factory=dict)
     problems: tuple[LogProblem, ...] = ()
     curve: tuple[tuple[int, float, float | None], ...] = ()  # (step, val_loss, train_time_s)
+
+    @classmethod
+    def nothing(cls, path: str) -> RunLog:
+        """What a log says that holds no metric line."""
+        kinds = {field.name: None for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        counts = {"run": 1, "n_runs": 1, "n_val_points": 0, "n_train_points": 0, "has_final_val": False}
+        texts = {"path": path, "dialect": "none", "overrides": ()}
+        return cls(**{**kinds, **counts, **texts, "extra": {}})  # type: ignore[arg-type]
 
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """The object that `speedrun log --json` prints for this run."""

@@ -9,8 +9,6 @@ from typing import Protocol
 
 from harness.schema import RunOutcome
 
-LOG, CLOCK, STDERR, OUTCOME, WORK = "log.txt", "clock.csv", "stderr.txt", "outcome.json", "work"
-
 
 @dataclass(frozen=True, slots=True)
 class LaunchPlan:
@@ -20,10 +18,16 @@ class LaunchPlan:
     folder: Path  # the run's folder; `work/` in it holds the script and the links to the data
     entry: str  # the script, relative to `work/`
     processes: int
-    arguments: tuple[str, ...]  # name=value
+    seed: int
+    overrides: tuple[str, ...]  # name=value; anything here makes the run unrankable
     silence_limit_s: float
     time_limit_s: float
     environment: dict[str, str] = field(default_factory=dict)  # on top of the clean one
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the script is given on its command line."""
+        return (f"seed={self.seed}", *self.overrides)
 
 
 class Launcher(Protocol):

@@ -10,6 +10,7 @@ from harness import jsonform
 from harness.errors import RunError
 from harness.launch import base
 from harness.schema import RunOutcome
+from harness.store import runs
 
 
 class SavedLauncher:
@@ -23,9 +24,9 @@ class SavedLauncher:
         saved = next(self.folders, None)
         if saved is None:
             raise RunError.at(plan.run_id, "there is no further saved run to play back", "save more runs")
-        for name in (base.LOG, base.CLOCK, base.STDERR, base.OUTCOME):
+        for name in (runs.LOG, runs.CLOCK, runs.STDERR, runs.OUTCOME):
             if (saved / name).exists():
                 shutil.copyfile(saved / name, plan.folder / name)
-        for line in (plan.folder / base.LOG).read_bytes().splitlines():
+        for line in (plan.folder / runs.LOG).read_bytes().splitlines():
             watch(line)
-        return jsonform.read(plan.folder / base.OUTCOME, RunOutcome, name=str(saved / base.OUTCOME))
+        return jsonform.read(plan.folder / runs.OUTCOME, RunOutcome, name=str(saved / runs.OUTCOME))

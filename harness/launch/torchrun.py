@@ -19,6 +19,7 @@ from harness import jsonform
 from harness.errors import RunError
 from harness.launch import base, recorder
 from harness.schema import RunOutcome
+from harness.store import runs
 
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
@@ -42,7 +43,7 @@ class TorchrunLauncher:
             start_new_session=True,
         )
         assert owner.stdin is not None
-        follower = Follower(plan.folder / base.LOG)
+        follower = Follower(plan.folder / runs.LOG)
         try:
             while owner.poll() is None:
                 follower.pass_on(watch)
@@ -87,7 +88,7 @@ def write_launch_file(plan: base.LaunchPlan, command: list[str], environment: di
     (plan.folder / "reserve").write_bytes(b"\0" * RESERVE_BYTES)
     launch = {
         "command": command,
-        "cwd": str(plan.folder / base.WORK),
+        "cwd": str(plan.folder / runs.WORK),
         "environment": environment,
         "silence_limit_s": plan.silence_limit_s,
         "time_limit_s": plan.time_limit_s,
@@ -97,7 +98,7 @@ def write_launch_file(plan: base.LaunchPlan, command: list[str], environment: di
 
 def read_outcome(plan: base.LaunchPlan, recorder_code: int | None) -> RunOutcome:
     """What the recorder wrote at the end; if it was killed, everything of the run is ended here instead."""
-    path = plan.folder / base.OUTCOME
+    path = plan.folder / runs.OUTCOME
     if path.exists():
         return jsonform.read(path, RunOutcome, name=f"{plan.run_id}/{path.name}")
     for pid in recorder.marked(plan.run_id):

@@ -11,7 +11,6 @@ Who deletes the whole ledger before packing is not detected; who drops one run i
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
 import hashlib
 import json
@@ -23,12 +22,13 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.store.files import disk_error
+from harness.store.runs import now
 
 GENESIS = "0" * 64
 _KEYS = {
     "declare": {"kind", "at", "script", "track", "ruleset", "n_max", "before"},
     "start": {"kind", "at", "script", "run", "sitting", "seed", "before"},
-    "end": {"kind", "at", "script", "run", "state", "exit_code", "first_step", "log_sha256", "before"},
+    "end": {"kind", "at", "script", "run", "state", "exit_code", "last_step", "log_sha256", "before"},
 }
 
 
@@ -64,7 +64,7 @@ class Ledger:
                 before = next(
                     (e.hash for e in reversed(_entries(raw, self.path.name)) if e.data["script"] == script), GENESIS
                 )
-                data = {"kind": kind, "at": _now(), "script": script, **values, "before": before}
+                data = {"kind": kind, "at": now(), "script": script, **values, "before": before}
                 if data.keys() != _KEYS[kind]:
                     raise ValueError(f"a {kind} entry has the keys {sorted(_KEYS[kind])}, not {sorted(data)}")
                 line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
@@ -150,7 +150,3 @@ def _cut_torn_line(file: Any) -> bytes:
     if len(whole) != len(raw):
         file.truncate(len(whole))
     return whole
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,7 +14,16 @@ from harness.schema import DataReceipt, Machine, RunOutcome
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
-RUN_FILE, LOCK = "run.json", "lock"
+# What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
+RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, LOCK = (
+    "run.json",
+    "log.txt",
+    "clock.csv",
+    "stderr.txt",
+    "outcome.json",
+    "work",
+    "lock",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +49,19 @@ class RunFile:
 
 
 def new_run_id(script_sha256: str) -> str:
-    """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{now}-{script_sha256[:8]}-{secrets.token_hex(2)}"
+    """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e0f."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{script_sha256[:8]}-{secrets.token_hex(2)}"
+
+
+def now() -> str:
+    """The time, UTC, as run files and ledgers write it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def draw_seed() -> int:
+    """A seed for a run that nobody could choose beforehand."""
+    return secrets.randbelow(2**31)
 
 
 def write_run_file(folder: Path, run: RunFile) -> None:
@@ -53,6 +72,11 @@ def write_run_file(folder: Path, run: RunFile) -> None:
 def read_run_file(folder: Path) -> RunFile:
     """Read run.json; raises StoreError naming the file."""
     return jsonform.read(folder / RUN_FILE, RunFile, name=f"{folder.name}/{RUN_FILE}")
+
+
+def read_outcome_file(folder: Path) -> RunOutcome:
+    """Read the outcome that the recorder wrote; raises StoreError where it never came to that."""
+    return jsonform.read(folder / OUTCOME, RunOutcome, name=f"{folder.name}/{OUTCOME}")
 
 
 def run_folder(project: Project, run_id: str) -> Path:

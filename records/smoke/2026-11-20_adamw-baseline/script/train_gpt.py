@@ -37,7 +37,7 @@ class Hyperparameters:
     batch_size: int = 32
     sequence_length: int = 128
     # schedule: constant, then linear to zero over the last 40 %
-    num_iterations: int = 150
+    num_iterations: int = 180
     cooldown_fraction: float = 0.4
     # model
     vocab_size: int = 257

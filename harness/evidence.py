@@ -1,0 +1,110 @@
+"""Run folders in, `Evidence` out: everything that a verdict looks at, gathered in one place.
+
+The same layout lies in `.runs/` on the machine that ran it and in the `evidence/` of a submission or a record, so a
+maintainer judges what the submitter judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from harness.errors import LogError, StoreError
+from harness.launch.clock import Clock, read_clock
+from harness.metrics import measure
+from harness.runlog import reader
+from harness.schema import Metrics, RunLog
+from harness.store import runs
+from harness.store.layout import Project
+from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
+from harness.store.pack import LEDGER, PACK, RUNS, restore_source
+from harness.store.runs import CLOCK, LOG
+from harness.store.scrub import own_names, scrub_log
+from harness.subject import Subject
+from harness.verdict.base import Evidence, LedgerExtract
+
+
+def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -> Evidence:
+    """The evidence of a subject: the given runs of this machine, else its pack, else all its runs in the ledger here.
+
+    Raises StoreError where there is none.
+    """
+    pack = found.folder / PACK
+    if run_ids is None and (pack / LEDGER).is_file():
+        chain = read_chain((pack / LEDGER).read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
+        folders = [pack / RUNS / run_id for run_id in started(chain)]
+        return assemble(found, chain, [folder for folder in folders if folder.is_dir()], packed=True)
+    chain = Ledger(project.ledger).chain(found.script_sha256)
+    if run_ids is not None:
+        mine = [runs.run_folder(project, run_id) for run_id in run_ids]
+        return assemble(found, chain, mine, packed=False, only=set(run_ids))
+    if not chain:
+        raise StoreError.at(
+            found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
+        )
+    return assemble(found, chain, [runs.run_folder(project, run_id) for run_id in started(chain)], packed=False)
+
+
+def started(chain: list[Entry]) -> list[str]:
+    """The runs of a chain that count: all but those that ended before their first step."""
+    never = {
+        e.data["run"]
+        for e in chain
+        if e.data["kind"] == "end" and not e.data["last_step"] and e.data["state"] != "finished"
+    }
+    return [e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in never]
+
+
+def assemble(
+    found: Subject, chain: list[Entry], folders: list[Path], *, packed: bool, only: set[str] | None = None
+) -> Evidence:
+    """Read the runs in `folders` and put them beside the ledger's chain.
+
+    only: judge one sitting; the chain is still checked as a whole.
+    """
+    ends = {e.data["run"]: e.data for e in chain if e.data["kind"] == "end"}
+    counted = tuple(run_id for run_id in started(chain) if only is None or run_id in only)
+    ledger = LedgerExtract(
+        runs_started=counted,
+        problems=tuple(find_breaks(chain, LEDGER)),
+        states={run_id: end["state"] for run_id, end in ends.items()},
+        log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items() if end["log_sha256"]},
+    )
+    script = found.script
+    return Evidence(
+        subject=found.name,
+        track=found.track,
+        ruleset=found.ruleset,
+        runs=tuple(read_run(folder, script, packed=packed) for folder in folders),
+        script=script,
+        script_sha256=found.script_sha256,
+        manifest=found.manifest,
+        claimed=found.record.claimed if found.record else None,
+        ledger=ledger if chain else None,
+    )
+
+
+def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
+    """Read one run folder: its log, its clock, and what run.json says of it."""
+    file = runs.read_run_file(folder)
+    raw = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+    if packed:
+        raw = restore_source(raw, script)
+    scrubbed = raw if packed else scrub_log(raw, script, own_names())
+    try:
+        log = reader.read_bytes(raw, LOG, curve=True)[-1]
+        timed = reader.timed_lines(raw)
+    except LogError:
+        log, timed = RunLog.nothing(LOG), []
+    clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if (folder / CLOCK).is_file() else Clock(None, {})
+    return measure(
+        file.id,
+        log,
+        timed,
+        arrivals_s=clock.arrivals_s,
+        wall_time_s=clock.wall_time_s,
+        log_sha256=hashlib.sha256(scrubbed).hexdigest(),
+        outcome=file.outcome,
+        machine=file.machine,
+        data=file.data,
+    )

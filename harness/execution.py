@@ -1,0 +1,209 @@
+"""One run, from its first ledger entry to its last.
+
+The order is what makes a crash harmless: run.json and the ledger's start entry are on disk before anything is
+launched, the recorder writes the outcome by itself, and `settle` finishes the books of runs whose harness was killed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import fetching
+from harness.errors import LogError, StoreError
+from harness.launch.base import Launcher, LaunchPlan
+from harness.launch.torchrun import read_outcome
+from harness.runlog import reader
+from harness.schema import Machine, RunOutcome, Track
+from harness.store import runs
+from harness.store.layout import Project
+from harness.store.ledger import Ledger
+from harness.store.runs import LOG, STDERR, WORK
+from harness.store.scrub import own_names, scrub_log
+from harness.subject import Subject
+
+DRY_TOKENS = 1 << 20  # train tokens of a scaled-down run
+DRY_SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A subject on a machine that can run it, with its tokens."""
+
+    subject: Subject
+    machine: Machine
+    track: Track  # the subject's, or its scaled-down form
+    fetched: fetching.Fetched
+    dry: bool
+    processes: int
+
+
+def prepare(found: Subject, here: Machine, *, dry: bool = False, allow_network: bool = True) -> Prepared:
+    """Have the tokens of a subject, or few synthetic ones under the same names for a dry run."""
+    if dry:
+        track = scaled_down(found.track)
+        return Prepared(found, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))
+    fetched = fetching.fetch_for(found.track, found.train_tokens, allow_network=allow_network)
+    return Prepared(found, here, found.track, fetched, False, found.track.hardware.processes)
+
+
+def scaled_down(track: Track) -> Track:
+    """The track on a few synthetic tokens under its own file names, for a run that only tries the pipeline."""
+    if track.data.source == "synthetic":
+        return track
+    data = dataclasses.replace(track.data, source="synthetic", seed=DRY_SEED, shard_tokens=DRY_TOKENS, shards=())
+    return dataclasses.replace(track, data=data, validation_tokens=min(track.validation_tokens, 1 << 17))
+
+
+def execute(
+    project: Project, ready: Prepared, run_id: str, sitting: str, launcher: Launcher, watch: Callable[[bytes], None]
+) -> RunOutcome:
+    """Execute one run; its books are closed however it ends, Ctrl-C included."""
+    folder = runs.run_folder(project, run_id)
+    plan, file = plan_run(folder, ready, run_id, sitting)
+    try:
+        lay_out(ready, folder / WORK)
+        runs.write_run_file(folder, file)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StoreError.at(project.show(folder), f"cannot be written ({error.strerror})", "free some space") from error
+    ledger = Ledger(project.ledger)
+    if not ready.dry:
+        declare(ledger, ready.subject)
+        ledger.append("start", file.script_sha256, run=run_id, sitting=sitting, seed=plan.seed)
+    try:
+        launcher.run(plan, watch)
+    finally:
+        outcome = read_outcome(plan, None)
+        close(ledger, folder, file, outcome, fetching.recheck(ready.fetched).unchanged, ready.subject.script)
+    return outcome
+
+
+def plan_run(folder: Path, ready: Prepared, run_id: str, sitting: str) -> tuple[LaunchPlan, runs.RunFile]:
+    """What the launcher is told and what run.json will say."""
+    found = ready.subject
+    plan = LaunchPlan(
+        run_id=run_id,
+        folder=folder,
+        entry=found.entry,
+        processes=ready.processes,
+        seed=runs.draw_seed(),  # drawn here, so that nobody can choose it
+        overrides=ready.track.dry if ready.dry else (),
+        silence_limit_s=found.track.silence_limit_s,
+        time_limit_s=found.track.time_limit_s,
+    )
+    file = runs.RunFile(
+        schema=1,
+        id=run_id,
+        sitting=sitting,
+        subject=found.name,
+        track=found.track.name,
+        ruleset=found.ruleset.id,
+        script_sha256=found.script_sha256,
+        files=found.files,
+        processes=ready.processes,
+        arguments=plan.arguments,
+        dry=ready.dry,
+        started_at=runs.now(),
+        machine=ready.machine,
+        data=ready.fetched.receipt,
+        outcome=None,
+        log_sha256=None,
+    )
+    return plan, file
+
+
+def lay_out(ready: Prepared, work: Path) -> None:
+    """Put the frozen files and the links to the tokens into a run's work folder."""
+    work.mkdir(parents=True)
+    for name in ready.subject.files:
+        shutil.copyfile(ready.subject.files_folder / name, work / name)
+    fetching.offer(ready.fetched, ready.track, work)
+
+
+def declare(ledger: Ledger, found: Subject) -> None:
+    """Open a script's chain with its rule and the most runs that the rule may look at."""
+    if not ledger.chain(found.script_sha256):
+        bounds = found.ruleset.significance.bounds
+        n_max = bounds[-1][1] if bounds else None
+        ledger.append("declare", found.script_sha256, track=found.track.name, ruleset=found.ruleset.id, n_max=n_max)
+
+
+def close(
+    ledger: Ledger, folder: Path, file: runs.RunFile, outcome: RunOutcome, unchanged: bool | None, script: bytes
+) -> None:
+    """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
+    raw = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
+    digest = hashlib.sha256(scrub_log(raw, script, own_names())).hexdigest()
+    data = dataclasses.replace(file.data, unchanged=unchanged)
+    runs.write_run_file(folder, dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest))
+    if not file.dry:
+        ledger.append(
+            "end",
+            file.script_sha256,
+            run=file.id,
+            state=outcome.state,
+            exit_code=outcome.exit_code,
+            last_step=last_step(raw),
+            log_sha256=digest,
+        )
+
+
+def last_step(raw: bytes) -> int | None:
+    """The last step that a log tells of; None where it tells of none."""
+    try:
+        return reader.read_bytes(raw, LOG)[-1].final_step
+    except LogError:
+        return None
+
+
+def settle(project: Project) -> list[str]:
+    """Close the books of runs whose harness was killed; the ids of those runs."""
+    ledger = Ledger(project.ledger)
+    ended = {entry.data["run"] for entry in ledger.entries() if entry.data["kind"] == "end"}
+    settled = []
+    for entry in ledger.entries():
+        if entry.data["kind"] != "start" or entry.data["run"] in ended:
+            continue
+        folder = runs.run_folder(project, entry.data["run"])
+        if runs.is_running(folder):
+            continue
+        try:
+            file = runs.read_run_file(folder)
+            script = (folder / WORK / _entry_of(file)).read_bytes()
+            outcome = runs.read_outcome_file(folder)
+        except (StoreError, OSError):
+            ledger.append(
+                "end",
+                entry.data["script"],
+                run=entry.data["run"],
+                state="lost",
+                exit_code=None,
+                last_step=None,
+                log_sha256=None,
+            )
+        else:
+            close(ledger, folder, file, outcome, None, script)
+        settled.append(entry.data["run"])
+    return settled
+
+
+def finished_runs(project: Project, found: Subject) -> tuple[str, ...]:
+    """The runs of a script that finished on this machine, in order."""
+    chain = Ledger(project.ledger).chain(found.script_sha256)
+    return tuple(e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished")
+
+
+def advice(outcome: RunOutcome) -> str:
+    """What to do about a run that did not finish."""
+    if outcome.state == "stopped":
+        return "start the same command again to make the runs that are missing"
+    return f"read {LOG} and {STDERR} there"
+
+
+def _entry_of(file: runs.RunFile) -> str:
+    return next(name for name, digest in file.files.items() if digest == file.script_sha256)

@@ -1,0 +1,83 @@
+"""The main story: a subject in, a verdict out.
+
+    find the subject → check the machine → have the data → launch each run → read its log → judge
+
+Every run is in the ledger before it starts and after it ended; whatever happens in between, what was printed is kept.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness import evidence, execution, machine
+from harness.errors import RunError
+from harness.launch.base import Launcher
+from harness.schema import Verdict
+from harness.store import runs
+from harness.store.layout import Project
+from harness.subject import Subject
+from harness.verdict import judge
+from harness.verdict.base import Evidence
+
+Watcher = Callable[[str, int, int], Callable[[bytes], None]]  # run id, its number, of how many -> takes log lines
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What a command is going to do: printed by `--plan`, then done."""
+
+    subject: Subject
+    runs: int  # still to be made
+    done: tuple[str, ...]  # finished runs of an earlier start that count
+    dry: bool
+
+
+def plan(project: Project, found: Subject, count: int | None, *, dry: bool = False) -> Sitting:
+    """Decide how many runs are to be made.
+
+    A submission's runs add up: what an earlier, interrupted start finished counts, and only the rest is made. A
+    record is run afresh each time.
+    """
+    execution.settle(project)
+    wanted = 1 if dry and count is None else count or found.track.runs
+    if dry or found.manifest is None:
+        return Sitting(found, wanted, (), dry)
+    done = execution.finished_runs(project, found)
+    return Sitting(found, max(0, wanted - len(done)), done, dry)
+
+
+def run(
+    project: Project, sitting: Sitting, launcher: Launcher, watcher: Watcher, *, allow_network: bool = True
+) -> tuple[Evidence, Verdict] | None:
+    """Do what `plan` said and judge it; None for a dry run, which is never judged.
+
+    Raises MachineError before anything is fetched, DatasetError before anything is launched, and RunError where a
+    run broke: the runs that remain would break as well, at the price of eight GPUs.
+    """
+    found = sitting.subject
+    here = machine.capture()
+    if sitting.runs:
+        machine.check(here, found.track, dry=sitting.dry)
+        ready = execution.prepare(found, here, dry=sitting.dry, allow_network=allow_network)
+    name = secrets.token_hex(4)
+    made: list[str] = []
+    for number in range(1, sitting.runs + 1):
+        run_id = runs.new_run_id(found.script_sha256)
+        outcome = execution.execute(project, ready, run_id, name, launcher, watcher(run_id, number, sitting.runs))
+        made.append(run_id)
+        if outcome.state != "finished":
+            folder = project.show(runs.run_folder(project, run_id))
+            raise RunError.at(
+                folder, f"run {number} of {sitting.runs} {outcome.state}: {outcome.reason}", execution.advice(outcome)
+            )
+    if sitting.dry:
+        return None
+    return verify(project, found, made if found.manifest is None else None)
+
+
+def verify(project: Project, found: Subject, run_ids: list[str] | None = None) -> tuple[Evidence, Verdict]:
+    """Judge a subject by its evidence: the given runs, else its pack, else every run of it in the ledger here."""
+    gathered = evidence.gather(project, found, run_ids)
+    return gathered, judge(gathered)

@@ -1,0 +1,137 @@
+"""Metric lines in, runs out: where a run begins, which line is its last, and how many points it has.
+
+A run begins at the first metric line and whenever the step number falls; one more cause is a new total without a fall,
+as in two logs glued together. A line that comes twice is counted once.
+"""
+
+from __future__ import annotations
+
+from harness.errors import LogError
+from harness.runlog.grammar import MetricLine, parse_line
+from harness.runlog.problems import Problems
+
+MOST_RUNS = 10_000  # the largest real file holds 30
+
+
+class RunLines:
+    """The metric lines of one run, gathered while a log is read."""
+
+    __slots__ = (
+        "curve",
+        "first",
+        "first_train",
+        "last",
+        "last_val",
+        "n_train",
+        "n_val",
+        "notes",
+        "position",
+        "seen",
+        "step",
+        "stop",
+        "total",
+    )
+
+    def __init__(self, first: MetricLine, position: int) -> None:
+        self.first = first
+        self.first_train: MetricLine | None = None
+        self.position = position  # of the first line
+        self.stop = position  # behind the last line
+        self.step = first.step
+        self.total = first.total_steps
+        self.last: MetricLine = first
+        self.last_val: MetricLine | None = None  # the last validation line with a finite val_loss or val_ema_loss
+        self.n_val = 0
+        self.n_train = 0
+        self.curve: list[tuple[int, float, float | None]] = []
+        self.seen: dict[str, bytes] = {}  # the lines of the current step, by kind
+        self.notes: dict[str, str] = {}  # pairs of lines that carry nothing else, for the current step
+
+    def add(self, line: MetricLine, stop: int, keep_curve: bool) -> None:
+        """Take one more line of this run."""
+        self.stop = stop
+        self.last = line
+        if line.kind == "train":
+            self.n_train += 1
+            if self.first_train is None:
+                self.first_train = line
+            return
+        if line.val_loss is None and line.val_ema_loss is None:
+            return
+        self.n_val += 1
+        self.last_val = line
+        if keep_curve and line.val_loss is not None:
+            self.curve.append((line.step, line.val_loss, line.train_time_s))
+
+
+class Gatherer:
+    """Puts metric lines, one by one or by the stretch, into runs."""
+
+    def __init__(self, data: bytes | bytearray, problems: Problems, name: str, keep_curve: bool) -> None:
+        self.data = data
+        self.problems = problems
+        self.name = name
+        self.keep_curve = keep_curve
+        self.runs: list[RunLines] = []
+
+    def line(self, line: MetricLine, raw: bytes, start: int, stop: int) -> None:
+        """Take one metric line, given its bytes and offsets."""
+        run = self.runs[-1] if self.runs else None
+        if line.kind == "note":
+            if run is not None and line.step == run.step:
+                run.notes |= line.extra
+            return
+        if run is None or line.step < run.step or line.total_steps != run.total:
+            run = self._begin(line, raw, start)
+        elif line.step == run.step:
+            if line.kind in run.seen:
+                same = run.seen[line.kind] == raw
+                self.problems.note("duplicate-line" if same else "conflicting-line", start, raw)
+                return
+        else:
+            run.step = line.step
+            run.seen.clear()
+            run.notes = {}
+        run.seen[line.kind] = raw
+        run.add(line, stop, self.keep_curve)
+        for what in line.not_finite:
+            self.problems.note("non-finite-time" if what == "train_time" else "non-finite-loss", start, raw)
+
+    def stretch(self, first: int, count: int, total: int, start: int, stop: int) -> bool:
+        """Take `count` train lines of consecutive steps at once; False where they cannot simply follow the run."""
+        run = self.runs[-1] if self.runs else None
+        if run is not None and (first <= run.step or total != run.total):
+            return False
+        line_start = self.data.rfind(b"\n", start, stop - 1) + 1 or start
+        raw = bytes(self.data[line_start : stop - 1])
+        last = parse_line(raw)
+        if not isinstance(last, MetricLine) or last.kind != "train" or last.not_finite:
+            return False
+        if run is None or run.first_train is None:
+            head = parse_line(bytes(self.data[start : self.data.index(b"\n", start)]))
+            if not isinstance(head, MetricLine):
+                return False
+            if run is None:
+                run = self._begin(head, b"", start)
+            run.first_train = head
+        run.n_train += count
+        run.step, run.last, run.stop = last.step, last, stop
+        run.seen = {"train": raw}
+        run.notes = {}
+        return True
+
+    def _begin(self, line: MetricLine, raw: bytes, start: int) -> RunLines:
+        if len(self.runs) >= MOST_RUNS:
+            raise LogError.at(
+                self.name,
+                f"the steps fall back more than {MOST_RUNS:,} times",
+                "this is no log of whole runs; split it",
+            )
+        if self.runs:
+            before = self.runs[-1]
+            if line.step >= before.step:
+                self.problems.note("total-changed", start, raw)
+            elif line.step != self.runs[0].first.step:
+                self.problems.note("uneven-start", start, raw)
+        self.runs.append(RunLines(line, start))
+        return self.runs[-1]

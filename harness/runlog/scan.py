@@ -1,0 +1,133 @@
+"""The log part of a file in, metric lines out to a gatherer, in one pass and without copying the file.
+
+Nearly all lines of a log are train lines that follow each other without surprise. A stretch of them between two
+validation lines is taken in one go: one compiled expression must match every line of it, their steps must be
+consecutive and their totals equal. Whatever is not that ordinary is read line by line through the grammar. Both ways
+give the same runs; a test holds that.
+"""
+
+from __future__ import annotations
+
+from harness.runlog import grammar
+from harness.runlog.grammar import Flaw, parse_line
+from harness.runlog.problems import Problems
+from harness.runlog.runs import Gatherer
+
+_STRETCH_BYTES = 1 << 20  # bounds the memory for the steps of one stretch to a few MB
+_names: list[bytes] = [b"%d" % step for step in range(4096)]
+_MOST_NAMES = 1 << 18
+
+
+class Scanner:
+    """Walks over one log part; remembers where the next newline is, so that no byte is searched twice for one."""
+
+    def __init__(self, data: bytes | bytearray, gatherer: Gatherer, problems: Problems, *, quick: bool = True) -> None:
+        self.data = data
+        self.gatherer = gatherer
+        self.problems = problems
+        self.quick = quick
+        self._newline = -1
+        self._other_rank = False
+
+    def scan(self, start: int, end: int) -> None:
+        """Read all metric lines between two offsets; `start` begins a line."""
+        position = start
+        while position < end:
+            mark = self.data.find(grammar.VALIDATION_MARK, position, end)
+            if mark < 0:
+                self._between(position, end)
+                return
+            line_start = self._line_start(position, mark)
+            self._between(position, line_start)
+            position = self._take(line_start, mark, end)
+
+    def scan_plain(self, start: int, end: int) -> None:
+        """Read the lines of a log that names its fields `tel` and `trl`; `start` begins a line."""
+        if all(self.data.find(mark, start, end) < 0 for mark in grammar.PLAIN_MARKS):
+            return
+        position = start
+        while position < end:
+            if self.data[position : position + 2] == grammar.PLAIN_MARK:
+                position = self._take(position, position, end)
+            else:
+                position = self._line_end(position, end)[0] + 1
+
+    def _line_start(self, low: int, mark: int) -> int:
+        newline = self.data.rfind(b"\n", low, mark)
+        carriage = self.data.rfind(b"\r", max(low, newline), mark)
+        return max(newline, carriage, low - 1) + 1
+
+    def _line_end(self, start: int, end: int) -> tuple[int, bool]:
+        """The end of the line that holds `start`, and whether anything ends it."""
+        if self._newline < start:
+            found = self.data.find(b"\n", start)
+            self._newline = found if found >= 0 else len(self.data)
+        stop = min(self._newline, end)
+        carriage = self.data.find(b"\r", start, stop)
+        if carriage >= 0:
+            return carriage, True
+        return stop, stop < len(self.data)
+
+    def _between(self, start: int, end: int) -> None:
+        """Read a stretch without validation lines, in pieces of bounded size."""
+        while start < end:
+            stop = end
+            if end - start > _STRETCH_BYTES:
+                cut = self.data.rfind(b"\n", start, start + _STRETCH_BYTES)
+                if cut < 0:
+                    cut = self.data.find(b"\n", start, end)
+                stop = cut + 1 if cut >= 0 else end
+            if not (self.quick and self._ordinary(start, stop)):
+                self._line_by_line(start, stop)
+            start = stop
+
+    def _ordinary(self, start: int, stop: int) -> bool:
+        """Take a stretch of consecutive train lines at once; False, and nothing taken, where it is anything else."""
+        data = self.data
+        if data[stop - 1] != 0x0A or data[start : start + 5] != grammar.STEP_MARK:
+            return False
+        steps = grammar.TRAIN_LINE.findall(data, start, stop)
+        if not steps or len(steps) != data.count(b"\n", start, stop):
+            return False
+        first = int(steps[0])
+        if first + len(steps) > _MOST_NAMES:
+            return False
+        while len(_names) < first + len(steps):
+            _names.append(b"%d" % len(_names))
+        if steps != _names[first : first + len(steps)]:
+            return False
+        slash = data.index(b"/", start)
+        total = data[slash : data.index(b" ", slash) + 1]  # "/1770 ": once on every line, or the totals differ
+        if data.count(total, start, stop) != len(steps):
+            return False
+        return self.gatherer.stretch(first, len(steps), int(total[1:]), start, stop)
+
+    def _line_by_line(self, start: int, stop: int) -> None:
+        position = start
+        while position < stop:
+            mark = self.data.find(grammar.STEP_MARK, position, stop)
+            if mark < 0:
+                return
+            position = self._take(self._line_start(position, mark), mark, stop)
+
+    def _take(self, start: int, mark: int, end: int) -> int:
+        """Read the line around `mark` that begins at `start`; returns where the next one begins."""
+        stop, ended = self._line_end(mark, end)
+        if stop - start > grammar.MAX_LINE_BYTES:
+            self.problems.note("long-line", start, bytes(self.data[start : start + 160]))
+            return stop + 1
+        printed = bytes(self.data[start:stop])
+        raw = grammar.undress(printed)
+        if not raw and printed and not self._other_rank:
+            self._other_rank = True
+            self.problems.note("other-rank", start, printed)
+        found = parse_line(raw)
+        if found is None:
+            return stop + 1
+        if not ended and not (isinstance(found, grammar.MetricLine) and grammar.WHOLE_END.search(raw)):
+            self.problems.note("torn-line", start, printed)
+        elif isinstance(found, Flaw):
+            self.problems.note("unreadable-line", start, f"{found.why}: {printed[:120].decode('utf-8', 'replace')}")
+        else:
+            self.gatherer.line(found, raw, start, stop + 1)
+        return stop + 1

@@ -1,0 +1,154 @@
+"""Where the parts of a log lie: separators, the embedded source, the log part; and the files inside the source.
+
+Bytes in, offsets and bytes out. The source is whatever stands before the separator that follows it, byte for byte, so
+hashes and extraction work on the raw bytes. What makes it hard: scripts that print their source add one newline at its
+end and scripts that write it add none, and only the header that follows tells which kind it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import LogError, Problem, raise_if
+from harness.runlog import grammar
+
+Span = tuple[int, int]
+_HEAD_BYTES = 4096  # the lines that tell printed from written stand first in the header
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Byte offsets of the parts of a log."""
+
+    separators: tuple[int, ...]  # where each separator line begins
+    source: Span | None  # raw bytes between separators
+    header_start: int  # where text about the machine may begin
+    log_start: int  # just behind the last separator
+
+    @property
+    def leads(self) -> bool:
+        """Whether the file starts with a separator."""
+        return bool(self.separators) and self.separators[0] == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a log says about the script it embeds."""
+
+    sha256: str
+    bytes: int
+    origin: Literal["bytes", "placeholder"]
+    script_sha256: str | None  # None where only a placeholder is left
+
+
+def find_layout(data: bytes | bytearray, start: int = 0) -> Layout:
+    """Find the separators of a log (lines of exactly 100 `=`) and what lies between them."""
+    separators = []
+    log_start = start
+    after_first = start
+    position = data.find(grammar.SEPARATOR, start)
+    while position >= 0:
+        end = position + len(grammar.SEPARATOR)
+        tail = data[end : end + 2]
+        alone = tail[:1] in (b"\n", b"") or tail == b"\r\n"
+        if alone and (position == 0 or data[position - 1] == 0x0A):
+            separators.append(position)
+            log_start = min(end + (2 if tail == b"\r\n" else 1), len(data))
+            if len(separators) == 1:
+                after_first = log_start
+        line_end = data.find(b"\n", position)
+        if line_end < 0:
+            break
+        position = data.find(grammar.SEPARATOR, line_end + 1)
+    source = _source_span(data, separators, after_first)
+    header_start = start if source is None else source[1]
+    return Layout(tuple(separators), source, header_start, log_start)
+
+
+def _source_span(data: bytes | bytearray, separators: list[int], after_first: int) -> Span | None:
+    if not separators:
+        return None
+    if separators[0] > 0:
+        span = (0, separators[0])
+    elif len(separators) > 1:
+        span = (after_first, separators[1])
+    else:
+        return None
+    # A capture without source may still carry a separator after its header.
+    is_header = data[span[0] : span[0] + 8] == b"Running " or span[0] == span[1]
+    return None if is_header else span
+
+
+def read_source(data: bytes | bytearray, layout: Layout) -> Source | None:
+    """Hash the embedded source of a log, or take the figures of the placeholder that stands for it."""
+    if layout.source is None:
+        return None
+    start, end = layout.source
+    removed = grammar.PLACEHOLDER.fullmatch(data, start, end)
+    if removed is not None:
+        return Source(removed[2].decode("ascii"), int(removed[1]), "placeholder", None)
+    body = end - _added_newline(data, layout)
+    view = memoryview(data)
+    script = hashlib.sha256(view[start:body])
+    whole = script.copy()
+    whole.update(view[body:end])
+    return Source(whole.hexdigest(), end - start, "bytes", script.hexdigest())
+
+
+def _added_newline(data: bytes | bytearray, layout: Layout) -> int:
+    """1 where the script printed its source (and print added a newline), 0 where it wrote it byte for byte.
+
+    Scripts of this project's kind print `val_tokens:` in the header and write their source as it is. So did the early
+    scripts, whose files start with a separator or whose header names `pytorch` before any Python. All others print.
+    """
+    assert layout.source is not None
+    start, end = layout.source
+    if end == start or data[end - 1] != 0x0A or layout.leads:
+        return 0
+    head = bytes(data[layout.header_start : min(layout.header_start + _HEAD_BYTES, len(data))])
+    if grammar.OWN_HEADER.search(head):
+        return 0
+    printed = grammar.PRINTED_HEADER.search(head) is not None
+    return 0 if grammar.WRITTEN_HEADER in head and not printed else 1
+
+
+def embedded_files(data: bytes | bytearray, name: str = "train_gpt.py") -> dict[str, bytes]:
+    """The script that a log embeds, as it was on disk, and the extra files behind it; the script's name comes first.
+
+    Raises LogError where the log holds no source, only a placeholder for it, or a file name that is not plain.
+    """
+    layout = find_layout(data)
+    if layout.source is None:
+        raise LogError.at(name, "the log embeds no source", "only logs with a separator line after a script hold one")
+    start, end = layout.source
+    if grammar.PLACEHOLDER.fullmatch(data, start, end):
+        raise LogError.at(name, "the source was replaced by a placeholder", "get the original log")
+    text = bytes(data[start : end - _added_newline(data, layout)])
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    at, current = 0, name
+    for part in grammar.EXTRA_PART.finditer(text):
+        files[current] = text[at : part.start()]
+        at, current = part.end(), part[1].decode("utf-8", "replace")
+        if not grammar.PART_NAME.fullmatch(current):
+            problems.append(Problem(name, f"the embedded file name {current!a} is not plain", "extract it by hand"))
+        elif current in files:
+            problems.append(Problem(name, f"the log embeds {current} twice", "extract it by hand"))
+    files[current] = text[at:]
+    raise_if(problems, LogError)
+    return files
+
+
+def metrics_before(data: bytes | bytearray, layout: Layout) -> int | None:
+    """The position of a metric line that stands before the last separator and outside the source, if there is one."""
+    position = layout.header_start
+    while layout.separators and (position := data.find(grammar.STEP_MARK, position, layout.log_start)) >= 0:
+        if position == 0 or data[position - 1] in b"\r\n":
+            end = data.find(b"\n", position, position + grammar.MAX_LINE_BYTES)
+            line = bytes(data[position : end if end >= 0 else position]).rstrip(b"\r")
+            if isinstance(grammar.parse_line(line), grammar.MetricLine):
+                return position
+        position += len(grammar.STEP_MARK)
+    return None

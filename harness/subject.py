@@ -1,0 +1,114 @@
+"""A name in, the thing to be run or judged out: a submission's folder, a record, or a track's current record.
+
+The same frozen files, entry, track and ruleset stand behind all three, so that everything after this module walks
+one path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import manifest as manifests
+from harness import track as tracks
+from harness.errors import ManifestError, StoreError
+from harness.schema import Manifest, Record, Ruleset, Track
+from harness.store import records
+from harness.store.layout import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is run and judged."""
+
+    name: str  # "records/smoke/2026-11-21_muon" or "submissions/2026-12-01_my-idea"
+    folder: Path  # the submission's or the record's folder
+    files_folder: Path  # where the frozen files lie
+    entry: str
+    files: dict[str, str]  # name -> sha256
+    track: Track
+    ruleset: Ruleset
+    train_tokens: int
+    manifest: Manifest | None = None
+    record: Record | None = None
+
+    @property
+    def script_sha256(self) -> str:
+        """The identity of the frozen entry script."""
+        return self.files[self.entry]
+
+    @property
+    def script(self) -> bytes:
+        """The bytes of the frozen entry script."""
+        return (self.files_folder / self.entry).read_bytes()
+
+
+def find_subject(project: Project, name: str) -> Subject:
+    """Resolve what a person typed: `submissions/…` (a folder), `short/12`, `records/short/…`, or a track's name.
+
+    Raises HarnessError where nothing or more than one thing is meant, or where its files are not as frozen.
+    """
+    folder = Path(name)
+    if (folder / manifests.MANIFEST).is_file():
+        return submission(project, folder)
+    if name in tracks.track_names(project.tracks):
+        return current_record(project, tracks.load_track(project.tracks, name))
+    if folder.parts and folder.parts[0] == project.submissions.name:
+        raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", "make a submission with `speedrun new NAME`")
+    return record(project, records.find_record(project, name))
+
+
+def submission(project: Project, folder: Path) -> Subject:
+    """A submission's folder as a subject."""
+    name = project.show(folder)
+    manifest = manifests.load_manifest(folder, name=name)
+    track = tracks.load_track(project.tracks, manifest.track)
+    return Subject(
+        name=name,
+        folder=folder,
+        files_folder=folder,
+        entry=manifest.entry,
+        files=dict(manifest.files),
+        track=track,
+        ruleset=tracks.ruleset_of(track, manifest.ruleset),
+        train_tokens=track.train_tokens,
+        manifest=manifest,
+    )
+
+
+def record(project: Project, folder: Path) -> Subject:
+    """A record that has a script as a subject; raises StoreError where it has none."""
+    held = records.read_record(folder)
+    track = tracks.load_track(project.tracks, held.track)
+    script = manifests.load_script(folder / "script", name=f"{project.show(folder)}/script")
+    if script.same_as is not None:
+        files_folder = records.find_record(project, script.same_as) / "script"
+        script = manifests.load_script(files_folder, name=project.show(files_folder))
+    else:
+        files_folder = folder / "script"
+    return Subject(
+        name=project.show(folder),
+        folder=folder,
+        files_folder=files_folder,
+        entry=script.entry,
+        files=dict(script.files),
+        track=track,
+        ruleset=tracks.ruleset_of(track, held.ruleset),
+        train_tokens=script.train_tokens or track.train_tokens,
+        record=held,
+    )
+
+
+def current_record(project: Project, track: Track) -> Subject:
+    """The best record of a track that has a script."""
+    held = [r for r in records.read_records(project) if r.track == track.name and r.withdrawn is None]
+    for best in sorted(held, key=lambda r: rank_key(track, r)):
+        if (project.records / track.name / best.slug / "script").is_dir():
+            return record(project, project.records / track.name / best.slug)
+    raise StoreError.at(f"records/{track.name}", "there is no record with a script", "name a submission instead")
+
+
+def rank_key(track: Track, record: Record) -> tuple[float, int]:
+    """Sort key: the best record first; ties go to the earlier number."""
+    value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
+    return (float("inf") if value is None else float(value), record.number)

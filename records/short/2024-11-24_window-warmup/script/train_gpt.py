@@ -1,0 +1,600 @@
+"""
+Record 13 of the short track (2024-11-24, 4.66 minutes on 8×H100): the attention window grows during training.
+
+The idea over record 12: the window starts at 64 tokens and grows in steps of 64 to 1,792; Adam's first beta falls to
+0.8, Muon's learning rate rises to 0.05 and its momentum warms up in 300 steps; 1,750 steps suffice.
+
+Recipe: 1,750 steps of 524,288 tokens (918 M); 12 layers, width 768, 6 heads; 162,201,642 parameters, 123,568,128 of
+them in matrix products; bf16 activations. The loss at step 0 is ln 50,304 = 10.8258.
+
+This is a reimplementation from facts about the record, not its original program. Those facts leave nothing open that
+would change the training. RMSNorm's epsilon was by default the machine epsilon of its input's type and is written out
+here. The record built its block mask inside the compiled forward pass, this script builds it just before.
+
+Start it where data/fineweb10B/ lies (or set DATA_PATH):
+
+    torchrun --standalone --nproc_per_node=8 train_gpt.py [name=value ...]
+
+1, 2, 4 and 8 GPUs do the same training on the same tokens. Everything that counts is printed by rank 0 on stdout.
+"""
+
+import functools
+import glob
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.parallel import DistributedDataParallel
+
+CODE = Path(__file__).read_bytes()  # the program as it runs; the log begins with it
+
+RECIPE_RANKS = 8  # the record ran on 8 GPUs; with fewer, each process takes the data of several of these ranks in turn
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The whole recipe in numbers. `name=value` arguments override them; any override but seed makes a test run."""
+
+    # data
+    train_files: str = "data/fineweb10B/fineweb_train_*.bin"
+    val_files: str = "data/fineweb10B/fineweb_val_*.bin"
+    val_tokens: int = 10_485_760  # the first 20 · 2^19 tokens of the validation file
+    val_loss_every: int = 125  # steps between validations; one more after the last step
+    batch_size: int = 8  # rows per optimizer step, over all ranks
+    device_batch_size: int = 1  # rows per rank and forward pass
+    sequence_length: int = 65_536  # tokens per row
+    # model
+    vocab_size: int = 50_304  # 50,257 padded to a multiple of 128
+    n_layer: int = 12
+    n_head: int = 6
+    d_model: int = 768
+    window_start: int = 64  # tokens that a query sees, itself included; also the unit in which the window grows
+    window_end: int = 1_792  # reached after the last step
+    # optimizer
+    num_iterations: int = 1_750
+    warmdown_steps: int = 640
+    embed_lr: float = 0.6
+    head_lr: float = 0.008
+    scalar_lr: float = 0.04
+    adam_beta1: float = 0.8
+    adam_beta2: float = 0.95
+    adam_eps: float = 1e-8
+    muon_lr: float = 0.05  # for the matrices of the blocks
+    muon_momentum_start: float = 0.85
+    muon_momentum_end: float = 0.95
+    muon_momentum_steps: int = 300
+    # run
+    seed: int | None = None  # drawn and logged when not given
+    device: str = "cuda"  # "cpu" is for tests: fp32, not compiled
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Data
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def open_shard(path: str) -> np.ndarray:
+    """Map a token file: 256 int32 header words (20240520, 1, number of tokens, ...), then the tokens as uint16."""
+    header = np.fromfile(path, dtype="<i4", count=256)
+    if header.size < 256 or header[0] != 20240520 or header[1] != 1:
+        raise SystemExit(f"{path} is not a token file: its header does not begin with 20240520, 1; fetch it again")
+    tokens = np.memmap(path, dtype="<u2", mode="r", offset=header.nbytes)
+    if len(tokens) != header[2]:
+        raise SystemExit(f"{path} holds {len(tokens)} tokens but its header says {header[2]}; fetch it again")
+    return tokens
+
+
+class DistributedDataLoader:
+    """The way of one recipe rank through the token files, in stored order.
+
+    A rank starts each file `rank` chunks in and then jumps by the batch of all ranks. It leaves a file when its own
+    next jump could overrun the end, so ranks leave at different steps: of 100 M tokens, ranks 0-5 read 190 batches
+    and ranks 6-7 read 189. That is a quirk of the record and decides which tokens meet in one batch; it is kept.
+    """
+
+    def __init__(self, pattern: str, recipe_rank: int, args: Hyperparameters):
+        pattern = os.path.join(os.environ.get("DATA_PATH", "."), pattern)
+        self.files = sorted(glob.glob(pattern))
+        if not self.files:
+            raise SystemExit(f"no file matches {pattern}; fetch the data, or set DATA_PATH to the folder above data/")
+        self.shape = (args.batch_size // RECIPE_RANKS, args.sequence_length)
+        self.chunk = math.prod(self.shape)  # tokens of this rank per batch
+        self.stride = RECIPE_RANKS * self.chunk  # tokens of all ranks per batch
+        self.start = recipe_rank * self.chunk
+        self.reset()
+
+    def reset(self) -> None:
+        self.open_file(0)
+
+    def open_file(self, index: int) -> None:
+        self.file_index = index
+        self.tokens = open_shard(self.files[index])
+        self.position = self.start
+        if len(self.tokens) < self.stride + 1:
+            raise SystemExit(f"{self.files[index]} is shorter than one batch of {self.stride} tokens and a target")
+
+    def next_batch(self) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets, int64 (batch_size / 8, sequence_length); a target is the token after its input."""
+        window = self.tokens[self.position : self.position + self.chunk + 1]
+        window = torch.from_numpy(window.astype(np.int64))  # (chunk + 1,)
+        self.position += self.stride
+        if self.position + self.stride + 1 > len(self.tokens):
+            self.open_file((self.file_index + 1) % len(self.files))
+        return window[:-1].view(self.shape), window[1:].view(self.shape)
+
+
+def next_micro_batches(loaders: list[DistributedDataLoader], args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
+    """Draw this process's share of one batch, cut into forward passes of (device_batch_size, sequence_length)."""
+    micro_batches = []
+    for loader in loaders:
+        inputs, targets = (tokens.to(args.device).split(args.device_batch_size) for tokens in loader.next_batch())
+        micro_batches.extend(zip(inputs, targets, strict=True))
+    return micro_batches
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Model.  Shapes: B rows, T tokens per row, D width, H heads, Dh = D / H, V vocabulary
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """Scale the last dimension to root mean square 1; no gain."""
+    return F.rms_norm(x, (x.size(-1),), eps=torch.finfo(x.dtype).eps)
+
+
+def rotary_tables(length: int, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return cos and sin of position · 10000^(-2j/head_dim), each (length, head_dim / 2)."""
+    frequencies = 10_000.0 ** (-torch.arange(0, head_dim, 2).float() / head_dim)  # (Dh/2,)
+    angles = torch.outer(torch.arange(length).float(), frequencies)  # (length, Dh/2)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair (x_j, x_{j + Dh/2}) of x (B, T, H, Dh) by its position's angle; cos and sin are (T, Dh/2)."""
+    cos, sin = cos[:, None, :], sin[:, None, :]  # (T, 1, Dh/2)
+    x1, x2 = x.chunk(2, dim=-1)  # (B, T, H, Dh/2) each
+    return torch.cat((x1 * cos + x2 * sin, x2 * cos - x1 * sin), dim=-1).type_as(x)
+
+
+END_OF_TEXT = 50_256  # the token that opens every document
+Mask = BlockMask | Tensor  # on a GPU, on a CPU
+
+
+@functools.cache
+def compiled_create_block_mask():
+    return torch.compile(create_block_mask, dynamic=False)
+
+
+def attention_mask(inputs: Tensor, window: Tensor) -> Mask:
+    """Say which keys each query of the row inputs (1, T) sees: those of its document among the last `window` tokens.
+
+    On a GPU this is FlexAttention's mask of 128 × 128 blocks; on a CPU, where that has no backward, booleans (T, T).
+    The window is a tensor () so that a new one needs no new compilation.
+    """
+    documents = (inputs[0] == END_OF_TEXT).cumsum(0)  # (T,)
+
+    def sees(b, h, q, k):  # called with broadcastable positions q and k; batch b and head h make no difference
+        return (q >= k) & (documents[q] == documents[k]) & (q - k < window)
+
+    T = inputs.size(1)
+    if inputs.is_cuda:
+        return compiled_create_block_mask()(sees, None, None, T, T, device=inputs.device)
+    positions = torch.arange(T, device=inputs.device)
+    return sees(None, None, positions[:, None], positions[None, :])
+
+
+class Linear(nn.Linear):
+    """A linear layer without bias that computes in the type of its input, whatever the type of its weight."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Attention(nn.Module):
+    def __init__(self, args: Hyperparameters):
+        super().__init__()
+        self.n_head = args.n_head
+        self.q = Linear(args.d_model, args.d_model)
+        self.k = Linear(args.d_model, args.d_model)
+        self.v = Linear(args.d_model, args.d_model)
+        self.proj = Linear(args.d_model, args.d_model)
+        nn.init.zeros_(self.proj.weight)
+        self.value_mix = nn.Parameter(torch.tensor(0.5))  # share of the first block's values
+
+    def forward(self, x: Tensor, first_v: Tensor | None, mask: Mask, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the output (B, T, D) and the first block's values; that block is given None."""
+        B, T, D = x.shape
+        q, k, v = (linear(x).view(B, T, self.n_head, -1) for linear in (self.q, self.k, self.v))  # (B, T, H, Dh) each
+        first_v = v if first_v is None else first_v
+        v = (1 - self.value_mix) * v + self.value_mix * first_v
+        q, k = rotate(rms_norm(q), cos, sin), rotate(rms_norm(k), cos, sin)
+        q, k, v = (heads.transpose(1, 2) for heads in (q, k, v))  # (B, H, T, Dh) each
+        if isinstance(mask, BlockMask):
+            y = flex_attention(q, k, v, block_mask=mask)  # (B, H, T, Dh)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.proj(y.transpose(1, 2).reshape(B, T, D)), first_v
+
+
+class MLP(nn.Module):
+    def __init__(self, args: Hyperparameters):
+        super().__init__()
+        self.fc = Linear(args.d_model, 4 * args.d_model)
+        self.proj = Linear(4 * args.d_model, args.d_model)
+        nn.init.zeros_(self.proj.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(F.relu(self.fc(x)).square())
+
+
+class Block(nn.Module):
+    def __init__(self, args: Hyperparameters):
+        super().__init__()
+        self.attn = Attention(args)
+        self.mlp = MLP(args)
+        self.input_mix = nn.Parameter(torch.tensor([1.0, 0.0]))  # factors on the stream and on the embedding
+
+    def forward(
+        self, x: Tensor, x0: Tensor, first_v: Tensor | None, mask: Mask, cos: Tensor, sin: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x = self.input_mix[0] * x + self.input_mix[1] * x0
+        y, first_v = self.attn(rms_norm(x), first_v, mask, cos, sin)
+        x = x + y
+        return x + self.mlp(rms_norm(x)), first_v
+
+
+class GPT(nn.Module):
+    """Inputs and targets (1, T) in, mean cross-entropy in nats out. Weights start at PyTorch's defaults or at zero."""
+
+    def __init__(self, args: Hyperparameters):
+        super().__init__()
+        self.embed = nn.Embedding(args.vocab_size, args.d_model)
+        self.blocks = nn.ModuleList(Block(args) for _ in range(args.n_layer))
+        self.skip_weights = nn.Parameter(torch.ones(args.n_layer // 2))
+        self.head = Linear(args.d_model, args.vocab_size)
+        nn.init.zeros_(self.head.weight)
+        # Plain tensors on the device of construction: buffers would be sent to all ranks in every forward pass.
+        table_dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
+        self.cos, self.sin = rotary_tables(args.sequence_length, args.d_model // args.n_head, table_dtype)
+
+    def forward(self, inputs: Tensor, targets: Tensor, mask: Mask) -> Tensor:
+        T = inputs.size(1)
+        x = x0 = rms_norm(self.embed(inputs))  # (B, T, D)
+        first_v = None
+        half = len(self.blocks) // 2
+        skips = []  # outputs of the first half of the blocks, taken back in reverse order by the second half
+        for i, block in enumerate(self.blocks):
+            if i >= half:
+                x = x + self.skip_weights[i - half] * skips.pop()
+            x, first_v = block(x, x0, first_v, mask, self.cos[:T], self.sin[:T])
+            if i < half:
+                skips.append(x)
+        logits = self.head(rms_norm(x))  # (B, T, V)
+        logits = (30 * torch.tanh(logits / 30)).float()
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def cast_to_bf16(model: GPT) -> None:
+    """Make all parameters bf16, and with them activations and Adam's state, except the weights of linear layers."""
+    model.bfloat16()
+    for module in model.modules():
+        if isinstance(module, Linear):
+            module.float()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Optimizer
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def newton_schulz(G: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Return G (rows, cols) with nearly equal singular values: the orthogonal factor of its polar form, roughly.
+
+    G is scaled to Frobenius norm 1; then, five times, each singular value s becomes 3.4445 s - 4.7750 s³ + 2.0315 s⁵,
+    which brings those above 0.01 to between 0.68 and 1.14. So steep a polynomial does not converge to 1; it need not.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    X = G.to(dtype)
+    X = X / (X.norm() + 1e-7)
+    if G.size(0) > G.size(1):
+        X = X.T  # so that X Xᵀ is the smaller square
+    for _ in range(5):
+        A = X @ X.T
+        B = b * A + c * A @ A
+        X = a * X + B @ X
+    return X.T if G.size(0) > G.size(1) else X
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised: for weight matrices, whose gradients are already averaged over ranks.
+
+    m ← momentum · m + g,  u = g + momentum · m,  W ← W - lr · √max(1, rows/cols) · newton_schulz(u).
+    Matrix i belongs to rank i mod world size: that rank alone keeps its momentum and computes its update. Every update
+    has its place in one flat vector, zero on all other ranks, so one sum over ranks brings all updates to all ranks.
+    """
+
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+        on_gpu = params[0].is_cuda
+        self.orthogonalize = torch.compile(newton_schulz) if on_gpu else newton_schulz
+        self.dtype = torch.bfloat16 if on_gpu else torch.float32
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            params = group["params"]
+            sizes = [p.numel() for p in params]
+            flat = torch.zeros(sum(sizes), dtype=self.dtype, device=params[0].device)
+            updates = [part.view_as(p) for part, p in zip(flat.split(sizes), params, strict=True)]
+            for i in range(dist.get_rank(), len(params), dist.get_world_size()):
+                p = params[i]
+                if not self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+                m = self.state[p]["momentum_buffer"]
+                m.mul_(group["momentum"]).add_(p.grad)
+                u = p.grad + group["momentum"] * m
+                updates[i].copy_(self.orthogonalize(u, self.dtype) * max(1, p.size(0) / p.size(1)) ** 0.5)
+            dist.all_reduce(flat)
+            for p, update in zip(params, updates, strict=True):
+                p.add_(update.type_as(p), alpha=-group["lr"])
+
+
+def make_optimizers(model: GPT, args: Hyperparameters) -> list[torch.optim.Optimizer]:
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+    scalars = [p for p in model.parameters() if p.ndim < 2]
+    adam = torch.optim.Adam(
+        [
+            {"params": [model.embed.weight], "lr": args.embed_lr},
+            {"params": [model.head.weight], "lr": args.head_lr},
+            {"params": scalars, "lr": args.scalar_lr},
+        ],
+        betas=(args.adam_beta1, args.adam_beta2),
+        eps=args.adam_eps,
+        fused=True,
+    )
+    muon = Muon(matrices, lr=args.muon_lr, momentum=args.muon_momentum_start)
+    optimizers = [adam, muon]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["base_lr"] = group["lr"]
+    return optimizers
+
+
+def learning_rate_scale(step: int, args: Hyperparameters) -> float:
+    """The factor on every base learning rate at 0-based `step`: a plateau, then a ramp down to zero."""
+    warmdown = min(args.warmdown_steps, args.num_iterations)  # the bound acts only in runs shortened for a test
+    return min(1.0, (args.num_iterations - step) / warmdown)
+
+
+def muon_momentum(step: int, args: Hyperparameters) -> float:
+    """Muon's momentum at 0-based `step`: a straight line from start to end, then constant."""
+    progress = min(step / args.muon_momentum_steps, 1.0)
+    return args.muon_momentum_start + progress * (args.muon_momentum_end - args.muon_momentum_start)
+
+
+def window_size(step: int, args: Hyperparameters) -> int:
+    """The attention window at 0-based `step`, in training and validation, in multiples of window_start."""
+    unit = args.window_start
+    return unit * (1 + (args.window_end - unit) * step // (args.num_iterations * unit))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Set-up
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
+    """Turn name=value arguments into the settings and the list of overrides other than seed; end on a bad one."""
+    defaults = {field.name: field.default for field in fields(Hyperparameters)}
+    values: dict[str, int | float | str] = {}
+    for argument in argv:
+        name, equals, text = argument.partition("=")
+        if not equals or name not in defaults:
+            raise SystemExit(f"{argument!r} is no override; write name=value with one of: {', '.join(defaults)}")
+        kind = int if name == "seed" else type(defaults[name])
+        try:
+            values[name] = kind(text)
+        except ValueError:
+            raise SystemExit(f"{argument!r}: {name} takes a value of type {kind.__name__}") from None
+        least = 1 if kind is int and name != "seed" else 0
+        if kind is not str and not least <= values[name] < math.inf:
+            raise SystemExit(f"{argument!r}: {name} takes a finite number from {least} up")
+    return Hyperparameters(**values), [argument for argument in argv if not argument.startswith("seed=")]
+
+
+def check_settings(args: Hyperparameters, world_size: int) -> None:
+    """End the program with one sentence when these settings cannot run."""
+    batch_tokens = args.batch_size * args.sequence_length
+    recipe_rows = RECIPE_RANKS * args.device_batch_size
+    requirements = [
+        (args.device in ("cuda", "cpu"), f"device={args.device} is unknown; use cuda, or cpu for tests"),
+        (args.device == "cpu" or torch.cuda.is_available(), "no CUDA GPU is visible here; device=cpu runs small tests"),
+        (RECIPE_RANKS % world_size == 0, f"{world_size} processes do not divide {RECIPE_RANKS}; start 1, 2, 4 or 8"),
+        (args.batch_size % recipe_rows == 0, f"batch_size must be a multiple of {recipe_rows}"),
+        (args.val_tokens % batch_tokens == 0, f"val_tokens must be a multiple of {batch_tokens}"),
+        (args.d_model % (2 * args.n_head) == 0, "d_model must be a multiple of 2 · n_head"),
+        (args.device_batch_size == 1, "device_batch_size must be 1: the mask is that of one row"),
+        (args.n_layer % 2 == 0, "n_layer must be even: one half of the blocks feeds the other"),
+    ]
+    for holds, sentence in requirements:
+        if not holds:
+            raise SystemExit(sentence)
+
+
+def choose_seed(args: Hyperparameters) -> int:
+    """Return the seed that all ranks use: the given one, or one drawn by rank 0."""
+    drawn = int.from_bytes(os.urandom(4), "little") if args.seed is None else args.seed
+    seed = torch.tensor([drawn], dtype=torch.int64, device=args.device)
+    dist.broadcast(seed, src=0)
+    return int(seed.item())
+
+
+def log(line: str) -> None:
+    """Print one line of the log: rank 0 only, flushed at once."""
+    if dist.get_rank() == 0:
+        print(line, flush=True)
+
+
+def log_header(args: Hyperparameters, overrides: list[str], seed: int) -> None:
+    """Log the source of this program, the software and hardware it runs on, and what was chosen for this run."""
+    if dist.get_rank() != 0:
+        return
+    sys.stdout.buffer.write(CODE if CODE.endswith(b"\n") else CODE + b"\n")
+    log("=" * 100)
+    log(f"Running Python {' '.join(sys.version.split())}")
+    toolkit = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU"
+    log(f"Running PyTorch {torch.__version__} compiled for {toolkit}")
+    if find_spec("triton"):
+        log(f"Running Triton version {version('triton')}")
+    log(f"seed:{seed}")
+    log(f"world_size:{dist.get_world_size()}")
+    log(f"val_tokens:{args.val_tokens}")
+    for override in overrides:
+        log(f"override:{override}")
+    if args.device == "cuda" and shutil.which("nvidia-smi"):
+        log(subprocess.run(["nvidia-smi"], capture_output=True, text=True).stdout.rstrip())
+    log("=" * 100)
+
+
+class Clock:
+    """Wall time of the timed sections, in milliseconds; starts and stops only when every GPU has finished its work."""
+
+    def __init__(self, args: Hyperparameters):
+        self.on_gpu = args.device == "cuda"
+        self.milliseconds = 0.0
+
+    def synchronize(self) -> None:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+        dist.barrier()
+
+    def start(self) -> None:
+        self.synchronize()
+        self.started_at = time.time()
+
+    def read(self) -> float:
+        """Return the time so far without waiting for the GPU."""
+        return self.milliseconds + 1000 * (time.time() - self.started_at)
+
+    def stop(self) -> None:
+        self.synchronize()
+        self.milliseconds = self.read()
+
+
+def times(milliseconds: float, index: int, steps_done: int) -> str:
+    """Format the time of the timed steps and its mean; ten steps are untimed, and up to index 11 there is no mean."""
+    step_avg = milliseconds / (steps_done - 10) if index > 11 else math.nan
+    return f"train_time:{milliseconds:.0f}ms step_avg:{step_avg:.2f}ms"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Training and validation
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def validate(model: nn.Module, loaders: list[DistributedDataLoader], args: Hyperparameters, window: Tensor) -> float:
+    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
+    total = torch.zeros((), device=args.device)
+    for loader in loaders:
+        loader.reset()
+    for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
+        for inputs, targets in next_micro_batches(loaders, args):
+            total += model(inputs, targets, attention_mask(inputs, window))
+    dist.all_reduce(total)
+    return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
+
+
+def main() -> None:
+    # ---- processes, data, model
+    args, overrides = parse_overrides(sys.argv[1:])
+    if "RANK" not in os.environ:
+        raise SystemExit("start this script with: torchrun --standalone --nproc_per_node=8 train_gpt.py")
+    rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
+    check_settings(args, world_size)
+    on_gpu = args.device == "cuda"
+    # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
+    recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
+    train_loaders = [DistributedDataLoader(args.train_files, r, args) for r in recipe_ranks]
+    val_loaders = [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
+
+    if on_gpu:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    seed = choose_seed(args)
+    log_header(args, overrides, seed)
+    torch.manual_seed(seed)
+    with torch.device(args.device):
+        model = GPT(args)
+    if on_gpu:
+        cast_to_bf16(model)
+    optimizers = make_optimizers(model, args)
+    if on_gpu:
+        import torch._inductor.config as inductor_config
+
+        inductor_config.coordinate_descent_tuning = True  # allowed by the rules of the time
+        model = torch.compile(model, dynamic=False)
+    ddp_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+    # ---- training
+    micro_batches = next_micro_batches(train_loaders, args)
+    clock = Clock(args)
+    clock.start()
+    last_step = args.num_iterations
+    for step in range(last_step + 1):
+        if step == 10:  # the first ten steps, in which the compiler works, are not timed
+            clock = Clock(args)
+            clock.start()
+
+        window = torch.tensor(window_size(step, args), device=args.device)
+        if step % args.val_loss_every == 0 or step == last_step:
+            clock.stop()
+            val_loss = validate(model, val_loaders, args, window)
+            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
+            if step == last_step:
+                break
+            clock.start()
+
+        for i, (inputs, targets) in enumerate(micro_batches, start=1):
+            ddp_model.require_backward_grad_sync = i == len(micro_batches)  # average over ranks once per step
+            loss = ddp_model(inputs, targets, attention_mask(inputs, window))
+            (loss / len(micro_batches)).backward()
+        micro_batches = next_micro_batches(train_loaders, args)
+
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
+                if "momentum" in group:
+                    group["momentum"] = muon_momentum(step, args)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        if rank == 0:
+            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
+
+    if on_gpu:
+        allocated, reserved = torch.cuda.max_memory_allocated() >> 20, torch.cuda.max_memory_reserved() >> 20
+        log(f"peak memory allocated: {allocated} MiB reserved: {reserved} MiB")
+    else:
+        time.sleep(0.2)  # gloo's threads let go of the last tensors; in an interpreter that closes they would crash
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

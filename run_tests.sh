@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Lint, types, the board's currency and all tests, in the environment of run_record.sh plus the test extra.
+#
+#   ./run_tests.sh [pytest arguments]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ./setup_env.sh
+setup_env train test
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+# Two workers: the tests start real runs of two ranks each. loadfile keeps the tests of one file together.
+exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n "${SPEEDRUN_TEST_WORKERS:-2}" --dist loadfile "$@"
