@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from harness.console import printable
 from harness.errors import HarnessError
 from harness.verbs import Verb, board, data, history, logs, runs, submissions
 
@@ -55,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except HarnessError as error:
+        for line in error.lines:
+            print(f"  | {printable(line)}", file=sys.stderr)
         for problem in error.problems:
-            print(f"speedrun: {problem}", file=sys.stderr)
+            print(f"speedrun: {printable(str(problem))}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; say nothing more on stdout.

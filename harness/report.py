@@ -21,6 +21,8 @@ from harness.verdict.base import Evidence
 
 def say_plan(sitting: Sitting) -> None:
     """Say what is going to be run, where, and how it will be judged."""
+    for run_id, how in sitting.settled:
+        console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
     found = sitting.subject
     track, hardware = found.track, found.track.hardware
     console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
