@@ -1,0 +1,94 @@
+"""The imported past: 155 records, their runs and statuses, and an import that changes nothing the second time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.store.layout import Project
+from harness.store.records import find_record, read_curve, read_records
+
+ROOT = Path(__file__).parents[2]
+PROJECT = Project(ROOT)
+ROWS = {
+    (r["track"], r["number"]): r for r in json.loads((ROOT / "leaderboard" / "records.json").read_text())["records"]
+}
+
+
+def shared() -> Path:
+    for base in (os.environ.get("SPEEDRUN_SHARED"), *(str(p / "shared") for p in ROOT.parents)):
+        if base and (Path(base) / "history" / "records.csv").is_file():
+            return Path(base) / "history"
+    pytest.skip("the shared facts are not here")
+
+
+def test_every_row_of_the_past_is_a_record() -> None:
+    assert Counter(r.track for r in read_records(PROJECT) if r.original is not None) == {
+        "short": 91,
+        "medium": 18,
+        "optimization": 46,
+    }
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "words"),
+    [
+        (("short", "3"), "published", "no runs"),
+        (("short", "66"), "published", "no runs"),
+        (("short", "82"), "published", "H200"),
+        (("short", "80"), "published", "+9.8 %"),
+        (("short", "89"), "published", "+8.0 %"),
+        (("short", "85"), "logged", ""),
+        (("medium", "11"), "published", "no runs"),
+        (("optimization", "1"), "published", "rule value 0.0023"),
+        (("optimization", "36"), "logged", ""),
+        (("smoke", "2"), "measured", ""),
+    ],
+)
+def test_known_rows_have_the_status_that_their_runs_give(row: tuple[str, str], status: str, words: str) -> None:
+    assert ROWS[row]["status"] == status
+    assert words in (ROWS[row]["reason"] or "")
+
+
+def test_known_figures_are_those_of_the_logs() -> None:
+    assert ROWS["short", "12"]["claimed_time_s"] == 301.8
+    assert ROWS["short", "88"]["runs"] == 10, "the eight-GPU runs, not the linked one"
+    assert "not one of its own runs" in ROWS["short", "88"]["notes"]
+    assert [number for (track, number), row in ROWS.items() if track == "short" and row["kind"] == "retiming"] == [
+        "21.2",
+        "21.1",
+    ]
+    assert [
+        ROWS[key]["current"] for key in (("short", "89"), ("medium", "18"), ("optimization", "46"), ("smoke", "2"))
+    ] == [True] * 4
+
+
+def test_the_curves_start_and_end_where_the_records_did() -> None:
+    curve = read_curve(find_record(PROJECT, "short/12"))
+    assert curve[0][:2] == (0, 10.8258)
+    assert curve[-1] == (1875, 3.2783, 301.825)
+
+
+def test_importing_again_changes_nothing_and_touches_nothing_else(tmp_path: Path) -> None:
+    facts = shared()
+    shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
+    shutil.copytree(ROOT / "records", tmp_path / "records")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    command = [sys.executable, "-m", "harness", "--root", str(tmp_path), "import", str(facts)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "155 records imported; 0 files written" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "harness", "import", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("there is no such table") == 5

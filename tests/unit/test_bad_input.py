@@ -1,0 +1,203 @@
+"""Bad input: each is one message with path, line where there is one, what is wrong and what to do; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import yamlfile
+from harness.dataset import shard
+from harness.errors import DatasetError, HarnessError, ManifestError, TrackError, YamlError
+from harness.manifest import load_manifest
+from harness.track import load_track, load_tracks
+from tests.faults.projects import HONEST, ROOT, Small, make_project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Small:
+    return make_project(tmp_path / "project")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+# What is done to an honest submission, the line that must be named (0: the file), and words of the message.
+MANIFESTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
+    "missing key": (lambda f: edit(f / "manifest.yaml", "title: a test\n", ""), 1, "`title` is missing"),
+    "unknown key": (
+        lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: ml\nval_loss: 3.1"),
+        7,
+        "'val_loss' is unknown",
+    ),
+    "key twice": (lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: ml\nclaim: ml"), 7, "'claim' appears twice"),
+    "wrong type": (lambda f: edit(f / "manifest.yaml", "['@somebody']", "somebody"), 5, "it must be a list"),
+    "wrong schema": (lambda f: edit(f / "manifest.yaml", "schema: 1", "schema: 2"), 1, "schema 2 is unknown"),
+    "wrong claim": (lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: fast"), 6, "one of ml, systems"),
+    "another script": (lambda f: edit(f / "train_gpt.py", "import os", "import os "), 9, "has sha256"),
+    "no script": (lambda f: (f / "train_gpt.py").unlink(), 9, "is not in the folder"),
+    "a link": (
+        lambda f: ((f / "train_gpt.py").unlink(), (f / "train_gpt.py").symlink_to("/etc/passwd")),
+        9,
+        "is a link",
+    ),
+    "path outside": (
+        lambda f: edit(f / "manifest.yaml", "  train_gpt.py:", "  ../train_gpt.py:"),
+        9,
+        "no plain file name",
+    ),
+    "absolute path": (
+        lambda f: edit(f / "manifest.yaml", "entry: train_gpt.py", "entry: /etc/passwd"),
+        7,
+        "a file name",
+    ),
+    "other track's rules": (lambda f: edit(f / "manifest.yaml", "tiny@1", "short@1"), 3, "is no ruleset of tiny"),
+    "unknown ruleset": (lambda f: edit(f / "manifest.yaml", "tiny@1", "tiny@9"), 0, "known rulesets: tiny@1"),
+    "unknown track": (lambda f: [edit(f / "manifest.yaml", "tiny", "none") for _ in range(2)], 0, "known tracks: tiny"),
+    "anchors": (lambda f: edit(f / "manifest.yaml", "title: a test", "title: &a a test"), 4, "anchors"),
+    "a tag": (
+        lambda f: edit(f / "manifest.yaml", "title: a test", "title: !!python/name:os.system a"),
+        4,
+        "not allowed",
+    ),
+    "an escape": (lambda f: edit(f / "manifest.yaml", "title: a test", 'title: "\\e[2Ja"'), 4, "control characters"),
+    "not UTF-8": (lambda f: (f / "manifest.yaml").write_bytes(b"schema: 1\ntitle: \xff\n"), 2, "not valid UTF-8"),
+    "empty": (lambda f: (f / "manifest.yaml").write_text(""), 0, "the file is empty"),
+    "too large": (lambda f: (f / "manifest.yaml").write_text("a: " + "x" * 300_000), 0, "keep it below"),
+    "too deep": (lambda f: (f / "manifest.yaml").write_text("a: " + "[" * 5000), 1, "nested deeper"),
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_bad_manifest_is_one_message_and_exit_status_2(project: Small, case: str) -> None:
+    damage, line, words = MANIFESTS[case]
+    folder = project.submit(HONEST)
+    damage(folder)
+    done = project.run("run", str(folder))
+    assert done.returncode == 2, done.stderr
+    [message] = [text for text in done.stderr.splitlines() if words in text]
+    assert message.startswith("speedrun: ")
+    assert "; " in message
+    if line:
+        assert f"manifest.yaml:{line}: " in message
+    assert not (project.root / ".runs").exists()
+
+
+def test_all_problems_of_a_manifest_come_at_once(project: Small) -> None:
+    folder = project.submit(HONEST)
+    for old, new in (("schema: 1", "schema: 3"), ("claim: ml", "claim: maybe"), ("title: a test", "title: ''\nx: 1")):
+        edit(folder / "manifest.yaml", old, new)
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(folder)
+    assert len(caught.value.problems) == 4
+
+
+TRACKS = {
+    "metric: steps": ("metric: beauty", "one of train_time, steps"),
+    "target_loss: 3.0": ("target_loss: .nan", "a finite number"),
+    "target_loss: 3.0 ": ("target_loss: -1", "above 0"),
+    "id: tiny@1": ("id: small@1", "tiny@ and a number"),
+    "test: t, alpha: 0.01": ("test: t", "needs `alpha`"),
+    "test: t, alpha: 0.01, ": ("test: guess, ", "one of t, closed-form, sequential"),
+    "evidence: [logs": ("evidence: [hope", "holds 'hope'"),
+    "kind: any": ("kind: toaster", "one of gpu, any"),
+    "train_pattern: tiny_train_%06d.bin": ("train_pattern: tiny", "a file name with %06d"),
+    "dry: [num_iterations=2]": ("dry: [num_iterations]", "write name=value"),
+    "name: tiny": ("name: other", "make them equal"),
+}
+
+
+@pytest.mark.parametrize("old", TRACKS)
+def test_a_bad_track_names_the_line(project: Small, old: str) -> None:
+    new, words = TRACKS[old]
+    edit(project.root / "tracks" / "tiny.yaml", old.strip(" ") if old.endswith("0 ") else old, new)
+    with pytest.raises(TrackError) as caught:
+        load_track(project.root / "tracks", "tiny")
+    assert any(words in str(p) and str(p).startswith("tracks/tiny.yaml") for p in caught.value.problems), caught.value
+
+
+def test_the_tracks_of_the_project_can_be_read() -> None:
+    tracks = load_tracks(ROOT / "tracks")
+    assert set(tracks) == {"short", "medium", "optimization", "smoke"}
+    assert tracks["short"].target_loss == 3.28
+    assert tracks["medium"].target_loss == 2.92
+    assert {t.validation_tokens for n, t in tracks.items() if n != "smoke"} == {10_485_760}
+    assert [r.id for r in tracks["short"].rulesets] == ["short@1", "short@2", "short@3"]
+
+
+def test_a_new_track_is_a_new_file_and_no_code(project: Small) -> None:
+    """The track of these tests is one that the harness has never heard of."""
+    done = project.run("run", str(project.submit(HONEST)), "--plan")
+    assert done.returncode == 0
+    assert "a track of the tests" in done.stderr
+
+
+def shard_bytes(count: int = 64) -> bytes:
+    import numpy as np
+
+    tokens = np.arange(count, dtype=np.uint16)
+    tokens[0] = shard.DOCUMENT_START
+    return shard.to_bytes(tokens)
+
+
+SHARDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "short": (lambda b: b[:-2], "its header promises"),
+    "long": (lambda b: b + b"\0\0", "its header promises"),
+    "odd bytes": (lambda b: b + b"\0", "its header promises"),
+    "shorter than its header": (lambda b: b[:100], "less than its header"),
+    "empty": (lambda b: b"", "less than its header"),
+    "wrong magic": (lambda b: b"\1\0\0\0" + b[4:], "no token shard"),
+    "wrong version": (lambda b: b[:4] + b"\7\0\0\0" + b[8:], "version 7"),
+    "negative count": (lambda b: b[:8] + b"\xff\xff\xff\xff" + b[12:], "its header promises"),
+    "an id out of range": (lambda b: b[:-2] + b"\x51\xc4", "50257"),
+    "no document start": (lambda b: b[:1024] + b"\0\0" + b[1026:], "no document start"),
+}
+
+
+@pytest.mark.parametrize("case", SHARDS)
+def test_a_damaged_shard_is_refused(tmp_path: Path, case: str) -> None:
+    damage, words = SHARDS[case]
+    path = tmp_path / "shard.bin"
+    path.write_bytes(damage(shard_bytes()))
+    with pytest.raises(DatasetError, match=words):
+        shard.check_tokens(path)
+
+
+def test_a_good_shard_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "shard.bin"
+    path.write_bytes(shard_bytes(64))
+    assert shard.check_tokens(path) == 64
+    assert list(shard.read_tokens(path)[:3]) == [50256, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "raw", [b"a: 1\n- b\n", b"a: b: c\n", b"- 1\n", b"a: 2026-13-45\n", b"? [x]\n: y\n", b"a: *x\n", b"\0"]
+)
+def test_malformed_yaml_is_an_error_of_ours(raw: bytes) -> None:
+    with pytest.raises(YamlError):
+        yamlfile.parse(raw, "file.yaml")
+
+
+def test_an_unknown_record_is_one_sentence(project: Small) -> None:
+    for name in ("short/12", "nothing", "../../etc/passwd", "\x1b[2J"):
+        done = project.run("run", name)
+        assert done.returncode == 2
+        assert "\x1b" not in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_outside_of_a_project_the_remedy_is_named(tmp_path: Path) -> None:
+    project = Small(tmp_path)
+    (tmp_path / "home").mkdir()
+    done = project.run("board", "--check")
+    assert done.returncode == 2
+    assert "tracks/" in done.stderr
+
+
+def test_errors_are_never_empty() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        HarnessError()

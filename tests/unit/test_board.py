@@ -1,0 +1,157 @@
+"""The board: figures from runs, statuses with reasons, the same bytes in any order, and no title that breaks a table."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import leaderboard
+from harness.board import export, markdown, plots, rows
+from harness.schema import Claimed, Original, Record, RecordRun
+from harness.track import load_tracks
+
+ROOT = Path(__file__).parents[2]
+TRACKS = load_tracks(ROOT / "tracks")
+H100 = "NVIDIA H100 80GB HBM3"
+
+
+def run(value: float | None, time_s: float | None = 80.0, gpu: str | None = H100, count: int | None = 8) -> RecordRun:
+    return RecordRun("a log", "own", 1390, "val_loss", value, time_s, gpu, count, None, None, None, None, None)
+
+
+def record(number: int, time_s: float, *runs: RecordRun, track: str = "short", **changes: object) -> Record:
+    base = Record(
+        track=track,
+        slug=f"2026-01-{number:02}_idea-{number}",
+        ruleset=f"{track}@2" if track != "optimization" else "optimization@1",
+        number=number,
+        kind="record",
+        retimes=None,
+        date=datetime.date(2026, 1, number),
+        title=f"Idea {number}",
+        contributors=("@a", "@b"),
+        pull_request="7",
+        claimed=Claimed(time_s, None, None, None),
+        original=Original("owner/name", None, "none", None, (), None, None),
+        notes=None,
+        withdrawn=None,
+        runs=runs,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("made", "status", "reason"),
+    [
+        (record(1, 80.0), "published", "no runs"),
+        (record(1, 80.0, run(3.278), run(3.279)), "logged", None),
+        (record(1, 79.3, run(3.278), run(3.279)), "logged", None),
+        (record(1, 75.0, run(3.278), run(3.279)), "published", "its runs take +6.7 %"),
+        (record(1, 80.0, run(3.278, gpu="NVIDIA H200")), "published", "runs on 8× NVIDIA H200"),
+        (record(1, 80.0, run(3.278, count=1)), "published", f"runs on 1× {H100}"),
+        (record(1, 80.0, run(3.278, gpu=None, count=None)), "published", "the hardware of its runs is not known"),
+        (record(1, 80.0, run(3.278, None)), "published", "its runs print no times"),
+        (record(1, 80.0, run(None)), "published", "no runs"),
+        (record(1, 80.0, has_evidence=True), "measured", None),
+    ],
+)
+def test_the_status_is_computed_and_says_why(made: Record, status: str, reason: str | None) -> None:
+    [row] = rows.make_rows(TRACKS["short"], [made])
+    assert (row.status, row.reason) == (status, reason)
+
+
+def test_one_run_has_no_p_and_equal_runs_have_none_either() -> None:
+    assert rows.make_rows(TRACKS["short"], [record(1, 80.0, run(3.278))])[0].p is None
+    assert rows.make_rows(TRACKS["short"], [record(1, 80.0, run(3.278), run(3.278))])[0].p is None
+
+
+def test_steps_follow_the_closed_form() -> None:
+    def status(*losses: float) -> str:
+        made = record(
+            1, 0.0, *[run(v, None) for v in losses], track="optimization", claimed=Claimed(None, 3000, None, None)
+        )
+        return rows.make_rows(TRACKS["optimization"], [made])[0].status
+
+    assert status(3.278, 3.278, 3.278, 3.278) == "logged"  # 0.002 · 2 = 0.004
+    assert status(3.278, 3.278, 3.278) == "published"
+
+
+def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden() -> None:
+    held = [record(1, 80.0), record(2, 60.0), record(3, 90.0), record(4, 50.0, withdrawn="could not be run again")]
+    table = rows.make_rows(TRACKS["short"], held)
+    assert [row.number for row in table] == ["2", "4", "3", "1"]
+    assert [row.current for row in table] == [True, False, False, False]
+    assert "withdrawn: could not be run again" in markdown.status_text(table[1])
+
+
+def test_re_timings_are_numbered_below_their_record() -> None:
+    first = record(1, 80.0)
+    again = [replace(record(n, 81.0), number=1, kind="retiming", retimes=1) for n in (3, 2)]
+    assert rows.numbers([*again, first]) == {first.slug: "1", again[1].slug: "1.1", again[0].slug: "1.2"}
+
+
+def test_any_order_of_the_records_gives_the_same_bytes() -> None:
+    held = [record(n, 100.0 - n, run(3.279 - n / 1e4), run(3.278)) for n in range(1, 9)]
+    curves = {"short": {r.slug: ((0, 10.8, 0.0), (100, 3.3, 60.0)) for r in held}}
+    first = leaderboard.render(TRACKS, held, curves)
+    random.Random(1).shuffle(held)
+    assert leaderboard.render(TRACKS, held, curves) == first
+
+
+HOSTILE = [
+    "a | b | c",
+    "](https://example.org) [x",
+    "<img src=x onerror=alert(1)>",
+    "`code` *bold* _it_ ~~s~~ # head",
+    "line\nbreak | x",
+    "\x1b[2J\x07 bell",
+    "right‮left",
+    "::set-output name=x::y",
+    "&lt;script&gt;",
+    "=HYPERLINK(1)",
+]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+def test_no_title_can_break_the_table_or_become_something_else(title: str) -> None:
+    hostile = record(1, 80.0, title=title, contributors=(title,), pull_request=title, withdrawn=title)
+    table = rows.make_rows(TRACKS["short"], [hostile])
+    [line] = [markdown.table_row(row, by_time=True) for row in table]
+    assert line.count("|") == 11
+    assert not set("\x1b\x07\n<>`‮") & set(line)
+    assert line.count("](") == 1, "only the harness makes links"
+    assert json.loads(export.to_json(table))["records"][0]["title"] == title
+    [_, cells] = list(csv.reader(io.StringIO(export.to_csv(table))))
+    assert not cells[4].startswith("=")
+    svg = plots.curves(TRACKS["short"], table, {hostile.slug: ((0, 10.8, 0.1), (100, 3.3, 60.0))})
+    assert svg is not None
+    assert "<img" not in svg
+
+
+def test_a_picture_carries_the_digest_of_its_data() -> None:
+    held = [record(n, 100.0 - n) for n in (1, 2, 3)]
+    first = plots.progress(TRACKS["short"], rows.make_rows(TRACKS["short"], held))
+    other = plots.progress(TRACKS["short"], rows.make_rows(TRACKS["short"], [*held[:2], record(3, 90.0)]))
+    assert first is not None
+    assert other is not None
+    assert plots.digest_of(first) != plots.digest_of(other)
+    assert plots.digest_of("<svg/>") is None
+
+
+def test_a_track_without_records_has_a_section() -> None:
+    page = markdown.leaderboard(TRACKS, {})
+    assert page.count("No record yet.") == 4
+
+
+def test_the_columns_of_the_exports_are_documented_and_complete() -> None:
+    made = rows.make_rows(TRACKS["short"], [record(1, 80.0, run(3.278), run(3.279))])
+    data = json.loads(export.to_json(made))
+    assert data["schema"] == 1
+    assert set(data["columns"]) == set(data["records"][0]) == set(rows.Row.__dataclass_fields__)

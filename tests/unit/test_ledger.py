@@ -1,0 +1,104 @@
+"""The ledger: append-only, chained; a dropped, edited or moved entry is named by its line."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.ledger import Ledger, find_breaks, read_chain
+
+SCRIPT, OTHER = "a" * 64, "b" * 64
+
+
+def fill(ledger: Ledger, runs: int = 3) -> None:
+    ledger.append("declare", SCRIPT, track="tiny", ruleset="tiny@1", n_max=None)
+    for number in range(runs):
+        ledger.append("start", SCRIPT, run=f"r{number}", sitting="s", seed=number)
+        ledger.append("end", SCRIPT, run=f"r{number}", state="finished", exit_code=0, last_step=5, log_sha256="c" * 64)
+
+
+def breaks(path: Path) -> list[str]:
+    return find_breaks(read_chain(path.read_bytes(), "ledger.jsonl"), "ledger.jsonl")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "ledger.jsonl")
+    fill(made)
+    return made
+
+
+def test_an_honest_chain_has_no_break(ledger: Ledger) -> None:
+    assert breaks(ledger.path) == []
+    assert [entry.data["kind"] for entry in ledger.chain(SCRIPT)] == ["declare"] + ["start", "end"] * 3
+
+
+def test_other_work_in_between_leaves_no_gap(ledger: Ledger) -> None:
+    ledger.append("declare", OTHER, track="tiny", ruleset="tiny@1", n_max=None)
+    ledger.append("start", SCRIPT, run="r9", sitting="s", seed=9)
+    ledger.append("end", SCRIPT, run="r9", state="failed", exit_code=1, last_step=None, log_sha256=None)
+    assert find_breaks(ledger.chain(SCRIPT), "ledger.jsonl") == []
+    assert len(ledger.chain(OTHER)) == 1
+
+
+@pytest.mark.parametrize("line", range(1, 7))
+def test_a_dropped_entry_is_named(ledger: Ledger, line: int) -> None:
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines[: line - 1] + lines[line:]))
+    assert any(f"ledger.jsonl:{line}" in problem for problem in breaks(ledger.path))
+
+
+@pytest.mark.parametrize("line", range(1, 7))
+def test_an_edited_entry_breaks_the_one_after_it(ledger: Ledger, line: int) -> None:
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    data = json.loads(lines[line - 1])
+    data["at"] = "2020-01-01T00:00:00Z"
+    lines[line - 1] = json.dumps(data, sort_keys=True).encode() + b"\n"
+    ledger.path.write_bytes(b"".join(lines))
+    assert any(f"ledger.jsonl:{line + 1}" in problem for problem in breaks(ledger.path))
+
+
+def test_moved_entries_are_named(ledger: Ledger) -> None:
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join([lines[0], *lines[3:5], *lines[1:3], *lines[5:]]))
+    assert any("ledger.jsonl:2" in problem for problem in breaks(ledger.path))
+
+
+def test_a_run_without_an_end_is_named(ledger: Ledger) -> None:
+    ledger.append("start", SCRIPT, run="r9", sitting="s", seed=9)
+    assert breaks(ledger.path) == ["ledger.jsonl: the run r9 was started and has no end"]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_never_was_an_entry(ledger: Ledger, cut: int) -> None:
+    raw = ledger.path.read_bytes()
+    ledger.path.write_bytes(raw + raw.splitlines()[0][:cut])
+    ledger.append("start", SCRIPT, run="r9", sitting="s", seed=9)
+    assert ledger.path.read_bytes().startswith(raw)
+    assert len(ledger.entries()) == 8
+
+
+def test_what_is_no_entry_is_refused_with_its_line(ledger: Ledger) -> None:
+    ledger.path.write_bytes(ledger.path.read_bytes() + b'{"kind": "gift"}\n')
+    with pytest.raises(StoreError, match=r"ledger\.jsonl:8"):
+        ledger.entries()
+
+
+def append_many(path: Path, first: int) -> None:
+    for number in range(first, first + 25):
+        Ledger(path).append("start", SCRIPT, run=f"p{number}", sitting="s", seed=number)
+
+
+def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=append_many, args=(ledger.path, first)) for first in (100, 200)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(ledger.entries()) == 57
+    assert not [problem for problem in breaks(ledger.path) if "does not follow" in problem]
