@@ -54,7 +54,8 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     """All rows of one track, the current record first, then newest first; the same for any order of the records."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
-    rows = [make_row(track, record, numbers(mine), record is best) for record in mine]
+    shown = numbers(mine)
+    rows = [make_row(track, record, shown, record is best) for record in mine]
     rows.sort(key=lambda row: (row.date or "", _sortable(row.number)), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 

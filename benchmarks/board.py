@@ -1,0 +1,93 @@
+"""How long a board of 10,000 records takes, and how much memory: at most 3 s to render and 500 MB.
+
+    python benchmarks/board.py [RECORDS]
+
+Reading 10,000 record folders strictly is measured apart from rendering them, on records made here with ten runs each.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness import leaderboard
+from harness.schema import Claimed, Original, Record, RecordRun
+from harness.store.layout import Project
+from harness.store.records import read_records, write_record
+from harness.track import load_tracks
+
+ROOT = Path(__file__).parents[1]
+
+
+def make_record(number: int) -> Record:
+    """A record with ten own runs."""
+    runs = tuple(
+        RecordRun(
+            id=f"log-{number}-{k}",
+            role="own",
+            step=1390,
+            metric="val_loss",
+            value=3.2785 + k / 1e4,
+            train_time_s=80 + k / 100,
+            gpu_name="NVIDIA H100 80GB HBM3",
+            gpu_count=8,
+            driver="580.159.04",
+            torch="2.10.0+cu128",
+            started_at=None,
+            script_sha256="a" * 64,
+            note=None,
+        )
+        for k in range(10)
+    )
+    date = datetime.date(2024, 6, 1) + datetime.timedelta(days=number % 900)
+    return Record(
+        track="short",
+        slug=f"{date}_record-{number}",
+        ruleset="short@2",
+        number=number,
+        kind="record",
+        retimes=None,
+        date=date,
+        title=f"Record {number} of the benchmark",
+        contributors=("@somebody",),
+        pull_request=str(number),
+        claimed=Claimed(2700.0 / number**0.5, None, None, None),
+        original=Original("owner/name", "0" * 40, "log", "a/log.txt", (("train_gpt.py", "b" * 64),), None, None),
+        notes=None,
+        withdrawn=None,
+        runs=runs,
+    )
+
+
+def main() -> int:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    records = [make_record(number) for number in range(1, count + 1)]
+    tracks = load_tracks(ROOT / "tracks")
+    leaderboard.render(tracks, records[:10], {})  # imports matplotlib and scipy, which a process does once
+    began = time.perf_counter()
+    files = leaderboard.render(tracks, records, {})
+    rendering = time.perf_counter() - began
+    with tempfile.TemporaryDirectory() as scratch:
+        for record in records:
+            write_record(Path(scratch) / "records" / "short" / record.slug, record)
+        began = time.perf_counter()
+        read_records(Project(Path(scratch)))
+        reading = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    size = sum(len(text) for text in files.values())
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    print(f"{count:,} records, {size / 1e6:.1f} MB of board, at most {peak:.0f} MiB of memory")
+    print(f"rendered in {rendering:.2f} s (at most 3); read from their folders in {reading:.2f} s")
+    return 0 if rendering < 3 and peak < 500 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
