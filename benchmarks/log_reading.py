@@ -40,22 +40,18 @@ NEEDED = {"all fields": 1.5, "final only": 20.0}
 SEPARATOR = b"=" * 100 + b"\n"
 
 
-def plain(path: Path) -> tuple[int, float | None, float | None]:
-    """What a careful person writes in five minutes: the number of metric lines, the last loss and the last time."""
+def plain(path: Path) -> list[tuple[int, int, float | None, float, float]]:
+    """What a careful person writes in five minutes: step, total, loss, time and average of every metric line."""
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().split("\n")
-    points, loss, seconds = 0, None, None
+    found = []
     for line in lines:
         match = PLAIN.match(line)
-        if match is None:
-            continue
-        points += 1
-        step, total = int(match[1]), int(match[2])
-        if match[3] is not None:
-            loss = float(match[3])
-        seconds = float(match[4]) / (1000 if match[5] == "ms" else 1)
-        average = float(match[6])
-    return points, loss, seconds
+        if match is not None:
+            loss = None if match[3] is None else float(match[3])
+            seconds = float(match[4]) / (1000 if match[5] == "ms" else 1)
+            found.append((int(match[1]), int(match[2]), loss, seconds, float(match[6])))
+    return found
 
 
 PLAIN = re.compile(
@@ -86,24 +82,7 @@ def shared_logs() -> Path | None:
 
 def source_text(size: int, draw: random.Random) -> bytes:
     """Lines that look like a training script: indentation, names, calls, comments, blank lines."""
-    words = [
-        "step",
-        "loss",
-        "model",
-        "optimizer",
-        "grad",
-        "weight",
-        "tensor",
-        "config",
-        "rank",
-        "world",
-        "cache",
-        "window",
-        "head",
-        "layer",
-        "embed",
-        "norm",
-    ]
+    words = ("step", "loss", "model", "grad", "weight", "tensor", "config", "rank", "cache", "window", "head", "embed")
     lines: list[str] = []
     length = 0
     while length < size:

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, data, history, logs, runs, submissions
+from harness.verbs import Verb, board, data, history, logs, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
@@ -24,12 +25,14 @@ ORDER = (
     "pack",
     "accept",
     "import",
+    "board",
+    "show",
 )
 
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    known = (*data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    known = (*board.VERBS, *data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 
@@ -53,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except HarnessError as error:
+        for line in error.lines:
+            print(f"  | {printable(line)}", file=sys.stderr)
         for problem in error.problems:
-            print(f"speedrun: {problem}", file=sys.stderr)
+            print(f"speedrun: {printable(str(problem))}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; say nothing more on stdout.

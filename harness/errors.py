@@ -38,6 +38,7 @@ class HarnessError(Exception):
     """Unusable input, with every problem found in it."""
 
     exit_status = 2
+    lines: tuple[str, ...] = ()  # what a script last printed, shown before the problems
 
     def __init__(self, *problems: Problem) -> None:
         if not problems:

@@ -169,11 +169,11 @@ def last_step(raw: bytes) -> int | None:
         return None
 
 
-def settle(project: Project) -> list[str]:
-    """Close the books of runs whose harness was killed; the ids of those runs."""
+def settle(project: Project) -> list[tuple[str, str]]:
+    """Close the books of runs whose harness was killed; their ids and how they ended."""
     ledger = Ledger(project.ledger)
     ended = {entry.data["run"] for entry in ledger.entries() if entry.data["kind"] == "end"}
-    settled = []
+    settled: list[tuple[str, str]] = []
     for entry in ledger.entries():
         if entry.data["kind"] != "start" or entry.data["run"] in ended:
             continue
@@ -194,9 +194,10 @@ def settle(project: Project) -> list[str]:
                 last_step=None,
                 log_sha256=None,
             )
+            settled.append((entry.data["run"], "lost: nobody saw it end"))
         else:
             close(ledger, folder, file, outcome, None, script)
-        settled.append(entry.data["run"])
+            settled.append((entry.data["run"], f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled
 
 

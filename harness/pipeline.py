@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness import evidence, execution, machine
+from harness import evidence, execution, failure, machine
 from harness.dataset.transfer import Progress
 from harness.errors import RunError
 from harness.launch.base import Launcher
@@ -33,6 +33,7 @@ class Sitting:
     runs: int  # still to be made
     done: tuple[str, ...]  # finished runs of an earlier start that count
     dry: bool
+    settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose books were closed now
 
 
 def plan(project: Project, found: Subject, count: int | None, *, dry: bool = False) -> Sitting:
@@ -41,12 +42,12 @@ def plan(project: Project, found: Subject, count: int | None, *, dry: bool = Fal
     A submission's runs add up: what an earlier, interrupted start finished counts, and only the rest is made. A
     record is run afresh each time.
     """
-    execution.settle(project)
+    settled = tuple(execution.settle(project))
     wanted = 1 if dry and count is None else count or found.track.runs
     if dry or found.manifest is None:
-        return Sitting(found, wanted, (), dry)
+        return Sitting(found, wanted, (), dry, settled)
     done = execution.finished_runs(project, found)
-    return Sitting(found, max(0, wanted - len(done)), done, dry)
+    return Sitting(found, max(0, wanted - len(done)), done, dry, settled)
 
 
 def prepare(
@@ -80,9 +81,10 @@ def run(
         made.append(run_id)
         if outcome.state != "finished":
             folder = project.show(runs.run_folder(project, run_id))
-            raise RunError.at(
-                folder, f"run {number} of {sitting.runs} {outcome.state}: {outcome.reason}", execution.advice(outcome)
-            )
+            cause = failure.explain(runs.run_folder(project, run_id), outcome)
+            error = RunError.at(folder, f"run {number} of {sitting.runs} {cause.sentence}", execution.advice(outcome))
+            error.lines = cause.last_lines
+            raise error
     if sitting.dry:
         return None
     return verify(project, found, made if found.manifest is None else None)

@@ -1,7 +1,8 @@
 """The end of a log in, the final figures of its last run out; or nothing, where the end alone does not tell.
 
 Only a tail without any oddity is trusted: one problem, one control character, no validation at the last step, and the
-caller has to read the whole file. So the figures are those that reading everything gives.
+caller has to read the whole file. So the figures are those that reading everything gives; what a tail cannot show is
+that all its lines are echoes behind the end of a seed, and problems further up.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def read_final(data: Bytes, path: str, *, whole: bool) -> RunLog | None:
     `data` is the end of the file, or all of it (`whole`). Only the figures of the last line are given; everything that
     would need the rest of the file is None.
     """
+    if whole and data.find(grammar.ECHO_MARK) >= 0:
+        return None
     tail = data if len(data) <= TAIL_BYTES[-1] else data[-TAIL_BYTES[-1] :]
     for size in TAIL_BYTES:
         found = _final_of(tail[-size:] if len(tail) > size else tail, path, whole and len(data) <= size)

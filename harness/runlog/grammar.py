@@ -20,15 +20,15 @@ MAX_LINE_BYTES = 1 << 16  # the longest line of a log part in the field's archiv
 # ---------------------------------------------------------------------------------------- metric lines
 
 # step:1480/1480 val_loss:3.2759 train_time:236723ms step_avg:161.04ms [name:value ...]; a blank may follow a colon.
-_STEP_LINE = re.compile(rb"step:(\d{1,12})/(\d{1,12})((?: +[A-Za-z_][A-Za-z0-9_.]*: ?[^\s:]+)+)[ \t]*")
+_STEP_LINE = re.compile(rb"step:(\d{1,12})/(\d{1,12})((?: +[A-Za-z_][A-Za-z0-9_.]*: ?[^\s:\x00-\x1f\x7f]+)+)[ \t]*")
 _PAIR = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]*): ?([^\s:]+)")
 # s:19560 tel:3.2722 and s:0 trl:11.0091 lr:0.000001 norm:15.37
 _PLAIN_LINE = re.compile(rb"s:(\d{1,12}) (tel|trl):([^\s:]+)((?: [A-Za-z_][A-Za-z0-9_.]*:[^\s:]+)*)[ \t]*")
+_NUMBERED_STEP = re.compile(rb"step:[+-]?\d")
 _NUMBER = re.compile(rb"[+-]?\d{1,40}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,4})?")
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
 _NO_TIME = re.compile(rb"[+-]?(?:nan|inf)(?:ms|s)")
-_SECOND_STEP = re.compile(rb"\d+/\d+")
 
 # The two lines that nearly every metric line is, read in one step; everything else goes the general way.
 _COMMON_LINE = re.compile(
@@ -43,7 +43,7 @@ class Form:
     """How the lines of one family look: marks to search for, and whole stretches of ordinary train lines.
 
     Each match of a train line begins with the newline before it and ends before the newline behind it; so as many
-    matches as newlines means that every line matched as a whole.
+    matches as newlines means that every line matched as a whole. Numbers are shorter here than the grammar allows.
     """
 
     line: bytes  # stands on every metric line
@@ -57,10 +57,10 @@ STEP_FORM = Form(
     STEP_MARK,
     b" val_",
     (
-        re.compile(rb"\nstep:(\d++)/\d++ train_time:\d++ms step_avg:\d++\.\d++ms(?=\n)"),
+        re.compile(rb"\nstep:(\d{1,9}+)/\d{1,9}+ train_time:\d{1,9}+ms step_avg:\d{1,9}+\.\d{1,9}+ms(?=\n)"),
         re.compile(
-            rb"\nstep:(\d++)/\d++ (?:train_loss:\d++\.\d++ )?train_time:\d++(?:ms|\.\d++s) "
-            rb"step_avg:(?:\d++\.\d++|nan)ms(?=\n)"
+            rb"\nstep:(\d{1,9}+)/\d{1,9}+ (?:train_loss:\d{1,9}+\.\d{1,9}+ )?train_time:\d{1,9}+(?:ms|\.\d{1,9}+s) "
+            rb"step_avg:(?:\d{1,9}+\.\d{1,9}+|nan)ms(?=\n)"
         ),
     ),
     True,
@@ -69,10 +69,10 @@ PLAIN_MARK = b"s:"
 PLAIN_FORM = Form(
     PLAIN_MARK,
     b" tel:",
-    (re.compile(rb"\ns:(\d++) trl:\d++\.\d++(?: lr:\d++\.\d++ norm:\d++\.\d++)?(?=\n)"),),
+    (re.compile(rb"\ns:(\d{1,9}+) trl:\d{1,9}+\.\d{1,9}+(?: lr:\d{1,9}+\.\d{1,9}+ norm:\d{1,9}+\.\d{1,9}+)?(?=\n)"),),
     False,
 )
-PLAIN_TRAIN_MARK = b" trl:"
+PLAIN_VALIDATION = re.compile(rb"^s:\d+ tel:", re.MULTILINE)
 # Words that print a step and are no metric lines, by what stands before `step:` on the line.
 ASIDE = re.compile(rb"[A-Za-z_]\w*(?: \[?[A-Za-z_]\w*\]?)?[ =]")
 RANK_PREFIX = re.compile(rb"\[(?:[a-z]*)(\d{1,5})\]:? ?")
@@ -223,12 +223,13 @@ def _holds_step(raw: bytes) -> bool:
 def _step_line(raw: bytes) -> MetricLine | Flaw | None:
     match = _STEP_LINE.fullmatch(raw)
     if match is None:
-        return Flaw("not of the form step:N/N name:value ...") if _holds_step(raw) else None
+        return Flaw("not of the form step:N/N name:value ...") if _NUMBERED_STEP.match(raw) else None
     pairs: dict[bytes, bytes] = {}
     for name, value in _PAIR.findall(match[3]):
         if name in pairs:
             return Flaw(f"{name.decode('ascii')} stands on it twice")
-        if name.endswith(b"step") and _SECOND_STEP.match(value):
+        # `ref_step:2375` is a pair; `val_lostep:250/250` is where another line broke in.
+        if name.endswith(b"step") and (not name.endswith(b"_step") or b"/" in value):
             return Flaw("a second step on the line")
         pairs[name] = value
     return _fields(int(match[1]), int(match[2]), pairs)

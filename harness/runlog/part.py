@@ -26,6 +26,7 @@ class Part:
 
     runs: list[RunLines]
     problems: Problems
+    form: grammar.Form
     odd: bytes | None  # all of it but ordinary train lines; None where that is too much to copy
 
 
@@ -50,7 +51,7 @@ def _scan(data: Bytes, form: grammar.Form, parts: list[Span], path: str, curve: 
     scanner = Scanner(data, form, gatherer, problems, quick=quick)
     for start, end in parts:
         scanner.scan(start, end)
-    return Part(gatherer.runs, problems, scanner.odd_text())
+    return Part(gatherer.runs, problems, form, scanner.odd_text())
 
 
 def _echoes(data: Bytes, start: int) -> tuple[list[Span], list[Span]]:
@@ -66,11 +67,19 @@ def _echoes(data: Bytes, start: int) -> tuple[list[Span], list[Span]]:
     return parts, echoes
 
 
+_MOST_ECHOED_LINES = 1000  # every one of them is searched for in all that stands before it
+
+
 def _check_echo(data: Bytes, low: int, start: int, end: int, problems: Problems) -> None:
-    position = start
+    """Note the metric lines between two offsets that do not repeat a line between `low` and `start`."""
+    position, looked_at = start, 0
     while (position := data.find(grammar.STEP_MARK, position, end)) >= 0:
         stop = data.find(b"\n", position, min(end, position + grammar.MAX_LINE_BYTES))
         line = bytes(data[position : stop if stop >= 0 else min(end, position + 160)])
+        looked_at += 1
+        if looked_at > _MOST_ECHOED_LINES:
+            problems.note("echo-differs", position, f"more than {_MOST_ECHOED_LINES:,} lines between two seeds")
+            return
         if isinstance(grammar.parse_line(line), MetricLine) and data.find(line, low, start) < 0:
             problems.note("echo-differs", position, line)
         position = stop if stop >= 0 else end
@@ -84,7 +93,7 @@ def note_oddities(data: Bytes, layout: Layout, part: Part) -> None:
             if part.odd is not None and mark not in part.odd:
                 continue
             position = data.find(mark, start)
-            if position < 0 or not _is_oddity(kind, data, start, position):
+            if position < 0 or not _is_oddity(kind, data, part, start, position):
                 continue
             problems.note(kind, position, bytes(data[position : position + 80]).split(b"\n")[0])
             break
@@ -102,13 +111,16 @@ _ODDITIES: dict[str, tuple[bytes, ...]] = {
     "escape-sequences": (b"\x1b",),
     "nul-bytes": (b"\0",),
     "traceback": grammar.TRACEBACK_MARKS,
+    "mixed-dialects": (grammar.PLAIN_FORM.validation,),
 }
 
 
-def _is_oddity(kind: str, data: Bytes, start: int, position: int) -> bool:
-    if kind != "traceback":
-        return True
-    return grammar.TRACEBACK.search(data, max(start, position - 20), position + 60) is not None
+def _is_oddity(kind: str, data: Bytes, part: Part, start: int, position: int) -> bool:
+    if kind == "traceback":
+        return grammar.TRACEBACK.search(data, max(start, position - 20), position + 60) is not None
+    return kind != "mixed-dialects" or (
+        part.form is grammar.STEP_FORM and grammar.PLAIN_VALIDATION.search(data, start) is not None
+    )
 
 
 def _not_utf8(data: Bytes, start: int) -> int | None:

@@ -19,6 +19,7 @@ MEANING = {
     "total-changed": "the number of steps after the slash changes without a fall of the step; a new run begins",
     "uneven-start": "a run begins at another step than the first run of the file; the log may be shuffled",
     "metrics-before-separator": "metric lines stand before the last separator and were not read",
+    "mixed-dialects": "`s:N tel:F` lines stand in a log of `step:N/N` lines and were not read",
     "echo-differs": "a line that should repeat an earlier one (between two seeds) repeats none; it was not read",
     "traceback": "a Python traceback, a failed rank or a signal stands in the log",
     "escape-sequences": "the log part holds terminal escape sequences; colours were taken off",

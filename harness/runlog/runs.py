@@ -135,10 +135,11 @@ class Gatherer:
             if run is None:
                 run = self._begin(head, b"", start)
             run.first_train = head
+        if last.step != run.step:
+            run.seen, run.notes = {}, {}
+        run.seen["train"] = raw
         run.n_train += count
         run.step, run.last, run.stop = last.step, last, stop
-        run.seen = {"train": raw}
-        run.notes = {}
         return True
 
     def _begin(self, line: MetricLine, raw: bytes, start: int) -> RunLines:

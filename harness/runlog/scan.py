@@ -133,10 +133,11 @@ class Scanner:
                 self._other_rank = True
                 self.problems.note("other-rank", start, printed)
         found = parse_line(raw)
-        if found is None:
-            return stop + 1
-        if not ended and not (isinstance(found, MetricLine) and grammar.WHOLE_END.search(raw)):
+        torn = not ended and not (isinstance(found, MetricLine) and grammar.WHOLE_END.search(raw))
+        if torn and raw.startswith(self.form.line):
             self.problems.note("torn-line", start, printed)
+        elif found is None:
+            pass
         elif isinstance(found, Flaw):
             self.problems.note("unreadable-line", start, f"{found.why}: {printed[:120].decode('utf-8', 'replace')}")
         else:

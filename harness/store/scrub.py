@@ -21,7 +21,8 @@ _TOKENS = re.compile(
 _HOMES = re.compile(rb"(?<![\w.-])/(?:home|Users)/[^/\s:\"']+")
 _IPV4 = re.compile(rb"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")
 _IPV6 = re.compile(rb"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])")
-_MAIL = re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]*\w")
+# Bounded, and only from the start of a word: a line of a million letters must not cost a million searches.
+_MAIL = re.compile(rb"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{0,190}\w")
 
 
 @dataclass(frozen=True, slots=True)

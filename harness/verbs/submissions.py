@@ -26,7 +26,7 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _accept(args: argparse.Namespace) -> int:
-    from harness import console, subject, submit
+    from harness import console, leaderboard, subject, submit
 
     project = project_of(args)
     found = subject.find_subject(project, args.submission)
@@ -35,6 +35,8 @@ def _accept(args: argparse.Namespace) -> int:
     if record is None:
         return 1
     console.say(f"accepted as {record.track}/{record.number}: records/{record.track}/{record.slug}")
+    for path in leaderboard.write(project):
+        console.say(f"wrote {project.show(path)}")
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from harness.verdict.base import Check, Evidence, Ruling
 from harness.verdict.identity import names
 
-# Kinds of log problems that make a number doubtful; the others (a torn line after the last metric, say) are shown.
-_BAD_NUMBERS = ("nan", "inf", "non-finite")
+# Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
+_BAD_NUMBERS = ("non-finite-loss", "conflicting-line", "metrics-before-separator", "total-changed", "echo-differs")
 
 
 def ended(evidence: Evidence) -> Ruling:
@@ -27,12 +27,14 @@ def ended(evidence: Evidence) -> Ruling:
 
 
 def numbers(evidence: Evidence) -> Ruling:
-    """No loss is NaN or infinite."""
+    """Every printed loss is one finite number, and a log is the log of one run."""
     for run in evidence.runs:
         for problem in run.log.problems:
-            if any(word in problem.kind for word in _BAD_NUMBERS):
-                return Ruling("fail", f"{run.run_id} line {problem.line}: {problem.text[:120]} is no finite number")
-    return Ruling("pass", "every printed loss is a finite number")
+            if problem.kind in _BAD_NUMBERS:
+                return Ruling("fail", f"{run.run_id} line {problem.line}: {problem.kind} ({problem.text[:120]})")
+        if run.log.n_runs is not None and run.log.n_runs > 1:
+            return Ruling("fail", f"the log of {run.run_id} holds {run.log.n_runs} runs", run.log.n_runs, 1, "runs")
+    return Ruling("pass", "every printed loss is one finite number")
 
 
 def steps(evidence: Evidence) -> Ruling:
@@ -64,7 +66,7 @@ def steps(evidence: Evidence) -> Ruling:
 
 CHECKS = (
     Check("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.", ended),
-    Check("L2", "finite numbers", "logs", "No printed loss is NaN or infinite.", numbers),
+    Check("L2", "finite numbers", "logs", "Every printed loss is one finite number, and a log holds one run.", numbers),
     Check(
         "L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps
     ),

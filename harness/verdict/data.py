@@ -39,13 +39,11 @@ def shards(evidence: Evidence) -> Ruling:
         if receipt.unchanged is False:
             return Ruling("fail", f"the shards of {run_id} changed while it ran")
     if any(receipt.unchanged is None for _, receipt in receipts):
-        return Ruling("inconclusive", "the shards were not hashed again after every run")
+        return missing(evidence, "data", "the shards were not hashed again after every run")
     unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned(evidence.track))
     if unpinned:
-        return Ruling(
-            "inconclusive",
-            f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`",
-        )
+        text = f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`"
+        return missing(evidence, "data", text)
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
 
 

@@ -35,13 +35,17 @@ def history() -> Path:
 
 
 @pytest.fixture(scope="module")
-def read(history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[RunLog]]:
+def unpacked(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     with tarfile.open(history / "logs.tar.xz") as archive:
         archive.extractall(folder, filter="data")
-    return {
-        row["path"]: read_file(folder / row["path"], name=row["path"], curve=True) for row in rows(history / "runs.csv")
-    }
+    return folder
+
+
+@pytest.fixture(scope="module")
+def read(history: Path, unpacked: Path) -> dict[str, list[RunLog]]:
+    paths = [row["path"] for row in rows(history / "runs.csv")]
+    return {path: read_file(unpacked / path, name=path, curve=True) for path in paths}
 
 
 def rows(path: Path) -> list[Row]:
@@ -156,3 +160,14 @@ def test_the_points_of_all_runs_of_a_file_add_up(history: Path, read: dict[str, 
 def test_no_shared_log_has_a_problem(read: dict[str, list[RunLog]]) -> None:
     """formats.md: every metric line of the archive is complete, none interleaved, no loss NaN."""
     assert [(run.path, run.problems) for runs in read.values() for run in runs if run.problems] == []
+
+
+def test_the_end_of_a_shared_log_alone_gives_the_final_figures_of_all_of_it(
+    unpacked: Path, read: dict[str, list[RunLog]]
+) -> None:
+    names = "final_step total_steps final_val_loss final_val_ema_loss last_val_step last_val_loss final_train_time_s"
+    names += " step_avg_ms reached_last_step has_final_val peak_memory_mib extra problems"
+    for path, runs in read.items():
+        (final,) = read_file(unpacked / path, name=path, final_only=True)
+        for name in names.split():
+            assert getattr(final, name) == getattr(runs[-1], name), f"{path} {name}"

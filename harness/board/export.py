@@ -1,0 +1,73 @@
+"""Rows in, records.json and records.csv out: the whole board as data, with every column documented."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from harness.board.rows import Row
+
+SCHEMA = 1
+COLUMNS = {
+    "track": "the race",
+    "number": "12, or 21.1 for the first re-timing of 21",
+    "kind": "record or retiming",
+    "slug": "folder under records/<track>/",
+    "title": "what it is, in a few words",
+    "date": "ISO date; empty where the history has none",
+    "contributors": "who; in the CSV joined by ;",
+    "pull_request": "number of the pull request",
+    "repository": "where the original lies",
+    "ruleset": "the rules that it is judged by",
+    "claimed_time_s": "claimed training time, seconds",
+    "claimed_steps": "claimed optimizer steps",
+    "runs": "how many own complete runs the figures come from",
+    "baseline_runs": "how many runs of its parent came with it",
+    "time_mean_s": "mean training time of the runs, seconds",
+    "time_sd_s": "its sample standard deviation (n - 1)",
+    "loss_mean": "mean final validation loss of the runs, nats per token",
+    "loss_sd": "its sample standard deviation (n - 1)",
+    "p": "one-sided one-sample t-test of the mean loss below the target",
+    "rule_value": "(target - mean) * sqrt(n), where the rules name it",
+    "status": "measured, logged or published",
+    "reason": "why a row is no more than published",
+    "replays": "how many later runs are stored with it",
+    "withdrawn": "why it was withdrawn",
+    "machine": "what the runs ran on",
+    "current": "whether it is the track's current record",
+    "notes": "remarks",
+}
+
+
+def to_json(rows: Iterable[Row]) -> str:
+    """All rows as one JSON object with schema version and the meaning of each column."""
+    data = {"schema": SCHEMA, "columns": COLUMNS, "records": [_plain(row) for row in rows]}
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """All rows as CSV; what is not known is an empty cell."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        plain = _plain(row)
+        plain["contributors"] = ";".join(row.contributors)
+        writer.writerow(["" if value is None else _guarded(value) for value in plain.values()])
+    return text.getvalue()
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in COLUMNS}
+    # Twelve digits: enough for every figure, and the last bits of a mean do not differ between machines.
+    return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in values.items()} | {
+        "contributors": list(row.contributors)
+    }
+
+
+def _guarded(value: object) -> object:
+    """A text that a spreadsheet would take for a formula gets a leading apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "\t", "\r") else value

@@ -1,0 +1,186 @@
+"""Records in, rows out: every figure that runs exist for is computed from those runs, never typed.
+
+A row's status is computed too: `measured` (this harness ran it and holds the evidence), `logged` (the claim agrees
+with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness import stats
+from harness.errors import StatisticsError
+from harness.schema import Record, RecordRun, Ruleset, Status, Track
+
+AGREES_WITHIN = 0.01  # of the claimed time
+INCOMPLETE = "incomplete"  # how the note of a run begins that did not reach its last step
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the leaderboard. Times in seconds, losses in nats per token; None is "not known"."""
+
+    track: str
+    number: str  # "12", or "21.1" for a re-timing
+    kind: str
+    slug: str
+    title: str
+    date: str | None
+    contributors: tuple[str, ...]
+    pull_request: str | None
+    repository: str | None
+    ruleset: str
+    claimed_time_s: float | None
+    claimed_steps: int | None
+    runs: int  # its own complete runs
+    baseline_runs: int
+    time_mean_s: float | None
+    time_sd_s: float | None
+    loss_mean: float | None
+    loss_sd: float | None
+    p: float | None  # one-sided, where the ruleset's test gives one
+    rule_value: float | None  # (target − mean)·√n, where the ruleset names the closed form
+    status: Status
+    reason: str | None  # why a row is no more than published
+    replays: int
+    withdrawn: str | None
+    machine: str | None  # what its runs ran on
+    current: bool = False  # the track's current record
+    notes: str | None = None
+
+
+def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
+    """All rows of one track, the current record first, then newest first; the same for any order of the records."""
+    mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
+    best = current(track, mine)
+    rows = [make_row(track, record, numbers(mine), record is best) for record in mine]
+    rows.sort(key=lambda row: (row.date or "", _sortable(row.number)), reverse=True)
+    return [row for row in rows if row.current] + [row for row in rows if not row.current]
+
+
+def current(track: Track, records: Sequence[Record]) -> Record | None:
+    """The record to beat: the least claimed time or the fewest claimed steps; the earlier one of equals."""
+
+    def value(record: Record) -> float | None:
+        return record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
+
+    ranked = [
+        (v, str(r.date), r.number, r.slug, r) for r in records if r.withdrawn is None and (v := value(r)) is not None
+    ]
+    return min(ranked, key=lambda item: item[:4])[4] if ranked else None
+
+
+def numbers(records: Sequence[Record]) -> dict[str, str]:
+    """slug -> the number as people write it: 12, or 21.1 for the first re-timing of 21."""
+    counts: dict[int, int] = {}
+    shown = {}
+    for record in sorted(records, key=lambda r: (r.number, str(r.date), r.slug)):
+        if record.kind == "record" or record.retimes is None:
+            shown[record.slug] = str(record.number)
+            continue
+        counts[record.retimes] = counts.get(record.retimes, 0) + 1
+        shown[record.slug] = f"{record.retimes}.{counts[record.retimes]}"
+    return shown
+
+
+def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bool) -> Row:
+    """One row, computed."""
+    ruleset = next((r for r in track.rulesets if r.id == record.ruleset), track.rulesets[-1])
+    own = [run for run in record.runs if run.role == "own" and is_complete(run)]
+    losses = [run.value for run in own if run.value is not None]
+    times = [run.train_time_s for run in own if run.train_time_s is not None]
+    p, rule_value = significance(ruleset, losses, track.target_loss)
+    status, reason = judge_status(track, record, own, rule_value, ruleset)
+    return Row(
+        track=track.name,
+        number=shown[record.slug],
+        kind=record.kind,
+        slug=record.slug,
+        title=record.title,
+        date=record.date.isoformat() if record.date else None,
+        contributors=record.contributors,
+        pull_request=record.pull_request,
+        repository=record.original.repository if record.original else None,
+        ruleset=record.ruleset,
+        claimed_time_s=record.claimed.train_time_s,
+        claimed_steps=record.claimed.steps,
+        runs=len(own),
+        baseline_runs=sum(run.role == "baseline" for run in record.runs),
+        time_mean_s=stats.mean(times) if times else None,
+        time_sd_s=stats.sd(times) if len(times) > 1 else None,
+        loss_mean=stats.mean(losses) if losses else None,
+        loss_sd=stats.sd(losses) if len(losses) > 1 else None,
+        p=p,
+        rule_value=rule_value,
+        status=status,
+        reason=reason,
+        replays=record.replays,
+        withdrawn=record.withdrawn,
+        machine=machine_of(own),
+        current=is_current,
+        notes=record.notes,
+    )
+
+
+def is_complete(run: RecordRun) -> bool:
+    """Whether a run reached its last step and validated there."""
+    return run.value is not None and not (run.note or "").startswith(INCOMPLETE)
+
+
+def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tuple[float | None, float | None]:
+    """The p-value and the rule value that the ruleset's test gives for these losses; None where it gives none."""
+    if not losses:
+        return None, None
+    if ruleset.significance.test == "closed-form":
+        return None, stats.closed_form(losses, target)
+    if len(losses) < 2:
+        return None, None  # one run has no spread to test with
+    try:
+        return stats.t_below(losses, target), None
+    except StatisticsError:
+        return None, None  # equal losses: the test is not defined
+
+
+def judge_status(
+    track: Track, record: Record, own: Sequence[RecordRun], rule_value: float | None, ruleset: Ruleset
+) -> tuple[Status, str | None]:
+    """The status of a row, and why it is no more than published."""
+    if record.has_evidence:
+        return "measured", None
+    if not own:
+        return "published", "no runs"
+    if track.metric == "steps":
+        margin = ruleset.significance.margin
+        if rule_value is None or margin is None or rule_value >= margin - 1e-12:
+            return "logged", None
+        of = "1 run" if len(own) == 1 else f"{len(own)} runs"
+        return "published", f"rule value {rule_value:.4f} of {of} is below {margin:g}"
+    fitting = [run for run in own if _fits(track, run)]
+    if not fitting:
+        return "published", f"runs on {machine_of(own)}" if machine_of(own) else "the hardware of its runs is not known"
+    times = [run.train_time_s for run in fitting if run.train_time_s is not None]
+    claimed = record.claimed.train_time_s
+    if not times or claimed is None:
+        return "published", "its runs print no times"
+    off = stats.mean(times) / claimed - 1
+    if abs(off) <= AGREES_WITHIN:
+        return "logged", None
+    return "published", f"its runs take {100 * off:+.1f} %"
+
+
+def _fits(track: Track, run: RecordRun) -> bool:
+    """Whether a run was on the track's number and model of GPUs; a log without a GPU table says neither."""
+    hardware = track.hardware
+    return hardware.kind == "any" or (run.gpu_name == hardware.gpu_name and run.gpu_count == hardware.processes)
+
+
+def machine_of(runs: Sequence[RecordRun]) -> str | None:
+    """What the runs ran on, if they say so and agree."""
+    names = {f"{run.gpu_count or '?'}× {run.gpu_name}" if run.gpu_name else (run.note or "") for run in runs}
+    return names.pop() or None if len(names) == 1 else (" and ".join(sorted(n for n in names if n)) or None)
+
+
+def _sortable(number: str) -> tuple[int, int]:
+    first, _, second = number.partition(".")
+    return int(first), int(second or 0)

@@ -1,0 +1,195 @@
+"""Runs that end badly: real processes, really killed. Nothing is left running, what was printed is kept, and the
+ledger says what happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.projects import HONEST, Small, make_project, processes_of, wait_for
+
+FOREVER = "step(1, 5)\nfor n in range(600): time.sleep(0.1); log('still here')\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Small]:
+    small = make_project(tmp_path / "project")
+    yield small
+    assert wait_for(lambda: not processes_of(small), 5), "a process of a run was left behind"
+
+
+def started(project: Small) -> bool:
+    """Whether a run has printed its first step."""
+    return any((f / "log.txt").exists() and b"step:1/5" in (f / "log.txt").read_bytes() for f in project.run_folders())
+
+
+def test_honest_runs_pass_and_everything_is_on_disk(project: Small) -> None:
+    submission = project.submit(HONEST)
+    done = project.run("run", str(submission))
+    assert done.returncode == 0, done.stderr
+    assert "verdict: pass" in done.stderr
+    assert project.ends() == ["finished"] * 3
+    for folder in project.run_folders():
+        log = (folder / "log.txt").read_bytes()
+        assert log.startswith((submission / "train_gpt.py").read_bytes())
+        stamps = (folder / "clock.csv").read_text().splitlines()
+        assert stamps[1].startswith("start,")
+        assert stamps[-1].startswith("exit,")
+        assert len(stamps) == 3 + log.count(b"\n")
+
+
+def test_a_script_error_shows_its_last_lines_the_rank_and_the_exit_code(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project", processes=2)
+    submission = project.submit(
+        "step(1, 5)\nif RANK == 1:\n    raise RuntimeError('the third tensor is missing')\ntime.sleep(30)\n"
+    )
+    done = project.run("run", str(submission))
+    assert done.returncode == 3
+    assert "rank 1" in done.stderr
+    assert "exit code 1" in done.stderr
+    assert "the third tensor is missing" in done.stderr
+    assert project.ends() == ["failed"]
+    assert not processes_of(project)
+
+
+def test_an_exit_code_is_kept(project: Small) -> None:
+    done = project.run("run", str(project.submit("step(1, 5)\nprint('going down', file=sys.stderr)\nsys.exit(41)\n")))
+    assert done.returncode == 3
+    assert "exit code 41" in done.stderr
+    assert "going down" in done.stderr
+
+
+def test_a_hang_is_answered_with_a_stack_dump_and_an_end(project: Small) -> None:
+    done = project.run(
+        "run",
+        str(project.submit("def waits_for_a_message():\n    time.sleep(300)\nstep(1, 5)\nwaits_for_a_message()\n")),
+    )
+    assert done.returncode == 3
+    assert project.ends() == ["hung"]
+    [folder] = project.run_folders()
+    assert "waits_for_a_message" in (folder / "stderr.txt").read_text()
+    assert "no output for 4 s" in done.stderr
+
+
+def test_a_loss_that_is_no_number_fails_the_verdict(project: Small) -> None:
+    submission = project.submit("step(0, 5, 5.0)\nstep(5, 5, float('nan'))\n")
+    done = project.run("run", str(submission))
+    assert done.returncode == 1
+    assert "L2  fail" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_harness_ends_the_run_first(project: Small, number: int, status: int) -> None:
+    harness = project.start("run", str(project.submit(FOREVER)))
+    assert wait_for(lambda: started(project))
+    harness.send_signal(number)
+    assert harness.wait(timeout=20) == status
+    assert project.ends() == ["stopped"]
+    assert not processes_of(project)
+    [folder] = project.run_folders()
+    assert b"still here" in (folder / "log.txt").read_bytes()
+
+
+def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(project: Small) -> None:
+    submission = project.submit(FOREVER)
+    harness = project.start("run", str(submission))
+    assert wait_for(lambda: started(project))
+    harness.kill()
+    harness.wait()
+    assert wait_for(lambda: not processes_of(project), 15)
+    assert project.ends() == []
+    done = project.run("run", str(submission), "--plan")
+    assert "harness went away" in done.stderr
+    assert project.ends() == ["stopped"]
+
+
+def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:
+    harness = project.start("run", str(project.submit(FOREVER)))
+    assert wait_for(lambda: started(project))
+    recorders = subprocess.run(
+        ["pgrep", "-f", str(project.run_folders()[0])], capture_output=True, text=True, check=True
+    )
+    for pid in recorders.stdout.split():
+        if b"recorder.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(int(pid), signal.SIGKILL)
+    assert harness.wait(timeout=30) == 3
+    assert project.ends() == ["lost"]
+
+
+def test_a_daemon_that_clears_its_environment_is_ended_too(project: Small) -> None:
+    body = (
+        "import subprocess\n"
+        "subprocess.Popen(['sleep', '300'], start_new_session=True, env={}, cwd=os.getcwd(), stdout=subprocess.DEVNULL)\n"
+    )
+    done = project.run("run", str(project.submit(body + HONEST)), "--runs", "1")
+    assert project.ends() == ["finished"], done.stderr
+    assert not processes_of(project)
+
+
+def test_output_without_a_last_newline_is_kept(project: Small) -> None:
+    project.run("run", str(project.submit(HONEST + "sys.stdout.write('torn'); sys.stdout.flush()\n")), "--runs", "1")
+    [folder] = project.run_folders()
+    assert (folder / "log.txt").read_bytes().endswith(b"\ntorn")
+    assert project.ends() == ["finished"]
+
+
+def test_no_secret_of_the_user_reaches_the_script(project: Small) -> None:
+    project.environment = {"HF_TOKEN": "hf_secretsecretsecret", "AWS_SECRET_ACCESS_KEY": "x", "PYTHONSTARTUP": "y"}
+    body = "log('environment ' + ' '.join(sorted(os.environ)))\nlog('home ' + os.environ['HOME'])\n"
+    project.run("run", str(project.submit(body + HONEST)), "--runs", "1")
+    [folder] = project.run_folders()
+    said = (folder / "log.txt").read_text()
+    names = next(line for line in said.splitlines() if line.startswith("environment ")).split()
+    assert not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP"} & set(names)
+    assert f"home {folder / 'home'}" in said
+
+
+def test_an_interrupted_set_of_runs_is_completed_not_repeated(project: Small) -> None:
+    submission = project.submit(HONEST)
+    assert project.run("run", str(submission), "--runs", "1").returncode == 1  # one run decides nothing
+    assert len(project.run_folders()) == 1
+    done = project.run("run", str(submission), "--runs", "3")
+    assert done.returncode == 0, done.stderr
+    assert "1 finished runs of an earlier start count" in done.stderr
+    assert project.ends() == ["finished"] * 3
+
+
+def test_a_full_disk_ends_the_run_and_the_ledger_still_says_so(project: Small) -> None:
+    runs = project.root / ".runs"
+    runs.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(runs)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not permitted here")
+    try:
+        body = "step(1, 5)\nfor n in range(40): log('x' * 100000); time.sleep(0.02)\n" + HONEST
+        done = project.run("run", str(project.submit(body)))
+        assert done.returncode == 3
+        assert "the disk is full" in done.stderr
+        assert project.ends() == ["failed"]
+        assert not processes_of(project)
+    finally:
+        subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+def test_a_plan_does_nothing(project: Small) -> None:
+    done = project.run("run", str(project.submit(HONEST)), "--plan")
+    assert done.returncode == 0
+    assert "3 on 1 processes" in done.stderr
+    assert project.run_folders() == []
+    assert project.ledger() == []
+
+
+def test_a_dry_run_is_never_judged_and_leaves_the_ledger_alone(project: Small) -> None:
+    done = project.run("run", str(project.submit(HONEST)), "--dry")
+    assert done.returncode == 0, done.stderr
+    assert "verdict" not in done.stderr
+    assert project.ledger() == []
+    [folder] = project.run_folders()
+    assert b"override:num_iterations=2" in (folder / "log.txt").read_bytes()
