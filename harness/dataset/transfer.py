@@ -25,12 +25,14 @@ from typing import IO, Any, Protocol
 
 from harness.dataset.hub import RemoteFile, answer_of, refused, same_origin, unreachable
 from harness.dataset.patience import Line, PassingFault
+from harness.dataset.shard import TokenScan
+from harness.dataset.shelf import boot_id
 from harness.errors import DatasetError
 from harness.store.files import disk_error, write_atomic
 
 BUFFER_BYTES = 1 << 20
 BUFFERS = 4
-SLICE_BYTES = 1 << 17  # stored at once: what a kill or a broken connection can lose
+SLICE_BYTES = 1 << 17  # stored at once, or 1/64 of what is there: what a kill or a broken connection can lose
 
 
 class Progress(Protocol):
@@ -63,10 +65,11 @@ class Quiet:
 
 
 class Hasher:
-    """A sha256 that is computed in a thread of its own, over buffers that come back through `free`."""
+    """Hashes and scans a file's bytes in a thread of its own; the buffers come back through `free`."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
+        self.scan = TokenScan()
         self.free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         for _ in range(BUFFERS):
             self.free.put(bytearray(BUFFER_BYTES))
@@ -87,7 +90,9 @@ class Hasher:
     def _work(self) -> None:
         while (item := self._full.get()) is not None:
             buffer, count = item
-            self.digest.update(memoryview(buffer)[:count])
+            view = memoryview(buffer)[:count]
+            self.digest.update(view)
+            self.scan.take(view)
             self.free.put(buffer)
 
 
@@ -128,6 +133,10 @@ class Transfer:
             )
         return remote.bytes - resumed
 
+    def check(self) -> int:
+        """The token count of the shard that has arrived; raises DatasetError where its bytes are no sound shard."""
+        return self.hasher.scan.check(self.partial, name=self.partial.stem)
+
     def discard(self) -> None:
         """Remove the partial file and its note."""
         with contextlib.suppress(FileNotFoundError):
@@ -166,7 +175,8 @@ class Transfer:
                 self._rehash(file)
                 if self.stored < remote.bytes:
                     self.line.keep_trying(remote.name, attempt)
-                os.fsync(file.fileno())
+                if boot_id() is None:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise disk_error(self.partial, error) from error
         finally:
@@ -218,7 +228,7 @@ class Transfer:
             try:
                 while filled < BUFFER_BYTES and self.stored < source.bytes:
                     self.line.check()
-                    view = memoryview(buffer)[filled : filled + SLICE_BYTES]
+                    view = memoryview(buffer)[filled : filled + max(SLICE_BYTES, self.stored >> 6)]
                     count = _receive(source, response, view)
                     if self.stored + count > source.bytes:
                         raise _wrong_length(source, "more")

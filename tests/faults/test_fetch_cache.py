@@ -112,6 +112,26 @@ def test_a_file_time_decades_off_costs_a_hash_and_no_request_for_bytes(place: Pl
     assert len(hub.requests) == asked
 
 
+def test_after_a_restart_of_the_computer_every_shard_is_hashed_once_more_and_then_trusted(
+    place: Place, hub: Hub
+) -> None:
+    place.fetch(500_000)
+    asked = len(hub.gets())
+    receipt = place.shelf / "receipt.json"
+    data = json.loads(receipt.read_text(encoding="utf-8"))
+    for shard in data["shards"].values():
+        shard["boot"] = "a boot that is over"
+    receipt.write_text(json.dumps(data), encoding="utf-8")
+    change_without_a_trace(place.shelf / TRAIN[0])  # as a power cut leaves a file whose last pages were not written
+    place.fetch(500_000)
+    assert [request.name for request in hub.gets()[asked:]] == [TRAIN[0]]
+    assert (place.shelf / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
+    change_without_a_trace(place.shelf / VAL)
+    place.fetch(500_000, allow_network=False)
+    assert len(hub.gets()) == asked + 1
+    assert json.loads(receipt.read_text(encoding="utf-8"))["shards"][VAL]["boot"] is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"shards": 3}', '{"commit": 1, "shards": {"a": {"bytes": 1}}}'])
 def test_a_receipt_that_cannot_be_read_costs_hashes_and_no_bytes(place: Place, hub: Hub, text: str) -> None:
     place.fetch()
