@@ -33,7 +33,7 @@ UNPINNED = "unpinned"
 RECEIPT = "receipt.json"
 _PARTIAL = ".part"
 _LOCKS = ".locks"
-_POLL_S = 0.1
+_LONGEST_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,7 @@ class Shelf:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise disk_error(path, error) from error
+        pause_s = 0.002  # the receipt is held for some milliseconds, a download for minutes
         try:
             while not _try_lock(descriptor):
                 if waiting is not None:
@@ -134,7 +135,8 @@ class Shelf:
                     waiting = None
                 if check is not None:
                     check()
-                time.sleep(_POLL_S)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_POLL_S)
             yield
         finally:
             os.close(descriptor)
