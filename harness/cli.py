@@ -18,6 +18,7 @@ from harness.verbs import Verb, board, data, history, logs, runs, submissions
 # The words in the order of the story.
 ORDER = (
     "fetch",
+    "check",
     "run",
     "log",
     "verify",

@@ -1,10 +1,30 @@
-"""pack, accept: from a judged submission to a record."""
+"""check, pack, accept: from a submission's folder to a record."""
 
 from __future__ import annotations
 
 import argparse
 
 from harness.verbs import Verb, project_of
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("submission", help="submissions/<slug>")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from harness import console, report, subject, submit
+
+    project = project_of(args)
+    found = subject.find_subject(project, args.submission)
+    submit.check_folder(found)
+    console.say(
+        f"{found.name}: manifest, names and hashes are in order ({found.script_sha256[:12]}, {found.ruleset.id})"
+    )
+    judged = submit.judge_if_run(project, found)
+    if judged is None:
+        console.say(f"it has no runs yet; make some: speedrun run {found.name}")
+        return 0
+    return report.say_outcome(project, found, *judged)
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +61,7 @@ def _accept(args: argparse.Namespace) -> int:
 
 
 VERBS = (
+    Verb("check", "check a submission's folder and what there is of its evidence", _check_arguments, _check),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
     Verb("accept", "judge a packed submission and make it a record (maintainers)", _accept_arguments, _accept),
 )

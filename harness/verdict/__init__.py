@@ -28,3 +28,10 @@ CHECKS: tuple[Check, ...] = (
 def judge(evidence: Evidence) -> Verdict:
     """Apply every rule to the evidence."""
     return base.judge(evidence, CHECKS)
+
+
+def rules_table() -> str:
+    """All rules as a Markdown table, for the README."""
+    lines = ["| rule | name | evidence | demands |", "|---|---|---|---|"]
+    lines += [f"| {check.rule} | {check.name} | {check.family} | {check.demands} |" for check in CHECKS]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,177 @@
+"""The laws of the house: who may import whom, who may use which package, how large a room may grow, what is not said."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HARNESS = ROOT / "harness"
+MODULES = sorted(HARNESS.rglob("*.py"))
+
+L0 = {"errors", "schema", "stats", "yamlfile", "jsonform"}
+# A stage may use L0 and the store (folders and files); no other stage.
+STAGES = {"track", "manifest", "dataset", "machine", "launch", "runlog", "metrics", "verdict", "board", "store"}
+HOMES = {
+    "yaml": {"yamlfile"},
+    "huggingface_hub": {"dataset"},
+    "numpy": {"dataset", "stats"},
+    "scipy": {"stats"},
+    "matplotlib": {"board"},
+    "pandas": {"board"},
+    "rich": {"console", "progress"},
+    "torch": set(),
+    "pynvml": {"launch"},
+}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def room_of(module: str) -> str:
+    """The first part below `harness`."""
+    return module.split(".")[1] if "." in module else module
+
+
+def imports_of(path: Path) -> set[str]:
+    """Full names of what a module imports at any depth, type checking apart."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for child in block.body
+        for node in ast.walk(child)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_stage_imports_no_other_stage(path: Path) -> None:
+    room = room_of(name_of(path))
+    if room not in STAGES and room not in L0:
+        return
+    used = {room_of(name) for name in imports_of(path) if name.startswith("harness.")} - {room}
+    allowed = L0 | ({"store"} if room in STAGES - {"store"} else set())
+    if path == HARNESS / "launch" / "torchrun.py":
+        assert "harness.launch.recorder" in imports_of(path)
+    assert used & (STAGES | L0) <= allowed, f"{name_of(path)} imports {sorted(used - allowed)}"
+    assert not used - STAGES - L0, f"{name_of(path)} imports a story: {sorted(used - STAGES - L0)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_package_from_outside_is_imported_in_its_home_only(path: Path) -> None:
+    room = room_of(name_of(path))
+    for package, homes in HOMES.items():
+        if any(name.partition(".")[0] == package for name in imports_of(path)):
+            assert room in homes, (
+                f"{name_of(path)} imports {package}; its home is {sorted(homes) or 'the training scripts'}"
+            )
+
+
+def test_no_import_cycle() -> None:
+    graph = {name_of(path): {n for n in imports_of(path) if n.startswith("harness.")} for path in MODULES}
+    graph = {module: {n for n in names if n in graph and n != module} for module, names in graph.items()}
+    done: set[str] = set()
+
+    def visit(module: str, above: tuple[str, ...]) -> None:
+        assert module not in above, " → ".join([*above[above.index(module) :], module])
+        if module not in done:
+            for other in sorted(graph[module]):
+                visit(other, (*above, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_rooms_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") <= 380, f"{name_of(path)} has grown past 380 lines; is it still one idea?"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno <= 62, f"{name_of(path)}.{node.name} is too long"
+    assert path.stem not in ("utils", "common", "helpers")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+
+
+def test_no_file_names_a_path_of_a_machine_or_an_unfinished_thing() -> None:
+    # Put together here, so that this file does not find itself.
+    words = ["/wo" + "rk/", "/tmp/" + "wt", "TO" + "DO", "FIX" + "ME", "py" + "pi.org", "pythonhosted" + ".org"]
+    found = []
+    for path in tracked():
+        if path.suffix in (".py", ".md", ".sh", ".yaml", ".toml", ".txt", ".cff") and path.is_file():
+            text = path.read_text("utf-8", "replace")
+            found += [f"{path.relative_to(ROOT)}: {word}" for word in words if word in text]
+    assert not found
+
+
+def test_the_repository_stays_small() -> None:
+    large = [
+        f"{p.relative_to(ROOT)} {p.stat().st_size}" for p in tracked() if p.is_file() and p.stat().st_size > 1 << 20
+    ]
+    assert not large
+
+
+def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
+    program = (
+        "import sys; from harness.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"torch", "numpy", "scipy", "pandas", "matplotlib", "huggingface_hub", "rich", "yaml"}
+
+
+VERBS = {
+    "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
+    "check": set(),
+    "run": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
+    "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
+    "verify": {"--json"},
+    "replay": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
+    "pack": set(),
+    "accept": set(),
+    "import": set(),
+    "board": {"--check", "--json"},
+    "show": {"--json"},
+}
+
+
+def test_the_command_line_is_what_this_table_says() -> None:
+    """Adding a flag is a conscious change of this table."""
+    from harness.cli import build_parser
+
+    [commands] = [a for a in build_parser()._actions if a.dest == "verb"]
+    assert isinstance(commands.choices, dict)
+    found = {
+        verb: {option for action in parser._actions for option in action.option_strings if option.startswith("--")}
+        - {"--help"}
+        for verb, parser in commands.choices.items()
+    }
+    assert found == VERBS
+    assert list(found) == list(VERBS), "the verbs stand in the order of the story"
