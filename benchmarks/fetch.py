@@ -10,11 +10,13 @@ medians. A file system sync between turns, outside the clock, keeps one turn's w
     curl in turn     curl, one file after another
     curl + sha256    curl at once, then sha256sum of every file, also at once
     hub              huggingface_hub.snapshot_download with as many workers as files; sizes are checked, hashes are not
-    fetch            speedrun fetch: sha256 while storing, headers and token ids checked, synced to the disk
+    fetch            speedrun fetch: sha256 while storing, headers and token ids checked
     fetch again      the second start: one stat per shard
     fetch --verify   every shard hashed again
 
-Aim: fetch ≤ 1.25 × curl. Needs about 2.2 GB of disk and removes what it made. Exit status 1 where the aim is missed.
+Ratios are against the faster of curl's two ways. Aim: fetch ≤ 1.25 × curl. Start-up (Python, numpy, the hub library)
+takes 0.2 s whatever the number of files. Needs 0.45 GB of disk per file (2.2 GB) and removes what it made. Exit status
+1 where the aim is missed.
 """
 
 from __future__ import annotations
@@ -225,8 +227,9 @@ def main() -> int:
                 server.kill()
     middle = {way: statistics.median(seconds) for way, seconds in times.items()}
     size = args.files * (2 * TOKENS + 1024)
+    curl = min(middle["curl"], middle["curl in turn"])
     for way, seconds in middle.items():
-        ratio = seconds / middle["curl"]
+        ratio = seconds / curl
         spread = f"{min(times[way]):.2f}–{max(times[way]):.2f}"
         print(
             f"{way:<16}{seconds:6.2f} s ({spread})  {size / seconds / 1e6:8,.0f} MB/s  {ratio:5.2f} × curl",
@@ -234,8 +237,8 @@ def main() -> int:
         )
     print(f"fetch / hub: {middle['fetch'] / middle['hub']:.2f}; aim: fetch ≤ {AIM} × curl", file=sys.stderr)
     if args.json:
-        print(json.dumps({"bytes": size, "seconds": times, "fetch_over_curl": middle["fetch"] / middle["curl"]}))
-    return 0 if middle["fetch"] <= AIM * middle["curl"] else 1
+        print(json.dumps({"bytes": size, "seconds": times, "fetch_over_curl": middle["fetch"] / curl}))
+    return 0 if middle["fetch"] <= AIM * curl else 1
 
 
 if __name__ == "__main__":

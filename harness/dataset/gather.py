@@ -18,9 +18,10 @@ from pathlib import Path
 from harness.dataset import hub
 from harness.dataset.parallel import in_parallel
 from harness.dataset.patience import Line, Patience
+from harness.dataset.progress import Progress
 from harness.dataset.shard import check_tokens
 from harness.dataset.shelf import Known, Shelf, hash_file, shelf_of, try_remember
-from harness.dataset.transfer import Progress, Transfer
+from harness.dataset.transfer import Transfer
 from harness.errors import DatasetError, HarnessError, Problem, StoreError, raise_if
 from harness.schema import Shard, ShardReceipt
 from harness.store.files import disk_error

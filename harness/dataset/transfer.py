@@ -21,10 +21,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from harness.dataset.hub import RemoteFile, answer_of, refused, same_origin, unreachable
 from harness.dataset.patience import Line, PassingFault
+from harness.dataset.progress import Progress
 from harness.dataset.shard import TokenScan
 from harness.dataset.shelf import boot_id
 from harness.errors import DatasetError
@@ -33,35 +34,6 @@ from harness.store.files import disk_error, write_atomic
 BUFFER_BYTES = 1 << 20
 BUFFERS = 4
 SLICE_BYTES = 1 << 17  # stored at once, or 1/64 of what is there: what a kill or a broken connection can lose
-
-
-class Progress(Protocol):
-    """Who shows how far a fetch is; called from several threads."""
-
-    def expect(self, files: int, total_bytes: int) -> None:
-        """So much is to be done in the stage that begins now."""
-
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
-        """A file starts, `stored_bytes` of it being there already."""
-
-    def advance(self, name: str, more_bytes: int) -> None:
-        """Bytes of a file have arrived; fewer than 0 where the file starts again."""
-
-    def finish(self, name: str) -> None:
-        """A file is there and verified."""
-
-    def say(self, text: str) -> None:
-        """Something a person should know."""
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def expect(self, files: int, total_bytes: int) -> None: ...
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None: ...
-    def advance(self, name: str, more_bytes: int) -> None: ...
-    def finish(self, name: str) -> None: ...
-    def say(self, text: str) -> None: ...
 
 
 class Hasher:
