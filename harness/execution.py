@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import fetching
-from harness.dataset.transfer import Progress
+from harness.dataset.progress import Progress
 from harness.errors import LogError, StoreError
 from harness.launch.base import Launcher, LaunchPlan
 from harness.launch.torchrun import read_outcome

@@ -17,9 +17,9 @@ from harness.dataset.gather import Gathered, Gathering, damaged
 from harness.dataset.generated import generate, generated_shelf
 from harness.dataset.patience import Line, Patience
 from harness.dataset.pins import with_pins
+from harness.dataset.progress import Progress, Quiet
 from harness.dataset.shard import HEADER_BYTES
 from harness.dataset.shelf import Shelf, shelf_of
-from harness.dataset.transfer import Progress, Quiet
 from harness.errors import DatasetError, Problem, StoreError, TrackError, raise_if
 from harness.manifest import MANIFEST
 from harness.schema import DataReceipt, Shard, ShardReceipt, Track, TrackData

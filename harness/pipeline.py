@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness import evidence, execution, failure, machine
-from harness.dataset.transfer import Progress
+from harness.dataset.progress import Progress
 from harness.errors import RunError
 from harness.launch.base import Launcher
 from harness.schema import Verdict

@@ -18,12 +18,13 @@ from pathlib import Path
 from harness.dataset import hub
 from harness.dataset.parallel import in_parallel
 from harness.dataset.patience import Line, Patience
+from harness.dataset.progress import Progress
 from harness.dataset.shard import check_tokens
 from harness.dataset.shelf import Known, Shelf, hash_file, shelf_of, try_remember
-from harness.dataset.transfer import Progress, Transfer
+from harness.dataset.transfer import Transfer
 from harness.errors import DatasetError, HarnessError, Problem, StoreError, raise_if
 from harness.schema import Shard, ShardReceipt
-from harness.store.files import disk_error, sync_folder
+from harness.store.files import disk_error
 
 DOWNLOADS = 8  # files at once; one stream from a storage host rarely fills a data-centre line
 
@@ -124,18 +125,16 @@ class Gathering:
 
     def _accept(self, name: str, path: Path, sha256: str) -> None:
         """Check a file with the right bytes as a shard, and remember it."""
-        known = self.shelf.look(name, path, sha256, self._tokens(name, path))
+        known = self.shelf.look(name, path, sha256, self._as_pinned(name, check_tokens(path, name=name)))
         try_remember(self.shelf, known, self.commit)
         self.good[name] = known
 
-    def _tokens(self, name: str, path: Path) -> int:
-        """The token count of a shard whose header, length and ids are in order; raises DatasetError."""
-        tokens = check_tokens(path, name=name)
+    def _as_pinned(self, name: str, tokens: int) -> int:
+        """The token count of a sound shard; raises DatasetError where the track pins another one."""
         pinned = self.pins[name].tokens
         if pinned is not None and tokens != pinned:
-            raise DatasetError.at(
-                name, f"holds {tokens:,} tokens, the track pins {pinned:,}", "correct the track's file"
-            )
+            what = f"holds {tokens:,} tokens, the track pins {pinned:,}"
+            raise DatasetError.at(name, what, "correct the track's file")
         return tokens
 
     def _adopt(self, name: str) -> None:
@@ -234,7 +233,7 @@ class Gathering:
         with self._counting:
             self.downloaded_bytes += arrived
         try:
-            tokens = self._tokens(remote.name, partial)
+            tokens = self._as_pinned(remote.name, transfer.check())
         except DatasetError:
             transfer.discard()  # the hub's own file is no shard: keeping it would not help
             raise
@@ -244,7 +243,6 @@ class Gathering:
             self.shelf.remember(known, self.commit)
             os.replace(partial, path)
             os.chmod(path, 0o444)
-            sync_folder(path.parent)
         except OSError as error:
             raise disk_error(path, error) from error
         transfer.discard()

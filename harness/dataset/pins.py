@@ -31,9 +31,9 @@ def with_pins(text: str, name: str, revision: str | None, shards: tuple[Shard, .
 def _with_revision(lines: list[str], document: yamlfile.Document, revision: str) -> list[str]:
     if "revision" not in document.data["data"]:
         at, indent = _key(lines, document, "repository")
-        return [*lines[: at + 1], f"{indent}revision: {revision}", *lines[at + 1 :]]
+        return [*lines[: at + 1], f"{indent}revision: {_quoted(revision)}", *lines[at + 1 :]]
     at, indent = _key(lines, document, "revision")
-    return [*lines[:at], f"{indent}revision: {revision}{_comment(lines[at])}", *lines[at + 1 :]]
+    return [*lines[:at], f"{indent}revision: {_quoted(revision)}{_comment(lines[at])}", *lines[at + 1 :]]
 
 
 def _with_shards(lines: list[str], document: yamlfile.Document, shards: tuple[Shard, ...]) -> list[str]:
@@ -49,7 +49,7 @@ def _with_shards(lines: list[str], document: yamlfile.Document, shards: tuple[Sh
     kept = {match.group(1): _comment(line) for line in lines[at:end] if (match := re.search(r"name: ([\w.-]+)", line))}
     comments = [line for line in lines[at + 1 : end] if line.lstrip().startswith("#")]
     pins = [
-        f"{indent}  - {{name: {shard.name}, tokens: {shard.tokens or 'null'}, sha256: {shard.sha256 or 'null'}}}"
+        f"{indent}  - {{name: {shard.name}, tokens: {shard.tokens or 'null'}, sha256: {_quoted(shard.sha256)}}}"
         + kept.get(shard.name, "")
         for shard in shards
     ]
@@ -84,3 +84,8 @@ def _block_end(lines: list[str], at: int, indent: str) -> int:
 def _comment(line: str) -> str:
     match = re.search(r"\s+#.*$", line)
     return match.group(0) if match else ""
+
+
+def _quoted(digits: str | None) -> str:
+    """Hexadecimal digits as YAML text: without quotes, a hash that happens to hold no letter would be a number."""
+    return "null" if digits is None else f'"{digits}"'

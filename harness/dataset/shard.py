@@ -65,14 +65,49 @@ def read_tokens(path: Path, *, name: str | None = None) -> Tokens:
 
 def check_tokens(path: Path, *, name: str | None = None) -> int:
     """Check the whole shard, ids included, and return its token count; raises DatasetError."""
-    tokens = read_tokens(path, name=name)
-    name = name or path.name
-    highest = int(tokens.max())
-    if highest > DOCUMENT_START:
-        raise DatasetError.at(name, f"holds the id {highest}, above {DOCUMENT_START}", "delete it and fetch it again")
-    if not bool((tokens == DOCUMENT_START).any()):
-        raise DatasetError.at(name, f"holds no document start ({DOCUMENT_START})", "delete it and fetch it again")
-    return len(tokens)
+    scan = TokenScan()
+    scan.take(memoryview(bytes(HEADER_BYTES)))
+    scan.take(read_tokens(path, name=name).view(np.uint8).data)
+    return scan.check(path, name=name)
+
+
+class TokenScan:
+    """Looks at a shard's ids while its bytes go by, from the first on, in pieces of any length."""
+
+    def __init__(self) -> None:
+        self._highest = -1
+        self._has_start = False
+        self._seen_bytes = 0
+        self._half = b""  # the first byte of an id whose second byte is still to come
+
+    def take(self, piece: memoryview) -> None:
+        """Look at the next bytes of the file."""
+        body = piece[max(0, HEADER_BYTES - self._seen_bytes) :]
+        self._seen_bytes += len(piece)
+        if self._half and body:
+            self._look(np.frombuffer(self._half + bytes(body[:1]), dtype="<u2"))
+            self._half, body = b"", body[1:]
+        whole = len(body) // 2 * 2
+        if whole:
+            self._look(np.frombuffer(body[:whole], dtype="<u2"))
+        self._half = self._half or bytes(body[whole:])
+
+    def check(self, path: Path, *, name: str | None = None) -> int:
+        """The token count of the shard, whose bytes have all gone by and lie at `path`; raises DatasetError."""
+        count = count_tokens(path, name=name)
+        name = name or path.name
+        if self._highest > DOCUMENT_START:
+            what = f"holds the id {self._highest}, above {DOCUMENT_START}"
+            raise DatasetError.at(name, what, "delete it and fetch it again")
+        if not self._has_start:
+            what = f"holds no document start ({DOCUMENT_START})"
+            raise DatasetError.at(name, what, "delete it and fetch it again")
+        return count
+
+    def _look(self, ids: Tokens) -> None:
+        self._highest = max(self._highest, int(ids.max()))
+        if not self._has_start:
+            self._has_start = bool((ids == DOCUMENT_START).any())
 
 
 def receipt(path: Path, *, name: str | None = None) -> ShardReceipt:

@@ -3,6 +3,10 @@
 The receipt beside the data remembers every verified shard by (size, mtime, inode, sha256), so that a second start
 costs one stat call per shard. A wrong or old receipt costs a new hash, never a wrong answer. Times are compared for
 equality only: no clock is asked.
+
+Shards are not synced to the disk, which would take as long as the download on a fast line. Instead the receipt, which
+is synced, names the boot in which they were written: after a restart (or on another computer that shares the cache)
+they are hashed once more before they are trusted, so that a power cut cannot leave a torn shard unseen.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -28,7 +33,7 @@ UNPINNED = "unpinned"
 RECEIPT = "receipt.json"
 _PARTIAL = ".part"
 _LOCKS = ".locks"
-_POLL_S = 0.1
+_LONGEST_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Known:
     sha256: str
     mtime_ns: int
     inode: int
+    boot: str | None  # since when these bytes may not have reached the disk; None: they were read back after a restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,8 @@ class Shelf:
             stat = self.path(known.name).stat()
         except OSError:
             return False
-        return (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (known.bytes, known.mtime_ns, known.inode)
+        same = (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (known.bytes, known.mtime_ns, known.inode)
+        return same and known.boot in (None, boot_id())
 
     def remember(self, known: Known, commit: str | None) -> None:
         """Add a verified shard to the receipt; the commit of the first one stays."""
@@ -120,6 +127,7 @@ class Shelf:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise disk_error(path, error) from error
+        pause_s = 0.002  # the receipt is held for some milliseconds, a download for minutes
         try:
             while not _try_lock(descriptor):
                 if waiting is not None:
@@ -127,7 +135,8 @@ class Shelf:
                     waiting = None
                 if check is not None:
                     check()
-                time.sleep(_POLL_S)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_POLL_S)
             yield
         finally:
             os.close(descriptor)
@@ -135,12 +144,25 @@ class Shelf:
     def look(self, name: str, path: Path, sha256: str, tokens: int) -> Known:
         """What to remember of a shard that was verified at `path` and lies, or will lie, under `name`."""
         stat = path.stat()
-        return Known(name, stat.st_size, tokens, sha256, stat.st_mtime_ns, stat.st_ino)
+        known = Known(name, stat.st_size, tokens, sha256, stat.st_mtime_ns, stat.st_ino, boot_id())
+        before = self.receipt().shards.get(name)
+        if before is not None and before.boot != boot_id() and dataclasses.replace(known, boot=before.boot) == before:
+            return dataclasses.replace(known, boot=None)  # unchanged since an earlier boot: read back from the disk
+        return known
 
 
 def shelf_of(cache: Path, repository: str, revision: str | None) -> Shelf:
     """The shelf of a dataset revision; None is the one of a track that nobody has pinned."""
     return Shelf(cache / "data" / repository.replace("/", "--") / (revision or UNPINNED))
+
+
+@functools.cache
+def boot_id() -> str | None:
+    """What names this computer's time since its last start; None where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
+    except OSError:
+        return None
 
 
 def hash_file(path: Path, *, check: Callable[[], None], advance: Callable[[int], None]) -> str:
@@ -183,4 +205,5 @@ def _is_sound(known: Known) -> bool:
         all(type(number) is int for number in numbers)
         and isinstance(known.sha256, str)
         and re.fullmatch(r"[0-9a-f]{64}", known.sha256) is not None
+        and (known.boot is None or isinstance(known.boot, str))
     )

@@ -21,52 +21,27 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from harness.dataset.hub import RemoteFile, answer_of, refused, same_origin, unreachable
 from harness.dataset.patience import Line, PassingFault
+from harness.dataset.progress import Progress
+from harness.dataset.shard import TokenScan
+from harness.dataset.shelf import boot_id
 from harness.errors import DatasetError
 from harness.store.files import disk_error, write_atomic
 
 BUFFER_BYTES = 1 << 20
 BUFFERS = 4
-SLICE_BYTES = 1 << 17  # stored at once: what a kill or a broken connection can lose
-
-
-class Progress(Protocol):
-    """Who shows how far a fetch is; called from several threads."""
-
-    def expect(self, files: int, total_bytes: int) -> None:
-        """So much is to be done in the stage that begins now."""
-
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
-        """A file starts, `stored_bytes` of it being there already."""
-
-    def advance(self, name: str, more_bytes: int) -> None:
-        """Bytes of a file have arrived; fewer than 0 where the file starts again."""
-
-    def finish(self, name: str) -> None:
-        """A file is there and verified."""
-
-    def say(self, text: str) -> None:
-        """Something a person should know."""
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def expect(self, files: int, total_bytes: int) -> None: ...
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None: ...
-    def advance(self, name: str, more_bytes: int) -> None: ...
-    def finish(self, name: str) -> None: ...
-    def say(self, text: str) -> None: ...
+SLICE_BYTES = 1 << 17  # stored at once, or 1/64 of what is there: what a kill or a broken connection can lose
 
 
 class Hasher:
-    """A sha256 that is computed in a thread of its own, over buffers that come back through `free`."""
+    """Hashes and scans a file's bytes in a thread of its own; the buffers come back through `free`."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
+        self.scan = TokenScan()
         self.free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         for _ in range(BUFFERS):
             self.free.put(bytearray(BUFFER_BYTES))
@@ -87,7 +62,9 @@ class Hasher:
     def _work(self) -> None:
         while (item := self._full.get()) is not None:
             buffer, count = item
-            self.digest.update(memoryview(buffer)[:count])
+            view = memoryview(buffer)[:count]
+            self.digest.update(view)
+            self.scan.take(view)
             self.free.put(buffer)
 
 
@@ -128,6 +105,10 @@ class Transfer:
             )
         return remote.bytes - resumed
 
+    def check(self) -> int:
+        """The token count of the shard that has arrived; raises DatasetError where its bytes are no sound shard."""
+        return self.hasher.scan.check(self.partial, name=self.partial.stem)
+
     def discard(self) -> None:
         """Remove the partial file and its note."""
         with contextlib.suppress(FileNotFoundError):
@@ -166,7 +147,8 @@ class Transfer:
                 self._rehash(file)
                 if self.stored < remote.bytes:
                     self.line.keep_trying(remote.name, attempt)
-                os.fsync(file.fileno())
+                if boot_id() is None:
+                    os.fsync(file.fileno())
         except OSError as error:
             raise disk_error(self.partial, error) from error
         finally:
@@ -218,7 +200,7 @@ class Transfer:
             try:
                 while filled < BUFFER_BYTES and self.stored < source.bytes:
                     self.line.check()
-                    view = memoryview(buffer)[filled : filled + SLICE_BYTES]
+                    view = memoryview(buffer)[filled : filled + max(SLICE_BYTES, self.stored >> 6)]
                     count = _receive(source, response, view)
                     if self.stored + count > source.bytes:
                         raise _wrong_length(source, "more")

@@ -1,0 +1,78 @@
+"""Waiting: what a server asks for, on its own clock; how long we insist; and that stopping is immediate."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from harness.dataset.patience import Line, LineDown, PassingFault, Patience, Stopped, rate_limit_s, retry_after_s
+from harness.errors import DatasetError
+
+DATE = "Tue, 01 Jan 1980 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"retry-after": " 0 "}, 0.0),
+        ({"Retry-After": "-3"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Tue, 01 Jan 1980 00:01:30 GMT", "Date": DATE}, 90.0),
+        ({"Retry-After": "Mon, 31 Dec 1979 23:59:59 GMT", "Date": DATE}, 0.0),
+        ({"Retry-After": "Tue, 01 Jan 1980 00:01:30 GMT"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "9" * 30}, None),
+    ],
+)
+def test_retry_after_is_read_in_seconds_or_as_a_date_of_the_servers_clock(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after_s(headers) == seconds
+
+
+def test_the_reset_of_a_rate_limit_is_read() -> None:
+    assert rate_limit_s({"RateLimit": '"api";r=0;t=55'}) == 55.0
+    assert rate_limit_s({}) is None
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    said: list[str] = []
+    line = Line(Patience(attempts=6, first_wait_s=0.001, longest_wait_s=0.004), said.append)
+    line.answered = True
+
+    def attempt() -> None:
+        raise PassingFault("it fails", "wait")
+
+    with pytest.raises(DatasetError, match="it fails, 6 times in a row; wait"):
+        line.keep_trying("x", attempt)
+    assert len(said) == 5
+
+
+def test_nobody_answering_at_all_is_given_up_sooner() -> None:
+    calls = []
+    line = Line(Patience(first_wait_s=0.001), lambda text: None)
+
+    def attempt() -> None:
+        calls.append(1)
+        raise PassingFault("no answer", "check the network", connection=True)
+
+    with pytest.raises(LineDown):
+        line.keep_trying("x", attempt)
+    assert len(calls) == Patience().attempts_unreached
+
+
+def test_stopping_ends_a_wait_at_once() -> None:
+    line = Line(Patience(first_wait_s=60.0, longest_wait_s=60.0), lambda text: None)
+    threading.Timer(0.1, line.stop.set).start()
+
+    def attempt() -> None:
+        raise PassingFault("it fails", "wait")
+
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        line.keep_trying("x", attempt)
+    assert time.monotonic() - began < 5
