@@ -23,7 +23,7 @@ from harness.schema import Machine, RunOutcome, Track
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.store.runs import LOG, STDERR, WORK
+from harness.store.runs import CACHE, LOG, STDERR, WORK
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
 
@@ -145,6 +145,7 @@ def close(
     ledger: Ledger, folder: Path, file: runs.RunFile, outcome: RunOutcome, unchanged: bool | None, script: bytes
 ) -> None:
     """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
+    shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
     raw = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
     digest = hashlib.sha256(scrub_log(raw, script, own_names())).hexdigest()
     data = dataclasses.replace(file.data, unchanged=unchanged)

@@ -74,6 +74,9 @@ def clean_environment(plan: base.LaunchPlan) -> dict[str, str]:
     environment |= {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(home),
+        # Compiled kernels are kept per run: every run starts cold, none profits from another's.
+        "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / runs.CACHE / "inductor"),
+        "TRITON_CACHE_DIR": str(plan.folder / runs.CACHE / "triton"),
         "OMP_NUM_THREADS": "1",  # what torchrun would set, without its warning
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",

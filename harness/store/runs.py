@@ -15,13 +15,14 @@ from harness.store.files import write_atomic
 from harness.store.layout import Project
 
 # What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
-RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, LOCK = (
+RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, CACHE, LOCK = (
     "run.json",
     "log.txt",
     "clock.csv",
     "stderr.txt",
     "outcome.json",
     "work",
+    "cache",
     "lock",
 )
 
