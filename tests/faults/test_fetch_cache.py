@@ -19,6 +19,7 @@ from harness.fetching import Fetched, offer, recheck
 from harness.schema import Shard
 from harness.track import load_track
 from tests.faults.fetch_project import TRAIN, VAL, Place, shard_bytes
+from tests.faults.projects import wait_for
 from tests.faults.small_hub import Hub
 
 SIZE = 1_001_024
@@ -204,6 +205,8 @@ def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence_and_the_fetch_goes_
         pause = hub.pause(VAL, 300_000)
         process = place.start("--tokens", "0")
         assert pause.reached.wait(20)
+        # The server has sent this much; the fetch must have stored some of it before the disk fills.
+        assert wait_for(lambda: any(f.stat().st_size > 100_000 for f in place.cache.rglob(f"*{VAL}*") if f.is_file()))
         filler = place.cache / "filler"
         with contextlib.suppress(OSError), filler.open("wb") as file:
             while True:

@@ -19,7 +19,7 @@ HEADER = re.compile(
     rb"Running Python 3\.\d+\.\d+ .+\n"
     rb"Running PyTorch \S+ compiled for (CPU|CUDA [\d.]+)\n"
     rb"(Running Triton version \S+\n)?"
-    rb"seed:3\nworld_size:2\nval_tokens:1024\n"
+    rb"seed:3\nworld_size:2\nval_tokens:1024\ntokens_per_step:256\n"
     rb"(override:\w+=\S+\n)+"
 )
 MILLISECONDS = rb"train_time:\d+ms step_avg:(nan|\d+\.\d\d)ms"
