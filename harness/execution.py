@@ -80,14 +80,15 @@ def execute(
         shutil.rmtree(folder, ignore_errors=True)
         raise StoreError.at(project.show(folder), f"cannot be written ({error.strerror})", "free some space") from error
     ledger = Ledger(project.ledger)
-    if not ready.dry:
-        declare(ledger, ready.subject)
-        ledger.append("start", file.script_sha256, run=run_id, sitting=sitting, seed=plan.seed)
-    try:
-        launcher.run(plan, watch)
-    finally:
-        outcome = read_outcome(plan, None)
-        close(ledger, folder, file, outcome, fetching.recheck(ready.fetched).unchanged, ready.subject.script)
+    with runs.held(folder):
+        if not ready.dry:
+            declare(ledger, ready.subject)
+            ledger.append("start", file.script_sha256, run=run_id, sitting=sitting, seed=plan.seed)
+        try:
+            launcher.run(plan, watch)
+        finally:
+            outcome = read_outcome(plan, None)
+            close(ledger, folder, file, outcome, fetching.recheck(ready.fetched).unchanged, ready.subject.script)
     return outcome
 
 

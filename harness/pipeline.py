@@ -36,13 +36,13 @@ class Sitting:
     settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose books were closed now
 
 
-def plan(project: Project, found: Subject, count: int | None, *, dry: bool = False) -> Sitting:
+def plan(project: Project, found: Subject, count: int | None, *, dry: bool = False, settle: bool = True) -> Sitting:
     """Decide how many runs are to be made.
 
     A submission's runs add up: what an earlier, interrupted start finished counts, and only the rest is made. A
-    record is run afresh each time.
+    record is run afresh each time. With `settle`, the books of runs whose harness was killed are closed first.
     """
-    settled = tuple(execution.settle(project))
+    settled = tuple(execution.settle(project)) if settle else ()
     wanted = 1 if dry and count is None else count or found.track.runs
     if dry or found.manifest is None:
         return Sitting(found, wanted, (), dry, settled)

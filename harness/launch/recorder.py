@@ -73,7 +73,7 @@ class Recorder:
         self.last_output = time.monotonic()
         self.stderr_size = 0
         self.lock = (folder / "lock").open("w")
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        fcntl.flock(self.lock, fcntl.LOCK_SH)  # shared with the harness that started this run
 
     def run(self) -> dict[str, Any]:
         with (

@@ -20,6 +20,7 @@ from harness.errors import RunError
 from harness.launch import base, recorder
 from harness.schema import RunOutcome
 from harness.store import runs
+from harness.store.files import disk_error
 
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
@@ -34,7 +35,10 @@ class TorchrunLauncher:
 
     def run(self, plan: base.LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         """Execute the plan to its end; see `Launcher`. Ctrl-C or SIGTERM here ends the run first, then is raised."""
-        write_launch_file(plan, self.command(plan), clean_environment(plan))
+        try:
+            write_launch_file(plan, self.command(plan), clean_environment(plan))
+        except OSError as error:
+            raise disk_error(plan.folder, error) from error
         program = Path(recorder.__file__)
         owner = subprocess.Popen(
             [sys.executable, "-I", str(program), str(plan.folder)],

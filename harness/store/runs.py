@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import fcntl
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +87,16 @@ def run_folder(project: Project, run_id: str) -> Path:
     return project.runs / run_id
 
 
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's lock, so that nobody closes its books meanwhile; the recorder holds it too."""
+    with (folder / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
 def is_running(folder: Path) -> bool:
-    """Whether a recorder still holds the run's lock."""
+    """Whether a harness or a recorder still holds the run's lock."""
     try:
         with (folder / LOCK).open("r") as file:
             try:

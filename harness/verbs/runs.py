@@ -27,7 +27,7 @@ def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
-    sitting = pipeline.plan(project, found, args.runs, dry=args.dry)
+    sitting = pipeline.plan(project, found, args.runs, dry=args.dry, settle=not args.plan)
     report.say_plan(sitting)
     if args.plan:
         return 0

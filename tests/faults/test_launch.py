@@ -103,9 +103,12 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     harness.wait()
     assert wait_for(lambda: not processes_of(project), 15)
     assert project.ends() == []
-    done = project.run("run", str(submission), "--plan")
-    assert "harness went away" in done.stderr
-    assert project.ends() == ["stopped"]
+    project.run("run", str(submission), "--plan")
+    assert project.ends() == [], "a plan does nothing"
+    again = project.start("run", str(submission))
+    assert wait_for(lambda: project.ends() == ["stopped"])
+    again.send_signal(signal.SIGINT)
+    assert "harness went away" in again.communicate(timeout=30)[1]
 
 
 def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:
