@@ -3,8 +3,10 @@ ledger says what happened."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -179,6 +181,25 @@ def test_a_full_disk_ends_the_run_and_the_ledger_still_says_so(project: Small) -
         assert not processes_of(project)
     finally:
         subprocess.run(["umount", "-l", str(runs)], check=True)
+
+
+def test_the_usual_port_in_use_disturbs_nobody(project: Small) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # if another program has it, it is in use all the same
+            taken.bind(("127.0.0.1", 29500))
+            taken.listen()
+        project.run("run", str(project.submit(HONEST)), "--runs", "1")
+    assert project.ends() == ["finished"]
+
+
+def test_a_log_of_binary_noise_is_no_number(project: Small) -> None:
+    body = "sys.stdout.buffer.write(bytes(range(256)) * 4000); sys.stdout.buffer.flush()\n"
+    done = project.run("run", str(project.submit(body)))
+    assert done.returncode == 1
+    assert project.ends() == ["finished"] * 3
+    assert "logged no step" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_a_plan_does_nothing(project: Small) -> None:
