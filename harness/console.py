@@ -7,6 +7,7 @@ message of the harness: control characters are shown as escapes and rich markup 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class LiveRun:
                 parts.append(f"ETA {max(0.0, (total - step) * step_avg_ms / 1000):.0f} s")
         line = "  ".join(parts)
         if self.terminal:
-            sys.stderr.write("\r\x1b[K" + printable(line)[:200])
+            sys.stderr.write("\r\x1b[K" + printable(line)[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
         elif val_loss is not None or time.monotonic() - self.last_plain > 30:
             self.last_plain = time.monotonic()

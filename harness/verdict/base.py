@@ -77,6 +77,11 @@ def missing(evidence: Evidence, family: str, text: str) -> Ruling:
     return Ruling("not applicable", f"{evidence.ruleset.id} did not ask for it: {text}")
 
 
+def all_of(runs: int) -> str:
+    """The runs, counted in words: "the one run", "all 3 runs"."""
+    return "the one run" if runs == 1 else f"all {runs} runs"
+
+
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome that decides: fail, then inconclusive, then pass; nothing applicable is inconclusive."""
     seen = set(outcomes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling
+from harness.verdict.base import Check, Evidence, Ruling, all_of
 from harness.verdict.identity import names
 
 # Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
@@ -23,7 +23,7 @@ def ended(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"nobody saw {names(unknown)} end")
     if unknown:
         return Ruling("not applicable", f"{evidence.ruleset.id} did not ask who saw the runs end")
-    return Ruling("pass", f"all {len(evidence.runs)} runs ended by themselves", 0, 0, "runs")
+    return Ruling("pass", f"{all_of(len(evidence.runs))} ended by themselves", 0, 0, "runs")
 
 
 def numbers(evidence: Evidence) -> Ruling:
@@ -60,7 +60,7 @@ def steps(evidence: Evidence) -> Ruling:
             "fail", f"the runs did different numbers of steps ({', '.join(map(str, counts))})", len(counts), 1
         )
     return Ruling(
-        "pass", f"all {len(evidence.runs)} runs did {counts[0]} steps and validated at the last", counts[0], counts[0]
+        "pass", f"{all_of(len(evidence.runs))} did {counts[0]} steps and validated at the last", counts[0], counts[0]
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
-from harness.verdict.base import Check, Evidence, Ruling, missing
+from harness.verdict.base import Check, Evidence, Ruling, all_of, missing
 
 
 def source(evidence: Evidence) -> Ruling:
@@ -25,7 +25,7 @@ def source(evidence: Evidence) -> Ruling:
     silent = [run.run_id for run in evidence.runs if run.log.script_sha256 is None]
     if silent:
         return missing(evidence, "script", f"{names(silent)} logged no source")
-    return Ruling("pass", f"all {len(evidence.runs)} runs logged the frozen script {_short(frozen)}", frozen, frozen)
+    return Ruling("pass", f"{all_of(len(evidence.runs))} logged the frozen script {_short(frozen)}", frozen, frozen)
 
 
 def distinct(evidence: Evidence) -> Ruling:
