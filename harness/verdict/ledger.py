@@ -32,7 +32,9 @@ def counted(evidence: Evidence) -> Ruling:
     if strangers:
         return Ruling("fail", f"{names(strangers)} is not in the ledger", len(strangers), 0, "runs not in the ledger")
     for run_id, digest in evidence.ledger.log_hashes.items():
-        if run_id in here and here[run_id].log_sha256 not in (None, digest):
+        if run_id in here and here[run_id].log_sha256 is None:
+            return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")
+        if run_id in here and here[run_id].log_sha256 != digest:
             return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
     return Ruling("pass", f"all {len(started)} started runs are counted", len(here), len(started), "runs")
 

@@ -204,7 +204,7 @@ def test_adding_a_failing_run_never_turns_fail_into_pass(loss: float, rule: str)
     assert judge(more).outcome != "pass"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     field=st.sampled_from(["outcome", "machine", "data", "wall_time_s", "log_sha256"]),
     rule=st.sampled_from(sorted(CHEATS)),
