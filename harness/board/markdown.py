@@ -54,7 +54,8 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
     if not rows:
         return "\n".join([*lines, "No record yet.", ""])
     lines += [current_line(track, rows[0]), ""]
-    for kind, says in (("progress", "record against date"), ("curves", "validation loss against training time")):
+    against = "training time" if track.metric == "train_time" else "step"
+    for kind, says in (("progress", "record against date"), ("curves", f"validation loss against {against}")):
         if f"{kind}-{track.name}.svg" in plots:
             lines += [f"![{track.name}: {says}](leaderboard/{kind}-{track.name}.svg)", ""]
     by_time = track.metric == "train_time"
