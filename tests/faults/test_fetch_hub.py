@@ -13,6 +13,7 @@ from harness.dataset.patience import Patience
 from harness.dataset.shard import to_bytes
 from harness.errors import DatasetError
 from tests.faults.fetch_project import QUICK, TRAIN, VAL, Place, shard_bytes
+from tests.faults.projects import wait_for
 from tests.faults.small_hub import Handler, Hub, cut, status
 
 SLICE = 1 << 17
@@ -248,6 +249,8 @@ def test_the_range_survives_a_redirect(place: Place, hub: Hub) -> None:
     hub.pause(VAL, 600_000)
     process = place.start("--tokens", "0")
     assert hub.pauses[VAL].reached.wait(20)
+    partial = place.shelf / f"{VAL}.part"
+    assert wait_for(lambda: partial.exists() and partial.stat().st_size > 0)
     process.kill()
     process.wait()
     place.fetch(0)

@@ -173,7 +173,7 @@ def test_when_the_first_of_two_fetches_is_killed_the_second_goes_on_from_its_byt
         if "another fetch is at it" in line:
             break
     partial = place.shelf / f"{VAL}.part"
-    wait_for(lambda: partial.stat().st_size >= 500_000 // SLICE * SLICE)
+    wait_for(lambda: partial.exists() and partial.stat().st_size >= 500_000 // SLICE * SLICE)
     first.kill()
     first.wait()
     second.communicate(timeout=30)
