@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import LogError, StoreError
 from harness.launch.clock import Clock, read_clock
+from harness.launch.observed import read_observed
 from harness.metrics import measure
 from harness.runlog import reader
 from harness.schema import Metrics, RunLog
@@ -70,6 +71,8 @@ def assemble(
         problems=tuple(p for p in find_breaks(chain, LEDGER) if only is None or not p.endswith("has no end")),
         states={run_id: end["state"] for run_id, end in ends.items()},
         log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items() if end["log_sha256"]},
+        # A record is run afresh each time, so one sitting of it is judged alone.
+        n_max=chain[0].data.get("n_max") if chain and only is None else None,
     )
     script = found.script
     return Evidence(
@@ -82,6 +85,7 @@ def assemble(
         manifest=found.manifest,
         claimed=found.record.claimed if found.record else None,
         ledger=ledger if chain else None,
+        files=tuple((name, (found.files_folder / name).read_bytes()) for name in sorted(found.files)),
     )
 
 
@@ -108,4 +112,13 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         outcome=file.outcome,
         machine=file.machine,
         data=file.data,
+        given_seed=given_seed(file.arguments),
+        started_at=file.started_at,
+        observed=read_observed(folder, clock.start_ns),
     )
+
+
+def given_seed(arguments: tuple[str, ...]) -> int | None:
+    """The seed among the arguments that the harness gave a run."""
+    seeds = [text.partition("=")[2] for text in arguments if text.startswith("seed=")]
+    return int(seeds[-1]) if seeds and seeds[-1].isdigit() else None

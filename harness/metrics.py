@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.schema import DataReceipt, Machine, Metrics, RunLog, RunOutcome, TimedLine
+from harness.schema import DataReceipt, Machine, Metrics, Observed, RunLog, RunOutcome, TimedLine
 
 
 def measure(
@@ -19,6 +19,9 @@ def measure(
     outcome: RunOutcome | None = None,
     machine: Machine | None = None,
     data: DataReceipt | None = None,
+    given_seed: int | None = None,
+    started_at: str | None = None,
+    observed: Observed | None = None,
 ) -> Metrics:
     """Put one run together.
 
@@ -26,6 +29,7 @@ def measure(
     seconds after the start of the process.
     """
     seen = arrivals_s or {}
+    first_timed = timed_lines[0].line if timed_lines else None
     return Metrics(
         run_id=run_id,
         log=log,
@@ -39,4 +43,9 @@ def measure(
         outcome=outcome,
         machine=machine,
         data=data,
+        first_line_s=seen.get(1),
+        header_end_s=None if first_timed is None else seen.get(first_timed - 1),
+        given_seed=given_seed,
+        started_at=started_at,
+        observed=observed,
     )

@@ -30,6 +30,7 @@ class Significance:
     sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
     bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
     min_runs: int = 1
+    systems_margin: float | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +259,17 @@ class TimedLine:
     step: int | None
     train_time_s: float | None  # as printed
     arrival_s: float | None = None  # on the harness's monotonic clock; None where nobody stamped
+    step_avg_ms: float | None = None  # as printed
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the observer beside a run saw; None where the platform did not let it look."""
+
+    opens: tuple[tuple[float, str], ...] | None  # (seconds after the start, name of the shard)
+    read_bytes: tuple[tuple[float, int], ...] | None  # (seconds, bytes that all processes of the run had read by then)
+    throttling: tuple[str, ...] | None  # slow-downs by heat or hardware that any GPU named
+    busy: tuple[tuple[float, float], ...] | None  # (seconds, mean utilisation of the GPUs, 0 to 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +288,11 @@ class Metrics:
     outcome: RunOutcome | None = None  # None where only a log is left
     machine: Machine | None = None
     data: DataReceipt | None = None
+    first_line_s: float | None = None  # arrival of the first line of the log, seconds after the start
+    header_end_s: float | None = None  # arrival of the line before the first timed one
+    given_seed: int | None = None  # the seed that the harness gave the run
+    started_at: str | None = None  # by the harness's calendar, UTC
+    observed: Observed | None = None
 
 
 # ------------------------------------------------------------------------------------------------ verdict

@@ -38,6 +38,14 @@ def sd(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
+def median(values: Sequence[float]) -> float:
+    """The median; raises StatisticsError on an empty sample or a value that is no finite number."""
+    _need(values, 1, "a median")
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
 def t_below(values: Sequence[float], target: float) -> float:
     """One-sided one-sample t-test: the p of a sample at least this low if the true mean were the target.
 

@@ -14,6 +14,7 @@ class Clock:
 
     wall_time_s: float | None  # None if the exit was never stamped
     arrivals_s: dict[int, float]  # line of the log, 1-based -> seconds after the start
+    start_ns: int | None = None  # on that clock
 
 
 def read_clock(path: Path, *, name: str | None = None) -> Clock:
@@ -43,4 +44,4 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
     if start is None:
         raise StoreError.at(name, "the start was never stamped", "restore the file as the run wrote it")
     arrivals = {line: (stamp - start) / 1e9 for line, stamp in stamps.items()}
-    return Clock(None if exit is None else (exit - start) / 1e9, arrivals)
+    return Clock(None if exit is None else (exit - start) / 1e9, arrivals, start)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness import jsonform
 from harness.errors import RunError
-from harness.launch import base, recorder
+from harness.launch import base, observer, recorder
 from harness.schema import RunOutcome
 from harness.store import runs
 from harness.store.files import disk_error
@@ -47,6 +47,7 @@ class TorchrunLauncher:
             start_new_session=True,
         )
         assert owner.stdin is not None
+        beside = start_observer(plan.folder, owner.pid)
         follower = Follower(plan.folder / runs.LOG)
         try:
             while owner.poll() is None:
@@ -56,6 +57,7 @@ class TorchrunLauncher:
             _ask_to_stop(owner)
             raise
         finally:
+            end_observer(beside)
             with contextlib.suppress(OSError):
                 owner.stdin.close()
         follower.pass_on(watch)
@@ -88,6 +90,29 @@ def clean_environment(plan: base.LaunchPlan) -> dict[str, str]:
         "SPEEDRUN_RUN_ID": plan.run_id,
     }
     return environment | plan.environment
+
+
+def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
+    """Start the process that watches the run from beside it; it ends when its standard input closes."""
+    return subprocess.Popen(
+        [sys.executable, "-I", str(Path(observer.__file__)), str(folder), str(recorder_pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def end_observer(process: subprocess.Popen[bytes]) -> None:
+    """Let the observer write its last rows and end."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:  # a driver call that hangs
+        process.kill()
+        process.wait()
 
 
 def write_launch_file(plan: base.LaunchPlan, command: list[str], environment: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ class LedgerExtract:
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
     states: dict[str, str] = field(default_factory=dict)  # id -> how it ended
     log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
+    n_max: int | None = None  # how many runs a test may look at, declared before the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Evidence:
     manifest: Manifest | None = None
     claimed: Claimed | None = None
     ledger: LedgerExtract | None = None
+    files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
+    baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
 
     def requires(self, family: str) -> bool:
         """Whether the ruleset asks for this family of evidence."""
@@ -80,6 +83,13 @@ def missing(evidence: Evidence, family: str, text: str) -> Ruling:
 def all_of(runs: int) -> str:
     """The runs, counted in words: "the one run", "all 3 runs"."""
     return "the one run" if runs == 1 else f"all {runs} runs"
+
+
+def names(ids: Iterable[str]) -> str:
+    """A few run ids as text: the first two and how many more."""
+    listed = list(ids)
+    shown = " and ".join(listed[:2])
+    return shown if len(listed) <= 2 else f"{shown} and {len(listed) - 2} more"
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling, all_of
-from harness.verdict.identity import names
+from harness.verdict.base import Check, Evidence, Ruling, all_of, names
 
 # Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
 _BAD_NUMBERS = ("non-finite-loss", "conflicting-line", "metrics-before-separator", "total-changed", "echo-differs")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from harness.schema import DataReceipt, Track
-from harness.verdict.base import Check, Evidence, Ruling, missing
-from harness.verdict.identity import names
+from harness.verdict.base import Check, Evidence, Ruling, missing, names
 
 
 def validation_tokens(evidence: Evidence) -> Ruling:

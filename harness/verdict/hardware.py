@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling, missing
-from harness.verdict.identity import names
+from harness.verdict.base import Check, Evidence, Ruling, missing, names
 
 
 def gpus(evidence: Evidence) -> Ruling:

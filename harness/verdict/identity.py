@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
-from harness.verdict.base import Check, Evidence, Ruling, all_of, missing
+from harness.verdict.base import Check, Evidence, Ruling, all_of, missing, names
 
 
 def source(evidence: Evidence) -> Ruling:
@@ -58,13 +58,6 @@ def repeated(values: Iterable[Hashable]) -> list[int]:
     listed = list(values)
     counts = Counter(value for value in listed if value is not None)
     return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
-
-
-def names(ids: Iterable[str]) -> str:
-    """A few run ids as text: the first two and how many more."""
-    listed = list(ids)
-    shown = " and ".join(listed[:2])
-    return shown if len(listed) <= 2 else f"{shown} and {len(listed) - 2} more"
 
 
 def _short(digest: str | None) -> str:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "harness"
 MODULES = sorted(HARNESS.rglob("*.py"))
 
-L0 = {"errors", "schema", "stats", "yamlfile", "jsonform"}
+L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline"}
 # A stage may use L0 and the store (folders and files); no other stage.
 STAGES = {"track", "manifest", "dataset", "machine", "launch", "runlog", "metrics", "verdict", "board", "store"}
 HOMES = {
@@ -101,7 +101,7 @@ def test_no_import_cycle() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_rooms_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= 380, f"{name_of(path)} has grown past 380 lines; is it still one idea?"
+    assert text.count("\n") <= 400, f"{name_of(path)} has grown past 400 lines; is it still one idea?"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno <= 62, f"{name_of(path)}.{node.name} is too long"

@@ -1,0 +1,64 @@
+"""reads.csv and telemetry.csv in, `Observed` out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import StoreError
+from harness.launch.observer import READS, READS_HEADER, SLOW, TELEMETRY, TELEMETRY_HEADER
+from harness.schema import Observed
+
+MAX_BYTES = 256 << 20
+
+
+def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
+    """What the observer wrote into a run folder; None where it wrote nothing.
+
+    start_ns: the start of the run on the same clock. Raises StoreError naming the first line that cannot be read.
+    """
+    if start_ns is None or not (folder / READS).is_file():
+        return None
+    opens, counts = [], []
+    for number, cells in _rows(folder / READS, READS_HEADER):
+        seconds = _seconds(folder / READS, number, cells, start_ns)
+        if cells[1] == "open":
+            opens.append((seconds, cells[2]))
+        elif cells[1] == "bytes" and cells[3].isdigit():
+            counts.append((seconds, int(cells[3])))
+    reasons: set[str] = set()
+    use: dict[float, list[float]] = {}
+    has_telemetry = (folder / TELEMETRY).is_file()
+    for number, cells in _rows(folder / TELEMETRY, TELEMETRY_HEADER) if has_telemetry else ():
+        seconds = _seconds(folder / TELEMETRY, number, cells, start_ns)
+        reasons.update(cells[7].split("+"))
+        if cells[6].isdigit():
+            use.setdefault(seconds, []).append(int(cells[6]) / 100)
+    return Observed(
+        opens=tuple(opens),
+        read_bytes=tuple(counts) or None,
+        throttling=tuple(sorted(reasons & set(SLOW.values()))) if has_telemetry else None,
+        busy=tuple((at, sum(shares) / len(shares)) for at, shares in use.items()) if has_telemetry else None,
+    )
+
+
+def _rows(path: Path, header: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a file, with their line numbers; a torn last line (the observer was killed) is left out."""
+    if path.stat().st_size > MAX_BYTES:
+        raise StoreError.at(path.name, f"has more than {MAX_BYTES:,} bytes", "it was not written by speedrun")
+    raw = path.read_bytes()
+    *lines, _ = raw.split(b"\n")
+    width = header.count(b",") + 1
+    if lines and lines[0] + b"\n" != header:
+        raise StoreError.at(f"{path.name}:1", "is not its header", "restore the file as the run wrote it")
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.decode("utf-8", "replace").split(",")
+        if len(cells) != width:
+            raise StoreError.at(f"{path.name}:{number}", "cannot be read", "restore the file as the run wrote it")
+        yield number, cells
+
+
+def _seconds(path: Path, number: int, cells: list[str], start_ns: int) -> float:
+    if not cells[0].isdigit():
+        raise StoreError.at(f"{path.name}:{number}", "has no time", "restore the file as the run wrote it")
+    return (int(cells[0]) - start_ns) / 1e9
