@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.errors import LogError, StoreError
+from harness.errors import HarnessError, LogError, StoreError
 from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
 from harness.metrics import measure
@@ -19,9 +19,10 @@ from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
 from harness.store.pack import LEDGER, PACK, RUNS, restore_source
+from harness.store.records import find_record
 from harness.store.runs import CLOCK, LOG
 from harness.store.scrub import own_names, scrub_log
-from harness.subject import Subject
+from harness.subject import Subject, record
 from harness.verdict.base import Evidence, LedgerExtract
 
 
@@ -43,7 +44,22 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
         raise StoreError.at(
             found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
         )
-    return assemble(found, chain, [runs.run_folder(project, run_id) for run_id in started(chain)], packed=False)
+    folders = [runs.run_folder(project, run_id) for run_id in started(chain)]
+    parent, parent_folders = baseline_folders(project, found)
+    return assemble(found, chain, folders, packed=False, parent=parent, parent_folders=parent_folders)
+
+
+def baseline_folders(project: Project, found: Subject) -> tuple[Subject | None, list[Path]]:
+    """The parent of a submission and its finished runs on this machine; nothing where it has no script or no run."""
+    if found.manifest is None or found.manifest.parent is None:
+        return None, []
+    try:
+        parent = record(project, find_record(project, found.manifest.parent))
+    except HarnessError:  # a record without a script has no runs here
+        return None, []
+    chain = Ledger(project.ledger).chain(parent.script_sha256)
+    ended = [e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]
+    return parent, [folder for run_id in ended if (folder := runs.run_folder(project, run_id)).is_dir()]
 
 
 def started(chain: list[Entry]) -> list[str]:
@@ -57,11 +73,19 @@ def started(chain: list[Entry]) -> list[str]:
 
 
 def assemble(
-    found: Subject, chain: list[Entry], folders: list[Path], *, packed: bool, only: set[str] | None = None
+    found: Subject,
+    chain: list[Entry],
+    folders: list[Path],
+    *,
+    packed: bool,
+    only: set[str] | None = None,
+    parent: Subject | None = None,
+    parent_folders: list[Path] | None = None,
 ) -> Evidence:
     """Read the runs in `folders` and put them beside the ledger's chain.
 
-    only: judge one sitting; the chain is still checked as a whole.
+    only: judge one sitting; the chain is still checked as a whole. parent_folders: finished runs of the parent; those
+    on the machine of the runs are the baseline.
     """
     ends = {e.data["run"]: e.data for e in chain if e.data["kind"] == "end"}
     counted = tuple(run_id for run_id in started(chain) if only is None or run_id in only)
@@ -75,16 +99,21 @@ def assemble(
         n_max=chain[0].data.get("n_max") if chain and only is None else None,
     )
     script = found.script
+    mine = tuple(read_run(folder, script, packed=packed) for folder in folders)
+    here = {run.machine.fingerprint for run in mine if run.machine is not None}
+    parents = (read_run(folder, parent.script, packed=packed) for folder in parent_folders or ()) if parent else ()
+    baseline = tuple(run for run in parents if run.machine is not None and {run.machine.fingerprint} == here)
     return Evidence(
         subject=found.name,
         track=found.track,
         ruleset=found.ruleset,
-        runs=tuple(read_run(folder, script, packed=packed) for folder in folders),
+        runs=mine,
         script=script,
         script_sha256=found.script_sha256,
         manifest=found.manifest,
         claimed=found.record.claimed if found.record else None,
         ledger=ledger if chain else None,
+        baseline=baseline,
         files=tuple((name, (found.files_folder / name).read_bytes()) for name in sorted(found.files)),
     )
 

@@ -41,6 +41,7 @@ class Prepared:
     fetched: fetching.Fetched
     dry: bool
     processes: int
+    planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
 
 
 def prepare(
@@ -82,7 +83,7 @@ def execute(
     ledger = Ledger(project.ledger)
     with runs.held(folder):
         if not ready.dry:
-            declare(ledger, ready.subject)
+            declare(ledger, ready.subject, ready.planned)
             ledger.append("start", file.script_sha256, run=run_id, sitting=sitting, seed=plan.seed)
         try:
             launcher.run(plan, watch)
@@ -134,12 +135,23 @@ def lay_out(ready: Prepared, work: Path) -> None:
     fetching.offer(ready.fetched, ready.track, work)
 
 
-def declare(ledger: Ledger, found: Subject) -> None:
-    """Open a script's chain with its rule and the most runs that the rule may look at."""
+def declare(ledger: Ledger, found: Subject, planned: int | None = None) -> None:
+    """Open a script's chain with its rule and the most runs that the rule may look at.
+
+    A test with a fixed number of runs looks at those that were planned before the first, and at no later ones.
+    """
     if not ledger.chain(found.script_sha256):
-        bounds = found.ruleset.significance.bounds
-        n_max = bounds[-1][1] if bounds else None
+        rule = found.ruleset.significance
+        n_max = rule.bounds[-1][1] if rule.bounds else None
+        if rule.test == "t":
+            n_max = max(rule.min_runs, planned or found.track.runs)
         ledger.append("declare", found.script_sha256, track=found.track.name, ruleset=found.ruleset.id, n_max=n_max)
+
+
+def declared(project: Project, found: Subject) -> int | None:
+    """How many runs of a script were declared before its first; None where there is none, or no number."""
+    chain = Ledger(project.ledger).chain(found.script_sha256)
+    return chain[0].data.get("n_max") if chain else None
 
 
 def close(

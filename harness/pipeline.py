@@ -7,6 +7,7 @@ Every run is in the ledger before it starts and after it ended; whatever happens
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,20 +35,39 @@ class Sitting:
     done: tuple[str, ...]  # finished runs of an earlier start that count
     dry: bool
     settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose books were closed now
+    until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
+    declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
 
 
-def plan(project: Project, found: Subject, count: int | None, *, dry: bool = False, settle: bool = True) -> Sitting:
+def plan(
+    project: Project,
+    found: Subject,
+    count: int | None,
+    *,
+    dry: bool = False,
+    settle: bool = True,
+    until_decided: bool = False,
+) -> Sitting:
     """Decide how many runs are to be made.
 
     A submission's runs add up: what an earlier, interrupted start finished counts, and only the rest is made. A
     record is run afresh each time. With `settle`, the books of runs whose harness was killed are closed first.
     """
     settled = tuple(execution.settle(project)) if settle else ()
+    bounds = found.ruleset.significance.bounds
     wanted = 1 if dry and count is None else count or found.track.runs
+    if until_decided and count is None:
+        wanted = bounds[-1][1] if bounds else max(found.track.runs, found.ruleset.significance.min_runs)
     if dry or found.manifest is None:
-        return Sitting(found, wanted, (), dry, settled)
+        return Sitting(found, wanted, (), dry, settled, until_decided)
     done = execution.finished_runs(project, found)
-    return Sitting(found, max(0, wanted - len(done)), done, dry, settled)
+    fixed = execution.declared(project, found) if found.ruleset.significance.test == "t" else None
+    return Sitting(found, max(0, wanted - len(done)), done, dry, settled, until_decided, fixed)
+
+
+def is_decided(verdict: Verdict) -> bool:
+    """Whether the ruleset's test on the loss has come to an end, one way or the other."""
+    return all(finding.outcome in ("pass", "fail") for finding in verdict.findings if finding.rule == "S1")
 
 
 def prepare(
@@ -61,7 +81,8 @@ def prepare(
         return None
     here = machine.capture()
     machine.check(here, sitting.subject.track, dry=sitting.dry)
-    return execution.prepare(sitting.subject, here, dry=sitting.dry, allow_network=allow_network, progress=progress)
+    ready = execution.prepare(sitting.subject, here, dry=sitting.dry, allow_network=allow_network, progress=progress)
+    return dataclasses.replace(ready, planned=len(sitting.done) + sitting.runs)
 
 
 def run(
@@ -85,6 +106,9 @@ def run(
             error = RunError.at(folder, f"run {number} of {sitting.runs} {cause.sentence}", execution.advice(outcome))
             error.lines = cause.last_lines
             raise error
+        looked_at = made if found.manifest is None else None
+        if sitting.until_decided and not sitting.dry and is_decided(verify(project, found, looked_at)[1]):
+            break
     if sitting.dry:
         return None
     return verify(project, found, made if found.manifest is None else None)

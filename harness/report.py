@@ -5,10 +5,12 @@ A story module: it puts what the stages know into sentences and hands them to th
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from harness import console, machine, stats
+from harness import console, machine, stats, timeline
 from harness.board.rows import Row
 from harness.pipeline import Sitting
 from harness.runlog import grammar
@@ -38,7 +40,11 @@ def say_plan(sitting: Sitting) -> None:
         return
     of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else f"{hardware.processes} processes"
     have = f"; {len(sitting.done)} finished runs of an earlier start count" if sitting.done else ""
-    console.say(f"  runs     {sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    most = "at most " if sitting.until_decided else ""
+    console.say(f"  runs     {most}{sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if sitting.declared is not None and len(sitting.done) + sitting.runs > sitting.declared:
+        fixed = f"{sitting.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
+        console.say(f"  note     {fixed}, further ones are shown and cannot change it", style="yellow")
     console.say(f"  data     {_data(found)}")
 
 
@@ -86,12 +92,16 @@ def say_dry_end(sitting: Sitting) -> None:
     )
 
 
-def say_outcome(project: Project, found: Subject, gathered: Evidence, verdict: Verdict) -> int:
+def say_outcome(
+    project: Project, found: Subject, gathered: Evidence, verdict: Verdict, *, usd_per_hour: float | None = None
+) -> int:
     """Print runs, findings, verdict and the row it would earn; the exit status that follows."""
     console.say("")
     say_runs(gathered.runs)
     console.say("")
+    say_phases(gathered.runs)
     console.say_verdict(verdict)
+    say_more_runs(gathered, verdict, usd_per_hour)
     if verdict.outcome == "pass":
         say_row(found, gathered)
         console.say(f"  {_standing(project, found, gathered)}")
@@ -107,6 +117,67 @@ def say_runs(runs: Sequence[Metrics]) -> None:
         wall = "none" if run.wall_time_s is None else f"{run.wall_time_s:.2f} s"
         rows.append((run.run_id, str(run.seed), str(run.step), loss, time, wall))
     console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall_time"), rows)
+
+
+def say_phases(runs: Sequence[Metrics]) -> None:
+    """Where the wall time of every run went, in seconds; nothing where no clock was held."""
+    accounts = [(run, phases_of(run)) for run in runs if run.wall_time_s is not None]
+    if not accounts:
+        return
+    rows: list[tuple[str, ...]] = [
+        (run.run_id, *(_seconds(value) for value in dataclasses.astuple(account)), _seconds(busy_of(run)))
+        for run, account in accounts
+    ]
+    columns: tuple[str, ...] = (
+        "seconds of",
+        "start",
+        "import",
+        "warm-up",
+        "timed",
+        "validation",
+        "tail",
+        "untimed",
+        "GPU busy untimed",
+    )
+    if all(busy_of(run) is None for run, _ in accounts):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    console.say_table(columns, rows)
+    console.say("")
+
+
+def phases_of(run: Metrics) -> timeline.Phases:
+    """The account of one run's wall time."""
+    return timeline.phases(run.timed_lines, run.wall_time_s, run.first_line_s, run.header_end_s)
+
+
+def busy_of(run: Metrics) -> float | None:
+    """Seconds of full use of the GPUs outside the timed sections; None where nobody sampled them."""
+    if run.observed is None or run.observed.busy is None:
+        return None
+    return timeline.busy_untimed_s(run.timed_lines, run.observed.busy)
+
+
+def run_figures(run: Metrics) -> dict[str, Any]:
+    """What `--json` says of one run."""
+    figures = {"id": run.run_id, "seed": run.seed, "step": run.step, "val_loss": run.val_loss}
+    times = {"train_time_s": run.train_time_s, "wall_time_s": run.wall_time_s}
+    return {**figures, **times, "phases": dataclasses.asdict(phases_of(run)), "gpu_busy_untimed_s": busy_of(run)}
+
+
+def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | None) -> None:
+    """How many more runs are likely needed, how long they take, and what they cost at the user's price."""
+    more = next((finding.more_runs for finding in verdict.findings if finding.rule == "S1"), None)
+    walls = [run.wall_time_s for run in gathered.runs if run.wall_time_s is not None]
+    if more is None or not walls:
+        return
+    hours = more * stats.mean(walls) / 3600
+    price = "" if usd_per_hour is None else f", {hours * usd_per_hour:,.2f} USD at {usd_per_hour:g} USD an hour"
+    runs = "1 more run" if more == 1 else f"{more} more runs"
+    console.say(f"{runs} likely decide: about {60 * hours:.1f} minutes on this machine{price}")
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def say_row(found: Subject, gathered: Evidence) -> None:

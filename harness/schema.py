@@ -309,6 +309,7 @@ class Finding:
     measured: float | str | None = None
     required: float | str | None = None
     unit: str | None = None
+    more_runs: int | None = None  # how many more runs are likely needed for a decision; None where that is no question
 
     def __str__(self) -> str:
         return f"{self.rule} {self.outcome}  {self.text}"

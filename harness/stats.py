@@ -85,6 +85,49 @@ def closed_form(values: Sequence[float], target: float) -> float:
     return (target - mean(values)) * math.sqrt(len(values))
 
 
+Bounds = Sequence[tuple[int, int, float]]  # (first n, last n, bound)
+
+
+def sequential(values: Sequence[float], target: float, sigma_floor: float, bounds: Bounds) -> int | None:
+    """The first n at which the guarded two-level rule accepts that the mean is below the target; None if it does not.
+
+    Accepts at n where Σ(target − value) over the first n reaches the bound of n times the standard deviation of the
+    first n, but at least `sigma_floor`. The bounds were set by simulation so that a look after every run keeps the
+    rate of false accepts below 1 % (tests/unit/test_error_rates.py); it assumes independent runs of one script.
+    """
+    _need(values, 1, "a sequential test")
+    for n in range(2, len(values) + 1):
+        bound = bound_at(n, bounds)
+        if bound is not None:
+            spread = max(sigma_floor, sd(values[:n]))
+            if math.fsum(target - value for value in values[:n]) >= bound * spread:
+                return n
+    return None
+
+
+def bound_at(n: int, bounds: Bounds) -> float | None:
+    """The bound that applies after n values; None where no decision may be taken."""
+    return next((bound for first, last, bound in bounds if first <= n <= last), None)
+
+
+def more_runs(values: Sequence[float], target: float, sigma_floor: float, bounds: Bounds) -> int | None:
+    """How many more values the sequential rule likely needs if the mean and spread stay; None if not within its end."""
+    gap = target - mean(values)
+    if gap <= 0.0:
+        return None
+    spread = max(sigma_floor, sd(values)) if len(values) > 1 else sigma_floor
+    for n in range(len(values) + 1, bounds[-1][1] + 1):
+        bound = bound_at(n, bounds)
+        if bound is not None and n * gap >= bound * spread:
+            return n - len(values)
+    return None
+
+
+def not_worse(first: Sequence[float], second: Sequence[float], margin: float) -> float:
+    """One-sided Welch test of non-inferiority: the p of such samples if mean(first) were mean(second) + margin."""
+    return welch_below(first, [value + margin for value in second]).p
+
+
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """The two-sided confidence interval of the mean by Student's t; needs two values and 0 < level < 1."""
     _need(values, 2, "a confidence interval")

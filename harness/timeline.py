@@ -11,6 +11,7 @@ without any false alarm, the second needs room for one line's latency (32 ms at 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,6 +95,28 @@ def phases(
         tail_s=_less(wall_time_s, end),
         untimed_s=_less(seen, timed),
     )
+
+
+def phase_at(lines: Sequence[TimedLine], at: float) -> str:
+    """Where a moment lies: "before" the clock first starts, "timed", or "untimed" between and behind the sections."""
+    phase = "before"
+    for line in lines:
+        if line.arrival_s is None or line.arrival_s > at:
+            break
+        if line.kind == "clock_start":
+            phase = "timed"
+        elif line.kind == "clock_stop":
+            phase = "untimed"
+    return phase
+
+
+def busy_untimed_s(lines: Sequence[TimedLine], busy: Sequence[tuple[float, float]]) -> float:
+    """Seconds of full use of the GPUs outside the timed sections, from samples of (seconds, share)."""
+    total = 0.0
+    for (at, share), (following, _) in itertools.pairwise(busy):
+        if phase_at(lines, at) != "timed":
+            total += share * (following - at)
+    return total
 
 
 # ---------------------------------------------------------------------------------------- with marks
@@ -183,7 +206,7 @@ def _plain_sections(lines: Sequence[TimedLine]) -> list[Section]:
     """Stretches between validation lines; where the clock ran in them is not known."""
     sections = []
     validations = [index for index, line in enumerate(lines) if line.kind == "val"]
-    for first, last in zip(validations, validations[1:], strict=False):
+    for first, last in itertools.pairwise(validations):
         begin, end = lines[first], lines[last]
         steps = [line for line in lines[first + 1 : last] if line.kind == "train"]
         sections.append(

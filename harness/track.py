@@ -200,6 +200,7 @@ def _significance(fields: yamlfile.Fields | None) -> Significance:
         sigma_floor=fields.number_or_none("sigma_floor"),
         bounds=_bounds(fields),
         min_runs=fields.integer_or_none("min_runs", minimum=1) or 1,
+        systems_margin=fields.number_or_none("systems_margin"),
     )
     needs = {"t": ("alpha",), "closed-form": ("margin",), "sequential": ("sigma_floor", "bounds")}[test]
     for key in needs:

@@ -84,9 +84,7 @@ def timed_lines(data: Bytes) -> list[TimedLine]:
                 found = grammar.parse_line(raw)
                 if isinstance(found, MetricLine) and found.kind != "note":
                     lines.append(
-                        TimedLine(
-                            number, found.kind, found.step, found.train_time_s, step_avg_ms=found.step_avg_ms
-                        )
+                        TimedLine(number, found.kind, found.step, found.train_time_s, step_avg_ms=found.step_avg_ms)
                     )
         start = stop + 1
     return lines

@@ -6,8 +6,13 @@ import argparse
 import json
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from harness.verbs import Verb, project_of
+
+if TYPE_CHECKING:
+    from harness.schema import Verdict
+    from harness.verdict.base import Evidence
 
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +20,8 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=_count, metavar="N", help="how many runs there shall be (default: the track's)")
     parser.add_argument("--plan", action="store_true", help="print what would happen and do nothing")
     parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never judged")
+    parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test on the loss has decided")
+    parser.add_argument("--usd-per-hour", type=_price, metavar="X", help="say what the runs still needed would cost")
     parser.add_argument("--no-fetch", action="store_true", help="refuse to download what is missing")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
 
@@ -27,7 +34,9 @@ def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
-    sitting = pipeline.plan(project, found, args.runs, dry=args.dry, settle=not args.plan)
+    sitting = pipeline.plan(
+        project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
+    )
     report.say_plan(sitting)
     if args.plan:
         return 0
@@ -37,11 +46,13 @@ def _run(args: argparse.Namespace) -> int:
     if judged is None:
         report.say_dry_end(sitting)
         return 0
-    return _tell(args, judged[1], report.say_outcome(project, found, *judged))
+    status = report.say_outcome(project, found, *judged, usd_per_hour=args.usd_per_hour)
+    return _tell(args, *judged, status)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug> or a record like smoke/2")
+    parser.add_argument("--usd-per-hour", type=_price, metavar="X", help="say what the runs still needed would cost")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
 
 
@@ -51,14 +62,16 @@ def _verify(args: argparse.Namespace) -> int:
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
     gathered, verdict = pipeline.verify(project, found)
-    return _tell(args, verdict, report.say_outcome(project, found, gathered, verdict))
+    status = report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour)
+    return _tell(args, gathered, verdict, status)
 
 
-def _tell(args: argparse.Namespace, verdict: object, status: int) -> int:
+def _tell(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
     if args.json:
-        from harness import jsonform
+        from harness import jsonform, report
 
-        json.dump(jsonform.encode(verdict), sys.stdout, indent=1, ensure_ascii=False)
+        told = jsonform.encode(verdict) | {"runs": [report.run_figures(run) for run in gathered.runs]}
+        json.dump(told, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     return status
 
@@ -67,6 +80,16 @@ def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; give 1 to 1000")
     return int(text)
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 < price < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no price; give dollars per hour like 24.5")
+    return price
 
 
 def _terminated(number: int, frame: object) -> None:

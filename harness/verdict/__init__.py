@@ -8,26 +8,25 @@ timing        T  the reported time is the time that the harness saw
 statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
 ledger        G  every run that was started is counted
+rules         R  the script sets nothing that is forbidden (scan: how its text is read)
 """
 
 from harness.schema import Verdict
-from harness.verdict import base, completeness, data, hardware, identity, ledger, statistics, timing
+from harness.verdict import base, completeness, data, hardware, identity, ledger, rules, statistics, timing
 from harness.verdict.base import Check, Evidence
 
-CHECKS: tuple[Check, ...] = (
-    *identity.CHECKS,
-    *completeness.CHECKS,
-    *data.CHECKS,
-    *timing.CHECKS,
-    *statistics.CHECKS,
-    *hardware.CHECKS,
-    *ledger.CHECKS,
+_FAMILIES = (identity, completeness, rules, data, timing, statistics, hardware, ledger)
+CHECKS: tuple[Check, ...] = tuple(
+    sorted(
+        (check for family in _FAMILIES for check in family.CHECKS),
+        key=lambda check: ("ILRDTSHG".index(check.rule[0]), check.rule),
+    )
 )
 
 
 def judge(evidence: Evidence) -> Verdict:
     """Apply every rule to the evidence."""
-    return base.judge(evidence, CHECKS)
+    return base.judge(evidence, CHECKS, rules.warnings(evidence))
 
 
 def rules_table() -> str:

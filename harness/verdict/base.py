@@ -55,6 +55,7 @@ class Ruling:
     measured: float | str | None = None
     required: float | str | None = None
     unit: str | None = None
+    more_runs: int | None = None  # how many more runs are likely needed for a decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,16 @@ class Check:
     def finding(self, evidence: Evidence) -> Finding:
         """Look at the evidence."""
         ruling = self.look(evidence)
-        return Finding(self.rule, self.name, ruling.outcome, ruling.text, ruling.measured, ruling.required, ruling.unit)
+        return Finding(
+            self.rule,
+            self.name,
+            ruling.outcome,
+            ruling.text,
+            ruling.measured,
+            ruling.required,
+            ruling.unit,
+            ruling.more_runs,
+        )
 
 
 def missing(evidence: Evidence, family: str, text: str) -> Ruling:

@@ -22,7 +22,7 @@ def ended(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"nobody saw {names(unknown)} end")
     if unknown:
         return Ruling("not applicable", f"{evidence.ruleset.id} did not ask who saw the runs end")
-    return Ruling("pass", f"{all_of(len(evidence.runs))} ended by themselves", 0, 0, "runs")
+    return Ruling("pass", f"{all_of(len(evidence.runs))} ended with exit code 0", 0, 0, "runs")
 
 
 def numbers(evidence: Evidence) -> Ruling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.schema import DataReceipt, Track
+from harness.timeline import phase_at
 from harness.verdict.base import Check, Evidence, Ruling, missing, names
 
 
@@ -46,6 +47,25 @@ def shards(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
 
 
+def reads(evidence: Evidence) -> Ruling:
+    """The validation shard is not opened while the clock runs; what is opened before is listed."""
+    watched = [run for run in evidence.runs if run.observed is not None and run.observed.opens is not None]
+    marked = [run for run in watched if any(line.kind == "clock_start" for line in run.timed_lines)]
+    if not marked:
+        return Ruling("not applicable", "nobody watched which shards were opened when")
+    validation = evidence.track.data.val_pattern % 0
+    for run in marked:
+        assert run.observed is not None and run.observed.opens is not None
+        for at, name in run.observed.opens:
+            if name == validation and phase_at(run.timed_lines, at) == "timed":
+                said = f"{run.run_id} opens {name} {at:.1f} s after its start, while the clock runs"
+                return Ruling("fail", f"{said}; validation text may not be read for training", "timed", "validation")
+    assert marked[0].observed is not None and marked[0].observed.opens is not None
+    before = sorted({name for at, name in marked[0].observed.opens if phase_at(marked[0].timed_lines, at) == "before"})
+    listed = f"; before the clock the script opens {names(before)}" if before else ""
+    return Ruling("pass", f"no validation shard is opened while the clock runs{listed}")
+
+
 def pinned(track: Track) -> set[str]:
     """Names of the shards whose hash the track pins."""
     return {shard.name for shard in track.data.shards if shard.sha256 is not None}
@@ -75,5 +95,12 @@ CHECKS = (
     ),
     Check(
         "D2", "pinned shards", "data", "The shards equal the track's pins by sha256, before and after the run.", shards
+    ),
+    Check(
+        "D4",
+        "reads by phase",
+        "data",
+        "The validation shard is not opened while the clock runs; what is opened before is listed.",
+        reads,
     ),
 )

@@ -47,7 +47,23 @@ def processes(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
 
 
+def throttling(evidence: Evidence) -> Ruling:
+    """No GPU was slowed down by heat or by its hardware while a run went on."""
+    if evidence.track.metric == "steps":
+        return Ruling("not applicable", "the track ranks steps, on any machine")
+    unseen = [r.run_id for r in evidence.runs if r.observed is None or r.observed.throttling is None]
+    if unseen or not evidence.runs:
+        return missing(evidence, "telemetry", f"no telemetry of the GPUs of {names(unseen) or 'the runs'}")
+    for run in evidence.runs:
+        slowed = run.observed.throttling if run.observed is not None else None
+        if slowed:
+            said = f"a GPU of {run.run_id} was slowed down ({', '.join(slowed)})"
+            return Ruling("inconclusive", f"{said}; cool the machine and run again", ", ".join(slowed), "none")
+    return Ruling("pass", "no GPU was slowed down by heat or hardware")
+
+
 CHECKS = (
     Check("H1", "GPUs", "machine", "Times count only on the track's number and model of GPUs.", gpus),
     Check("H2", "ranks", "machine", "Times count only with the track's number of ranks.", processes),
+    Check("H3", "no slow-down", "telemetry", "No GPU is slowed down by heat or hardware during a run.", throttling),
 )

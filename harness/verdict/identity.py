@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
+from harness.schema import Metrics
 from harness.verdict.base import Check, Evidence, Ruling, all_of, missing, names
 
 
@@ -60,6 +61,40 @@ def repeated(values: Iterable[Hashable]) -> list[int]:
     return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
 
 
+def one_story(evidence: Evidence) -> Ruling:
+    """The log, the harness and the manifest tell the same of every run."""
+    manifest = evidence.manifest
+    if manifest is not None and (manifest.track, manifest.ruleset) != (evidence.track.name, evidence.ruleset.id):
+        said = f"the manifest is for {manifest.ruleset}, the runs are judged by {evidence.ruleset.id}"
+        return Ruling("fail", said, manifest.ruleset, evidence.ruleset.id)
+    for run in evidence.runs:
+        for what, logged, known in _accounts(run):
+            if logged is not None and known is not None and logged != known:
+                said = f"{run.run_id} logged {what} {logged}, the harness knows {known}"
+                return Ruling("fail", f"{said}; pack what the run wrote", str(logged), str(known))
+    alone = [run.run_id for run in evidence.runs if run.machine is None]
+    if alone or not evidence.runs:
+        return missing(evidence, "machine", f"nobody but the log tells of {names(alone) or 'the runs'}")
+    return Ruling("pass", "seed, versions and GPUs in every log are those that the harness knows")
+
+
+def _accounts(run: Metrics) -> list[tuple[str, str | int | None, str | int | None]]:
+    machine, log = run.machine, run.log
+    accounts: list[tuple[str, str | int | None, str | int | None]] = [("the seed", log.seed, run.given_seed)]
+    if machine is not None:
+        accounts.append(("torch", _release(log.torch), _release(machine.torch)))
+        accounts.append(("Python", log.python, machine.python))
+    if machine is not None and machine.gpus:
+        accounts.append(("the GPU", log.gpu_name, machine.gpus[0].name))
+        accounts.append(("the driver", log.driver, machine.driver))
+    return accounts
+
+
+def _release(version: str | None) -> str | None:
+    """The version without its build: 2.13.0 of 2.13.0+cpu."""
+    return None if version is None else version.partition("+")[0]
+
+
 def _short(digest: str | None) -> str:
     return "none" if digest is None else digest[:12]
 
@@ -68,4 +103,11 @@ CHECKS = (
     Check("I1", "frozen script", "script", "Every run logs the source of the frozen script, byte for byte.", source),
     Check("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.", distinct),
     Check("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.", overrides),
+    Check(
+        "I4",
+        "one story",
+        "machine",
+        "Seed, versions and GPUs in every log are those that the harness knows; the manifest names the ruleset.",
+        one_story,
+    ),
 )

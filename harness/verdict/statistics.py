@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from harness import stats
+from harness.schema import Metrics
 from harness.verdict.base import Check, Evidence, Ruling
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
 ORACLE_TOLERANCE = 0.01
+SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
 def below_target(evidence: Evidence) -> Ruling:
     """The mean loss is below the target by the test that the ruleset names."""
-    target = evidence.track.target_loss
-    losses = [run.val_loss for run in evidence.runs if run.val_loss is not None]
+    target, rule = evidence.track.target_loss, evidence.ruleset.significance
+    losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < len(evidence.runs):
         return Ruling(
             "inconclusive", f"{len(evidence.runs) - len(losses)} of {len(evidence.runs)} runs have no final loss"
         )
+    ignored = ""
+    declared = evidence.ledger.n_max if evidence.ledger is not None and rule.test == "t" else None
+    if declared is not None and len(losses) > declared:
+        # A test with a fixed number of runs may look once; runs that were added after a look do not count for it.
+        ignored = f"; {declared} runs were declared before the first, the other {len(losses) - declared} do not count"
+        losses = losses[:declared]
     mean = stats.mean(losses)
     said = f"mean val_loss {mean:.4f} over {_runs(len(losses))}"
     if mean >= target:
         more = "" if len(losses) == 1 else "; the mean is not below the target, so more runs cannot help"
-        return Ruling("fail", f"{said} is not below {target:g}{more}", mean, target, "nats/token")
-    minimum = evidence.ruleset.significance.min_runs
-    if len(losses) < minimum:
-        return Ruling(
-            "inconclusive",
-            f"{said} is below {target:g}; {evidence.ruleset.id} asks for {minimum} runs",
-            len(losses),
-            minimum,
-            "runs",
-        )
-    return {"t": _t_test, "closed-form": _closed_form, "sequential": _sequential}[evidence.ruleset.significance.test](
-        evidence, losses, said
-    )
+        return Ruling("fail", f"{said} is not below {target:g}{more}{ignored}", mean, target, "nats/token")
+    if len(losses) < rule.min_runs:
+        asked = f"{said} is below {target:g}; {evidence.ruleset.id} asks for {rule.min_runs} runs"
+        return Ruling("inconclusive", asked, len(losses), rule.min_runs, "runs", more_runs=rule.min_runs - len(losses))
+    test = {"t": _t_test, "closed-form": _closed_form, "sequential": _sequential}[rule.test]
+    ruling = test(evidence, losses, said)
+    if ruling.outcome != "pass" and _systems(evidence):
+        return Ruling("not applicable", f"{said} is below {target:g}; for a systems claim S3 decides")
+    return replace(ruling, text=ruling.text + ignored)
+
+
+def in_order(evidence: Evidence) -> list[Metrics]:
+    """The runs in the order in which the ledger says that they were started, which a sequential rule depends on."""
+    started = evidence.ledger.runs_started if evidence.ledger is not None else ()
+    place = {run_id: index for index, run_id in enumerate(started)}
+    return sorted(evidence.runs, key=lambda run: place.get(run.run_id, len(place)))
+
+
+def _systems(evidence: Evidence) -> bool:
+    return evidence.manifest is not None and evidence.manifest.claim == "systems"
 
 
 def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     target, alpha = evidence.track.target_loss, evidence.ruleset.significance.alpha or 0.01
     if len(losses) < 2:
-        return Ruling(
-            "inconclusive", f"{said} is below {target:g}, but one run has no spread to test with", 1, 2, "runs"
-        )
+        single = f"{said} is below {target:g}, but one run has no spread to test with"
+        return Ruling("inconclusive", single, 1, 2, "runs", more_runs=1)
     p = stats.t_below(losses, target)
     if p < alpha:
         return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
@@ -54,44 +71,55 @@ def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
 def _closed_form(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     target, margin = evidence.track.target_loss, evidence.ruleset.significance.margin or 0.0
     value = stats.closed_form(losses, target)
-    relation = "reaches" if value >= margin else "does not reach"
-    return Ruling(
-        "pass" if value >= margin else "fail",
-        f"{said}: ({target:g} − mean)·√n = {value:.4f} {relation} {margin:g}",
-        value,
-        margin,
-        "nats/token",
-    )
+    rule = f"{said}: ({target:g} − mean)·√n = {value:.4f}"
+    if value >= margin:
+        return Ruling("pass", f"{rule} reaches {margin:g}", value, margin, "nats/token")
+    needed = math.ceil((margin / (target - stats.mean(losses))) ** 2) - len(losses)
+    text = f"{rule} does not reach {margin:g}; with this mean {_more(needed)} would"
+    return Ruling("fail", text, value, margin, "nats/token", more_runs=needed)
 
 
 def _sequential(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     rule, target = evidence.ruleset.significance, evidence.track.target_loss
     assert rule.sigma_floor is not None
     last = rule.bounds[-1][1]
-    for n in range(2, min(len(losses), last) + 1):
-        bound = next((b for first, end, b in rule.bounds if first <= n <= end), None)
-        if bound is None:
-            continue
-        spread = max(rule.sigma_floor, stats.sd(losses[:n]))
-        total = sum(target - loss for loss in losses[:n])
-        if total >= bound * spread:
-            return Ruling(
-                "pass",
-                f"{said}: decided after run {n}, Σ(target − loss) = {total:.4f} ≥ {bound * spread:.4f}",
-                total,
-                bound * spread,
-            )
+    decided = stats.sequential(losses[:last], target, rule.sigma_floor, rule.bounds)
+    if decided is not None:
+        total = sum(target - loss for loss in losses[:decided])
+        need = (stats.bound_at(decided, rule.bounds) or 0.0) * max(rule.sigma_floor, stats.sd(losses[:decided]))
+        text = f"{said}: decided after run {decided}, Σ(target − loss) = {total:.4f} ≥ {need:.4f}"
+        return Ruling("pass", text, total, need)
     if len(losses) >= last:
+        text = f"{said} is not below {target:g} by the sequential rule within {last} runs"
+        return Ruling("fail", text, len(losses), last, "runs")
+    more = stats.more_runs(losses, target, rule.sigma_floor, rule.bounds)
+    likely = f"not likely within {last} runs" if more is None else f"{_more(more)} likely decide"
+    text = f"{said} is not decided yet; with this mean {likely} (at most {last} in all)"
+    return Ruling("inconclusive", text, len(losses), last, "runs", more_runs=more)
+
+
+def not_inferior(evidence: Evidence) -> Ruling:
+    """A systems claim loses at most the margin against its parent's runs on the same machine."""
+    if not _systems(evidence):
+        return Ruling("not applicable", "the claim is no systems claim")
+    if below_target(evidence).outcome == "pass":
+        return Ruling("pass", "the loss stands by itself (S1)")
+    margin = evidence.ruleset.significance.systems_margin
+    if margin is None:
         return Ruling(
-            "fail",
-            f"{said} is not below {target:g} by the sequential rule within {last} runs",
-            len(losses),
-            last,
-            "runs",
+            "inconclusive", f"{evidence.ruleset.id} sets no margin for systems claims; submit it as claim: ml"
         )
-    return Ruling(
-        "inconclusive", f"{said} is not decided yet; make more runs (at most {last})", len(losses), last, "runs"
-    )
+    mine = [run.val_loss for run in evidence.runs if run.val_loss is not None]
+    parents = [run.val_loss for run in evidence.baseline if run.val_loss is not None]
+    if len(mine) < 2 or len(parents) < 2:
+        have = f"there are {len(parents)} of them and {_runs(len(mine))} of this script"
+        return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
+    p = stats.not_worse(mine, parents, margin)
+    said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
+    said += f" {len(parents)} on this machine"
+    if p < SYSTEMS_ALPHA:
+        return Ruling("pass", f"{said}: at most {margin:g} above (p = {p:.2g})", p, SYSTEMS_ALPHA, "p")
+    return Ruling("inconclusive", f"{said}: it may be more than {margin:g} above (p = {p:.2g})", p, SYSTEMS_ALPHA, "p")
 
 
 def possible(evidence: Evidence) -> Ruling:
@@ -112,6 +140,10 @@ def possible(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"no loss is below {floor:.4f}, what the source itself scores less {ORACLE_TOLERANCE:g}")
 
 
+def _more(count: int) -> str:
+    return "1 more run" if count == 1 else f"{count} more runs"
+
+
 def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
@@ -119,4 +151,12 @@ def _runs(count: int) -> str:
 CHECKS = (
     Check("S1", "mean below target", "logs", "The mean loss is below the target by the ruleset's test.", below_target),
     Check("S2", "possible loss", "data", "No loss is below what the source of the tokens scores itself.", possible),
+    Check(
+        "S3",
+        "systems claim",
+        "logs",
+        "A systems claim whose loss does not stand by S1 loses at most the ruleset's margin against its parent's runs"
+        " on the same machine.",
+        not_inferior,
+    ),
 )

@@ -7,6 +7,7 @@ processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from harness import stats
@@ -68,7 +69,7 @@ def _validation_pairs(run: Metrics, untimed: int) -> Iterator[tuple[TimedLine, T
         if line.kind == "val" and line.train_time_s is not None and line.arrival_s is not None
         if line.step is not None and (untimed == 0 or line.step > untimed)
     ]
-    yield from zip(lines, lines[1:], strict=False)
+    yield from itertools.pairwise(lines)
 
 
 def marks(evidence: Evidence) -> Ruling:

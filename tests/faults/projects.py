@@ -71,10 +71,27 @@ log("val_tokens:4096")
 for argument in sys.argv[2:]:
     log("override:" + argument)
 log("=" * 100)
+TIMED, T0 = 0.0, None
+def start():
+    global T0
+    log("clock:start")
+    T0 = time.perf_counter()
+def stop():
+    global TIMED, T0
+    TIMED, T0 = TIMED + time.perf_counter() - T0, None
+    log("clock:stop")
 def step(n, of, loss=None, time_ms=None):
-    t = 10 * n if time_ms is None else time_ms
+    if T0 is None and n < of:
+        start()
+    if loss is not None and T0 is not None:
+        stop()
+    elif T0 is not None:
+        time.sleep(0.01)
+    t = 1000 * (TIMED if T0 is None else TIMED + time.perf_counter() - T0) if time_ms is None else time_ms
     val = "" if loss is None else f" val_loss:{loss:.4f}"
-    log(f"step:{n}/{of}{val} train_time:{t}ms step_avg:{t / max(n, 1):.2f}ms")
+    log(f"step:{n}/{of}{val} train_time:{t:.0f}ms step_avg:{t / max(n, 1):.2f}ms")
+    if T0 is None and n < of:
+        start()
 """
 HONEST = "for n in range(0, 6): step(n, 5, 5.0 - n / 2 - SEED % 97 / 1e4 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
 

@@ -150,10 +150,10 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 VERBS = {
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "check": set(),
-    "run": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
+    "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
-    "verify": {"--json"},
-    "replay": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
+    "verify": {"--usd-per-hour", "--json"},
+    "replay": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "pack": set(),
     "accept": set(),
     "import": set(),

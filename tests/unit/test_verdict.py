@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.schema import DataReceipt, Gpu, LogProblem, Machine, Metrics, RunLog, RunOutcome, ShardReceipt, TimedLine
+from harness.schema import (
+    DataReceipt,
+    Gpu,
+    LogProblem,
+    Machine,
+    Manifest,
+    Metrics,
+    Observed,
+    RunLog,
+    RunOutcome,
+    ShardReceipt,
+    TimedLine,
+)
 from harness.track import load_track, ruleset_of
 from harness.verdict import CHECKS, judge
 from harness.verdict.base import Evidence, LedgerExtract
@@ -25,6 +37,42 @@ RECEIPT = DataReceipt(
 )
 
 
+def honest_lines(start: float = 4.0) -> tuple[TimedLine, ...]:
+    """Two timed sections of 50 steps of 30 ms, with validations of 0.2 s; lines arrive 0.1 ms after they are printed."""
+    lines = [TimedLine(9, "clock_start", None, None, start), TimedLine(10, "clock_stop", None, None, start)]
+    lines += [TimedLine(11, "val", 0, 0.0, start + 0.2)]
+    at, timed = start + 0.2, 0.0
+    for section in (0, 1):
+        lines.append(TimedLine(len(lines) + 9, "clock_start", None, None, at))
+        for step in range(50 * section + 1, 50 * section + 51):
+            at, timed = at + 0.03, timed + 0.03
+            lines.append(TimedLine(len(lines) + 9, "train", step, timed, at + 0.0001, 30.0))
+        lines.append(TimedLine(len(lines) + 9, "clock_stop", None, None, at + 0.0001))
+        at += 0.2
+        lines.append(TimedLine(len(lines) + 9, "val", 50 * section + 50, timed, at, 30.0))
+    return tuple(lines)
+
+
+def changed(index: int, **values: Any) -> tuple[TimedLine, ...]:
+    """Honest lines, one of them changed."""
+    lines = list(honest_lines())
+    lines[index] = replace(lines[index], **values)
+    return tuple(lines)
+
+
+def moved(index: int, seconds: float) -> tuple[TimedLine, ...]:
+    """Honest lines, one of which arrives earlier or later."""
+    return changed(index, arrival_s=(honest_lines()[index].arrival_s or 0.0) + seconds)
+
+
+def slowed(pace: float) -> tuple[TimedLine, ...]:
+    """Honest lines with a clock that goes at another pace."""
+    return tuple(
+        line if line.train_time_s is None else replace(line, train_time_s=pace * line.train_time_s)
+        for line in honest_lines()
+    )
+
+
 def a_run(number: int, loss: float = 2.85, **changes: Any) -> Metrics:
     """One honest run; changes go to its log where the log has such a field, else to the run."""
     log = replace(
@@ -37,6 +85,7 @@ def a_run(number: int, loss: float = 2.85, **changes: Any) -> Metrics:
         seed=number,
         val_tokens=SMOKE.validation_tokens,
         world_size=2,
+        torch="2.13.0+cpu",
         curve=((0, 5.5, 0.0), (100, loss, 3.0 + number / 100)),
     )
     log = replace(log, **{k: v for k, v in changes.items() if k in RunLog.__dataclass_fields__ and k != "data"})
@@ -48,11 +97,12 @@ def a_run(number: int, loss: float = 2.85, **changes: Any) -> Metrics:
         val_loss=log.final_val_loss,
         train_time_s=3.0,
         wall_time_s=8.0,
-        timed_lines=(TimedLine(9, "val", 0, 0.0, 4.0), TimedLine(99, "val", 100, 3.0, 7.5)),
+        timed_lines=honest_lines(),
         log_sha256=f"{number:064x}",
         outcome=RunOutcome("finished", 0, 8.0),
         machine=MACHINE,
         data=RECEIPT,
+        given_seed=log.seed,
     )
     return replace(
         run, **{k: v for k, v in changes.items() if k in Metrics.__dataclass_fields__ and k not in ("log", "seed")}
@@ -63,7 +113,8 @@ def evidence(*runs: Metrics, ruleset: str = "smoke@1", **changes: Any) -> Eviden
     track = SMOKE if ruleset.startswith("smoke") else SHORT
     ids = tuple(run.run_id for run in runs)
     ledger = LedgerExtract(ids, (), dict.fromkeys(ids, "finished"), {run.run_id: run.log_sha256 or "" for run in runs})
-    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, b"", SHA, ledger=ledger)
+    files = (("train_gpt.py", b'train_files = "data/smoke/smoke_train_*.bin"\n'),)
+    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, b"", SHA, ledger=ledger, files=files)
     return replace(whole, **changes)
 
 
@@ -77,7 +128,8 @@ HONEST = (a_run(1, 2.85), a_run(2, 2.852), a_run(3, 2.848))
 def test_honest_runs_pass_every_rule_that_applies() -> None:
     verdict = judge(evidence(*HONEST))
     assert verdict.outcome == "pass"
-    assert {f.rule for f in verdict.findings if f.outcome == "not applicable"} == {"H1", "H2"}
+    never = {f.rule for f in verdict.findings if f.outcome == "not applicable"}
+    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3"}
 
 
 LEDGER = LedgerExtract(("run-1", "run-2", "run-3"), (), {}, {})
@@ -100,9 +152,27 @@ CHEATS: dict[str, tuple[Evidence, str]] = {
         "D2",
     ),
     "shards that changed": (evidence(*HONEST, a_run(4, 2.85, data=replace(RECEIPT, unchanged=False))), "D2"),
-    "time that falls": (
-        evidence(*HONEST, a_run(4, 2.85, timed_lines=(TimedLine(1, "val", 50, 2.0), TimedLine(2, "val", 60, 1.0)))),
-        "T1",
+    "time that falls": (evidence(*HONEST, a_run(4, 2.85, timed_lines=changed(60, train_time_s=0.5))), "T1"),
+    "a step while the clock stands": (
+        evidence(*HONEST, a_run(4, 2.85, timed_lines=(*honest_lines(), TimedLine(200, "train", 101, 3.03, 9.0)))),
+        "T3",
+    ),
+    "a clock that runs slow": (evidence(*HONEST, a_run(4, 2.85, timed_lines=slowed(0.985))), "T4"),
+    "a late start": (evidence(*HONEST, a_run(4, 2.85, timed_lines=moved(3, -0.03))), "T5"),
+    "an early stop of the clock": (evidence(*HONEST, a_run(4, 2.85, timed_lines=moved(54, 0.06))), "T5"),
+    "another seed than was given": (evidence(*HONEST, a_run(4, 2.85, given_seed=5)), "I4"),
+    "another torch than is installed": (evidence(*HONEST, a_run(4, 2.85, torch="2.9.1")), "I4"),
+    "a forbidden flag": (
+        evidence(*HONEST, files=(("train_gpt.py", b"import torch\ntorch.compile(f, mode='max-autotune')\n"),)),
+        "R1",
+    ),
+    "training on validation files": (
+        evidence(*HONEST, files=(("train_gpt.py", b'train_files = "data/smoke/smoke_*.bin"\n'),)),
+        "D3",
+    ),
+    "validation shard opened while the clock runs": (
+        evidence(*HONEST, a_run(4, 2.85, observed=Observed(((4.5, "smoke_val_000000.bin"),), None, None, None))),
+        "D4",
     ),
     "more time than passed": (evidence(*HONEST, a_run(4, 2.85, train_time_s=9.0)), "T2"),
     "a mean above the target": (evidence(a_run(1, 2.96), a_run(2, 2.97), a_run(3, 2.98)), "S1"),
@@ -129,6 +199,7 @@ def test_each_trick_fails_its_own_rule_and_no_other(cheat: str) -> None:
 
 
 H100 = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(8))
+H200 = tuple(Gpu("NVIDIA H200", 143771, 700.0) for _ in range(8))
 GPU_LOG = {"gpu_name": "NVIDIA H100 80GB HBM3", "gpu_count": 8, "world_size": 8, "val_tokens": 10_485_760}
 
 
@@ -136,7 +207,8 @@ GPU_LOG = {"gpu_name": "NVIDIA H100 80GB HBM3", "gpu_count": 8, "world_size": 8,
     ("changes", "rules"),
     [
         ({}, set()),
-        ({"gpu_name": "NVIDIA H200"}, {"H1"}),
+        ({"gpu_name": "NVIDIA H200", "machine": replace(MACHINE, gpus=H200)}, {"H1"}),
+        ({"gpu_name": "NVIDIA H200"}, {"H1", "I4"}),
         ({"gpu_count": 4, "world_size": 4}, {"H1", "H2"}),
         ({"machine": replace(MACHINE, gpus=H100[:4])}, {"H1"}),
     ],
@@ -216,4 +288,80 @@ def test_taking_evidence_away_never_makes_a_pass(field: str, rule: str) -> None:
 
 
 def test_every_rule_has_been_seen_to_fail() -> None:
-    assert {check.rule for check in CHECKS} == {rule for _, rule in CHEATS.values()} | {"H1", "H2"}
+    elsewhere = {"H1", "H2", "T6", "T7"}  # tests of the timed tracks
+    never_fail = {"H3", "S3"}  # they block as inconclusive
+    assert {check.rule for check in CHECKS} == {rule for _, rule in CHEATS.values()} | elsewhere | never_fail
+
+
+# ------------------------------------------------------------------------------------------------ the timed tracks
+
+
+def timed(*runs: Metrics, **changes: Any) -> Evidence:
+    """Evidence for the short track by its newest rules."""
+    return evidence(*runs, ruleset="short@3", **changes)
+
+
+def gpu_run(number: int, loss: float = 3.275, **changes: Any) -> Metrics:
+    machine = replace(MACHINE, gpus=H100)
+    return a_run(number, loss + number / 1e4, **{**GPU_LOG, "machine": machine, **changes})
+
+
+def with_gap(extra_s: float) -> tuple[TimedLine, ...]:
+    """Honest lines whose second validation takes longer."""
+    return tuple(
+        replace(line, arrival_s=(line.arrival_s or 0.0) + (extra_s if index >= 55 else 0.0))
+        for index, line in enumerate(honest_lines())
+    )
+
+
+def test_a_validation_gap_that_is_longer_in_one_run_fails() -> None:
+    honest = [gpu_run(n) for n in range(1, 4)]
+    assert outcomes(timed(*honest, gpu_run(4, timed_lines=with_gap(0.05))))["T6"] == "pass"
+    assert outcomes(timed(*honest, gpu_run(4, timed_lines=with_gap(0.15))))["T6"] == "fail"
+
+
+def test_gaps_that_are_longer_than_the_parents_in_all_runs_are_for_a_maintainer_to_explain() -> None:
+    longer = [gpu_run(n, timed_lines=with_gap(0.4)) for n in range(1, 4)]
+    assert outcomes(timed(*longer))["T6"] == "pass"
+    assert outcomes(timed(*longer, baseline=(gpu_run(9),)))["T6"] == "inconclusive"
+
+
+def test_a_step_average_that_is_not_train_time_over_steps_fails() -> None:
+    honest = [gpu_run(n) for n in range(1, 4)]
+    assert outcomes(timed(*honest))["T7"] == "pass"
+    assert outcomes(timed(*honest[1:], gpu_run(1, timed_lines=changed(-1, step_avg_ms=29.0))))["T7"] == "fail"
+
+
+def test_throttling_is_inconclusive_and_so_is_missing_telemetry() -> None:
+    def seen(throttling: tuple[str, ...] | None) -> str:
+        observed = Observed((), None, throttling, None)
+        return outcomes(timed(*[gpu_run(n, observed=observed) for n in range(1, 4)]))["H3"]
+
+    assert seen(()) == "pass"
+    assert seen(("thermal (hardware)",)) == "inconclusive"
+    assert seen(None) == "inconclusive"
+
+
+def test_a_systems_claim_needs_the_parents_runs_on_the_same_machine(tmp_path: Path) -> None:
+    manifest = Manifest("short", "short@3", "t", ("@a",), "short/1", "systems", "train_gpt.py", (), None, tmp_path)
+    runs = [gpu_run(n, 3.2790 + n / 1e5) for n in range(1, 10)]
+    alone = timed(*runs, manifest=manifest)
+    assert outcomes(alone)["S1"] == "not applicable"
+    assert outcomes(alone)["S3"] == "inconclusive"
+    assert "needs the parent's runs on the same machine" in str(judge(alone).findings)
+    parents = tuple(gpu_run(n + 20, 3.2768 + n / 1e5) for n in range(1, 10))
+    assert outcomes(replace(alone, baseline=parents))["S3"] == "pass"
+    better = tuple(gpu_run(n + 20, 3.2740 + n / 1e5) for n in range(1, 10))
+    assert outcomes(replace(alone, baseline=better))["S3"] == "inconclusive"
+
+
+def test_runs_that_were_added_after_the_declared_number_change_nothing() -> None:
+    ids = tuple(f"run-{n}" for n in range(1, 7))
+    runs = [a_run(n, loss) for n, loss in enumerate((2.94, 2.96, 2.93, 2.80, 2.80, 2.81), 1)]
+    open_ended = LedgerExtract(ids, (), {}, {}, None)
+    assert outcomes(evidence(*runs, ledger=open_ended))["S1"] == "fail"  # the spread is too wide
+    runs = [a_run(n, loss) for n, loss in enumerate((2.945, 2.951, 2.947, 2.942, 2.941, 2.942), 1)]
+    assert outcomes(evidence(*runs, ledger=open_ended))["S1"] == "pass"
+    three = LedgerExtract(ids, (), {}, {}, 3)
+    assert outcomes(evidence(*runs, ledger=three))["S1"] == "fail"
+    assert outcomes(evidence(*reversed(runs), ledger=three))["S1"] == "fail"  # the ledger's order counts

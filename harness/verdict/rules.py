@@ -1,0 +1,86 @@
+"""R: the script does nothing that the ruleset forbids, by its text alone; what is merely odd is a warning."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+from harness.verdict.base import Check, Evidence, Ruling, missing
+from harness.verdict.scan import Scan, scan
+
+# Kinds of warnings that an allowance of the ruleset silences.
+_ALLOWED = {"environment": "reading the environment", "network": "downloads while running"}
+MOST_WARNINGS = 20
+
+
+def scans(evidence: Evidence) -> list[tuple[str, Scan]]:
+    """Every Python file of the script, scanned."""
+    return [(name, scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
+
+
+def flags(evidence: Evidence) -> Ruling:
+    """The script sets nothing that the ruleset forbids, in any spelling."""
+    forbidden = evidence.ruleset.forbidden
+    if not forbidden:
+        return Ruling("not applicable", f"{evidence.ruleset.id} forbids no setting")
+    found = scans(evidence)
+    if not found:
+        return missing(evidence, "script", "there is no script to look at")
+    places = [place for _, one in found for place in one.flags if place.kind in forbidden]
+    if places:
+        more = f", and {len(places) - 1} more" if len(places) > 1 else ""
+        said = f"{places[0]}{more}; {evidence.ruleset.id} forbids it"
+        return Ruling("fail", said, len(places), 0, "forbidden settings")
+    unreadable = [f"{name} {one.unreadable}" for name, one in found if one.unreadable is not None]
+    if unreadable:
+        return Ruling("inconclusive", f"{unreadable[0]}, so its settings are not known")
+    return Ruling("pass", f"no forbidden setting in {len(found)} file{'s' if len(found) > 1 else ''}", 0, 0)
+
+
+def training_files(evidence: Evidence) -> Ruling:
+    """No file pattern that the script trains on matches a validation file of the track."""
+    found = scans(evidence)
+    if not found:
+        return missing(evidence, "data", "there is no script to look at")
+    data = evidence.track.data
+    validation = data.val_pattern % 0
+    patterns = [(name, text, line) for name, one in found for text, line in one.train_patterns]
+    for name, text, line in patterns:
+        base = re.sub(r"%0?\d*d", "*", text.rpartition("/")[2])
+        if fnmatch.fnmatchcase(validation, base):
+            said = f"{name}:{line} trains on {text!r}, which matches the validation file {validation}"
+            return Ruling("fail", said, text, data.train_pattern)
+    if not patterns:
+        return Ruling("pass", "no file pattern of the script is named as training data and matches a validation file")
+    return Ruling("pass", f"{patterns[0][1]!r} matches no validation file")
+
+
+def warnings(evidence: Evidence) -> tuple[str, ...]:
+    """What a maintainer may want to look at; it changes no verdict."""
+    said: list[str] = []
+    for name, one in scans(evidence):
+        if one.unreadable is not None:
+            said.append(f"{name} {one.unreadable}")
+        for place in one.warnings:
+            if _ALLOWED.get(place.kind) not in evidence.ruleset.allowed and str(place) not in said:
+                said.append(str(place))
+    hidden = len(said) - MOST_WARNINGS
+    return (*said[:MOST_WARNINGS], f"and {hidden} more") if hidden > 0 else tuple(said)
+
+
+CHECKS = (
+    Check(
+        "R1",
+        "no forbidden setting",
+        "script",
+        "The script sets nothing that the ruleset forbids, in any spelling (its text is read, never executed).",
+        flags,
+    ),
+    Check(
+        "D3",
+        "training files",
+        "data",
+        "No pattern of the script's training files matches a validation file.",
+        training_files,
+    ),
+)
