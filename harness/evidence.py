@@ -38,13 +38,14 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
         return assemble(found, chain, [folder for folder in folders if folder.is_dir()], packed=True)
     chain = Ledger(project.ledger).chain(found.script_sha256)
     if run_ids is not None:
-        mine = [runs.run_folder(project, run_id) for run_id in run_ids]
+        mine = [folder for run_id in run_ids if (folder := runs.run_folder(project, run_id)).is_dir()]
         return assemble(found, chain, mine, packed=False, only=set(run_ids))
     if not chain:
         raise StoreError.at(
             found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
         )
-    folders = [runs.run_folder(project, run_id) for run_id in started(chain)]
+    # A run whose folder is gone is missing in the evidence, and rule G2 says so.
+    folders = [folder for run_id in started(chain) if (folder := runs.run_folder(project, run_id)).is_dir()]
     parent, parent_folders = baseline_folders(project, found)
     return assemble(found, chain, folders, packed=False, parent=parent, parent_folders=parent_folders)
 

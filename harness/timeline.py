@@ -68,7 +68,8 @@ def read_timeline(lines: Sequence[TimedLine], untimed_steps: int = 0) -> Timelin
 
     untimed_steps: lines up to this step carry times that were zeroed afterwards and are left out.
     """
-    lines = [line for line in lines if line.step is None or line.step > untimed_steps or line.kind == "val"]
+    if untimed_steps:
+        lines = [line for line in lines if line.step is None or line.step > untimed_steps or line.kind == "val"]
     marked = any(line.kind in ("clock_start", "clock_stop") for line in lines)
     if marked:
         return Timeline(tuple(_marked_sections(lines, untimed_steps)), True, _flaw(lines))

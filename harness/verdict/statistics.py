@@ -60,6 +60,9 @@ def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     if len(losses) < 2:
         single = f"{said} is below {target:g}, but one run has no spread to test with"
         return Ruling("inconclusive", single, 1, 2, "runs", more_runs=1)
+    if stats.sd(losses) == 0.0:
+        same = f"{said} is below {target:g}, but all losses are equal, so there is no spread to test with"
+        return Ruling("inconclusive", same)
     p = stats.t_below(losses, target)
     if p < alpha:
         return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
@@ -114,6 +117,8 @@ def not_inferior(evidence: Evidence) -> Ruling:
     if len(mine) < 2 or len(parents) < 2:
         have = f"there are {len(parents)} of them and {_runs(len(mine))} of this script"
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
+    if stats.sd(mine) == 0.0 == stats.sd(parents):
+        return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
     p = stats.not_worse(mine, parents, margin)
     said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
     said += f" {len(parents)} on this machine"

@@ -119,6 +119,8 @@ def ends(evidence: Evidence) -> Ruling:
     for run, timeline in timelines:
         late, stops = 0.0, []
         for section in timeline.sections:
+            if section.drift_s is not None and abs(section.drift_s) > SECTION_LIMIT_S:
+                continue  # its offsets say nothing of its ends; T4 names it
             if section.late_start_s is not None:
                 late += max(0.0, section.late_start_s)
                 worst = max(worst, section.late_start_s)

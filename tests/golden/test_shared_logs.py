@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import LogError
+from harness.metrics import measure
+from harness.runlog import reader
 from harness.runlog.files import read_file
 from harness.schema import RunLog
+from harness.track import load_track, ruleset_of
+from harness.verdict import identity, timing
+from harness.verdict.base import Evidence
 
 Row = dict[str, str]
+ROOT = Path(__file__).parents[2]
 
 
 def history_folder() -> Path | None:
@@ -171,3 +178,44 @@ def test_the_end_of_a_shared_log_alone_gives_the_final_figures_of_all_of_it(
         (final,) = read_file(unpacked / path, name=path, final_only=True)
         for name in names.split():
             assert getattr(final, name) == getattr(runs[-1], name), f"{path} {name}"
+
+
+def test_the_timing_rules_that_need_a_log_alone_raise_no_false_alarm(unpacked: Path) -> None:
+    """Every log of one run under the ruleset of its time; prints how many findings were raised."""
+    tracks = {name: load_track(ROOT / "tracks", name) for name in ("short", "medium", "optimization")}
+    untimed = ("L0", "L1", "L2", "M1", "M2", "M3", "M4", "M5", "M6")  # dialects of the time of short@1
+    judged, alarms = 0, []
+    for path in sorted(unpacked.rglob("*")):
+        raw = path.read_bytes() if path.is_file() else b""
+        try:
+            logs = reader.read_bytes(raw, path.name) if raw else []
+        except LogError:
+            logs = []
+        if len(logs) != 1:
+            continue
+        judged += 1
+        track = next(track for name, track in tracks.items() if f"_{name}" in str(path.relative_to(unpacked)))
+        old = track.name != "optimization" and (logs[0].dialect or "").startswith(untimed)
+        ruleset = ruleset_of(track, f"{track.name}@{1 if old or track.name == 'optimization' else 2}")
+        run = measure("a run", logs[0], reader.timed_lines(raw))
+        for check in timing.CHECKS:
+            finding = check.finding(Evidence("a log", track, ruleset, (run,)))
+            if finding.outcome in ("fail", "inconclusive"):
+                alarms.append(f"{path.name}: {finding}")
+    print(f"{len(alarms)} false alarms of {len(timing.CHECKS)} timing rules over {judged} logs")
+    assert judged > 850
+    assert alarms == []
+
+
+def test_runs_of_one_folder_are_told_apart_by_their_curves(read: dict[str, list[RunLog]]) -> None:
+    """Two logs of a folder have the same losses only where they are one run, stored twice with the same times."""
+    folders: dict[str, list[RunLog]] = {}
+    for path, logs in read.items():
+        if len(logs) == 1:
+            folders.setdefault(path.rpartition("/")[0], []).append(logs[0])
+    compared = 0
+    for logs in folders.values():
+        twins = identity.repeated([identity.curve_of(measure(log.path, log)) for log in logs])
+        compared += len(logs)
+        assert len({logs[index].curve for index in twins}) <= len(twins) // 2, [logs[index].path for index in twins]
+    assert compared > 500

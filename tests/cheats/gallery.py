@@ -1,0 +1,145 @@
+"""Runs an honest little script, or one with a trick in it, through the real recorder and judge.
+
+The machine is said to be the track's 8×H100, the ranks above 0 do not exist, and the interpreter is started without
+torchrun: everything else (ledger, recorder, observer, data, log reader, rules) is what a record goes through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import runpy
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import yaml
+
+from harness import execution, fetching, machine, pipeline
+from harness.launch.base import LaunchPlan
+from harness.launch.torchrun import TorchrunLauncher
+from harness.schema import Gpu, Machine, RunOutcome, Verdict
+from harness.store import runs
+from harness.store.layout import Project
+from harness.subject import find_subject
+from harness.track import load_track
+
+HERE = Path(__file__).parent
+HONEST = (HERE / "honest" / "train_gpt.py").read_text()
+NAMES = sorted(path.parent.name for path in HERE.glob("*/case.yaml"))
+
+TRACK = """\
+schema: 1
+name: tiny
+title: a track of the gallery
+target_loss: 3.0
+metric: train_time
+validation_tokens: 4096
+train_tokens: 16384
+runs: 3
+silence_limit_s: 10
+time_limit_s: 60
+hardware: {kind: gpu, processes: 8, gpu_name: NVIDIA H100 80GB HBM3}
+data:
+  source: synthetic
+  seed: 7
+  oracle_loss: 2.85
+  folder: data/tiny
+  train_pattern: tiny_train_%06d.bin
+  val_pattern: tiny_val_%06d.bin
+  train_shards: 1
+  shard_tokens: 16384
+  shards: []
+dry: [num_iterations=2]
+rulesets:
+  - id: tiny@1
+    since: 2026-01-01
+    until: null
+    summary: All rules.
+    timer: The script's own, between its marks.
+    untimed_steps: 0
+    significance: {test: t, alpha: 0.01, min_runs: 3}
+    evidence: [logs, script, seeds, clock, data, machine, ledger]
+    forbidden: [inductor-config, compile-options, compile-mode, inductor-environment]
+    allowed: []
+"""
+MANIFEST = """\
+schema: 1
+track: tiny
+ruleset: tiny@1
+title: a case of the gallery
+contributors: ['@somebody']
+claim: ml
+entry: train_gpt.py
+files: {{train_gpt.py: {digest}}}
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trick: what it does, what must find it, and how it differs from the honest script."""
+
+    what: str
+    rule: str
+    outcome: str
+    also: frozenset[str]  # rules that are inconclusive because of it
+    script: str
+
+
+def read_case(name: str) -> Case:
+    data = yaml.safe_load((HERE / name / "case.yaml").read_text())
+    script = HONEST
+    for change in data.get("change", ()):
+        old, new = change["from"].rstrip("\n"), change["to"].rstrip("\n")
+        assert script.count(old) == 1, f"{name}: {old!r} stands {script.count(old)} times in the honest script"
+        script = script.replace(old, new)
+    return Case(data["what"], data["rule"], data.get("outcome", "fail"), frozenset(data.get("also", ())), script)
+
+
+class Direct(TorchrunLauncher):
+    """Starts rank 0 alone, without torchrun, which would cost two seconds a run."""
+
+    def command(self, plan: LaunchPlan) -> list[str]:
+        return [self.python, plan.entry, *plan.arguments]
+
+    def run(self, plan: LaunchPlan, watch: object) -> RunOutcome:
+        ranks = {"RANK": "0", "WORLD_SIZE": str(plan.processes)}
+        return super().run(dataclasses.replace(plan, environment=ranks), lambda line: None)
+
+
+def eight_h100() -> Machine:
+    gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(8))
+    return dataclasses.replace(machine.capture(), gpus=gpus, driver="570.0")
+
+
+def make_project(root: Path, script: str) -> Project:
+    (root / "tracks").mkdir(parents=True)
+    (root / "tracks" / "tiny.yaml").write_text(TRACK)
+    with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")):
+        shards = fetching.make_synthetic(load_track(root / "tracks", "tiny")).receipt.shards
+    pins = "".join(f"\n    - {{name: {s.name}, tokens: {s.tokens}, sha256: {s.sha256}}}" for s in shards)
+    (root / "tracks" / "tiny.yaml").write_text(TRACK.replace("shards: []", "shards:" + pins))
+    folder = root / "submissions" / "2026-11-21_case"
+    folder.mkdir(parents=True)
+    (folder / "train_gpt.py").write_text(script)
+    (folder / "manifest.yaml").write_text(MANIFEST.format(digest=hashlib.sha256(script.encode()).hexdigest()))
+    return Project(root)
+
+
+def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int = 3) -> Verdict:
+    """Make the runs of a script in a project of its own, with the seeds 1, 2, 3, and judge them."""
+    project = make_project(root, script)
+    found = find_subject(project, str(root / "submissions" / "2026-11-21_case"))
+    seeds = itertools.count(1)
+    with (
+        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
+        mock.patch.object(runs, "draw_seed", lambda: next(seeds)),
+    ):
+        ready = execution.prepare(found, eight_h100())
+        for _ in range(count):
+            execution.execute(project, ready, runs.new_run_id(found.script_sha256), "s", Direct(), lambda line: None)
+    if edit is not None:
+        runpy.run_path(str(edit))["edit"](root / ".runs")
+    return pipeline.verify(project, found)[1]

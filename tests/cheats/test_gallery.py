@@ -1,0 +1,35 @@
+"""Every known trick is named by the one rule that is meant for it; the honest script passes them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.verdict import CHECKS
+from tests.cheats.gallery import HERE, HONEST, NAMES, read_case, run_and_judge
+
+
+def test_the_honest_script_passes(tmp_path: Path) -> None:
+    verdict = run_and_judge(tmp_path, HONEST)
+    assert [str(f) for f in verdict.findings if f.outcome in ("fail", "inconclusive")] == []
+    assert verdict.outcome == "pass"
+    assert verdict.warnings == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_trick_is_found_by_its_rule_and_no_other(name: str, tmp_path: Path) -> None:
+    case = read_case(name)
+    edit = HERE / name / "edit.py"
+    verdict = run_and_judge(tmp_path, case.script, edit if edit.exists() else None)
+    worse = {f.rule: f.outcome for f in verdict.findings if f.outcome in ("fail", "inconclusive")}
+    beside = dict.fromkeys(case.also, "inconclusive")
+    assert worse == {case.rule: case.outcome} | beside, "\n".join(map(str, verdict.findings))
+    assert verdict.outcome == case.outcome
+
+
+def test_the_gallery_holds_what_it_promises() -> None:
+    assert len(NAMES) >= 24
+    shown = {read_case(name).rule for name in NAMES}
+    families = {check.rule[0] for check in CHECKS}
+    assert {rule[0] for rule in shown} == families

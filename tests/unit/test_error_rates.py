@@ -1,0 +1,102 @@
+"""The error rates that the README claims, by seeded simulation of the rules as they are implemented.
+
+Figures of the rules were worked out with more repetitions; here every rate is held against its bound plus three
+standard errors of the simulation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness import stats
+from harness.track import load_track, ruleset_of
+from tests.unit.test_verdict import ROOT
+
+RULE = ruleset_of(load_track(ROOT / "tracks", "short"), "short@3").significance
+FLOOR = RULE.sigma_floor or 0.0
+LAST = RULE.bounds[-1][1]
+SAMPLES = 2000
+
+
+def rate(mean: float, sigma: float, *, tails: bool = False, upto: int = LAST, seed: int = 1) -> tuple[float, float]:
+    """Share of sequences that the sequential rule accepts within `upto` runs, and the mean number of runs of them."""
+    random = np.random.default_rng(seed)
+    draws = random.standard_t(4, (SAMPLES, upto)) / math.sqrt(2) if tails else random.standard_normal((SAMPLES, upto))
+    taken = []
+    for row in mean + sigma * draws:
+        n = stats.sequential([float(value) for value in row], 3.28, FLOOR, RULE.bounds)
+        if n is not None:
+            taken.append(n)
+    return len(taken) / SAMPLES, sum(taken) / max(1, len(taken))
+
+
+def bound(p: float) -> float:
+    """p plus three standard errors of the simulation."""
+    return p + 3 * math.sqrt(p * (1 - p) / SAMPLES)
+
+
+@pytest.mark.parametrize(("sigma", "claimed"), [(0.0010, 0.0005), (0.0013, 0.0064), (0.0014, 0.0100), (0.0016, 0.018)])
+def test_a_mean_at_the_target_is_accepted_no_more_often_than_claimed(sigma: float, claimed: float) -> None:
+    accepted, _ = rate(3.28, sigma)
+    assert accepted <= bound(claimed)
+
+
+def test_heavy_tails_do_not_break_the_rule() -> None:
+    accepted, _ = rate(3.28, 0.0014, tails=True)
+    assert accepted <= bound(0.010)
+
+
+def test_a_mean_above_the_target_is_never_accepted() -> None:
+    assert rate(3.2810, 0.0013)[0] <= bound(0.0005)
+
+
+@pytest.mark.parametrize(("mean", "power", "runs"), [(3.2787, 0.999, 12.5), (3.2780, 0.999, 7.7), (3.2790, 0.96, 18.9)])
+def test_a_mean_below_the_target_is_accepted_as_often_and_as_soon_as_claimed(
+    mean: float, power: float, runs: float
+) -> None:
+    accepted, taken = rate(mean, 0.0013)
+    assert accepted >= power - 3 * math.sqrt(power * (1 - power) / SAMPLES) - 0.002
+    assert taken == pytest.approx(runs, rel=0.08)
+
+
+def test_looking_after_every_run_breaks_a_t_test_and_a_declared_number_of_runs_mends_it() -> None:
+    random = np.random.default_rng(3)
+    peeked = fixed = 0
+    for _ in range(SAMPLES):
+        losses = [float(value) for value in 2.95 + 0.002 * random.standard_normal(10)]
+        peeked += any(stats.t_below(losses[:n], 2.95) < 0.01 for n in range(3, 11))
+        fixed += stats.t_below(losses[:3], 2.95) < 0.01
+    assert peeked / SAMPLES > 0.025  # a look after every run
+    assert fixed / SAMPLES <= bound(0.010)  # the runs that were declared
+
+
+def test_non_inferiority_keeps_its_level_and_has_its_power() -> None:
+    random = np.random.default_rng(5)
+
+    def passed(shift: float) -> float:
+        count = 0
+        for _ in range(SAMPLES):
+            first, second = (
+                3.279 + shift + 0.0013 * random.standard_normal(9),
+                3.279 + 0.0013 * random.standard_normal(9),
+            )
+            count += stats.not_worse([float(v) for v in first], [float(v) for v in second], 0.002) < 0.05
+        return count / SAMPLES
+
+    assert passed(0.002) <= bound(0.05)
+    assert passed(0.0) >= 0.85
+
+
+def test_the_forecast_of_further_runs_is_what_it_then_takes() -> None:
+    losses = [3.2790, 3.2793, 3.2785]
+    more = stats.more_runs(losses, 3.28, FLOOR, RULE.bounds)
+    assert more is not None
+    mean = stats.mean(losses)
+    steady = [mean + 0.0014 * (-1) ** n for n in range(len(losses) + more + 2)]
+    decided = stats.sequential(steady, 3.28, FLOOR, RULE.bounds)
+    assert decided is not None
+    assert abs(decided - len(losses) - more) <= 2
+    assert stats.more_runs([3.281, 3.282], 3.28, FLOOR, RULE.bounds) is None
