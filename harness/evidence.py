@@ -6,6 +6,7 @@ maintainer judges what the submitter judged.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
 from harness.metrics import measure
 from harness.runlog import reader
-from harness.schema import Metrics, RunLog
+from harness.schema import Metrics, Record, RecordRun, RunLog
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
@@ -23,6 +24,7 @@ from harness.store.records import find_record
 from harness.store.runs import CLOCK, LOG
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject, record
+from harness.track import load_track, ruleset_of
 from harness.verdict.base import Evidence, LedgerExtract
 
 
@@ -61,6 +63,42 @@ def baseline_folders(project: Project, found: Subject) -> tuple[Subject | None, 
     chain = Ledger(project.ledger).chain(parent.script_sha256)
     ended = [e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]
     return parent, [folder for run_id in ended if (folder := runs.run_folder(project, run_id)).is_dir()]
+
+
+def from_figures(project: Project, held: Record) -> Evidence:
+    """The evidence of a record of the past: the figures of its own runs, judged by the rules of its time.
+
+    Nothing but final figures is left of those runs here, so most families of evidence are missing; its ruleset asked
+    for none of them. Raises StoreError where no run is known.
+    """
+    mine = [run for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
+    if not mine:
+        name = f"{held.track}/{held.slug}"
+        raise StoreError.at(
+            name, "is published only: no run of it is known", f"see what it claims: speedrun show {name}"
+        )
+    track = load_track(project.tracks, held.track)
+    return Evidence(
+        subject=f"{project.records.name}/{held.track}/{held.slug}",
+        track=track,
+        ruleset=ruleset_of(track, held.ruleset),
+        runs=tuple(_recorded(run) for run in mine),
+        claimed=held.claimed,
+    )
+
+
+def _recorded(run: RecordRun) -> Metrics:
+    log = dataclasses.replace(
+        RunLog.nothing(run.id),
+        final_step=run.step,
+        final_val_loss=run.value,
+        has_final_val=True,
+        final_train_time_s=run.train_time_s,
+        gpu_name=run.gpu_name,
+        gpu_count=run.gpu_count,
+        torch=run.torch,
+    )
+    return measure(run.id.rpartition("/")[2][:40], log)
 
 
 def started(chain: list[Entry]) -> list[str]:

@@ -16,7 +16,7 @@ from harness import evidence, execution, failure, machine
 from harness.dataset.progress import Progress
 from harness.errors import RunError
 from harness.launch.base import Launcher
-from harness.schema import Verdict
+from harness.schema import Record, Verdict
 from harness.store import runs
 from harness.store.layout import Project
 from harness.subject import Subject
@@ -117,4 +117,10 @@ def run(
 def verify(project: Project, found: Subject, run_ids: list[str] | None = None) -> tuple[Evidence, Verdict]:
     """Judge a subject by its evidence: the given runs, else its pack, else every run of it in the ledger here."""
     gathered = evidence.gather(project, found, run_ids)
+    return gathered, judge(gathered)
+
+
+def verify_past(project: Project, held: Record) -> tuple[Evidence, Verdict]:
+    """Judge a record of the imported past by its figures and the rules of its time."""
+    gathered = evidence.from_figures(project, held)
     return gathered, judge(gathered)

@@ -108,6 +108,15 @@ def say_outcome(
     return 0 if verdict.outcome == "pass" else 1
 
 
+def say_past(gathered: Evidence, verdict: Verdict) -> None:
+    """Print the verdict on a record of the past: its figures, its findings, and what they cannot say."""
+    console.say("")
+    say_runs(gathered.runs)
+    console.say("")
+    console.say_verdict(verdict)
+    console.say("these are the final figures of its own runs as imported; its logs are not here")
+
+
 def say_runs(runs: Sequence[Metrics]) -> None:
     """One line per run."""
     rows = []

@@ -60,6 +60,17 @@ def find_subject(project: Project, name: str) -> Subject:
     return record(project, records.find_record(project, name))
 
 
+def past_record(project: Project, name: str) -> Record | None:
+    """The record that a name means if it is one of the imported past, whose evidence is figures; else None."""
+    folder = Path(name)
+    if (folder / manifests.MANIFEST).is_file() or name in tracks.track_names(project.tracks):
+        return None
+    if folder.parts and folder.parts[0] == project.submissions.name:
+        return None
+    held = records.read_record(records.find_record(project, name))
+    return None if held.has_evidence or held.original is None else held
+
+
 def submission(project: Project, folder: Path) -> Subject:
     """A submission's folder as a subject."""
     name = project.show(folder)

@@ -60,6 +60,11 @@ def _verify(args: argparse.Namespace) -> int:
     from harness import pipeline, report, subject
 
     project = project_of(args)
+    past = subject.past_record(project, args.subject)
+    if past is not None:
+        gathered, verdict = pipeline.verify_past(project, past)
+        report.say_past(gathered, verdict)
+        return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     found = subject.find_subject(project, args.subject)
     gathered, verdict = pipeline.verify(project, found)
     status = report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour)

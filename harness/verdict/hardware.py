@@ -44,6 +44,8 @@ def processes(evidence: Evidence) -> Ruling:
         return Ruling(
             "fail", f"{wrong[0].run_id} ran with {measured} ranks, not {required}", measured, required, "ranks"
         )
+    if all(run.log.world_size is None for run in evidence.runs):
+        return missing(evidence, "machine", "no log says how many ranks there were")
     return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
 
 

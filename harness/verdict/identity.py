@@ -42,6 +42,8 @@ def distinct(evidence: Evidence) -> Ruling:
         if twins:
             ids = names(evidence.runs[index].run_id for index in twins)
             return Ruling("fail", f"{ids} have {what}; a p-value counts independent runs only", len(twins), 0, "runs")
+    if not any(run.log_sha256 or run.seed is not None or curve_of(run) for run in evidence.runs):
+        return missing(evidence, "seeds", "only final figures are left of the runs")
     if evidence.requires("seeds") and any(run.seed is None for run in evidence.runs):
         return Ruling("inconclusive", "not every run logged its seed; print `seed:N` in the header")
     return Ruling("pass", f"{len(evidence.runs)} different logs, seeds and curves")
@@ -59,6 +61,8 @@ def overrides(evidence: Evidence) -> Ruling:
     if changed:
         what = ", ".join(changed[0].log.overrides[:3])
         return Ruling("fail", f"{changed[0].run_id} ran with {what}; only seed=N leaves a run rankable", what, "none")
+    if all(run.log.dialect == "none" for run in evidence.runs):
+        return missing(evidence, "script", "only final figures are left of the runs")
     return Ruling("pass", "no run had an override but its seed")
 
 

@@ -135,7 +135,7 @@ def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int 
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
-        mock.patch.object(runs, "draw_seed", lambda: next(seeds)),
+        mock.patch.object(runs, "draw_seed", side_effect=seeds),
     ):
         ready = execution.prepare(found, eight_h100())
         for _ in range(count):

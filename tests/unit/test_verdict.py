@@ -77,6 +77,7 @@ def a_run(number: int, loss: float = 2.85, **changes: Any) -> Metrics:
     """One honest run; changes go to its log where the log has such a field, else to the run."""
     log = replace(
         RunLog.nothing("log.txt"),
+        dialect="M9-ms-2sep-triton",
         final_step=100,
         total_steps=100,
         final_val_loss=loss,
