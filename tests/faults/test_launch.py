@@ -217,3 +217,26 @@ def test_a_dry_run_is_never_judged_and_leaves_the_ledger_alone(project: Small) -
     assert project.ledger() == []
     [folder] = project.run_folders()
     assert b"override:num_iterations=2" in (folder / "log.txt").read_bytes()
+
+
+def test_runs_stop_as_soon_as_the_sequential_rule_has_decided(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    track = project.root / "tracks" / "tiny.yaml"
+    rule = "{test: sequential, sigma_floor: 0.01, bounds: [[2, 6, 9.6]]}"
+    track.write_text(track.read_text().replace("{test: t, alpha: 0.01, min_runs: 3}", rule))
+    project.submit(HONEST)
+    done = project.run("run", "submissions/2026-11-21_test", "--until-decided", "--usd-per-hour", "20")
+    assert done.returncode == 0, done.stderr
+    assert "at most 6" in done.stderr
+    assert "decided after run 2" in done.stderr
+    assert project.ends() == ["finished", "finished"]
+
+
+def test_how_many_more_runs_are_needed_is_said_with_their_price(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    project.submit(HONEST)
+    done = project.run("run", "submissions/2026-11-21_test", "--runs", "1", "--usd-per-hour", "3600")
+    assert done.returncode == 1
+    assert "2 more runs likely decide: about 0." in done.stderr
+    assert "USD at 3600 USD an hour" in done.stderr
+    assert project.ledger()[0]["n_max"] == 3
