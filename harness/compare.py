@@ -70,6 +70,7 @@ class Plan:
     comparison: Comparison
     readings: Readings
     resumed: bool
+    stored: bool  # False where only the plan was asked for: nothing is written, no coin is drawn for good
     usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs of this machine
     settled: tuple[tuple[str, str], ...] = ()
 
@@ -100,7 +101,7 @@ def plan(project: Project, a: Subject, b: Subject, terms: Terms, *, act: bool = 
     usual: dict[Arm, float | None] = {
         arm: execution.usual_wall_time_s(project, found.script_sha256, here) for arm, found in readings.subjects.items()
     }
-    return Plan(comparison, readings, held is not None, usual, settled)
+    return Plan(comparison, readings, held is not None, act or held is not None, usual, settled)
 
 
 def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
@@ -331,6 +332,13 @@ def expected_rest_s(comparison: Comparison, usual_s: dict[Arm, float | None]) ->
     """How long all runs that may still be made take."""
     rest = [expected_run_s(comparison, usual_s, cast(Arm, arm)) for arm in comparison.arms[len(comparison.runs) :]]
     return None if None in rest else sum(time_s for time_s in rest if time_s is not None)
+
+
+def least_rest_s(laid: Plan) -> float | None:
+    """What the runs take at least, by the train time that a record claims; start and compilation come on top."""
+    claims = [found.record.claimed.train_time_s for found in laid.subjects.values() if found.record is not None]
+    known = [claim for claim in claims if claim is not None]
+    return max(known) * (len(laid.comparison.arms) - len(laid.comparison.runs)) if known else None
 
 
 def cost_usd(comparison: Comparison, seconds: float) -> float | None:

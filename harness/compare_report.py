@@ -21,7 +21,7 @@ def say_plan(project: Project, laid: Plan) -> None:
     for line in _cautions(laid.subjects["A"], laid.subjects["B"]):
         console.say(f"  note     {line}", style="yellow")
     console.say(f"  machine  {machine.describe(comparison.machine)}")
-    console.say(f"  runs     {_runs(comparison)}")
+    console.say(f"  runs     {_runs(laid)}")
     if laid.resumed:
         file = project.show(comparison_file(project, comparison.id))
         made, state = len(comparison.runs), comparison.outcome
@@ -43,10 +43,11 @@ def _cautions(a: Subject, b: Subject) -> list[str]:
     return said
 
 
-def _runs(comparison: Comparison) -> str:
+def _runs(laid: Plan) -> str:
+    comparison = laid.comparison
     count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
-    order = f"in the order {blocks}, drawn by coin"
+    order = f"in the order {blocks}, drawn by coin" if laid.stored else "in blocks ABBA or BAAB, by coin"
     if comparison.bound is None:
         return f"{count}, {order}; one look at the end, p < {pairs.ALPHA:g}"
     return f"at most {count}, {order}; a look after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
@@ -56,7 +57,9 @@ def _time(laid: Plan) -> str:
     comparison = laid.comparison
     rest = compare.expected_rest_s(comparison, laid.usual_s)
     if rest is None:
-        return "not known before the first runs: neither script has run on this machine"
+        least = compare.least_rest_s(laid)
+        floor = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
+        return f"not known before the first runs: neither script has run on this machine{floor}"
     a, b = (compare.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
     return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for all {left} runs"
@@ -67,8 +70,12 @@ def _price(laid: Plan) -> str:
     if comparison.usd_per_hour is None:
         return "not known: give --usd-per-hour, and --budget-usd to stop in time"
     rest = compare.expected_rest_s(comparison, laid.usual_s)
-    cost = None if rest is None else compare.cost_usd(comparison, rest)
-    said = f"{comparison.usd_per_hour:g} USD an hour" + ("" if cost is None else f": about {cost:.2f} USD for all")
+    least = compare.least_rest_s(laid) if rest is None else rest
+    cost = None if least is None else compare.cost_usd(comparison, least)
+    word = "at least" if rest is None else "about"
+    said = f"{comparison.usd_per_hour:g} USD an hour" + (
+        "" if cost is None else f": {word} {cost:.2f} USD for all runs"
+    )
     if comparison.budget_usd is not None:
         spent = compare.cost_usd(comparison, comparison.elapsed_s) or 0.0
         said += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"

@@ -20,7 +20,7 @@ from harness import jsonform
 from harness.errors import StoreError
 from harness.pairs import Block, Outcome
 from harness.schema import Machine
-from harness.store.files import write_atomic
+from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project
 
 Arm = Literal["A", "B"]
@@ -143,8 +143,12 @@ def read_comparisons(project: Project) -> list[Comparison]:
 def only_one(project: Project) -> Iterator[None]:
     """Hold the lock of all comparisons here: two at once would time each other. Raises StoreError where it is held."""
     folder = project.runs / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
