@@ -5,7 +5,8 @@
 Every run is a real run in the ledger and counts there as any other; what a comparison adds is the order, drawn by
 coin before the first run. After every run all that is known lies in one file, so the same command goes on where an
 earlier start was ended, by whatever: a run that finished is taken into its place even if nobody was left to note it,
-and one that did not is listed as discarded and its place is run again. So stopping a run early chooses no result.
+and one that did not is listed as discarded and its place is run again. So a `kill -9` after a bad time chooses
+nothing, and runs that were broken off while somebody watched are there to be counted.
 """
 
 from __future__ import annotations

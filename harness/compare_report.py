@@ -25,7 +25,10 @@ def say_plan(project: Project, laid: Plan) -> None:
     if laid.resumed:
         file = project.show(comparison_file(project, comparison.id))
         made, state = len(comparison.runs), comparison.outcome
-        console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs are there, {state}")
+        if state == "undecided":
+            console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs are there")
+        else:
+            console.say(f"  finished {file}: {state}; nothing is run again (to begin anew, move this file away)")
     if comparison.outcome == "undecided":
         console.say(f"  time     {_time(laid)}")
         console.say(f"  price    {_price(laid)}")
