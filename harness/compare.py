@@ -71,7 +71,7 @@ class Plan:
     comparison: Comparison
     readings: Readings
     resumed: bool
-    stored: bool  # False where only the plan was asked for: nothing is written, no coin is drawn for good
+    drawn: bool  # False where only the plan was asked for: no coin is drawn for good
     usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs of this machine
     settled: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +83,7 @@ class Plan:
 def plan(project: Project, a: Subject, b: Subject, terms: Terms, *, act: bool = True) -> Plan:
     """Go on with the comparison of these scripts that lies here, or lay out a new one.
 
-    act: close the books of killed runs and store the plan, coins included. Raises TrackError for scripts of two
+    act: close the books of killed runs first, and take in what they left. Raises TrackError for scripts of two
     tracks, and MachineError, naming every field, where the comparison was begun on another machine.
     """
     if a.track.name != b.track.name:
@@ -95,10 +95,8 @@ def plan(project: Project, a: Subject, b: Subject, terms: Terms, *, act: bool = 
     comparison = lay_out(a, b, terms, here) if held is None else held
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
     readings = Readings(project, {"A": a, "B": b})
-    if act:
-        if comparison.outcome == "undecided":
-            comparison = catch_up(comparison, readings)
-        comparisons.write_comparison(project, comparison)
+    if act and comparison.outcome == "undecided":
+        comparison = catch_up(comparison, readings)
     usual: dict[Arm, float | None] = {
         arm: execution.usual_wall_time_s(project, found.script_sha256, here) for arm, found in readings.subjects.items()
     }
@@ -196,6 +194,7 @@ def run(
     Raises RunError where a run broke, and MachineError where the machine changed meanwhile; what was made is kept.
     """
     comparison = laid.comparison
+    comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
     while comparison.outcome == "undecided" and next_is_paid_for(comparison, laid.usual_s):
         number = len(comparison.runs)
         arm = cast(Arm, comparison.arms[number])

@@ -50,7 +50,7 @@ def _runs(laid: Plan) -> str:
     comparison = laid.comparison
     count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
-    order = f"in the order {blocks}, drawn by coin" if laid.stored else "in blocks ABBA or BAAB, by coin"
+    order = f"in the order {blocks}, drawn by coin" if laid.drawn else "in blocks ABBA or BAAB, by coin"
     if comparison.bound is None:
         return f"{count}, {order}; one look at the end, p < {pairs.ALPHA:g}"
     return f"at most {count}, {order}; a look after every pair from the third, z·√pairs ≥ {comparison.bound:g}"

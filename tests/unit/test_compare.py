@@ -257,6 +257,16 @@ def test_gpus_that_differ_are_named_by_what_differs() -> None:
     assert machine.differences(before, before) == []
 
 
+def test_a_machine_that_cannot_run_the_track_leaves_no_comparison(bench: Bench) -> None:
+    a, b = bench.subjects()
+    gpus = dataclasses.replace(a.track.hardware, kind="gpu", gpu_name="NVIDIA H9000", processes=8)
+    far = [dataclasses.replace(side, track=dataclasses.replace(a.track, hardware=gpus)) for side in (a, b)]
+    laid = compare.plan(bench.project, *far, Terms())
+    with pytest.raises(MachineError, match="8× NVIDIA H9000"):
+        compare.prepare(bench.project, laid)
+    assert comparisons.read_comparisons(bench.project) == []
+
+
 def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
     a, b = bench.subjects()
     other = dataclasses.replace(b, track=dataclasses.replace(b.track, name="other"))
