@@ -29,6 +29,7 @@ from harness.subject import Subject
 
 DRY_TOKENS = 1 << 20  # train tokens of a scaled-down run
 DRY_SEED = 1
+USUAL_OF = 10  # so many runs say how long a script usually takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,29 @@ def finished_runs(project: Project, found: Subject) -> tuple[str, ...]:
     """The runs of a script that finished on this machine, in order."""
     chain = Ledger(project.ledger).chain(found.script_sha256)
     return tuple(e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished")
+
+
+def runs_going_on(project: Project) -> tuple[str, ...]:
+    """The runs in the ledger that have no end yet, after `settle`: somebody is executing them right now."""
+    entries = Ledger(project.ledger).entries()
+    ended = {e.data["run"] for e in entries if e.data["kind"] == "end"}
+    return tuple(e.data["run"] for e in entries if e.data["kind"] == "start" and e.data["run"] not in ended)
+
+
+def usual_wall_time_s(project: Project, script_sha256: str, here: Machine) -> float | None:
+    """The mean wall time of the last finished runs of a script on this machine; None where it never ran here."""
+    times: list[float] = []
+    chain = Ledger(project.ledger).chain(script_sha256)
+    for entry in reversed([e for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]):
+        try:
+            file = runs.read_run_file(runs.run_folder(project, entry.data["run"]))
+        except StoreError:
+            continue  # its folder was thrown away
+        if file.machine.fingerprint == here.fingerprint and file.outcome is not None:
+            times.append(file.outcome.wall_time_s)
+        if len(times) == USUAL_OF:
+            break
+    return sum(times) / len(times) if times else None
 
 
 def advice(outcome: RunOutcome) -> str:

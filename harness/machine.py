@@ -67,6 +67,32 @@ def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
         raise MachineError(*problems)
 
 
+def differences(before: Machine, now: Machine) -> list[str]:
+    """Every field in which two machines differ, as "driver: 570.1, now 575.2"; empty where times may be compared."""
+    found = []
+    for field in dataclasses.fields(Machine):
+        old, new = getattr(before, field.name), getattr(now, field.name)
+        if old == new or field.name == "fingerprint":
+            continue
+        if field.name == "gpus" and len(old) == len(new):
+            for part in dataclasses.fields(Gpu):
+                olds, news = ([getattr(gpu, part.name) for gpu in gpus] for gpus in (old, new))
+                if olds != news:
+                    found.append(f"gpus.{part.name}: {_few(olds)}, now {_few(news)}")
+        elif field.name == "gpus":
+            found.append(f"gpus: {len(old)}, now {len(new)}")
+        else:
+            found.append(f"{field.name}: {old}, now {new}")
+    if not found and before.fingerprint != now.fingerprint:
+        found.append("fingerprint: of another version of the harness")
+    return found
+
+
+def _few(values: list[object]) -> str:
+    """Equal values once."""
+    return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values))
+
+
 def describe(machine: Machine) -> str:
     """One line for people."""
     gpus = f"{len(machine.gpus)}× {machine.gpus[0].name}, driver {machine.driver}" if machine.gpus else "no GPU"

@@ -67,22 +67,27 @@ def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]
     """A watcher for the pipeline: shows every run while it goes."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        live = console.LiveRun(f"run {number}/{count}", sitting.subject.track.target_loss)
-
-        def take(line: bytes) -> None:
-            said = grammar.TOKENS_PER_STEP.match(line)
-            if said is not None:
-                live.tokens_per_step = int(said[1])
-            metric = grammar.parse_metric(line.decode("utf-8", "replace"))
-            if metric is not None:
-                live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
-                if metric.step == metric.total_steps and metric.val_loss is not None:
-                    live.end()
-
         console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
-        return take
+        return follow(f"run {number}/{count}", sitting.subject.track.target_loss)
 
     return begin
+
+
+def follow(title: str, target: float) -> Callable[[bytes], None]:
+    """Takes the log lines of one run and shows where it is."""
+    live = console.LiveRun(title, target)
+
+    def take(line: bytes) -> None:
+        said = grammar.TOKENS_PER_STEP.match(line)
+        if said is not None:
+            live.tokens_per_step = int(said[1])
+        metric = grammar.parse_metric(line.decode("utf-8", "replace"))
+        if metric is not None:
+            live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
+            if metric.step == metric.total_steps and metric.val_loss is not None:
+                live.end()
+
+    return take
 
 
 def say_dry_end(sitting: Sitting) -> None:

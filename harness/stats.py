@@ -58,7 +58,7 @@ def t_below(values: Sequence[float], target: float) -> float:
     if spread == 0.0:
         raise _refusal(f"all {len(values)} values are equal, so a t-test has no spread to judge by", "add runs")
     t = (mean(values) - target) * math.sqrt(len(values)) / spread
-    return _student(len(values) - 1, t)
+    return student(len(values) - 1, t)
 
 
 def welch_below(first: Sequence[float], second: Sequence[float]) -> Welch:
@@ -76,7 +76,7 @@ def welch_below(first: Sequence[float], second: Sequence[float]) -> Welch:
     # As shares of the whole, so that spreads of 1e-160 do not underflow to 0/0.
     share_1, share_2 = variance_1 / (variance_1 + variance_2), variance_2 / (variance_1 + variance_2)
     degrees = 1.0 / (share_1**2 / (len(first) - 1) + share_2**2 / (len(second) - 1))
-    return Welch(difference, error, degrees, difference / error, _student(degrees, difference / error))
+    return Welch(difference, error, degrees, difference / error, student(degrees, difference / error))
 
 
 def closed_form(values: Sequence[float], target: float) -> float:
@@ -131,31 +131,38 @@ def not_worse(first: Sequence[float], second: Sequence[float], margin: float) ->
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """The two-sided confidence interval of the mean by Student's t; needs two values and 0 < level < 1."""
     _need(values, 2, "a confidence interval")
-    half = _quantile(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
+    half = student_range(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
     return mean(values) - half, mean(values) + half
 
 
 def difference_interval(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """The two-sided confidence interval of mean(first) − mean(second), by Welch's degrees of freedom."""
     welch = welch_below(first, second)
-    half = _quantile(welch.degrees, level) * welch.standard_error
+    half = student_range(welch.degrees, level) * welch.standard_error
     return welch.difference - half, welch.difference + half
 
 
-def _student(degrees: float, t: float) -> float:
+def student(degrees: float, t: float) -> float:
     """Student's cumulative distribution at t."""
     from scipy.special import stdtr
 
     return _finite(float(stdtr(degrees, t)))
 
 
-def _quantile(degrees: float, level: float) -> float:
+def student_range(degrees: float, level: float) -> float:
     """The t that a share `level` of Student's distribution lies within ±t of."""
     from scipy.special import stdtrit
 
     if not 0.0 < level < 1.0:
         raise _refusal(f"a confidence level of {level} is outside 0 to 1", "use one like 0.95")
     return _finite(float(stdtrit(degrees, (1.0 + level) / 2.0)))
+
+
+def normal_score(p: float) -> float:
+    """The z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
+    from scipy.special import ndtri
+
+    return _finite(-float(ndtri(min(1.0 - 1e-16, max(1e-300, p)))))
 
 
 def _need(values: Sequence[float], count: int, what: str) -> None:

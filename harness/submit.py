@@ -112,7 +112,11 @@ def _acceptable(found: Subject) -> Manifest:
         problems.append(Problem(found.name, "is no YYYY-MM-DD_kebab-name", "rename the folder"))
     if found.track.metric == "train_time":
         problems.append(
-            Problem(found.name, f"{found.track.name} needs a same-machine comparison", "compare is not built yet")
+            Problem(
+                found.name,
+                f"{found.track.name} needs a same-machine comparison, and accept reads none yet",
+                "show it with `speedrun compare RECORD SUBMISSION`",
+            )
         )
     if problems:
         raise StoreError(*problems)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "harness"
 MODULES = sorted(HARNESS.rglob("*.py"))
 
-L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline"}
+L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline", "pairs"}
 # A stage may use L0 and the store (folders and files); no other stage.
 STAGES = {"track", "manifest", "dataset", "machine", "launch", "runlog", "metrics", "verdict", "board", "store"}
 HOMES = {
@@ -153,6 +153,7 @@ VERBS = {
     "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--usd-per-hour", "--json"},
+    "compare": {"--pairs", "--until-decided", "--budget-usd", "--usd-per-hour", "--plan", "--json"},
     "replay": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "pack": set(),
     "accept": set(),

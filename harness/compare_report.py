@@ -1,0 +1,200 @@
+"""What `compare` tells a person: the plan with time and price before, a line per look, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness import compare, console, machine, pairs, report
+from harness.compare import Plan
+from harness.store.comparisons import Comparison, comparison_file
+from harness.store.layout import Project
+from harness.subject import Subject
+
+
+def say_plan(project: Project, laid: Plan) -> None:
+    """Say what is compared, in which order, how long it takes and what it costs."""
+    comparison = laid.comparison
+    for run_id, how in laid.settled:
+        console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
+    for arm, found in laid.subjects.items():
+        console.say(f"{arm}: {found.entry} ({found.script_sha256[:12]}) of {found.name}, {found.ruleset.id}")
+    for line in _cautions(laid.subjects["A"], laid.subjects["B"]):
+        console.say(f"  note     {line}", style="yellow")
+    console.say(f"  machine  {machine.describe(comparison.machine)}")
+    console.say(f"  runs     {_runs(laid)}")
+    if laid.resumed:
+        file = project.show(comparison_file(project, comparison.id))
+        made, state = len(comparison.runs), comparison.outcome
+        if state == "undecided":
+            console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs are there")
+        else:
+            console.say(f"  finished {file}: {state}; nothing is run again (to begin anew, move this file away)")
+    if comparison.outcome == "undecided":
+        console.say(f"  time     {_time(laid)}")
+        console.say(f"  price    {_price(laid)}")
+
+
+def _cautions(a: Subject, b: Subject) -> list[str]:
+    said = []
+    if a.script_sha256 == b.script_sha256:
+        said.append("both are the same script: this shows what the machine alone does")
+    if (a.ruleset.timer, a.ruleset.untimed_steps) != (b.ruleset.timer, b.ruleset.untimed_steps):
+        said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")
+    for arm, found in (("A", a), ("B", b)):
+        if found.reimplementation:
+            said.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
+    return said
+
+
+def _runs(laid: Plan) -> str:
+    comparison = laid.comparison
+    count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
+    blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
+    order = f"in the order {blocks}, drawn by coin" if laid.drawn else "in blocks ABBA or BAAB, by coin"
+    if comparison.bound is None:
+        return f"{count}, {order}; one look at the end, p < {pairs.ALPHA:g}"
+    return f"at most {count}, {order}; a look after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
+
+
+def _time(laid: Plan) -> str:
+    comparison = laid.comparison
+    rest = compare.expected_rest_s(comparison, laid.usual_s)
+    if rest is None:
+        least = compare.least_rest_s(laid)
+        floor = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
+        return f"not known before the first runs: neither script has run on this machine{floor}"
+    a, b = (compare.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
+    left = len(comparison.arms) - len(comparison.runs)
+    return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for all {left} runs"
+
+
+def _price(laid: Plan) -> str:
+    comparison = laid.comparison
+    if comparison.usd_per_hour is None:
+        return "not known: give --usd-per-hour, and --budget-usd to stop in time"
+    rest = compare.expected_rest_s(comparison, laid.usual_s)
+    least = compare.least_rest_s(laid) if rest is None else rest
+    cost = None if least is None else compare.cost_usd(comparison, least)
+    word = "at least" if rest is None else "about"
+    said = f"{comparison.usd_per_hour:g} USD an hour" + (
+        "" if cost is None else f": {word} {cost:.2f} USD for all runs"
+    )
+    if comparison.budget_usd is not None:
+        spent = compare.cost_usd(comparison, comparison.elapsed_s) or 0.0
+        said += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"
+    return said
+
+
+def watch(laid: Plan) -> compare.Watcher:
+    """A watcher that shows every run while it goes."""
+
+    def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
+        found = laid.subjects["A" if arm == "A" else "B"]
+        console.say(f"run {number}/{count}  {arm}  {run_id}")
+        return report.follow(f"run {number}/{count}  {arm}", found.track.target_loss)
+
+    return begin
+
+
+def say_look(comparison: Comparison) -> None:
+    """After a complete pair, one line: what the runs say so far."""
+    last = comparison.runs[-1]
+    console.say(f"  {last.arm}: train_time {last.train_time_s:.3f} s")
+    if len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None:
+        console.say(f"  {difference(comparison)}" + (" …" if comparison.outcome == "undecided" else ""))
+
+
+def say_outcome(project: Project, comparison: Comparison) -> None:
+    """The table of runs, and what they come to."""
+    rows = []
+    for run in comparison.runs:
+        above = "" if run.residual is None else f"{run.residual:+.2%}"
+        loss = "" if run.val_loss is None else f"{run.val_loss:.4f}"
+        note = "hiccup, left out" if run.hiccup else ""
+        rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", above, loss, note))
+    console.say("")
+    if rows:
+        console.say_table(("k", "arm", "run", "train_time", "off the fit", "val_loss", ""), rows)
+    for gone in comparison.discarded:
+        console.say(f"  discarded and run again: {gone.run} of {gone.arm}, {gone.why}")
+    console.say("")
+    console.say(sentence(comparison), style="bold")
+    if comparison.outcome in ("undecided", "tie"):
+        console.say(f"  {outlook(comparison)}")
+    said = loss_sentence(comparison)
+    if said is not None:
+        console.say(f"  {said}")
+    cost = compare.cost_usd(comparison, comparison.elapsed_s)
+    price = "" if cost is None else f", {cost:.2f} USD"
+    console.say(f"  {len(comparison.runs)} runs took {span(comparison.elapsed_s)}{price}")
+    console.say(f"  kept in {project.show(comparison_file(project, comparison.id))}")
+
+
+def sentence(comparison: Comparison) -> str:
+    """What it came to, in one sentence."""
+    if comparison.outcome == "inconclusive":
+        return f"inconclusive: {comparison.reason}"
+    if comparison.outcome == "tie":
+        return f"neither is shown to be faster with all {comparison.pairs} pairs: {difference(comparison)}"
+    if comparison.outcome == "undecided":
+        return f"not decided: {difference(comparison)}"
+    return f"{difference(comparison)}: decided"
+
+
+def difference(comparison: Comparison) -> str:
+    """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
+    count = f"{comparison.pairs} pair{'' if comparison.pairs == 1 else 's'}"
+    if comparison.gain is None or comparison.interval is None:
+        few = comparison.pairs < pairs.FIRST_LOOK
+        why = f"a look needs {pairs.FIRST_LOOK}" if few else "their times have no spread to judge by"
+        return f"{count}, {why}"
+    low, high = comparison.interval
+    word = "faster" if comparison.gain >= 0 else "slower"
+    if comparison.gain < 0:
+        low, high = -high, -low
+    return (
+        f"B is {percent(abs(comparison.gain))} {word} than A (95 % interval {percent(low)} to {percent(high)}, {count})"
+    )
+
+
+def outlook(comparison: Comparison) -> str:
+    """How many more pairs are likely needed, and what stopped it."""
+    if comparison.gain is None:
+        return "how many pairs are needed shows after the third"
+    if comparison.pairs_needed is None:
+        return "more than 1000 pairs would likely be needed: the two are as good as equal"
+    more = comparison.pairs_needed - comparison.pairs
+    each = comparison.elapsed_s / max(1, len(comparison.runs)) * 2
+    cost = compare.cost_usd(comparison, more * each)
+    price = "" if cost is None else f", {cost:.2f} USD"
+    said = f"about {more} more pairs are likely needed at this difference and spread ({span(more * each)}{price})"
+    if comparison.outcome == "tie":
+        return f"{said}; this rule ends at {comparison.max_pairs}"
+    if comparison.pairs_needed > comparison.max_pairs:
+        return f"{said}, and this rule ends after {comparison.max_pairs - comparison.pairs}"
+    return f"{said}; the same command goes on"
+
+
+def loss_sentence(comparison: Comparison) -> str | None:
+    """Whether the losses are alike, and by what; None where too few losses are there."""
+    if comparison.losses_alike is None or comparison.loss_interval is None or comparison.loss_difference is None:
+        return None
+    low, high = comparison.loss_interval
+    said = {
+        "alike": f"the losses are alike within ±{compare.LOSS_MARGIN:g}",
+        "different": f"the losses differ: B's mean is {'higher' if comparison.loss_difference > 0 else 'lower'}",
+        "unclear": "the losses do not differ significantly, but too few runs are there to call them alike",
+    }[comparison.losses_alike]
+    return f"{said}: B − A = {comparison.loss_difference:+.4f} (95 % interval by Welch {low:+.4f} to {high:+.4f})"
+
+
+def percent(share: float) -> str:
+    """0.42 %"""
+    return f"{100 * share:.2f} %"
+
+
+def span(seconds: float) -> str:
+    """12 s, 3.4 min or 1.2 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,158 @@
+"""Comparisons on this machine: `.runs/comparisons/<id>.json`, written whole after every run.
+
+The coins are drawn and on disk before the first run, so nobody can choose who goes first after seeing a time. The id
+is the `sitting` of the comparison's runs in the ledger: every run that was started for it can be told from there,
+also one that a `kill -9` kept out of this file. The runs count as any other run of their scripts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import jsonform
+from harness.errors import StoreError
+from harness.pairs import Block, Outcome
+from harness.schema import Machine
+from harness.store.files import disk_error, write_atomic
+from harness.store.layout import Project
+
+Arm = Literal["A", "B"]
+Alike = Literal["alike", "different", "unclear"]
+FOLDER, LOCK = "comparisons", "lock"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two scripts."""
+
+    subject: str  # records/… or submissions/…
+    script_sha256: str
+    ruleset: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """One run that counts."""
+
+    run: str  # its id
+    arm: Arm
+    order: int  # k, from 0
+    train_time_s: float  # as the script reports it
+    wall_time_s: float
+    elapsed_s: float  # all that the run took here, data checks included; what is paid for
+    val_loss: float | None
+    hiccup: bool = False
+    residual: float | None = None  # above the robust fit, as a share; None until there are three pairs
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardedRun:
+    """A run that was started and gave no time: interrupted or broken. Its place was run again."""
+
+    run: str
+    arm: Arm
+    why: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Everything that is known about one comparison; figures are of B against A."""
+
+    schema: int
+    id: str
+    track: str
+    a: Side
+    b: Side
+    machine: Machine
+    mode: Literal["until-decided", "fixed"]
+    max_pairs: int
+    bound: float | None  # of z·√P
+    hiccup_limit: float
+    coins: tuple[Block, ...]  # one per two pairs
+    started_at: str  # UTC
+    usd_per_hour: float | None = None
+    budget_usd: float | None = None
+    runs: tuple[ComparedRun, ...] = ()
+    discarded: tuple[DiscardedRun, ...] = ()
+    pairs: int = 0  # complete ones, of the look that the figures are from
+    outcome: Outcome = "undecided"
+    reason: str | None = None  # why it is inconclusive
+    gain: float | None = None  # the share of A's train time that B saves
+    interval: tuple[float, float] | None = None  # two-sided, 95 %, of the gain; not adjusted for stopping early
+    p: float | None = None  # one-sided, in the direction of the gain, of this look alone
+    pairs_needed: int | None = None  # in all, likely; while it is undecided or a tie
+    losses_alike: Alike | None = None
+    loss_difference: float | None = None  # mean(B) − mean(A), nats per token
+    loss_interval: tuple[float, float] | None = None  # two-sided, 95 %, by Welch
+
+    @property
+    def arms(self) -> str:
+        """Whose turn it is, run by run."""
+        return "".join(self.coins)[: 2 * self.max_pairs]
+
+    @property
+    def elapsed_s(self) -> float:
+        """What it took so far, runs that gave no time included."""
+        return sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
+
+
+def draw_coins(pairs: int) -> tuple[Block, ...]:
+    """A fair coin for every block of two pairs."""
+    return tuple(secrets.choice(("ABBA", "BAAB")) for _ in range(-(-pairs // 2)))
+
+
+def new_id(a: str, b: str) -> str:
+    """A name that sorts by time, from the hashes of the two scripts."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"compare-{stamp}-{a[:8]}-{b[:8]}-{secrets.token_hex(2)}"
+
+
+def comparison_file(project: Project, comparison_id: str) -> Path:
+    """Where a comparison is kept."""
+    return project.runs / FOLDER / f"{comparison_id}.json"
+
+
+def write_comparison(project: Project, comparison: Comparison) -> None:
+    """Write a comparison whole; raises StoreError on a full disk."""
+    write_atomic(comparison_file(project, comparison.id), jsonform.to_text(comparison))
+
+
+def read_comparisons(project: Project) -> list[Comparison]:
+    """All comparisons of this project's runs, the newest first; raises StoreError naming a damaged file."""
+    found = []
+    for path in sorted((project.runs / FOLDER).glob("*.json"), reverse=True):
+        held = jsonform.read(path, Comparison, name=project.show(path))
+        if held.schema != SCHEMA:
+            raise StoreError.at(
+                project.show(path), f"schema {held.schema} is unknown", f"this harness reads schema {SCHEMA}"
+            )
+        found.append(held)
+    return found
+
+
+@contextlib.contextmanager
+def only_one(project: Project) -> Iterator[None]:
+    """Hold the lock of all comparisons here: two at once would time each other. Raises StoreError where it is held."""
+    folder = project.runs / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError.at(
+                project.show(folder), "another comparison is going on here", "wait until it has ended"
+            ) from None
+        yield

@@ -1,0 +1,371 @@
+"""The story of a comparison, with runs played by a launcher: resuming, refusing, budgets, and what is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import compare, compare_report, machine, stats
+from harness.cli import main
+from harness.compare import Plan, Terms
+from harness.errors import HarnessError, MachineError, RunError, TrackError
+from harness.launch.base import LaunchPlan
+from harness.schema import Gpu, RunOutcome
+from harness.store import comparisons, runs
+from harness.store.comparisons import Comparison
+from harness.store.files import write_atomic
+from harness.store.layout import Project
+from harness.store.ledger import Ledger
+from harness.subject import Subject, find_subject
+from tests.faults.projects import Small, make_project
+
+DRAW = comparisons.draw_coins
+COINS = ("ABBA", "BAAB", "BAAB", "ABBA", "BAAB", "ABBA", "ABBA", "BAAB")  # the same in every test that plays times
+A, B = "submissions/2026-11-21_a", "submissions/2026-11-21_b"
+
+
+class Player:
+    """Answers runs with given train times, one after the other; None is a run that fails, an exception one that
+    is broken off."""
+
+    def __init__(self, times_s: Iterator[float | BaseException | None], *, wall_s: float | None = None) -> None:
+        self.times_s = times_s
+        self.wall_s = wall_s  # None: as long as the run says, and 5 s before
+        self.plans: list[LaunchPlan] = []
+
+    def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+        self.plans.append(plan)
+        time_s = next(self.times_s)
+        if isinstance(time_s, BaseException):
+            raise time_s
+        log = (plan.folder / "work" / plan.entry).read_bytes() + b"=" * 100 + b"\nRunning Python 3.11.7\n"
+        log += f"seed:{plan.seed}\n".encode() + b"=" * 100 + b"\n"
+        log += b"step:0/5 val_loss:5.0000 train_time:0ms step_avg:0.00ms\n"
+        begun = log.count(b"\n")
+        if time_s is not None:
+            loss = 2.9 + plan.seed % 100 / 1e5
+            log += f"step:5/5 val_loss:{loss:.4f} train_time:{1000 * time_s:.4f}ms step_avg:{200 * time_s:.4f}ms\n".encode()
+        wall_s = self.wall_s or 5.01 + (time_s or 0.0)
+        stamps = [f"{n},{(5.0 if n <= begun else wall_s) * 1e9:.0f}" for n in range(1, log.count(b"\n") + 1)]
+        exited = f"exit,{wall_s * 1e9:.0f}"
+        (plan.folder / runs.LOG).write_bytes(log)
+        (plan.folder / runs.CLOCK).write_text("\n".join(["line,monotonic_ns", "start,0", *stamps, exited]) + "\n")
+        outcome = RunOutcome("finished", 0, wall_s)
+        if time_s is None:
+            outcome = RunOutcome("failed", 1, wall_s, "exit code 1")
+        write_atomic(plan.folder / runs.OUTCOME, json.dumps(dataclasses.asdict(outcome)))
+        return outcome
+
+
+@dataclasses.dataclass
+class Bench:
+    project: Project
+    small: Small
+
+    def subjects(self) -> tuple[Subject, Subject]:
+        root = str(self.project.root)
+        return find_subject(self.project, f"{root}/{A}"), find_subject(self.project, f"{root}/{B}")
+
+    def plan(self, terms: Terms, **changes: bool) -> Plan:
+        return compare.plan(self.project, *self.subjects(), terms, **changes)
+
+    def go(self, terms: Terms, play: Player) -> Comparison:
+        laid = self.plan(terms)
+        ready = compare.prepare(self.project, laid)
+        return compare.run(self.project, laid, ready, play, lambda *_: lambda line: None, lambda comparison: None)
+
+    def stored(self) -> Comparison:
+        [held] = comparisons.read_comparisons(self.project)
+        return held
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(comparisons, "draw_coins", lambda count: COINS[: -(-count // 2)])
+    small = make_project(tmp_path / "project")
+    for name in ("a", "b"):
+        small.submit(f"step(0, 5, 5.0, 0)  # {name}\n", f"2026-11-21_{name}")
+    return Bench(Project(small.root), small)
+
+
+def played(
+    bench: Bench, a: float = 75.0, b: float = 75.0, slow: dict[int, float] | None = None
+) -> Iterator[float | None]:
+    """Times with a fixed wobble of 0.04 %, by the arm whose turn it is."""
+    wobble = [0.0003, -0.0004, 0.0001, 0.0005, -0.0002, -0.0003, 0.0004, 0.0]
+    for k in range(200):
+        arm = bench.stored().arms[k]
+        yield (a if arm == "A" else b) * (1 + wobble[k % 8]) + (slow or {}).get(k, 0.0)
+
+
+def test_a_clear_gain_is_decided_early_and_kept(bench: Bench) -> None:
+    made = bench.go(Terms(), Player(played(bench, b=74.0)))
+    assert made == bench.stored()
+    assert made.outcome == "faster"
+    assert 3 <= made.pairs < 16 and len(made.runs) == 2 * made.pairs
+    assert made.gain == pytest.approx(1 / 75, abs=1e-3)
+    assert made.interval is not None and made.interval[0] < 1 / 75 < made.interval[1]
+    assert made.losses_alike == "alike"
+    assert compare_report.sentence(made).startswith("B is 1.3")
+    assert "decided" in compare_report.sentence(made)
+
+
+def test_the_coins_are_abba_or_baab_and_lie_on_disk_before_the_first_run(bench: Bench) -> None:
+    class Looks(Player):
+        def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+            self.before = bench.stored()
+            return super().run(plan, watch)
+
+    play = Looks(iter([75.0, None]))
+    with pytest.raises(RunError):
+        bench.go(Terms(pairs=5, fixed=True), play)
+    assert play.before.coins == bench.stored().coins == COINS[:3]
+    assert play.before.arms == "ABBABAABBA"
+    drawn = [DRAW(5) for _ in range(200)]
+    assert {len(coins) for coins in drawn} == {3}
+    assert len(set(drawn)) == 8, "all of the eight sequences come up"
+    assert {block for coins in drawn for block in coins} == {"ABBA", "BAAB"}
+
+
+def test_the_runs_are_in_the_ledger_as_any_other_and_name_their_comparison(bench: Bench) -> None:
+    made = bench.go(Terms(pairs=3, fixed=True), Player(played(bench)))
+    started = [entry.data for entry in Ledger(bench.project.ledger).entries() if entry.data["kind"] == "start"]
+    assert [entry["run"] for entry in started] == [run.run for run in made.runs]
+    assert {entry["sitting"] for entry in started} == {made.id}
+    b = bench.subjects()[1]
+    from harness import evidence
+
+    assert [run.run_id for run in evidence.gather(bench.project, b).runs] == [r.run for r in made.runs if r.arm == "B"]
+
+
+def test_slower_is_said_as_plainly_as_faster(bench: Bench) -> None:
+    made = bench.go(Terms(), Player(played(bench, b=76.0)))
+    assert made.outcome == "slower"
+    assert made.gain is not None and made.gain < 0
+    assert compare_report.sentence(made).startswith("B is 1.3") and "% slower than A" in compare_report.sentence(made)
+
+
+def test_equal_scripts_end_in_a_tie_that_says_how_many_pairs_it_would_take(bench: Bench) -> None:
+    made = bench.go(Terms(pairs=8), Player(played(bench, b=74.999)))
+    assert (made.outcome, made.pairs) == ("tie", 8)
+    assert "neither is shown to be faster with all 8 pairs" in compare_report.sentence(made)
+    assert "pairs" in compare_report.outlook(made)
+
+
+def test_a_finished_comparison_is_shown_and_not_made_again(bench: Bench) -> None:
+    first = bench.go(Terms(), Player(played(bench, b=74.0)))
+    nothing = Player(iter([]))
+    assert bench.go(Terms(), nothing) == first
+    assert not nothing.plans
+
+
+def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    # The track is one for any machine, where a run must be 25 % late to be a hiccup. 4 and 5 are of two arms.
+    made = bench.go(Terms(pairs=12, fixed=True), Player(played(bench, b=74.0, slow={4: 30.0, 5: 40.0})))
+    assert [run.order for run in made.runs if run.hiccup] == [4, 5]
+    assert made.outcome == "faster"
+    compare_report.say_outcome(bench.project, made)
+    assert capsys.readouterr().err.count("hiccup, left out") == 2
+
+
+def test_a_restless_machine_decides_nothing(bench: Bench) -> None:
+    made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
+    # A track for any machine is given room for its noise; the limit of a quiet host is asked for here.
+    strict = compare.conclude(dataclasses.replace(made, hiccup_limit=0.005))
+    assert strict.outcome == "inconclusive"
+    assert strict.reason is not None and "2 of 8 runs are hiccups" in strict.reason
+
+
+def test_a_time_that_the_clock_contradicts_ends_it(bench: Bench) -> None:
+    made = bench.go(Terms(), Player(iter([75.0, 75.0, 90.0, 75.0]), wall_s=85.0))
+    assert made.outcome == "inconclusive"
+    assert made.reason is not None and "T2" in made.reason
+    assert len(made.runs) == 3, "no further run is paid for"
+
+
+# ------------------------------------------------------------------------------------------ going on
+
+
+def test_an_interrupted_run_is_listed_and_its_place_is_run_again(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, 74.0, KeyboardInterrupt()])))
+    coins = bench.stored().coins
+    assert len(bench.stored().runs) == 2
+    made = bench.go(Terms(pairs=3, fixed=True), Player(played(bench)))
+    assert made.coins == coins
+    assert len(made.runs) == 6 and len(made.discarded) == 1
+    assert made.discarded[0].arm == made.arms[2]
+    assert [run.order for run in made.runs] == list(range(6))
+
+
+def test_a_run_that_finished_unseen_counts_so_that_a_kill_chooses_nothing(bench: Bench) -> None:
+    bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, 74.9, 75.1, 74.8, 75.2, 74.7])))
+    whole = bench.stored()
+    forgotten = compare.conclude(dataclasses.replace(whole, runs=whole.runs[:4]))  # as a kill -9 would leave it
+    comparisons.write_comparison(bench.project, forgotten)
+    again = bench.go(Terms(pairs=3, fixed=True), Player(iter([])))
+    assert [run.run for run in again.runs] == [run.run for run in whole.runs]
+    assert (again.outcome, again.gain) == (whole.outcome, whole.gain)
+
+
+def test_a_run_that_breaks_ends_the_command_and_keeps_the_rest(bench: Bench) -> None:
+    with pytest.raises(RunError, match=r"run of [AB] failed"):
+        bench.go(Terms(), Player(iter([75.0, 75.0, None])))
+    assert len(bench.stored().runs) == 2
+    assert bench.stored().discarded[0].why == "failed: exit code 1"
+
+
+def test_another_machine_is_refused_and_every_field_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError):
+        bench.go(Terms(), Player(iter([75.0, None])))
+    here = machine.capture()
+    other = dataclasses.replace(here, driver="575.57", kernel="6.99", fingerprint="0" * 64)
+    monkeypatch.setattr(machine, "capture", lambda: other)
+    with pytest.raises(MachineError) as refused:
+        bench.go(Terms(), Player(iter([])))
+    said = str(refused.value)
+    assert len(refused.value.problems) == 2
+    assert f"driver: {here.driver}, now 575.57" in said
+    assert f"kernel: {here.kernel}, now 6.99" in said
+
+
+def test_a_machine_that_changes_in_between_ends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changes(Player):
+        def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+            other = dataclasses.replace(machine.capture(), python="3.99", fingerprint="1" * 64)
+            monkeypatch.setattr(machine, "capture", lambda: other)
+            return super().run(plan, watch)
+
+    with pytest.raises(MachineError, match=r"python: .*, now 3\.99"):
+        bench.go(Terms(), Changes(iter([75.0, 75.0])))
+    assert len(bench.stored().runs) == 1
+
+
+def test_gpus_that_differ_are_named_by_what_differs() -> None:
+    here = machine.capture()
+    gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0, "96.00") for _ in range(8))
+    before = dataclasses.replace(here, gpus=gpus)
+    capped = tuple(dataclasses.replace(gpu, power_cap_w=650.0) for gpu in gpus)
+    assert machine.differences(before, dataclasses.replace(here, gpus=capped)) == ["gpus.power_cap_w: 700.0, now 650.0"]
+    assert machine.differences(before, dataclasses.replace(here, gpus=gpus[:4])) == ["gpus: 8, now 4"]
+    assert machine.differences(before, before) == []
+
+
+def test_a_machine_that_cannot_run_the_track_leaves_no_comparison(bench: Bench) -> None:
+    a, b = bench.subjects()
+    gpus = dataclasses.replace(a.track.hardware, kind="gpu", gpu_name="NVIDIA H9000", processes=8)
+    far = [dataclasses.replace(side, track=dataclasses.replace(a.track, hardware=gpus)) for side in (a, b)]
+    laid = compare.plan(bench.project, *far, Terms())
+    with pytest.raises(MachineError, match="8× NVIDIA H9000"):
+        compare.prepare(bench.project, laid)
+    assert comparisons.read_comparisons(bench.project) == []
+
+
+def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
+    a, b = bench.subjects()
+    other = dataclasses.replace(b, track=dataclasses.replace(b.track, name="other"))
+    with pytest.raises(TrackError, match="belong to tiny and other"):
+        compare.plan(bench.project, a, other, Terms())
+
+
+# ------------------------------------------------------------------------------------------ time and price
+
+
+def test_the_budget_stops_before_the_run_that_would_exceed_it_and_a_higher_one_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1_000_000, 80))  # every run takes 80 s: 0.80 USD at 36 USD an hour
+    monkeypatch.setattr(compare, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    terms = Terms(pairs=4, fixed=True, usd_per_hour=36.0, budget_usd=4.5)
+    made = bench.go(terms, Player(played(bench)))
+    assert made.outcome == "undecided"
+    assert len(made.runs) == 5
+    assert compare.cost_usd(made, made.elapsed_s) == pytest.approx(4.0)
+    assert not bench.go(terms, Player(iter([]))).discarded, "the same budget buys no further run"
+    more = bench.go(dataclasses.replace(terms, budget_usd=100.0), Player(played(bench)))
+    assert len(more.runs) == 8
+    assert [run.run for run in more.runs[:5]] == [run.run for run in made.runs]
+
+
+def test_the_plan_prints_time_and_price_from_earlier_runs_and_writes_nothing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.go(Terms(pairs=3, fixed=True), Player(played(bench)))
+    kept = sorted(path.name for path in (bench.project.runs / "comparisons").iterdir())
+    root = str(bench.project.root)
+    arguments = ["--root", root, "compare", f"{root}/{A}", f"{root}/{B}", "--plan"]
+    assert main([*arguments, "--usd-per-hour", "36", "--budget-usd", "10"]) == 0
+    said = capsys.readouterr().err
+    assert "about 80 s for a run of A, 80 s of B; 42.7 min for all 32 runs" in said
+    assert "36 USD an hour: about 25.60 USD for all runs; 0.00 of 10 USD are spent" in said
+    assert sorted(path.name for path in (bench.project.runs / "comparisons").iterdir()) == kept
+    assert main(arguments) == 0
+    assert "price    not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--budget-usd", "5"], "give --usd-per-hour too"),
+        (["--until-decided", "--pairs", "10"], "8, 12 or 16"),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+) -> None:
+    root = str(bench.project.root)
+    assert main(["--root", root, "compare", f"{root}/{A}", f"{root}/{B}", *flags]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags", [["--pairs", "2"], ["--pairs", "x"], ["--budget-usd", "-1"], ["--usd-per-hour", "nan"]]
+)
+def test_flags_out_of_range_are_refused(bench: Bench, flags: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compare", A, B, *flags])
+
+
+def test_two_comparisons_at_once_are_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(bench.project.root)
+    with comparisons.only_one(bench.project):
+        assert main(["--root", root, "compare", f"{root}/{A}", f"{root}/{B}"]) == 2
+    assert "another comparison is going on" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named(bench: Bench) -> None:
+    path = bench.project.runs / "comparisons" / "compare-x.json"
+    write_atomic(path, "{}")
+    with pytest.raises(HarnessError, match=r"compare-x\.json"):
+        bench.plan(Terms())
+
+
+# ------------------------------------------------------------------------------------------ losses
+
+
+def with_losses(bench: Bench, a: list[float], b: list[float]) -> Comparison:
+    blank = compare.lay_out(*bench.subjects(), Terms(), machine.capture())
+    made = [
+        comparisons.ComparedRun(f"r{k}", arm, k, 75.0, 80.0, 80.0, loss)  # type: ignore[arg-type]
+        for k, (arm, loss) in enumerate([*(("A", x) for x in a), *(("B", x) for x in b)])
+    ]
+    return compare.compare_losses(dataclasses.replace(blank, runs=tuple(made)))
+
+
+def test_losses_are_alike_different_or_unclear_by_welchs_interval(bench: Bench) -> None:
+    close = [3.2790, 3.2791, 3.2789, 3.2790]
+    far = [3.2890, 3.2891, 3.2889, 3.2890]
+    wide = [3.2760, 3.2820, 3.2780, 3.2800]
+    assert with_losses(bench, close, close[::-1]).losses_alike == "alike"
+    assert with_losses(bench, close, far).losses_alike == "different"
+    unclear = with_losses(bench, close, wide)
+    assert unclear.losses_alike == "unclear"
+    assert unclear.loss_interval == stats.difference_interval(wide, close)
+    assert with_losses(bench, close, close[:1]).losses_alike is None
+    assert with_losses(bench, [3.279, 3.279], [3.279, 3.279]).losses_alike == "alike"
