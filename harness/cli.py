@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, data, history, logs, runs, submissions
+from harness.verbs import Verb, board, data, history, logs, probe, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
@@ -22,6 +22,7 @@ ORDER = (
     "run",
     "log",
     "verify",
+    "probe",
     "replay",
     "pack",
     "accept",
@@ -33,7 +34,8 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    known = (*board.VERBS, *data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    groups = (board, data, history, logs, probe, runs, submissions)
+    known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 

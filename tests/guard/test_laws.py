@@ -153,6 +153,7 @@ VERBS = {
     "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--usd-per-hour", "--json"},
+    "probe": {"--probe", "--plan", "--json"},
     "replay": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "pack": set(),
     "accept": set(),
