@@ -8,11 +8,10 @@ them. All runs of a probe share one seed, drawn here, so that the material is al
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +37,7 @@ OWN: dict[str, tuple[str, ...]] = {
 }
 PARENT: dict[str, tuple[str, ...]] = {"known-entropy": ("known",), "other-text": ("official", "other")}
 MARK = b"clock:start"
+BEFORE, AFTER = "before", "after"  # folders of links to the tokens that a swap exchanges
 
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]
 
@@ -119,17 +119,26 @@ def run(project: Project, chosen: Plan, tokens: Tokens, launcher: Launcher, watc
 
     Raises RunError where the script's first run breaks; one that breaks later is told of in its finding.
     """
+    folder, evidence = gather(project, chosen, tokens, launcher, watcher)
+    verdict = probes.judge(evidence, chosen.probes)
+    write_atomic(folder / "verdict.json", jsonform.to_text(verdict))
+    return folder, verdict
+
+
+def gather(
+    project: Project, chosen: Plan, tokens: Tokens, launcher: Launcher, watcher: Watcher
+) -> tuple[Path, ProbeEvidence]:
+    """Make the runs of a plan; the folder of their logs, and what there is to judge."""
     sitting = Sitting(project, chosen, tokens, launcher, watcher)
-    with sitting.material_thrown_away():
+    try:
         for variant in dict.fromkeys(variant for _, variant in chosen.runs):
             sitting.make(variant)
-    swapped = sitting.made.get(("own", "swapped"))
-    if swapped is not None and probes.in_between(sitting.evidence(), swapped):
-        with sitting.material_thrown_away():  # the ranks may have opened their files to both sides of the swap
-            sitting.make("swapped", again=True)
-    verdict = probes.judge(sitting.evidence(), chosen.probes)
-    write_atomic(sitting.folder / "verdict.json", jsonform.to_text(verdict))
-    return sitting.folder, verdict
+        swapped = sitting.made.get(("own", "swapped"))
+        if swapped is not None and probes.in_between(sitting.evidence(), swapped):
+            sitting.make("swapped", again=True)  # its ranks may have opened their files on either side of the swap
+    finally:
+        shutil.rmtree(sitting.material, ignore_errors=True)  # up to 2 GB
+    return sitting.folder, sitting.evidence()
 
 
 class Sitting:
@@ -157,17 +166,9 @@ class Sitting:
             parent=parent.name if parent else None,
         )
 
-    @contextlib.contextmanager
-    def material_thrown_away(self) -> Iterator[None]:
-        """Remove prepared tokens at the end: up to 2 GB for each kind."""
-        try:
-            yield
-        finally:
-            shutil.rmtree(self.material, ignore_errors=True)
-
     def make(self, variant: str, *, again: bool = False) -> None:
         """Prepare one kind of material and make every run on it."""
-        paths = self.prepare_material(variant)
+        paths = self.prepare(variant)
         for role, name in self.chosen.runs:
             if name == variant:
                 script = self.chosen.subject if role == "own" else self.chosen.parent
@@ -175,7 +176,7 @@ class Sitting:
                 self.made[role, variant + ("-again" if again else "")] = self.execute(script, role, variant, paths)
         shutil.rmtree(self.material / variant, ignore_errors=True)
 
-    def prepare_material(self, variant: str) -> tuple[Path, ...]:
+    def prepare(self, variant: str) -> tuple[Path, ...]:
         """The shards of one kind, under the track's own names, validation first."""
         track, folder, draw = self.chosen.subject.track, self.material / variant, self.random
         val, *train = self.tokens.fetched.paths
@@ -223,8 +224,8 @@ class Sitting:
         if swap is not None:
             watch = swap.before(watch)
         outcome = self.launcher.run(launch, watch)
-        shutil.rmtree(folder / runs.CACHE, ignore_errors=True)
-        shutil.rmtree(folder / runs.WORK, ignore_errors=True)
+        for name in (runs.CACHE, runs.WORK, BEFORE, AFTER):
+            shutil.rmtree(folder / name, ignore_errors=True)
         if outcome.state != "finished":
             cause = failure.explain(folder, outcome)
             if not self.made:
@@ -246,7 +247,7 @@ class Sitting:
         for name in script.files:
             shutil.copyfile(script.files_folder / name, work / name)
         if swaps:
-            before, after, data = folder / "before", folder / "after", work / script.track.data.folder
+            before, after, data = folder / BEFORE, folder / AFTER, work / script.track.data.folder
             for given, place in ((paths, before), (fetched.paths, after)):
                 place.mkdir()
                 for path in given:

@@ -59,7 +59,7 @@ def _say_plan(chosen: Plan) -> None:
 
     found, parent = chosen.subject, chosen.parent
     console.say(f"probing {found.name} ({found.script_sha256[:12]}): {', '.join(chosen.probes)}")
-    console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing: there is no honest parent'}")
+    console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing'}")
     console.say(f"  runs     {len(chosen.runs)} on {found.track.hardware.processes} processes; none enters the ledger")
     for role, variant in chosen.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
