@@ -78,17 +78,6 @@ def write_relabelled(source: Path, target: Path, table: npt.NDArray[np.uint16]) 
     _write(target, len(tokens), lambda start, stop: table[tokens[start:stop]])
 
 
-def write_late(source: Path, target: Path, noise: int, ids: Tokens, random: Random) -> None:
-    """Write the shard `source` with its first `noise` tokens drawn uniformly from `ids` instead."""
-    tokens = read_tokens(source)
-
-    def piece(start: int, stop: int) -> Tokens:
-        drawn = ids[random.integers(0, len(ids), max(0, min(stop, noise) - start))]
-        return np.concatenate([drawn, tokens[start + len(drawn) : stop]])
-
-    _write(target, len(tokens), piece)
-
-
 def write_other_stretch(track: Track, target: Path, count: int, random: Random) -> None:
     """Write `count` tokens of a synthetic track's own source that are neither its training nor its validation text."""
     source = synthetic.make_source(track.data.seed or 0)
