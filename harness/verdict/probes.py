@@ -246,7 +246,7 @@ PROBES = tuple(dict.fromkeys(check.probe for check in CHECKS))
 
 
 def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
-    """Apply the rules of these probes; the worst finding is the outcome."""
+    """Apply the rules of these probes; the worst finding is the outcome, and what could not be tested is a warning."""
     findings = []
     for check in CHECKS:
         if check.probe in probes:
@@ -257,4 +257,5 @@ def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
                 )
             )
     outcome = worst(finding.outcome for finding in findings)
-    return Verdict(evidence.subject, evidence.ruleset, outcome, tuple(findings))
+    untested = tuple(f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable")
+    return Verdict(evidence.subject, evidence.ruleset, outcome, tuple(findings), untested)

@@ -138,6 +138,8 @@ def test_a_low_score_without_an_honest_parent_is_inconclusive(lab: Lab) -> None:
 def test_a_script_that_keeps_its_tokens_is_not_tested_for_what_it_warms_up_on(lab: Lab) -> None:
     [_, data] = lab.findings("warm_up_learns", ("warm-up",))
     assert data.outcome == "not applicable" and "read before clock:start" in data.text
+    [warning] = probes.judge(lab.evidence["warm_up_learns"], ("warm-up",)).warnings
+    assert warning.startswith("P5 not tested")
 
 
 def test_a_run_that_breaks_on_prepared_tokens_leaves_its_rule_open(lab: Lab) -> None:
