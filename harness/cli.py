@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, compare, data, history, logs, runs, submissions
+from harness.verbs import Verb, board, compare, data, history, logs, probe, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
@@ -23,6 +23,7 @@ ORDER = (
     "log",
     "verify",
     "compare",
+    "probe",
     "replay",
     "pack",
     "accept",
@@ -34,7 +35,8 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    known = (*board.VERBS, *compare.VERBS, *data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    groups = (board, compare, data, history, logs, probe, runs, submissions)
+    known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 

@@ -65,10 +65,15 @@ def _data(found: Subject) -> str:
 
 def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]]:
     """A watcher for the pipeline: shows every run while it goes."""
+    return watch_runs(sitting.subject.track.target_loss)
+
+
+def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], None]]:
+    """A watcher that shows how far each of several runs is from the target."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
         console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
-        return follow(f"run {number}/{count}", sitting.subject.track.target_loss)
+        return follow(f"run {number}/{count}", target)
 
     return begin
 

@@ -23,11 +23,16 @@ DOCUMENT_START = 50256  # also the largest GPT-2 id
 Tokens = npt.NDArray[np.uint16]
 
 
+def header_of(count: int) -> bytes:
+    """The header of a shard of `count` tokens."""
+    header = np.zeros(256, dtype="<i4")
+    header[:3] = (MAGIC, VERSION, count)
+    return header.tobytes()
+
+
 def to_bytes(tokens: Tokens) -> bytes:
     """The bytes of the shard that holds `tokens`, shape (n,)."""
-    header = np.zeros(256, dtype="<i4")
-    header[:3] = (MAGIC, VERSION, len(tokens))
-    return header.tobytes() + tokens.astype("<u2", copy=False).tobytes()
+    return header_of(len(tokens)) + tokens.astype("<u2", copy=False).tobytes()
 
 
 def count_tokens(path: Path, *, name: str | None = None) -> int:

@@ -9,10 +9,11 @@ statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
 ledger        G  every run that was started is counted
 rules         R  the script sets nothing that is forbidden (scan: how its text is read)
+probes        P  what `speedrun probe` finds on prepared tokens; `verify` does not look at it
 """
 
 from harness.schema import Verdict
-from harness.verdict import base, completeness, data, hardware, identity, ledger, rules, statistics, timing
+from harness.verdict import base, completeness, data, hardware, identity, ledger, probes, rules, statistics, timing
 from harness.verdict.base import Check, Evidence
 
 _FAMILIES = (identity, completeness, rules, data, timing, statistics, hardware, ledger)
@@ -33,4 +34,5 @@ def rules_table() -> str:
     """All rules as a Markdown table, for the README."""
     lines = ["| rule | name | evidence | demands |", "|---|---|---|---|"]
     lines += [f"| {check.rule} | {check.name} | {check.family} | {check.demands} |" for check in CHECKS]
+    lines += [f"| {check.rule} | {check.name} | probe | {check.demands} |" for check in probes.CHECKS]
     return "\n".join(lines) + "\n"

@@ -154,6 +154,7 @@ VERBS = {
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--usd-per-hour", "--json"},
     "compare": {"--pairs", "--until-decided", "--budget-usd", "--usd-per-hour", "--plan", "--json"},
+    "probe": {"--probe", "--plan", "--json"},
     "replay": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "pack": set(),
     "accept": set(),

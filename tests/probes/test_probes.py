@@ -1,0 +1,186 @@
+"""The real launcher on small torch scripts: each is probed where its cheat must show, the fair ones everywhere."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from harness import probe
+from harness.launch.torchrun import TorchrunLauncher
+from harness.schema import Finding
+from harness.store.layout import Project
+from harness.subject import find_subject
+from harness.verbs.probe import NAMES
+from harness.verdict import probes
+from harness.verdict.probes import ProbeEvidence, ProbeRun
+from tests.faults.projects import TRACK, Small, make_project
+
+SCRIPTS = Path(__file__).parent
+RECORD = "2026-11-20_honest"
+
+# A script, the probe that it is run under, and the one rule that must fail.
+CASES = [
+    ("peek", "known-entropy", "P1"),
+    ("unnormalised", "known-entropy", "P1"),
+    ("trained_on_validation", "known-entropy", "P1"),
+    ("token_table", "relabelling", "P2"),
+    ("knows_the_text", "other-text", "P3"),
+    ("warm_up_learns", "warm-up", "P4"),
+    ("warm_up_hides", "warm-up", "P5"),
+]
+
+
+FAIR = [("honest", ("known-entropy", "relabelling", "other-text")), ("honest_reopens", ("warm-up",))]
+
+
+@dataclass
+class Lab:
+    """A project with every script as a submission and the honest one as the track's record, and what its probes gave."""
+
+    small: Small
+    evidence: dict[str, ProbeEvidence]
+
+    def gather(self, name: str, wanted: tuple[str, ...]) -> ProbeEvidence:
+        project = Project(self.small.root)
+        found = find_subject(project, str(self.small.root / "submissions" / f"2026-11-21_{name}"))
+        chosen = probe.Plan(found, None, wanted)
+        return probe.gather(project, chosen, probe.prepare(chosen), TorchrunLauncher(), lambda *_: lambda line: None)[1]
+
+    def findings(self, name: str, wanted: tuple[str, ...]) -> list[Finding]:
+        """The findings about one script, with the honest script's runs as its parent's."""
+        own = self.evidence[name]
+        beside = {("parent", variant): run for (_, variant), run in self.evidence["honest"].runs.items()}
+        return list(probes.judge(replace(own, runs={**own.runs, **beside}, parent="the honest one"), wanted).findings)
+
+
+def make_lab(root: Path) -> Small:
+    small = make_project(root)
+    track = (
+        TRACK.replace("PROCESSES", "1")
+        .replace("16384", "262144")
+        .replace("4096", "8192")
+        .replace("limit_s: 4", "limit_s: 60")
+    )
+    (root / "tracks" / "tiny.yaml").write_text(track)
+    for folder in SCRIPTS.glob("*/train_gpt.py"):
+        script, place = folder.read_bytes(), root / "submissions" / f"2026-11-21_{folder.parent.name}"
+        place.mkdir(parents=True)
+        (place / "train_gpt.py").write_bytes(script)
+        (place / "manifest.yaml").write_text(
+            "schema: 1\ntrack: tiny\nruleset: tiny@1\ntitle: a test\ncontributors: ['@somebody']\nclaim: ml\n"
+            f"entry: train_gpt.py\nfiles:\n  train_gpt.py: {hashlib.sha256(script).hexdigest()}\n"
+        )
+    record = root / "records" / "tiny" / RECORD
+    (record / "script").mkdir(parents=True)
+    script = (SCRIPTS / "honest" / "train_gpt.py").read_bytes()
+    (record / "script" / "train_gpt.py").write_bytes(script)
+    (record / "script" / "script.yaml").write_text(
+        "schema: 1\norigin: original\nof: tiny/1\nentry: train_gpt.py\n"
+        f"files:\n  train_gpt.py: {hashlib.sha256(script).hexdigest()}\n"
+    )
+    (record / "record.yaml").write_text(
+        "schema: 1\ntrack: tiny\nruleset: tiny@1\nnumber: 1\nkind: record\nretimes: null\ndate: 2026-11-20\n"
+        "title: plain\ncontributors: ['@somebody']\npull_request: null\nnotes: null\nwithdrawn: null\n"
+        "claimed: {train_time_s: null, steps: 200, val_loss: 3.02, runs: 1}\n"
+    )
+    return small
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("lab") / "project"
+        small = make_lab(root)
+        patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        made = Lab(small, {})
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:  # a run keeps one core busy, and waits a little
+            given = [*FAIR, *((name, (wanted,)) for name, wanted, _ in CASES)]
+            found = pool.map(lambda case: made.gather(*case), given)
+            made.evidence = dict(zip((name for name, _ in given), found, strict=True))
+        yield made
+
+
+@pytest.mark.parametrize(("name", "wanted", "rule"), CASES, ids=[name for name, _, _ in CASES])
+def test_a_cheat_is_caught_by_its_rule_alone(lab: Lab, name: str, wanted: str, rule: str) -> None:
+    found = lab.findings(name, (wanted,))
+    assert [f.rule for f in found if f.outcome == "fail"] == [rule], [str(f) for f in found]
+
+
+@pytest.mark.parametrize(("name", "wanted"), FAIR, ids=[name for name, _ in FAIR])
+def test_a_fair_script_passes_every_rule(lab: Lab, name: str, wanted: tuple[str, ...]) -> None:
+    found = lab.findings(name, wanted)
+    assert [f.outcome for f in found] == ["pass"] * len(found), [str(f) for f in found]
+
+
+def test_whoever_knows_the_text_after_training_on_noise_has_learned_from_it(lab: Lab) -> None:
+    fair = lab.evidence["honest"]
+    learned = ProbeRun(((0, 5.55), (75, 1.99), (150, 5.6)))  # as a script that trains on the validation text does
+    [finding] = probes.judge(replace(fair, runs={**fair.runs, ("own", "noise"): learned}), ("other-text",)).findings
+    assert finding.outcome == "fail" and "it scores 1.9900 on the official validation text at step 75" in finding.text
+
+
+def test_a_low_score_without_an_honest_parent_is_inconclusive(lab: Lab) -> None:
+    alone = lab.evidence["peek"]
+    [finding] = probes.judge(alone, ("known-entropy",)).findings
+    assert finding.outcome == "inconclusive" and "no honest parent was run beside it" in finding.text
+    same = replace(alone, runs={**alone.runs, ("parent", "known"): alone.runs["own", "known"]}, parent="tiny/1")
+    [finding] = probes.judge(same, ("known-entropy",)).findings
+    assert finding.outcome == "inconclusive" and "so does its parent tiny/1" in finding.text
+
+
+def test_a_script_that_keeps_its_tokens_is_not_tested_for_what_it_warms_up_on(lab: Lab) -> None:
+    [_, data] = lab.findings("warm_up_learns", ("warm-up",))
+    assert data.outcome == "not applicable" and "read before clock:start" in data.text
+    [warning] = probes.judge(lab.evidence["warm_up_learns"], ("warm-up",)).warnings
+    assert warning.startswith("P5 not tested")
+
+
+def test_a_run_that_breaks_on_prepared_tokens_leaves_its_rule_open(lab: Lab) -> None:
+    fair = lab.evidence["honest"]
+    broken = {**fair.runs, ("own", "relabelled"): ProbeRun((), "failed: rank 0 ended with exit code 1")}
+    [finding] = probes.judge(replace(fair, runs=broken), ("relabelling",)).findings
+    assert finding.outcome == "inconclusive"
+    assert "the run on relabelled tokens failed: rank 0 ended with exit code 1" in finding.text
+
+
+def test_the_command_runs_the_parent_beside_it_and_leaves_no_trace_in_the_ledger(lab: Lab) -> None:
+    done = lab.small.run("probe", "submissions/2026-11-21_constant", "--probe", "known-entropy", "--json")
+    assert done.returncode == 1, done.stderr
+    verdict = json.loads(done.stdout)
+    [finding] = verdict["findings"]
+    assert (finding["rule"], finding["outcome"]) == ("P1", "fail")
+    assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(math.log(128) - 0.001)
+    assert "records/tiny/2026-11-20_honest, on this machine" in done.stderr
+    assert lab.small.ledger() == [] and lab.small.run_folders() == []
+    assert "it has no runs yet" in lab.small.run("check", "submissions/2026-11-21_constant").stderr
+    folders = list((lab.small.root / ".runs" / "probes").glob("*/data"))
+    assert folders == [], "prepared tokens are thrown away"
+
+
+def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -> None:
+    small = make_lab(tmp_path / "project")
+    done = small.run("probe", "submissions/2026-11-21_honest_reopens", "--plan")
+    assert done.returncode == 0
+    assert "9 on 1 processes; none enters the ledger" in done.stderr
+    assert not (small.root / ".runs").exists()
+    done = small.run("probe", "tiny/1", "--probe", "relabelling", "--plan")
+    assert "beside   nothing" in done.stderr and "runs     2 on 1" in done.stderr
+
+
+def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:
+    small = make_project(tmp_path / "project")
+    done = small.run("probe", str(small.submit("raise RuntimeError('no tokens here')\n")), "--probe", "known-entropy")
+    assert done.returncode == 3
+    assert "no tokens here" in done.stderr
+    assert small.ledger() == []
+
+
+def test_the_verb_offers_the_probes_that_there_are() -> None:
+    assert probes.PROBES == NAMES
