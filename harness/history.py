@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from harness.environments import write_environments
 from harness.errors import Problem, StoreError
 from harness.schema import Claimed, Original, Record, RecordRun
 from harness.store.layout import Project
@@ -81,7 +82,18 @@ def import_history(project: Project, facts: Path) -> Imported:
     for label, record in imported:
         folder = project.records / record.track / record.slug
         written += len(write_record(folder, record, curves.get(label, ())))
+    written += write_environments(project, script_rows(tables["scripts.csv"]))
     return Imported(len(imported), written)
+
+
+def script_rows(rows: list[Row]) -> Iterable[tuple[str, Row]]:
+    """The rows about originals, each with the record that it stands for: short/12, or short/21.1 for a re-timing."""
+    seen: dict[tuple[str, str], int] = defaultdict(int)
+    for row in rows:
+        key = (row["track"], row["number"])
+        variant = seen[key]
+        seen[key] += 1
+        yield f"{TRACKS.get(row['track'], 'optimization')}/{row['number']}{f'.{variant}' if variant else ''}", row
 
 
 # ------------------------------------------------------------------------------------------------ reading the facts
@@ -91,7 +103,9 @@ _TABLES = {
     "evidence.csv": ("track", "number", "variant", "role", "path", "final_step", "final_val_loss", "final_train_time_ms"),
     "records_track3.csv": ("number", "slug", "steps_to_target", "claimed_mean_loss", "claimed_n", "date", "description_short"),
     "evidence_track3.csv": ("number", "step", "metric", "val_loss", "log", "gpu_name", "torch", "script_sha256"),
-    "scripts.csv": ("track", "number", "kind", "source_kind", "container", "part_main_sha256", "extra_parts", "torch_run"),
+    "scripts.csv": ("track", "number", "kind", "source_kind", "container", "part_main_sha256", "extra_parts", "torch_run",
+                    "triton_run", "python_run", "imports_third_party", "kernels_hub", "needs_files", "data_glob",
+                    "world_size_required"),
 }  # fmt: skip
 
 

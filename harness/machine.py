@@ -26,8 +26,11 @@ from harness.schema import Gpu, Machine, Track
 _QUERY = ("name", "memory.total", "power.limit", "vbios_version", "driver_version")
 
 
-def capture() -> Machine:
-    """Look at this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs)."""
+def capture(*, torch: str | None = None) -> Machine:
+    """Look at this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs).
+
+    torch: the version that a run will use, where that is not the harness's own.
+    """
     gpus, driver = _gpus()
     machine = Machine(
         gpus=gpus,
@@ -37,7 +40,7 @@ def capture() -> Machine:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=platform.release(),
         python=platform.python_version(),
-        torch=_version("torch"),
+        torch=torch or _version("torch"),
         fingerprint="",
     )
     facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()

@@ -36,7 +36,7 @@ class TorchrunLauncher:
     def run(self, plan: base.LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         """Execute the plan to its end; see `Launcher`. Ctrl-C or SIGTERM here ends the run first, then is raised."""
         try:
-            write_launch_file(plan, self.command(plan), clean_environment(plan))
+            write_launch_file(plan, self.command(plan), clean_environment(plan, self.python))
         except OSError as error:
             raise disk_error(plan.folder, error) from error
         program = Path(recorder.__file__)
@@ -72,13 +72,13 @@ class TorchrunLauncher:
         return [*command, plan.entry, *plan.arguments]
 
 
-def clean_environment(plan: base.LaunchPlan) -> dict[str, str]:
+def clean_environment(plan: base.LaunchPlan, python: str = sys.executable) -> dict[str, str]:
     """The environment of a run: passed variables, private folders, and the plan's own additions."""
     home = plan.folder / "home"
     home.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
     environment |= {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(home),
         # Compiled kernels are kept per run: every run starts cold, none profits from another's.
         "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / runs.CACHE / "inductor"),

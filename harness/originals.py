@@ -1,0 +1,138 @@
+"""The frozen original of a past record: found, taken out of its log where it lies in one, and verified.
+
+Every file must have the sha256 that record.yaml gives it, else nothing is handed out. The verified files are kept in
+the cache under the hash of the entry script, so a second replay needs no repository.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from harness import track as tracks
+from harness.checkout import Checkout
+from harness.errors import HarnessError, Problem, StoreError, raise_if
+from harness.manifest import FILE_NAME, load_script
+from harness.runlog.source import embedded_files
+from harness.schema import Original, Record
+from harness.store import records
+from harness.store.files import write_atomic
+from harness.store.layout import Project, cache_folder
+from harness.subject import Subject
+
+MAIN = "train_gpt.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What became of one record's original."""
+
+    record: str  # "short/12"
+    state: str  # "resolved" | "none": a stated reason | "broken": a hash, a commit or a file is not as the record says
+    said: str  # how many files from where, or why not
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+Source = Callable[[str], Checkout]  # repository -> a place to read it from
+
+
+def resolve(record: Record, number: str, source: Source) -> Resolved:
+    """Find and verify one original; never raises for what a record or a checkout lacks."""
+    name = f"{record.track}/{number}"
+    original = record.original
+    if original is None or original.kind == "none":
+        return Resolved(name, "none", original.reason or "none was published" if original else "it was measured here")
+    try:
+        checkout = source(original.repository or "")
+        if original.kind == "git" and not checkout.has_git:
+            return Resolved(name, "none", "it is in git only, and this checkout is a plain tree")
+        files = read_files(original, checkout)
+        verify(name, original, files)
+    except HarnessError as error:
+        return Resolved(name, "broken", "; ".join(f"{p.where}: {p.what}" for p in error.problems))
+    where = {"log": "out of its log", "file": "a file", "git": f"commit {original.path}"}[original.kind]
+    return Resolved(name, "resolved", f"{len(files)} file{'s' if len(files) > 1 else ''}, {where}", files)
+
+
+def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
+    """The files of an original by name, the entry first; unverified."""
+    path = original.path or ""
+    expected = dict(original.files)
+    main = MAIN if MAIN in expected else next(iter(expected), MAIN)
+    if original.kind == "git":
+        commit, _, path = path.partition(":")
+        return {main: checkout.read(commit, path)}
+    raw = checkout.read(original.commit, path)
+    if original.kind == "log":
+        return embedded_files(raw, path, script=main)
+    folder = PurePosixPath(path).parent
+    beside = {name: checkout.read(original.commit, str(folder / name)) for name in expected if name != main}
+    return {main: raw, **beside}
+
+
+def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
+    """Raise StoreError with every file that is missing, too many, badly named or has another hash."""
+    expected = dict(original.files)
+    problems = []
+    for file in sorted(expected.keys() | files.keys()):
+        actual = hashlib.sha256(files[file]).hexdigest() if file in files else None
+        if not re.fullmatch(FILE_NAME, file):
+            problems.append(Problem(name, f"names the file {ascii(file)[:80]}", "only plain file names are replayed"))
+        elif file not in expected:
+            problems.append(Problem(name, f"its log embeds {file}, which the record does not name", "import again"))
+        elif actual is None:
+            problems.append(Problem(name, f"{file} is not where the record says", "check the repository"))
+        elif actual != expected[file]:
+            said = f"{file} has sha256 {actual[:12]}, the record says {expected[file][:12]}"
+            problems.append(Problem(name, said, "nothing is run; check the repository"))
+    raise_if(problems, StoreError)
+
+
+def as_subject(project: Project, folder: Path, held: Record, number: str, source: Source) -> Subject:
+    """The original of a record as something to run, its files kept in the cache.
+
+    Raises StoreError where it cannot be had, with the reason.
+    """
+    track = tracks.load_track(project.tracks, held.track)
+    found = resolve(held, number, source)
+    if found.state != "resolved":
+        raise StoreError.at(
+            f"{found.record}", f"its original cannot be had: {found.said}", "see `replay --original --plan`"
+        )
+    entry = next(iter(found.files))
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in found.files.items()}
+    kept = cache_folder() / "originals" / hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:32]
+    if not kept.is_dir():
+        aside = kept.with_name(f".{kept.name}.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        for name, data in found.files.items():
+            write_atomic(aside / name, data)
+        aside.rename(kept)
+    has_script = (folder / records.SCRIPT / "script.yaml").is_file()
+    told = load_script(folder / records.SCRIPT, name=project.show(folder)) if has_script else None
+    return Subject(
+        name=project.show(folder),
+        folder=folder,
+        files_folder=kept,
+        entry=entry,
+        files=hashes,
+        track=track,
+        ruleset=tracks.ruleset_of(track, held.ruleset),
+        train_tokens=(told.train_tokens if told else None) or track.train_tokens,
+        record=held,
+    )
+
+
+def resolve_all(project: Project, source: Source) -> list[Resolved]:
+    """What becomes of the original of every record of the imported past, in the order of the tracks."""
+    held = [record for record in records.read_records(project) if record.original is not None]
+    ordered = sorted(held, key=lambda r: (r.track, r.number, r.kind != "record", r.slug))
+    return [
+        resolve(record, records.display_number(record, [r for r in held if r.track == record.track]), source)
+        for record in ordered
+    ]
