@@ -15,17 +15,19 @@ from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
 from harness.metrics import measure
 from harness.runlog import reader
-from harness.schema import Metrics, Record, RecordRun, RunLog
+from harness.schema import Metrics, Record, RecordRun, RunLog, TimedLine
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
 from harness.store.pack import LEDGER, PACK, RUNS, restore_source
 from harness.store.records import find_record
-from harness.store.runs import CLOCK, LOG
+from harness.store.runs import CLOCK, LOG, WORK
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject, record
 from harness.track import load_track, ruleset_of
 from harness.verdict.base import Evidence, LedgerExtract
+
+MOST_LOG_BYTES = 1 << 30  # the recorder ends a run that prints more
 
 
 def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -> Evidence:
@@ -169,6 +171,8 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         timed = reader.timed_lines(raw)
     except LogError:
         log, timed = RunLog.nothing(LOG), []
+    if log.script_sha256 is None and not packed:
+        log, timed = with_own_log(log, timed, folder / WORK / "logs")
     clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if (folder / CLOCK).is_file() else Clock(None, {})
     return measure(
         file.id,
@@ -184,6 +188,29 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         started_at=file.started_at,
         observed=read_observed(folder, clock.start_ns),
     )
+
+
+def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLog, list[TimedLine]]:
+    """What standard output tells, completed from the one log that the script wrote into `logs/` by itself.
+
+    Many originals print their metrics and write source and versions to a file. The file counts where every
+    validation of standard output stands in it as well; where standard output told no metric, the file alone does, and
+    then no line of it was stamped.
+    """
+    try:
+        [path] = [path for path in logs.glob("*.txt") if path.is_file() and not path.is_symlink()]
+        raw = path.read_bytes() if path.stat().st_size < MOST_LOG_BYTES else b""
+        own = reader.read_bytes(raw, path.name, curve=True)[-1]
+    except (ValueError, OSError, LogError):  # none, several, or no training log
+        return log, timed
+    if log.final_step is None:
+        return own, reader.timed_lines(raw)
+    if not set(log.curve) <= set(own.curve):
+        return log, timed
+    told = ["source_sha256", "source_bytes", "source_origin", "script_sha256", "gpu_name", "gpu_count", "world_size"]
+    told += ["driver", "cuda", "torch", "triton", "python", "peak_memory_mib", "started_at", "seed", "val_tokens"]
+    filled = {name: getattr(own, name) for name in told if getattr(log, name) is None}
+    return dataclasses.replace(log, **filled), timed
 
 
 def given_seed(arguments: tuple[str, ...]) -> int | None:
