@@ -185,7 +185,8 @@ def check_machine(chosen: Plan) -> Machine:
     """Raise MachineError, before anything is fetched or installed, where this machine lacks the GPUs."""
     here = machine.capture(torch="in an environment of its own")
     track = chosen.subject.track
-    machine.check(here, dataclasses.replace(track, hardware=_asked(chosen)))
+    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
+    machine.check(here, dataclasses.replace(track, hardware=asked))
     return here
 
 
