@@ -13,17 +13,19 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, data, history, logs, runs, submissions
+from harness.verbs import Verb, board, data, drafts, history, logs, maintainers, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
     "fetch",
+    "new",
     "check",
     "run",
     "log",
     "verify",
     "replay",
     "pack",
+    "diff",
     "accept",
     "import",
     "board",
@@ -33,7 +35,16 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    known = (*board.VERBS, *data.VERBS, *history.VERBS, *logs.VERBS, *runs.VERBS, *submissions.VERBS)
+    known = (
+        *board.VERBS,
+        *data.VERBS,
+        *drafts.VERBS,
+        *history.VERBS,
+        *logs.VERBS,
+        *maintainers.VERBS,
+        *runs.VERBS,
+        *submissions.VERBS,
+    )
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 

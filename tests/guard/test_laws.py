@@ -149,13 +149,15 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 
 VERBS = {
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
+    "new": {"--from", "--refresh"},
     "check": set(),
     "run": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--json"},
     "replay": {"--runs", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
-    "accept": set(),
+    "diff": {"--against"},
+    "accept": {"--retime", "--withdraw", "--why"},
     "import": set(),
     "board": {"--check", "--json"},
     "show": {"--json"},
