@@ -21,7 +21,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSIONS, TEMPLATE, RECORDS = "submissions", "_template", "records"
-NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
+NAME = (
+    r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
+)
 MAX_FILES, MAX_BYTES = 2_000, 64 << 20
 NOTHING = "0" * 40  # what GitHub calls the commit before a branch's first one
 IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
@@ -198,7 +200,9 @@ def tell(title: str, problems: list[str], said: str = "") -> int:
     print(f"{title}: {outcome}")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         # Indented lines are code: nothing in them is Markdown or HTML.
-        code = "\n".join(f"    {line}" for text in (*problems, said) for line in shown(text).split("\n") if line.strip())
+        code = "\n".join(
+            f"    {line}" for text in (*problems, said) for line in shown(text).split("\n") if line.strip()
+        )
         with open(summary, "a", encoding="utf-8") as file:
             file.write(f"## {outcome.capitalize()}\n\n{title}\n\n{code}\n")
     return 1 if problems else 0
