@@ -13,11 +13,25 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, compare, data, history, logs, probe, replay, runs, submissions
+from harness.verbs import (
+    Verb,
+    board,
+    compare,
+    data,
+    drafts,
+    history,
+    logs,
+    maintainers,
+    probe,
+    replay,
+    runs,
+    submissions,
+)
 
 # The words in the order of the story.
 ORDER = (
     "fetch",
+    "new",
     "check",
     "run",
     "log",
@@ -26,6 +40,7 @@ ORDER = (
     "probe",
     "replay",
     "pack",
+    "diff",
     "accept",
     "import",
     "board",
@@ -35,7 +50,7 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    groups = (board, compare, data, history, logs, probe, replay, runs, submissions)
+    groups = (board, compare, data, drafts, history, logs, maintainers, probe, replay, runs, submissions)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
