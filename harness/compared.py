@@ -58,10 +58,12 @@ class Comparison:
         where = f"on one machine ({machine}, {self.started_at[:10]}, {self.pairs} pairs)"
         if self.gain is None or self.outcome == "tie":
             return f"{where}: a tie with {a}"
-        between = (
-            "" if self.interval is None else " (95 %: {:+.2f} to {:+.2f})".format(*(-100 * g for g in self.interval))
-        )
-        return f"{where}: {-100 * self.gain:+.2f} % of the time of {a}{between}"
+        sign, word = (1, "less") if self.gain > 0 else (-1, "more")
+        between = ""
+        if self.interval is not None:
+            low, high = sorted(100 * sign * bound for bound in self.interval)
+            between = f" (95 %: {low:.2f} to {high:.2f} %)"
+        return f"{where}: {100 * abs(self.gain):.2f} % {word} time than {a}{between}"
 
 
 def read_comparisons(project: Project) -> list[Comparison]:
