@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import evidence, stats, submit, yamlfile
+from harness import checking, evidence, stats, yamlfile
 from harness.board.rows import current
 from harness.compared import Comparison, called, find_comparison
-from harness.errors import HarnessError, Problem, StoreError
+from harness.errors import Problem, StoreError
 from harness.schema import Claimed, Manifest, Metrics, Record, RecordRun, Verdict
 from harness.store import records
 from harness.store.files import disk_error, write_atomic
@@ -64,16 +64,7 @@ def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
 def _acceptable(project: Project, found: Subject) -> Manifest:
     if found.manifest is None:
         raise StoreError.at(found.name, "is no submission", "accept takes a folder under submissions/")
-    problems: list[Problem] = []
-    try:
-        submit.check_folder(found)
-    except HarnessError as error:
-        problems += error.problems
-    for path in sorted(found.folder.rglob("*")):
-        if path.is_symlink():
-            problems.append(
-                Problem(found.name, f"{ascii(path.name)[:80]} is a symbolic link", "put the file itself there")
-            )
+    problems = list(checking.check(project, found.folder).problems)
     if not (found.folder / PACK).is_dir():
         problems.append(Problem(found.name, "holds no evidence", f"speedrun pack {found.name}"))
     if problems:

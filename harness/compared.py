@@ -6,22 +6,18 @@ scripts on one machine: `.runs/comparisons/*.json`, written by `speedrun compare
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness import subject
 from harness.errors import StoreError
 from harness.schema import Record
-from harness.store import records
+from harness.store import comparisons, records
 from harness.store.layout import Project
 from harness.subject import Subject
 
 DECIDED = ("faster", "tie", "slower")
-MAX_COMPARISON_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,49 +54,35 @@ class Comparison:
         where = f"on one machine ({machine}, {self.started_at[:10]}, {self.pairs} pairs)"
         if self.gain is None or self.outcome == "tie":
             return f"{where}: a tie with {a}"
-        between = (
-            "" if self.interval is None else " (95 %: {:+.2f} to {:+.2f})".format(*(-100 * g for g in self.interval))
-        )
-        return f"{where}: {-100 * self.gain:+.2f} % of the time of {a}{between}"
+        sign, word = (1, "less") if self.gain > 0 else (-1, "more")
+        between = ""
+        if self.interval is not None:
+            low, high = sorted(100 * sign * bound for bound in self.interval)
+            between = f" (95 %: {low:.2f} to {high:.2f} %)"
+        return f"{where}: {100 * abs(self.gain):.2f} % {word} time than {a}{between}"
 
 
 def read_comparisons(project: Project) -> list[Comparison]:
     """All comparisons of this machine, the newest first; raises StoreError naming a file that is none."""
-    found = []
-    for path in (project.runs / "comparisons").glob("*.json"):
-        try:
-            if path.stat().st_size > MAX_COMPARISON_BYTES:
-                raise ValueError("it is too large")
-            found.append(_comparison(path, json.loads(path.read_bytes())))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            why = f"is no comparison ({type(error).__name__}: {error})"
-            raise StoreError.at(project.show(path), why, "restore it as `speedrun compare` wrote it") from None
+    found = [_comparison(project, held) for held in comparisons.read_comparisons(project)]
     return sorted(found, key=lambda c: (c.started_at, c.path.name), reverse=True)
 
 
-def _comparison(path: Path, data: dict[str, Any]) -> Comparison:
+def _comparison(project: Project, held: comparisons.Comparison) -> Comparison:
     return Comparison(
-        path=path,
-        track=data["track"],
-        a=data["a"]["subject"],
-        a_sha256=data["a"]["script_sha256"],
-        b_sha256=data["b"]["script_sha256"],
-        outcome=data["outcome"],
-        gain=None if data["gain"] is None else float(data["gain"]),
-        interval=None if data["interval"] is None else (float(data["interval"][0]), float(data["interval"][1])),
-        pairs=int(data["pairs"]),
-        started_at=datetime.datetime.fromisoformat(data["started_at"]).isoformat(),
-        gpus=tuple(str(gpu["name"]) for gpu in data["machine"]["gpus"]),
-        cpu=str(data["machine"]["cpu"]),
-        runs=tuple(
-            ComparedRun(
-                run=str(run["run"]),
-                arm=str(run["arm"]),
-                train_time_s=float(run["train_time_s"]),
-                val_loss=None if run["val_loss"] is None else float(run["val_loss"]),
-            )
-            for run in data["runs"]
-        ),
+        path=comparisons.comparison_file(project, held.id),
+        track=held.track,
+        a=held.a.subject,
+        a_sha256=held.a.script_sha256,
+        b_sha256=held.b.script_sha256,
+        outcome=held.outcome,
+        gain=held.gain,
+        interval=held.interval,
+        pairs=held.pairs,
+        started_at=held.started_at,
+        gpus=tuple(gpu.name for gpu in held.machine.gpus),
+        cpu=held.machine.cpu,
+        runs=tuple(ComparedRun(run.run, run.arm, run.train_time_s, run.val_loss) for run in held.runs),
     )
 
 

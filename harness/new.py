@@ -18,7 +18,7 @@ from pathlib import Path
 from harness import subject, yamlfile
 from harness.board.rows import current
 from harness.errors import ManifestError, StoreError
-from harness.manifest import FILE_NAME, MANIFEST, check_kind
+from harness.manifest import FILE_NAME, MANIFEST, check_kind, load_manifest
 from harness.store import records
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, is_slug
@@ -27,7 +27,7 @@ from harness.store.pack import PACK
 from harness.track import current_ruleset
 
 README, TEMPLATE = "README.md", "_template"
-_FILES = re.compile(r"^files:.*\n(?:(?:[ #}].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
+_FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
 
 
 # ------------------------------------------------------------------------------------------------ making
@@ -131,7 +131,7 @@ def write_hashes(folder: Path, files: dict[str, str]) -> None:
     """Rewrite the key `files` of a manifest and leave every other line as it is."""
     path = folder / MANIFEST
     text = path.read_text("utf-8")
-    block = "files:\n" + "".join(f"  {name}: {digest}\n" for name, digest in files.items())
+    block = yamlfile.dump({"files": files})
     new = _FILES.sub(lambda _: block, text, count=1)
     before, after = yamlfile.parse(text.encode(), MANIFEST).data, yamlfile.parse(new.encode(), MANIFEST).data
     if after.pop("files", None) != files or after != {key: v for key, v in before.items() if key != "files"}:
@@ -168,8 +168,10 @@ def refresh(project: Project, name: str) -> str:
 def freeze_for_run(project: Project, name: str) -> str | None:
     """What `run` does first: refresh a submission that has no runs yet; None where nothing changed.
 
-    Raises ManifestError where runs were made: they would not count for the changed script.
+    Raises ManifestError where runs were made (they would not count for the changed script), and for a bad manifest.
     """
+    if (Path(name) / MANIFEST).is_file():
+        load_manifest(Path(name), name=project.show(Path(name)), frozen=False)
     found = stale(project, name)
     if found is None:
         return None

@@ -137,24 +137,39 @@ def extract(head: str, slug: str, target: Path) -> list[str]:
     return []
 
 
-def check(folder: Path, slug: str) -> tuple[bool, str]:
-    """Let the harness of this checkout judge a submission that lies in the project `folder`; whether it passes, and why."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the harness says about a submission."""
+
+    passes: bool = True
+    text: str = ""  # for people
+    annotations: str = ""  # workflow commands, escaped by the harness
+    report: str = ""  # Markdown, escaped by the harness
+
+
+def check(folder: Path, slug: str) -> Said:
+    """Let the harness of this checkout judge a submission that lies in the project `folder`."""
     own = f"{SUBMISSIONS}/{slug}"
     # -P: the project's folder, which holds strangers' files, is no place to import from.
     command = [sys.executable, "-P", "-m", "harness", "--root", str(folder), "check", own]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    try:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        return False, "speedrun check took more than 5 minutes"
-    said = (done.stdout + done.stderr).decode("utf-8", "replace")
-    return done.returncode == 0, shown(said)
+    told = {}
+    for form in (("--markdown",), ("--format", "github")):
+        try:
+            done = subprocess.run(
+                [*command, *form], cwd=folder, env=environment, capture_output=True, timeout=300, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Said(False, "speedrun check took more than 5 minutes")
+        told[form[-1]] = done.stdout.decode("utf-8", "replace")
+    text = shown(done.stderr.decode("utf-8", "replace"))
+    return Said(done.returncode == 0, text, told["github"], told["--markdown"])
 
 
-def judge(head: str, slug: str) -> tuple[list[str], str]:
+def judge(head: str, slug: str) -> tuple[list[str], Said]:
     """What a submission must be refused for, and what the harness said about it."""
     if not re.fullmatch(NAME, slug):
-        return [f"{ascii(slug)[:120]} is no name of a submission; make it with `speedrun new`"], ""
+        return [f"{ascii(slug)[:120]} is no name of a submission; make it with `speedrun new`"], Said()
     with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
         project = Path(made)
         for name in ("tracks", RECORDS):
@@ -162,9 +177,9 @@ def judge(head: str, slug: str) -> tuple[list[str], str]:
         folder = project / SUBMISSIONS / slug
         problems = extract(head, slug, folder)
         if problems:
-            return problems, ""
-        passes, said = check(project, slug)
-        if not passes:
+            return problems, Said()
+        said = check(project, slug)
+        if not said.passes:
             problems.append(f"{SUBMISSIONS}/{slug} does not pass `speedrun check`; it said why")
         if not (folder / "evidence").is_dir():
             problems.append(f"{SUBMISSIONS}/{slug} holds no evidence; add it with `speedrun pack {SUBMISSIONS}/{slug}`")
@@ -187,12 +202,14 @@ def unanswered(readme: str, slug: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------ telling
 
 
-def tell(title: str, problems: list[str], said: str = "") -> int:
+def tell(title: str, problems: list[str], said: Said | None = None) -> int:
     """Print the result, as annotations where a workflow listens, and write it to the job's summary; the exit status."""
     hosted = os.environ.get("GITHUB_ACTIONS") == "true"
-    if said:
+    if said is not None and said.text:
         token = secrets.token_hex(16)  # between these two lines the runner obeys nothing that is printed
-        print(f"::stop-commands::{token}\n{said}\n::{token}::" if hosted else said)
+        print(f"::stop-commands::{token}\n{said.text}\n::{token}::" if hosted else said.text)
+    if said is not None and hosted:
+        print(said.annotations, end="")
     for problem in problems:
         line = shown(problem).replace("\n", " ")
         print(f"::error::{line.replace('%', '%25')}" if hosted else f"refused: {line}")
@@ -200,11 +217,9 @@ def tell(title: str, problems: list[str], said: str = "") -> int:
     print(f"{title}: {outcome}")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         # Indented lines are code: nothing in them is Markdown or HTML.
-        code = "\n".join(
-            f"    {line}" for text in (*problems, said) for line in shown(text).split("\n") if line.strip()
-        )
+        code = "\n".join(f"    {line}" for text in problems for line in shown(text).split("\n") if line.strip())
         with open(summary, "a", encoding="utf-8") as file:
-            file.write(f"## {outcome.capitalize()}\n\n{title}\n\n{code}\n")
+            file.write(f"## {outcome.capitalize()}\n\n{title}\n\n{code}\n\n{said.report if said is not None else ''}\n")
     return 1 if problems else 0
 
 

@@ -89,7 +89,9 @@ def rank(track: Track, records: Sequence[Record]) -> list[Record]:
 
     def stands(record: Record) -> bool:
         claimed = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
-        return record.withdrawn is None and claimed is not None
+        # Timed again beside the current record and not faster: its seconds are that machine's and rank nowhere.
+        lost = record.kind == "retiming" and record.official and record.faster_than is None
+        return record.withdrawn is None and claimed is not None and not lost
 
     return sorted(filter(stands, mine.values()), key=key)
 

@@ -18,11 +18,14 @@ _TOKENS = re.compile(
     rb"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}"
     rb"|xox[abprs]-[A-Za-z0-9-]{10,})"
 )
+_KEYS = re.compile(rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
 _HOMES = re.compile(rb"(?<![\w.-])/(?:home|Users)/[^/\s:\"']+")
 _IPV4 = re.compile(rb"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])")
 _IPV6 = re.compile(rb"(?<![\w:])(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?![\w:])")
 # Bounded, and only from the start of a word: a line of a million letters must not cost a million searches.
 _MAIL = re.compile(rb"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{0,190}\w")
+
+MOST_FOUND = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,17 @@ def own_names() -> Names:
     except (KeyError, OSError):
         user = ""
     return Names(os.path.expanduser("~"), user, socket.gethostname())
+
+
+def find_private(text: bytes) -> list[tuple[int, str]]:
+    """Lines (1-based) of a file that would publish an access token, a private key or somebody's home folder."""
+    found = []
+    for pattern, what in ((_TOKENS, "an access token"), (_KEYS, "a private key"), (_HOMES, "somebody's home folder")):
+        for match in pattern.finditer(text):
+            found.append((text.count(b"\n", 0, match.start()) + 1, what))
+            if len(found) >= MOST_FOUND:
+                return found
+    return sorted(found)
 
 
 def scrub(text: bytes, names: Names) -> bytes:

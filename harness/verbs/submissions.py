@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from harness.verbs import Verb, project_of
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submission", help="submissions/<slug>")
+    parser.add_argument("submissions", nargs="+", metavar="submission", help="submissions/<slug>")
+    parser.add_argument("--format", choices=("text", "github"), default="text", help="github: annotations on stdout")
+    parser.add_argument("--markdown", action="store_true", help="the report for the pull request on stdout")
 
 
 def _check(args: argparse.Namespace) -> int:
-    from harness import console, report, subject, submit
+    from harness import checking, checking_report
 
     project = project_of(args)
-    found = subject.find_subject(project, args.submission)
-    submit.check_folder(found)
-    console.say(
-        f"{found.name}: manifest, names and hashes are in order ({found.script_sha256[:12]}, {found.ruleset.id})"
-    )
-    judged = submit.judge_if_run(project, found)
-    if judged is None:
-        console.say(f"it has no runs yet; make some: speedrun run {found.name}")
-        return 0
-    return report.say_outcome(project, found, *judged)
+    status = 0
+    for name in args.submissions:
+        checked = checking.check(project, Path(name))
+        checking_report.say(project, checked)
+        if args.format == "github":
+            print(*checking_report.workflow_lines(checked), sep="\n")
+        if args.markdown:
+            print(checking_report.markdown(project, checked))
+        # A folder that cannot be read at all is unusable input; anything else that was found is a finding.
+        status = max(status, 0 if checked.in_order else 2 if checked.found is None else 1)
+    return status
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,7 @@
-"""A newcomer's first hour: run the smoke record for real, then submit it, pack it, check it and have it accepted."""
+"""What a newcomer sees of records that are there: damaged evidence, a race for machines that are not here, a dry run."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -13,8 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-RECORD = ROOT / "records" / "smoke" / "2026-11-21_muon"
-NAME = "2026-11-21_fewer-steps"
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +18,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     for name in ("tracks", "records"):
         shutil.copytree(ROOT / name, root / name)
-    folder = root / "submissions" / NAME
-    folder.mkdir(parents=True)
-    script = (
-        (RECORD / "script" / "train_gpt.py")
-        .read_text()
-        .replace("num_iterations: int = 100", "num_iterations: int = 95")
-    )
-    (folder / "train_gpt.py").write_text(script)
-    (folder / "manifest.yaml").write_text(
-        "schema: 1\ntrack: smoke\nruleset: smoke@1\ntitle: Five steps fewer\ncontributors: ['@newcomer']\nparent: smoke/2\n"
-        f"claim: ml\nentry: train_gpt.py\nfiles:\n  train_gpt.py: {hashlib.sha256(script.encode()).hexdigest()}\n"
-    )
     return root
 
 
@@ -54,25 +38,6 @@ def speedrun(project: Path, *arguments: str, status: int = 0) -> subprocess.Comp
     )
     assert done.returncode == status, done.stderr
     return done
-
-
-def test_from_a_script_to_a_row_on_the_leaderboard(project: Path) -> None:
-    submission = f"submissions/{NAME}"
-    assert "it has no runs yet" in speedrun(project, "check", submission).stderr
-    said = speedrun(project, "run", submission).stderr
-    assert "verdict: pass" in said
-    assert "smoke/2 holds the record with 100 steps; this is 5 fewer: a new record" in said
-    assert "tokens/s" in said
-    assert "packed 3 runs" in speedrun(project, "pack", submission).stderr
-    verdict = json.loads(speedrun(project, "verify", submission, "--json").stdout)
-    assert verdict["outcome"] == "pass"
-    shutil.rmtree(project / ".runs")  # the maintainer has only the pack
-    assert "verdict: pass" in speedrun(project, "check", submission).stderr
-    assert "accepted as smoke/3" in speedrun(project, "accept", submission).stderr
-    assert not (project / submission).exists()
-    assert "| **3** | **95** |" in (project / "leaderboard.md").read_text()
-    speedrun(project, "board", "--check")
-    assert "verdict: pass" in speedrun(project, "verify", "smoke/3").stderr
 
 
 def test_an_edited_log_in_a_pack_is_named(project: Path) -> None:

@@ -150,7 +150,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 VERBS = {
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "new": {"--from", "--refresh"},
-    "check": set(),
+    "check": {"--format", "--markdown"},
     "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--usd-per-hour", "--json"},

@@ -1,0 +1,123 @@
+"""A newcomer's first hour: CONTRIBUTING.md's commands, run as printed, in a fresh clone; then the maintainer's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def commands(section: str) -> str:
+    """The fenced shell blocks of one section, as one script."""
+    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S))
+
+
+def environment(home: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return {**kept, "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig"), "OMP_NUM_THREADS": "1"}
+
+
+def with_environment(clone: Path) -> None:
+    """The .venv that setup_env.sh would make, from the packages that run this test: nothing is downloaded."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    bin_folder = clone / ".venv" / "bin"
+    [packages] = (clone / ".venv" / "lib").glob("python*/site-packages")
+    (packages / "here.pth").write_text(f"{sysconfig.get_path('purelib')}\n{clone}\n")
+    program = f"#!{bin_folder}/python\nimport sys\nfrom harness.cli import main\nsys.exit(main())\n"
+    (bin_folder / "speedrun").write_text(program)
+    for tool in ("ruff", "mypy"):
+        (bin_folder / tool).symlink_to(Path(sys.executable).parent / tool)
+    (bin_folder / "pip").write_text("#!/bin/sh\necho nothing is downloaded in a test >&2\nexit 1\n")
+    for name in ("speedrun", "pip"):
+        (bin_folder / name).chmod(0o755)
+    sums = "cksum pyproject.toml constraints.txt | cut -d' ' -f1,2 | tr '\\n' ' '"
+    have = subprocess.run(["bash", "-c", sums], cwd=clone, capture_output=True, text=True, check=True).stdout
+    (clone / ".venv" / "speedrun-installed").write_text(f"{have}\ntrain,test\n")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("contributing")
+    tree = folder / "tree"
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, check=False)
+    if names.returncode:
+        pytest.skip("no git checkout")
+    for name in filter(None, os.fsdecode(names.stdout).split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    (folder / "gitconfig").write_text(
+        "[user]\nname = A Newcomer\nemail = newcomer@example.org\n[init]\ndefaultBranch = main\n"
+    )
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "the working tree")):
+        subprocess.run(["git", *command], cwd=tree, env=environment(folder), check=True)
+    subprocess.run(["git", "clone", "-q", "--bare", tree, folder / "origin.git"], env=environment(folder), check=True)
+    subprocess.run(["git", "clone", "-q", "origin.git", "clone"], cwd=folder, env=environment(folder), check=True)
+    with_environment(folder / "clone")
+    return folder / "clone"
+
+
+def execute(clone: Path, script: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=clone,
+        env=environment(clone.parent),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_run_is_submitted_in_five_steps(clone: Path) -> None:
+    assert len(re.findall(r"^\*\*\d\. ", PAGE.split("## Submit a run")[1].split("\n## ")[0], re.M)) == 5
+    said = execute(clone, commands("Submit a run"))
+    for words in (
+        "+1 −1 lines of code",
+        "froze train_gpt.py",
+        "packed 3 runs",
+        "verdict: pass",
+        "5 fewer: a new record",
+    ):
+        assert words in said
+    assert re.search(r"the submission \S+_fewer-steps: in order", said)
+    pushed = ["git", "--git-dir", clone.parent / "origin.git", "diff", "--name-only", "main", "fewer-steps"]
+    names = subprocess.run(pushed, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert names
+    assert all(re.match(r"submissions/\d{4}-\d{2}-\d{2}_fewer-steps/", name) for name in names)
+    assert "smoke/2 holds the record with 100 steps; this is 5 fewer: a new record" in said
+    assert "tokens/s" in said
+    shutil.rmtree(clone / ".runs")  # the maintainer has only the pack
+    verdict = execute(clone, ".venv/bin/speedrun verify --json submissions/*_fewer-steps 2>/dev/null")
+    assert json.loads(verdict)["outcome"] == "pass"
+    accepted = execute(clone, ".venv/bin/speedrun accept submissions/*_fewer-steps; .venv/bin/speedrun board --check")
+    assert "accepted as smoke/3" in accepted
+    assert "| **3** | **95** |" in (clone / "leaderboard.md").read_text()
+    assert not list((clone / "submissions").glob("*_fewer-steps"))
+    assert "verdict: pass" in execute(clone, ".venv/bin/speedrun verify smoke/3")
+
+
+def test_the_harness_is_changed_in_three_steps(clone: Path) -> None:
+    assert len(re.findall(r"^\*\*\d\. ", PAGE.split("## Change the harness")[1].split("\n## ")[0], re.M)) == 3
+    if (ROOT / ".mypy_cache").is_dir():
+        shutil.copytree(ROOT / ".mypy_cache", clone / ".mypy_cache")
+    if not (Path(sys.executable).parent / "ruff").exists():
+        pytest.skip("ruff is not installed beside this Python")
+    execute(clone, "git stash -q -u")  # what the other test accepted
+    said = execute(clone, commands("Change the harness"))
+    assert " passed" in said
+    assert "records stay as they are" in said or "records are only added to: in order" in said

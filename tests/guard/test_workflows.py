@@ -1,0 +1,102 @@
+"""The workflows, forms and templates: what they may do, that they are well-formed, and that every box means something."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+PINS = {
+    "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
+    "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
+}
+
+
+def load(path: Path) -> dict[str, Any]:
+    held = yaml.safe_load(path.read_text())
+    assert isinstance(held, dict)
+    return held
+
+
+def steps(path: Path) -> list[dict[str, Any]]:
+    return [step for job in load(path)["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_can_only_read_and_knows_no_secret(path: Path) -> None:
+    held = load(path)
+    assert held["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job for job in held["jobs"].values())
+    assert "${{ secrets" not in path.read_text()
+    assert "pull_request_target" not in path.read_text()
+    assert all("timeout-minutes" in job for job in held["jobs"].values())
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_and_leave_no_token_behind(path: Path) -> None:
+    used = re.findall(r"uses: (\S+)@(\S+) # (\S+)$", path.read_text(), re.M)
+    assert len(used) == path.read_text().count("uses:")
+    assert all(PINS[name] == (pin, version) for name, pin, version in used)
+    for step in steps(path):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+        # An expression inside a command would let a branch's name become a command.
+        assert "${{" not in step.get("run", "")
+
+
+def test_the_judge_of_a_pull_request_is_the_base_branch() -> None:
+    [checkout] = [s for s in steps(ROOT / ".github/workflows/pull_request.yml") if "checkout" in s.get("uses", "")]
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+
+
+def test_zizmor_finds_nothing() -> None:
+    zizmor = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or shutil.which("zizmor")
+    if zizmor is None:
+        pytest.skip("zizmor is not installed: pip install '.[test]'")
+    command = [zizmor, "--offline", "--no-progress", "--persona", "pedantic", str(ROOT / ".github")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.name)
+def test_an_issue_form_is_one_that_github_shows(path: Path) -> None:
+    held = load(path)
+    assert held.keys() >= {"name", "description", "body"}
+    fields = [field for field in held["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    for field in fields:
+        assert field["type"] in ("textarea", "input", "dropdown", "checkboxes")
+        assert field["attributes"]["label"]
+        assert ("options" in field["attributes"]) == (field["type"] in ("dropdown", "checkboxes"))
+
+
+def test_every_box_of_the_pull_request_is_a_machines_or_a_promise() -> None:
+    from harness.cli import build_parser
+
+    [commands] = [action for action in build_parser()._actions if action.dest == "verb"]
+    script = (ROOT / ".github" / "scripts" / "changes.py").read_text()
+    text = (ROOT / ".github" / "pull_request_template.md").read_text()
+    machine, promised = text.split("**I promise**")[0], text.split("**I promise**")[1]
+    boxes = re.findall(r"^- \[ \] (.+)$", text, re.M)
+    assert len(boxes) == text.count("- [ ]") >= 8
+    for box in boxes:
+        named = re.findall(r"`(speedrun|changes\.py|\./run_tests\.sh) ?([\w-]*)`", box)
+        if not named:
+            assert box in promised
+            assert box.startswith(("that ", "I promise")), box
+        for program, verb in named:
+            assert {
+                "speedrun": verb in (commands.choices or ()),
+                "changes.py": f'"{verb}": ' in script,
+                "./run_tests.sh": (ROOT / "run_tests.sh").is_file(),
+            }[program], box
+    assert all("`" in box for box in re.findall(r"^- \[ \] (.+)$", machine, re.M))
