@@ -103,7 +103,7 @@ def plan(
         original=not found.reimplementation,
         processes=processes,
         runs=count or (found.track.runs if not original else 1),
-        wishes=wishes_of(found, build, needs),
+        wishes=wishes_of(build, needs),
         build=build,
         needs=needs,
         loss_only=tuple(loss_only),
@@ -127,7 +127,7 @@ def _processes(found: Subject, needs: Needs | None, gpus: int | None) -> int:
     return gpus
 
 
-def wishes_of(found: Subject, build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
+def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
     """Sets of requirements, the most wanted first: the record's own build, then the release that stands in for it."""
     if build is None or needs is None:
         return (TRAINING,)

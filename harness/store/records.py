@@ -73,7 +73,8 @@ def find_record(project: Project, name: str) -> Path:
     track, _, rest = asked.rpartition("/")
     folders = [f for f in record_folders(project) if not track or f.parent.name == track]
     if re.fullmatch(r"\d+(\.\d+)?", rest):
-        found = [f for f in folders if _number(f, project) == rest] if track else []
+        held = [read_record(f, name=project.show(f)) for f in folders] if track else []
+        found = [f for f, record in zip(folders, held, strict=False) if display_number(record, held) == rest]
     else:
         found = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
     if len(found) == 1:
@@ -95,12 +96,6 @@ def display_number(record: Record, records: Iterable[Record]) -> str:
         key=lambda r: (str(r.date), r.slug),
     )
     return f"{record.retimes}.{[r.slug for r in timings].index(record.slug) + 1}"
-
-
-def _number(folder: Path, project: Project) -> str:
-    records = [read_record(f) for f in record_folders(project) if f.parent == folder.parent]
-    mine = next(record for record in records if record.slug == folder.name)
-    return display_number(mine, records)
 
 
 # ------------------------------------------------------------------------------------------------ reading

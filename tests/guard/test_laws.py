@@ -148,6 +148,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 
 
 VERBS = {
+    "doctor": {"--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "check": set(),
     "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
