@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, compare, data, doctor, history, logs, probe, runs, submissions
+from harness.verbs import Verb, board, compare, data, doctor, history, logs, probe, replay, runs, submissions
 
 # The words in the order of the story.
 ORDER = (
@@ -36,7 +36,7 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    groups = (board, compare, data, doctor, history, logs, probe, runs, submissions)
+    groups = (board, compare, data, doctor, history, logs, probe, replay, runs, submissions)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 

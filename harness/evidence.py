@@ -15,17 +15,20 @@ from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
 from harness.metrics import measure
 from harness.runlog import reader
-from harness.schema import Metrics, Record, RecordRun, RunLog
+from harness.schema import Metrics, Record, RecordRun, RunLog, TimedLine
 from harness.store import runs
+from harness.store.files import has_kept
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
-from harness.store.pack import LEDGER, PACK, RUNS, restore_source
+from harness.store.pack import BASELINE, LEDGER, PACK, RUNS, check_pack, restore_log
 from harness.store.records import find_record
-from harness.store.runs import CLOCK, LOG
+from harness.store.runs import CLOCK, LOG, WORK
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject, record
 from harness.track import load_track, ruleset_of
 from harness.verdict.base import Evidence, LedgerExtract
+
+MOST_LOG_BYTES = 1 << 30  # the recorder ends a run that prints more
 
 
 def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -> Evidence:
@@ -35,9 +38,18 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
     """
     pack = found.folder / PACK
     if run_ids is None and (pack / LEDGER).is_file():
+        check_pack(pack, f"{found.name}/{PACK}")
         chain = read_chain((pack / LEDGER).read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
         folders = [pack / RUNS / run_id for run_id in started(chain)]
-        return assemble(found, chain, [folder for folder in folders if folder.is_dir()], packed=True)
+        parents = sorted((pack / BASELINE).glob("*/")) if (pack / BASELINE).is_dir() else []
+        return assemble(
+            found,
+            chain,
+            [folder for folder in folders if folder.is_dir()],
+            packed=True,
+            parent=parent_of(project, found) if parents else None,
+            parent_folders=parents,
+        )
     chain = Ledger(project.ledger).chain(found.script_sha256)
     if run_ids is not None:
         mine = [folder for run_id in run_ids if (folder := runs.run_folder(project, run_id)).is_dir()]
@@ -54,15 +66,22 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
 
 def baseline_folders(project: Project, found: Subject) -> tuple[Subject | None, list[Path]]:
     """The parent of a submission and its finished runs on this machine; nothing where it has no script or no run."""
-    if found.manifest is None or found.manifest.parent is None:
-        return None, []
-    try:
-        parent = record(project, find_record(project, found.manifest.parent))
-    except HarnessError:  # a record without a script has no runs here
+    parent = parent_of(project, found)
+    if parent is None:
         return None, []
     chain = Ledger(project.ledger).chain(parent.script_sha256)
     ended = [e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]
     return parent, [folder for run_id in ended if (folder := runs.run_folder(project, run_id)).is_dir()]
+
+
+def parent_of(project: Project, found: Subject) -> Subject | None:
+    """The parent of a submission, where it names one that has a script here."""
+    if found.manifest is None or found.manifest.parent is None:
+        return None
+    try:
+        return record(project, find_record(project, found.manifest.parent))
+    except HarnessError:  # a record without a script has no runs
+        return None
 
 
 def from_figures(project: Project, held: Record) -> Evidence:
@@ -160,16 +179,16 @@ def assemble(
 def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
     """Read one run folder: its log, its clock, and what run.json says of it."""
     file = runs.read_run_file(folder)
-    raw = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
-    if packed:
-        raw = restore_source(raw, script)
+    raw = restore_log(folder, script) if packed else _own_log(folder)
     scrubbed = raw if packed else scrub_log(raw, script, own_names())
     try:
         log = reader.read_bytes(raw, LOG, curve=True)[-1]
         timed = reader.timed_lines(raw)
     except LogError:
         log, timed = RunLog.nothing(LOG), []
-    clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if (folder / CLOCK).is_file() else Clock(None, {})
+    if log.script_sha256 is None and not packed:
+        log, timed = with_own_log(log, timed, folder / WORK / "logs")
+    clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if has_kept(folder / CLOCK) else Clock(None, {})
     return measure(
         file.id,
         log,
@@ -184,6 +203,33 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         started_at=file.started_at,
         observed=read_observed(folder, clock.start_ns),
     )
+
+
+def _own_log(folder: Path) -> bytes:
+    return (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+
+
+def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLog, list[TimedLine]]:
+    """What standard output tells, completed from the one log that the script wrote into `logs/` by itself.
+
+    Many originals print their metrics and write source and versions to a file. The file counts where every
+    validation of standard output stands in it as well; where standard output told no metric, the file alone does, and
+    then no line of it was stamped.
+    """
+    try:
+        [path] = [path for path in logs.glob("*.txt") if path.is_file() and not path.is_symlink()]
+        raw = path.read_bytes() if path.stat().st_size < MOST_LOG_BYTES else b""
+        own = reader.read_bytes(raw, path.name, curve=True)[-1]
+    except (ValueError, OSError, LogError):  # none, several, or no training log
+        return log, timed
+    if log.final_step is None:
+        return own, reader.timed_lines(raw)
+    if not set(log.curve) <= set(own.curve):
+        return log, timed
+    told = ["source_sha256", "source_bytes", "source_origin", "script_sha256", "gpu_name", "gpu_count", "world_size"]
+    told += ["driver", "cuda", "torch", "triton", "python", "peak_memory_mib", "started_at", "seed", "val_tokens"]
+    filled = {name: getattr(own, name) for name in told if getattr(log, name) is None}
+    return dataclasses.replace(log, **filled), timed
 
 
 def given_seed(arguments: tuple[str, ...]) -> int | None:

@@ -20,7 +20,7 @@ from harness.environments import Build, Needs
 from harness.errors import MachineError, RunError, StoreError
 from harness.launch.torchrun import TorchrunLauncher
 from harness.pipeline import Watcher
-from harness.schema import Machine, Metrics, Record
+from harness.schema import Hardware, Machine, Metrics, Record
 from harness.store import records, replays, runs
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
@@ -181,14 +181,28 @@ def _own_torch(held: Record) -> str | None:
     return next((run.torch for run in held.runs if run.torch), None)
 
 
+def check_machine(chosen: Plan) -> Machine:
+    """Raise MachineError, before anything is fetched or installed, where this machine lacks the GPUs."""
+    here = machine.capture(torch="in an environment of its own")
+    track = chosen.subject.track
+    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
+    machine.check(here, dataclasses.replace(track, hardware=asked))
+    return here
+
+
+def _asked(chosen: Plan) -> Hardware:
+    """So many GPUs of any model: another model gives a loss to compare, if no time."""
+    hardware = chosen.subject.track.hardware
+    return dataclasses.replace(hardware, processes=chosen.processes, gpu_name=None)
+
+
 def prepare(
     chosen: Plan, made: venv.Venv, *, allow_network: bool = True, progress: Progress | None = None
 ) -> execution.Prepared:
     """Check the machine for so many GPUs, then have the tokens; offered where the script looks for them."""
     here = machine.capture(torch=made.packages.get("torch"))
     track = chosen.subject.track
-    asked = dataclasses.replace(track, hardware=dataclasses.replace(track.hardware, processes=chosen.processes))
-    machine.check(here, asked)
+    machine.check(here, dataclasses.replace(track, hardware=_asked(chosen)))
     folder = chosen.needs.data if chosen.needs is not None else None
     found = chosen.subject
     if folder is not None and folder != track.data.folder:
@@ -297,7 +311,7 @@ def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint,
     return tuple(rows)
 
 
-def store(project: Project, chosen: Plan, result: ReplayResult) -> Path:
+def store(chosen: Plan, result: ReplayResult) -> Path:
     """Keep a replay beside its record."""
     return replays.add_replay(chosen.subject.folder, result)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import evidence, stats, yamlfile
 from harness.errors import Problem, StoreError
@@ -18,7 +19,7 @@ from harness.store import records, runs
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger
-from harness.store.pack import LEDGER, PACK, write_pack
+from harness.store.pack import LEDGER, PACK, Baseline, write_pack
 from harness.subject import Subject
 from harness.verdict import judge
 from harness.verdict.base import Evidence
@@ -33,8 +34,17 @@ def pack(project: Project, found: Subject) -> int:
     ids = evidence.started(chain)
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")
-    write_pack(found.folder, chain, [runs.run_folder(project, run_id) for run_id in ids], found.script)
+    folders = [runs.run_folder(project, run_id) for run_id in ids]
+    write_pack(found.folder, chain, folders, found.script, baseline_of(project, found, folders))
     return len(ids)
+
+
+def baseline_of(project: Project, found: Subject, folders: Sequence[Path]) -> Baseline | None:
+    """The last finished runs of the parent on the machine of these runs, as many as there are of these."""
+    machines = {runs.read_run_file(folder).machine.fingerprint for folder in folders if folder.is_dir()}
+    parent, held = evidence.baseline_folders(project, found)
+    same = [folder for folder in held if {runs.read_run_file(folder).machine.fingerprint} == machines]
+    return None if parent is None or not same else Baseline(parent.script, tuple(same[-len(folders) :]))
 
 
 def check_folder(found: Subject) -> None:

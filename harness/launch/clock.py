@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.store.files import read_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
     """Read the stamps of a run; raises StoreError naming the first line that cannot be a stamp."""
     name = name or str(path)
     try:
-        rows = path.read_text("ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
+        rows = read_kept(path, name=name).decode("ascii").splitlines()
+    except UnicodeDecodeError:
         raise StoreError.at(name, "cannot be read", "restore the file as the run wrote it") from None
     start: int | None = None
     exit: int | None = None

@@ -8,8 +8,7 @@ from pathlib import Path
 from harness.errors import StoreError
 from harness.launch.observer import READS, READS_HEADER, SLOW, TELEMETRY, TELEMETRY_HEADER
 from harness.schema import Observed
-
-MAX_BYTES = 256 << 20
+from harness.store.files import has_kept, read_kept
 
 
 def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
@@ -17,7 +16,7 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
 
     start_ns: the start of the run on the same clock. Raises StoreError naming the first line that cannot be read.
     """
-    if start_ns is None or not (folder / READS).is_file():
+    if start_ns is None or not has_kept(folder / READS):
         return None
     opens, counts = [], []
     for number, cells in _rows(folder / READS, READS_HEADER):
@@ -28,7 +27,7 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
             counts.append((seconds, int(cells[3])))
     reasons: set[str] = set()
     use: dict[float, list[float]] = {}
-    has_telemetry = (folder / TELEMETRY).is_file()
+    has_telemetry = has_kept(folder / TELEMETRY)
     for number, cells in _rows(folder / TELEMETRY, TELEMETRY_HEADER) if has_telemetry else ():
         seconds = _seconds(folder / TELEMETRY, number, cells, start_ns)
         reasons.update(cells[7].split("+"))
@@ -44,10 +43,7 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
 
 def _rows(path: Path, header: bytes) -> Iterator[tuple[int, list[str]]]:
     """The rows of a file, with their line numbers; a torn last line (the observer was killed) is left out."""
-    if path.stat().st_size > MAX_BYTES:
-        raise StoreError.at(path.name, f"has more than {MAX_BYTES:,} bytes", "it was not written by speedrun")
-    raw = path.read_bytes()
-    *lines, _ = raw.split(b"\n")
+    *lines, _ = read_kept(path, name=path.name).split(b"\n")
     width = header.count(b",") + 1
     if lines and lines[0] + b"\n" != header:
         raise StoreError.at(f"{path.name}:1", "is not its header", "restore the file as the run wrote it")

@@ -178,7 +178,8 @@ class Recorder:
 
     def watch_limits(self) -> None:
         now = time.monotonic()
-        size = os.stat(self.folder / "stderr.txt").st_size
+        # Some scripts print little and write a log of their own: that is output as well.
+        size = os.stat(self.folder / "stderr.txt").st_size + self.own_logs()
         if size != self.stderr_size:
             self.stderr_size, self.last_output = size, now
             if size > LOG_LIMIT_BYTES:
@@ -188,6 +189,15 @@ class Recorder:
             self.end("hung", f"no output for {self.plan['silence_limit_s']:g} s; stacks are in stderr.txt")
         elif now - self.started / 1e9 > self.plan["time_limit_s"]:
             self.end("stopped", f"longer than the track's limit of {self.plan['time_limit_s']:g} s")
+
+    def own_logs(self) -> int:
+        """Bytes of the logs that the script writes into `logs/` by itself."""
+        total = 0
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(Path(self.plan["cwd"]) / "logs"):
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+        return total
 
     def ask_to_stop(self, reason: str) -> None:
         self.end("stopped", reason)

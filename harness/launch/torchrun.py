@@ -25,6 +25,7 @@ from harness.store.files import disk_error
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
 _POLL_S = 0.1
+FEW_LINES = 10  # a standard output that holds no more tells nobody how the run goes
 
 
 class TorchrunLauncher:
@@ -49,9 +50,13 @@ class TorchrunLauncher:
         assert owner.stdin is not None
         beside = start_observer(plan.folder, owner.pid)
         follower = Follower(plan.folder / runs.LOG)
+        own: Follower | None = None  # of the file that a script with a silent standard output prints to
         try:
             while owner.poll() is None:
                 follower.pass_on(watch)
+                own = own or own_log(plan.folder / runs.WORK)
+                if own is not None and follower.lines < FEW_LINES:
+                    own.pass_on(watch)
                 time.sleep(_POLL_S)
         except BaseException:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
             _ask_to_stop(owner)
@@ -153,12 +158,19 @@ def _ask_to_stop(owner: subprocess.Popen[bytes]) -> None:
         owner.wait(timeout=recorder.GRACE_S + 10)
 
 
+def own_log(work: Path) -> Follower | None:
+    """Follows the log that a script writes into `logs/` by itself, once there is one."""
+    found = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
+    return Follower(found[0]) if len(found) == 1 else None
+
+
 class Follower:
     """Hands complete lines of a growing file to a watcher."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.position = 0
+        self.lines = 0
         self.rest = b""
 
     def pass_on(self, watch: Callable[[bytes], None]) -> None:
@@ -172,5 +184,6 @@ class Follower:
         self.position += len(chunk)
         *lines, rest = (self.rest + chunk).split(b"\n")
         self.rest = rest[-65536:]  # a line without an end must not fill the memory
+        self.lines += len(lines)
         for line in lines:
             watch(line)

@@ -9,11 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import lzma
 import os
 import tempfile
 from pathlib import Path
 
 from harness.errors import StoreError
+
+PACKED = ".xz"
+KEPT_BYTES = 64 << 20  # the largest log of a record has 5 MB
+DICTIONARY_BYTES = 64 << 20  # memory for unpacking; what speedrun packs needs 9 MiB
+MOST_GROWTH = 500  # logs shrink to a tenth or a thirtieth; zeros would to a seven-thousandth
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -49,6 +55,46 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def compress(data: bytes) -> bytes:
+    """The same bytes as .xz; the same input gives the same output."""
+    return lzma.compress(data, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, preset=6)
+
+
+def has_kept(path: Path) -> bool:
+    """Whether a file is there, as it is or compressed beside its name."""
+    return path.is_file() or path.with_name(path.name + PACKED).is_file()
+
+
+def read_kept(path: Path, *, name: str | None = None, max_bytes: int = KEPT_BYTES) -> bytes:
+    """The bytes of a file that is there as it is, or compressed as `<name>.xz`.
+
+    Strangers write these: a link, too large a file and one that grows beyond all measure are refused with StoreError
+    before more than `max_bytes` are in memory.
+    """
+    name = name or str(path)
+    packed = path.with_name(path.name + PACKED)
+    source = path if path.exists() or path.is_symlink() else packed
+    if source.is_symlink() or not source.is_file():
+        raise StoreError.at(name, "is not there as a plain file", "restore the file as the run wrote it")
+    size = source.stat().st_size
+    if size > max_bytes:
+        raise StoreError.at(name, f"has {size:,} bytes", f"a file of a run has at most {max_bytes:,}")
+    raw = source.read_bytes()
+    if source == path:
+        return raw
+    limit = min(max_bytes, MOST_GROWTH * size + (1 << 16))
+    try:
+        decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=DICTIONARY_BYTES)
+        data = decompressor.decompress(raw, max_length=limit + 1)
+    except lzma.LZMAError as error:
+        raise StoreError.at(f"{name}{PACKED}", f"cannot be unpacked ({error})", "pack the submission again") from None
+    if len(data) > limit:
+        raise StoreError.at(f"{name}{PACKED}", f"unpacks to more than {limit:,} bytes", "it was not packed by speedrun")
+    if not decompressor.eof or decompressor.unused_data:
+        raise StoreError.at(f"{name}{PACKED}", "is torn or carries more behind its end", "pack the submission again")
+    return data
 
 
 def disk_error(path: Path, error: OSError) -> StoreError:

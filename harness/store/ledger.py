@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,21 @@ def find_breaks(entries: list[Entry], name: str) -> list[str]:
     return problems
 
 
+_TEXTS = {"kind": r"\w+", "at": r"[0-9TZ:+-]+", "track": r"[\w-]+", "ruleset": r"[\w@-]+", "state": r"\w+"}
+_TEXTS |= {"run": r"[0-9A-Za-z][0-9A-Za-z-]*", "sitting": r"[\w.-]+"} | dict.fromkeys(
+    ("script", "before"), r"[0-9a-f]{64}"
+)
+
+
+def _fits(key: str, value: object) -> bool:
+    """Whether a value has the form that speedrun writes; a pack comes from strangers, and a run's name is a path."""
+    if key in _TEXTS:
+        return isinstance(value, str) and len(value) <= 100 and re.fullmatch(_TEXTS[key], value) is not None
+    if key == "log_sha256":
+        return value is None or (isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None)
+    return value is None or (type(value) is int and abs(value) < 1 << 63)
+
+
 def _entries(raw: bytes, name: str) -> list[Entry]:
     entries = []
     for number, line in enumerate(raw.splitlines(keepends=True), start=1):
@@ -135,6 +151,7 @@ def _entries(raw: bytes, name: str) -> list[Entry]:
         try:
             data = json.loads(line)
             ok = isinstance(data, dict) and data.get("kind") in _KEYS and data.keys() == _KEYS[data["kind"]]
+            ok = ok and all(_fits(key, value) for key, value in data.items())
         except (ValueError, RecursionError):
             ok = False
         if not ok:

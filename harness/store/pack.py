@@ -1,28 +1,40 @@
-"""Evidence folders: what a submission or a record keeps of its runs, small and readable.
+"""Evidence folders: what a submission or a record keeps of its runs, small.
 
-    evidence/ledger.jsonl           the chain of the script, line for line
-    evidence/runs/<id>/run.json     plan, machine, data receipt, outcome
-    evidence/runs/<id>/log.txt      the scrubbed log, its source part replaced by one line with size and hash
-    evidence/runs/<id>/clock.csv    the stamps
+    evidence/ledger.jsonl              the chain of the script, line for line
+    evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
+    evidence/runs/<id>/log.txt.xz      the scrubbed log, its source part replaced by one line with size and hash
+    evidence/runs/<id>/clock.csv.xz    the stamps; reads.csv.xz and telemetry.csv.xz: what the observer saw
+    evidence/baseline/<id>/…           the same for runs of the parent on the same machine, where there are any
 
-The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's.
+The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's. The
+same runs give the same bytes. Packs without compression, as the first records have them, are read as well.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
-from harness.store.files import disk_error, write_atomic
+from harness.errors import Problem, StoreError, raise_if
+from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, write_atomic
 from harness.store.ledger import Entry
-from harness.store.runs import CLOCK, LOG, RUN_FILE
+from harness.store.runs import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
 from harness.store.scrub import own_names, scrub_log
 
-PACK, LEDGER, RUNS = "evidence", "ledger.jsonl", "runs"
+PACK, LEDGER, RUNS, BASELINE = "evidence", "ledger.jsonl", "runs", "baseline"
+COMPRESSED = (CLOCK, READS, TELEMETRY)
+MOST_FILES = 1000  # 40 runs and 20 of the parent, 6 names each, with their folders
+MOST_BYTES = 16 << 20  # of what was compressed; 20 runs of 100 kB logs have below 1 MB
+MOST_PROBLEMS = 50
+_RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
+_FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
+_NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
+_FILE = re.compile(rf"{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
 _REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\n")
 
 
@@ -42,29 +54,92 @@ def restore_source(log: bytes, script: bytes) -> bytes:
     return script + log[match.end() :]
 
 
-def write_pack(target: Path, chain: Sequence[Entry], folders: Sequence[Path], script: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Runs of the parent that are packed beside a submission's own."""
+
+    script: bytes
+    folders: tuple[Path, ...]
+
+
+def write_pack(
+    target: Path,
+    chain: Sequence[Entry],
+    folders: Sequence[Path],
+    script: bytes,
+    baseline: Baseline | None = None,
+) -> None:
     """Write the evidence of the runs in `folders` to `target/evidence`, replacing a pack that is there.
 
     The new pack appears whole or not at all; raises StoreError on a full disk.
     """
     aside = target / f".{PACK}.new"
-    names = own_names()
     try:
         shutil.rmtree(aside, ignore_errors=True)
         write_atomic(aside / LEDGER, b"".join(entry.raw + b"\n" for entry in chain))
         for folder in folders:
-            log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
-            kept = aside / RUNS / folder.name
-            write_atomic(kept / LOG, remove_source(scrub_log(log, script, names), script))
-            for name in (RUN_FILE, CLOCK):
-                if (folder / name).is_file():
-                    write_atomic(kept / name, (folder / name).read_bytes())
+            keep_run(folder, aside / RUNS / folder.name, script)
+        for folder in baseline.folders if baseline is not None else ():
+            assert baseline is not None
+            keep_run(folder, aside / BASELINE / folder.name, baseline.script)
         if (target / PACK).exists():
             shutil.rmtree(target / PACK)
         aside.rename(target / PACK)
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         raise disk_error(target / PACK, error) from error
-    except StoreError:
+    finally:
         shutil.rmtree(aside, ignore_errors=True)
-        raise
+
+
+def keep_run(folder: Path, kept: Path, script: bytes) -> None:
+    """Copy what is kept of one run, scrubbed and compressed."""
+    log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+    write_atomic(kept / f"{LOG}{PACKED}", compress(remove_source(scrub_log(log, script, own_names()), script)))
+    for name in COMPRESSED:
+        if (folder / name).is_file():
+            write_atomic(kept / f"{name}{PACKED}", compress((folder / name).read_bytes()))
+    if (folder / RUN_FILE).is_file():
+        write_atomic(kept / RUN_FILE, (folder / RUN_FILE).read_bytes())
+
+
+def check_pack(pack: Path, name: str) -> None:
+    """Raise StoreError with everything in an evidence folder that speedrun does not write: links, names, sizes.
+
+    Looks at names and sizes only and reads nothing; call it before anything in the folder is opened.
+    """
+    problems: list[Problem] = []
+    total, count = 0, 0
+    waiting = [(pack, "")]
+    while waiting and len(problems) < MOST_PROBLEMS:
+        folder, inside = waiting.pop()
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = f"{inside}{entry.name}"
+            where = f"{name}/{ascii(path)[1:-1][:120]}"
+            count += 1
+            if count > MOST_FILES:
+                problems.append(Problem(name, f"holds more than {MOST_FILES} files", "pack the submission again"))
+                raise StoreError(*problems)
+            if entry.is_symlink() or not (entry.is_file() or entry.is_dir(follow_symlinks=False)):
+                problems.append(Problem(where, "is a link or no regular file", "pack the submission again"))
+            elif entry.is_dir(follow_symlinks=False):
+                if not _FOLDER.fullmatch(path):
+                    problems.append(Problem(where, "is no folder of a pack", "pack the submission again"))
+                else:
+                    waiting.append((Path(entry.path), f"{path}/"))
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+                if not _FILE.fullmatch(path):
+                    problems.append(Problem(where, "is no file of a pack", "pack the submission again"))
+    if total > MOST_BYTES:
+        problems.append(Problem(name, f"has {total:,} bytes", f"evidence may have {MOST_BYTES:,}; log less"))
+    raise_if(problems, StoreError)
+
+
+def restore_log(folder: Path, script: bytes) -> bytes:
+    """The scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
+
+    Raises StoreError for a file that is no pack of ours: a bomb, a link, a torn one.
+    """
+    if not has_kept(folder / LOG):
+        return b""
+    return restore_source(read_kept(folder / LOG, name=f"{folder.name}/{LOG}"), script)

@@ -16,6 +16,7 @@ from harness.schema import DataReceipt, Machine, RunOutcome
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
+READS, TELEMETRY = "reads.csv", "telemetry.csv"  # by the observer, which imports nothing of the harness either
 # What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
 RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, CACHE, LOCK = (
     "run.json",

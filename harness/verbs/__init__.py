@@ -26,3 +26,15 @@ class Verb:
 def project_of(args: argparse.Namespace) -> Project:
     """The project that a command works on."""
     return find_project(Path.cwd(), args.root)
+
+
+def count_of_runs(text: str) -> int:
+    """A number of runs or GPUs on the command line."""
+    if not text.isdigit() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no such number; give 1 to 1000")
+    return int(text)
+
+
+def terminated(number: int, frame: object) -> None:
+    """SIGTERM as an orderly end: what is running is stopped, its books are closed."""
+    raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""run, replay, verify: executing and judging."""
+"""run, verify: executing and judging."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from harness.verbs import Verb, project_of
+from harness.verbs import Verb, count_of_runs, project_of, terminated
 
 if TYPE_CHECKING:
     from harness.schema import Verdict
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug>, a record like smoke/2, or a track for its current record")
-    parser.add_argument("--runs", type=_count, metavar="N", help="how many runs there shall be (default: the track's)")
+    parser.add_argument(
+        "--runs", type=count_of_runs, metavar="N", help="how many runs there shall be (default: the track's)"
+    )
     parser.add_argument("--plan", action="store_true", help="print what would happen and do nothing")
     parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never judged")
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test on the loss has decided")
@@ -31,7 +33,7 @@ def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.progress import file_progress
 
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
     found = subject.find_subject(project, args.subject)
     sitting = pipeline.plan(
@@ -81,12 +83,6 @@ def _tell(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status
     return status
 
 
-def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; give 1 to 1000")
-    return int(text)
-
-
 def _price(text: str) -> float:
     try:
         price = float(text)
@@ -97,12 +93,7 @@ def _price(text: str) -> float:
     return price
 
 
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
-
-
 VERBS = (
     Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
-    Verb("replay", "run a record's script again, each time afresh", _run_arguments, _run),
     Verb("verify", "judge a submission or a record by its evidence", _verify_arguments, _verify),
 )

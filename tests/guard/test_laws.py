@@ -156,7 +156,7 @@ VERBS = {
     "verify": {"--usd-per-hour", "--json"},
     "compare": {"--pairs", "--until-decided", "--budget-usd", "--usd-per-hour", "--plan", "--json"},
     "probe": {"--probe", "--plan", "--json"},
-    "replay": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
+    "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
     "accept": set(),
     "import": set(),

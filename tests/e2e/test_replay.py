@@ -1,0 +1,36 @@
+"""A record of the smoke track, replayed in an environment of its own: one real installation, one real run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_smoke_record_is_replayed_in_an_environment_of_its_own(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    shutil.copytree(ROOT / "tracks", project / "tracks")
+    shutil.copytree(ROOT / "records" / "smoke", project / "records" / "smoke")
+    shutil.rmtree(project / "records" / "smoke" / "2026-11-21_muon" / "replays", ignore_errors=True)
+    environment = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith(("PIP_", "UV_", "SSL_"))}
+    environment |= {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "home").mkdir()
+    command = [sys.executable, "-m", "harness", "--root", str(project), "replay", "smoke/2", "--runs", "1", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["record"] == "smoke/2"
+    assert result["environment"]["torch"].startswith("2.13.0")
+    assert result["time_counts"] is False
+    assert abs(result["loss_difference"]) < 0.03
+    assert [point["step"] for point in result["curve"]] == [0, 20, 40, 60, 80, 100]
+    [stored] = (project / "records" / "smoke" / "2026-11-21_muon" / "replays").iterdir()
+    assert json.loads((stored / "replay.json").read_text()) == result
+    [made] = (path for path in (tmp_path / "home" / ".cache" / "speedrun" / "environments").iterdir() if path.is_dir())
+    assert (made / "requirements.lock").read_text().count("torch==2.13.0") == 1

@@ -1,0 +1,158 @@
+"""Environments of replays: made once, whole or not at all, never the harness's own; a build that is gone is replaced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness import environments, replay, venv
+from harness.environments import Build, Needs, build_of
+from harness.errors import MachineError, StoreError
+from harness.store.layout import Project, cache_folder
+from harness.subject import find_subject
+
+ROOT = Path(__file__).parents[2]
+PROJECT = Project(ROOT)
+
+
+@pytest.fixture
+def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of wheels that is all that pip can see."""
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SPEEDRUN_TORCH_INDEX", raising=False)
+    for package in ("numpy", "huggingface_hub"):
+        make_wheel(folder, package, "1.0")
+    return folder
+
+
+def make_wheel(folder: Path, name: str, version: str) -> None:
+    """An installable package with nothing in it but its version."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}/__init__.py", f"__version__ = {version!r}\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def left_over() -> list[str]:
+    return [path.name for path in (cache_folder() / "environments").iterdir() if path.is_dir()]
+
+
+def a_plan(torch: str, *, python: str | None = None) -> replay.Plan:
+    """A replay of the smoke record that asks for another torch build."""
+    found = find_subject(PROJECT, "smoke/2")
+    assert found.record is not None
+    build = build_of(torch)
+    needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
+    wishes = replay.wishes_of(found, build, needs)
+    return replay.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
+
+
+def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path) -> None:
+    make_wheel(wheels, "torch", "2.10.0")
+    made, told = replay.make_environment(a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
+    assert made.packages["torch"] == "2.10.0"
+    assert made.python.is_file()
+    assert made.folder.is_relative_to(cache_folder())
+    assert told.label == "substituted"
+    assert told.differences[0].startswith("torch 2.10.0 for 2.10.0.dev20251210+cu126: a nightly build")
+    assert any(difference.endswith("for 3.99.1") for difference in told.differences)
+    assert len(told.tried) == 1
+    assert "2.10.0.dev20251210+cu126" in told.tried[0]
+
+
+def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path) -> None:
+    make_wheel(wheels, "torch", "2.9.1")
+    made, told = replay.make_environment(a_plan("2.9.1"))
+    assert told.label == "exact"
+    assert told.tried == ()
+    stamp = (made.folder / venv.LOCK_FILE).stat().st_mtime_ns
+    again, _ = replay.make_environment(a_plan("2.9.1"))
+    assert (again.folder / venv.LOCK_FILE).stat().st_mtime_ns == stamp
+    assert left_over() == [made.folder.name]
+
+
+def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path) -> None:
+    with pytest.raises(StoreError, match=r"no environment can be had .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
+        replay.make_environment(a_plan("2.10.0.dev20251210+cu126"))
+    assert error.value.exit_status == 2
+    assert left_over() == []
+
+
+def test_a_killed_maker_leaves_nothing_and_the_next_one_succeeds(wheels: Path) -> None:
+    make_wheel(wheels, "torch", "2.9.1")
+    program = "from harness import venv; venv.make(('torch==2.9.1', 'numpy'))"
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, start_new_session=True)
+    folder = venv.folder_of(("torch==2.9.1", "numpy"))
+    while process.poll() is None and not folder.with_name(f".{folder.name}.new").exists():
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert venv.find(("torch==2.9.1", "numpy")) is None
+    assert venv.make(("torch==2.9.1", "numpy")).packages["torch"] == "2.9.1"
+    assert left_over() == [folder.name]
+
+
+def test_fewer_gpus_are_refused_at_once_where_the_script_asserts_eight() -> None:
+    found = find_subject(PROJECT, "short/12")
+    eight = Needs("short/12", "b", None, None, (), (), "== 8", None, None)
+    free = Needs("short/12", "b", None, None, (), (), "divides 8", None, None)
+    with pytest.raises(MachineError, match="asserts 8 ranks"):
+        replay._processes(found, eight, 4)
+    with pytest.raises(MachineError, match="do not divide"):
+        replay._processes(found, free, 3)
+    assert replay._processes(found, free, 4) == 4
+    assert replay._processes(found, eight, None) == 8
+    with pytest.raises(MachineError, match="uses no GPU"):
+        replay._processes(find_subject(PROJECT, "smoke/2"), None, 1)
+
+
+def test_the_file_of_environments_covers_every_record_of_the_past() -> None:
+    told = environments.read_environments(PROJECT)
+    assert len(told.needs) == 155
+    assert {need.build for need in told.needs.values()} == set(told.builds)
+    assert all(build.availability for build in told.builds.values())
+    build, needs = told.of("short/89") or (None, None)
+    assert build == Build(
+        "torch-2.10.0-cu128",
+        "2.10.0+cu128",
+        "12.8",
+        "2.10.0",
+        "the same release; the default index may hold it for another CUDA than 12.8",
+        "unchecked",
+    )
+    assert needs is not None
+    assert needs.world_size == "divides 8"
+
+
+@pytest.mark.parametrize(
+    ("torch", "substitute", "why"),
+    [
+        ("2.10.0.dev20251210+cu126", "2.10.0", "nightly"),
+        ("2.7.0a0+79aa17489c.nv25.04", "2.7.0", "container"),
+        ("2.5.1+cu124", "2.5.1", "another CUDA than 12.4"),
+        ("2.9.1", "2.9.1", "the same release"),
+        ("", None, "does not say"),
+    ],
+)
+def test_the_release_that_comes_nearest_is_named_with_its_reason(torch: str, substitute: str | None, why: str) -> None:
+    build = build_of(torch)
+    assert build.substitute == substitute
+    assert why in build.why

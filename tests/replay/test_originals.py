@@ -1,0 +1,187 @@
+"""Originals of past records: found in a repository or a plain tree, taken out of logs, verified, or refused by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.replay import resolve_all, source_of
+from harness.store.layout import cache_folder
+from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
+
+ROOT = Path(__file__).parents[2]
+FILES = {"train_gpt.py": sha256(SCRIPT)}
+
+
+@pytest.fixture
+def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Upstream:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPEEDRUN_UPSTREAM", (tmp_path / "host").as_uri())
+    return make_upstream(tmp_path)
+
+
+def states(upstream: Upstream, checkout: Path | None) -> dict[str, tuple[str, str]]:
+    return {row.record: (row.state, row.said) for row in resolve_all(upstream.project, checkout)}
+
+
+def filled(upstream: Upstream) -> Upstream:
+    """Every kind of original: a file, every layout of log, one in git only, one that was never published."""
+    old = upstream.commit_files({"train_gpt.py": SCRIPT})
+    upstream.commit_files(
+        {"train_gpt.py": b"other\n", "records/a/train_gpt.py": SCRIPT, "records/a/kernels.py": KERNELS}
+    )
+    logs = {f"records/{name}.txt": make() for name, make in LAYOUTS.items()}
+    upstream.commit_files(logs)
+    upstream.add_record("2026-01-01_file", "file", "records/a/train_gpt.py", FILES | {"kernels.py": sha256(KERNELS)})
+    for name in LAYOUTS:
+        extra = {"triton_kernels.py": sha256(KERNELS)} if name == "kernels" else {}
+        upstream.add_record(f"2026-01-02_{name}", "log", f"records/{name}.txt", FILES | extra)
+    upstream.add_record("2026-01-03_git", "git", f"{old[:8]}:train_gpt.py", FILES)
+    upstream.add_record("2026-01-04_none", "none", None, {})
+    return upstream
+
+
+def test_a_clone_and_the_cache_resolve_every_row(upstream: Upstream) -> None:
+    filled(upstream)
+    for checkout in (upstream.folder, None):
+        found = states(upstream, checkout)
+        assert [state for state, _ in found.values()] == ["resolved"] * 5 + ["none"]
+        assert found["tiny/4"][1] == "2 files, out of its log"
+        assert found["tiny/6"][1] == "it was never published"
+    assert [path.name for path in (cache_folder() / "upstream").iterdir() if path.is_dir()] == ["somebody--upstream"]
+
+
+def test_a_plain_tree_resolves_all_but_what_is_in_git_only(upstream: Upstream, tmp_path: Path) -> None:
+    filled(upstream)
+    plain = tmp_path / "plain"
+    shutil.copytree(upstream.folder, plain, ignore=shutil.ignore_patterns(".git"))
+    found = states(upstream, plain)
+    assert [state for state, _ in found.values()] == ["resolved"] * 4 + ["none", "none"]
+    assert "plain tree" in found["tiny/5"][1]
+
+
+def test_the_files_that_are_handed_out_have_the_right_bytes(upstream: Upstream) -> None:
+    filled(upstream)
+    rows = {row.record: row for row in resolve_all(upstream.project, upstream.folder)}
+    assert rows["tiny/2"].files == {"train_gpt.py": SCRIPT}
+    assert rows["tiny/3"].files == {"train_gpt.py": SCRIPT}
+    assert rows["tiny/4"].files == {"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS}
+
+
+def broken(upstream: Upstream, checkout: Path | None = None) -> str:
+    [(state, said)] = states(upstream, checkout or upstream.folder).values()
+    assert state == "broken"
+    return said
+
+
+def test_a_wrong_hash_is_named_and_nothing_is_handed_out(upstream: Upstream) -> None:
+    upstream.commit_files({"records/x.txt": LAYOUTS["printed"]().replace(b"a script", b"a cheat")})
+    upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
+    assert "has sha256" in broken(upstream)
+    [row] = resolve_all(upstream.project, upstream.folder)
+    assert row.files == {}
+
+
+def test_a_vanished_commit_is_named(upstream: Upstream) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT})
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES, commit="0123456789" * 4)
+    assert "is no commit" in broken(upstream)
+
+
+@pytest.mark.parametrize("path", ["../secret.py", "/etc/passwd", "a/../../b"])
+def test_a_path_outside_the_repository_is_refused(upstream: Upstream, path: str) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT})
+    upstream.add_record("2026-01-01_x", "file", path, FILES)
+    assert "outside the repository" in broken(upstream)
+
+
+def test_a_link_is_refused_in_git_and_in_a_plain_tree(upstream: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.py").write_bytes(SCRIPT)
+    (upstream.folder / "train_gpt.py").symlink_to(tmp_path / "elsewhere.py")
+    (upstream.folder / "folder").symlink_to(tmp_path)
+    upstream.commit_files({})
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    assert "link" in broken(upstream)
+    shutil.rmtree(upstream.folder / ".git")
+    assert "link" in broken(upstream)
+
+
+def test_a_file_that_the_record_does_not_name_is_refused(upstream: Upstream) -> None:
+    upstream.commit_files({"records/x.txt": LAYOUTS["kernels"]()})
+    upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
+    assert "triton_kernels.py, which the record does not name" in broken(upstream)
+
+
+def test_a_log_whose_source_was_taken_out_is_said_to_be_so(upstream: Upstream) -> None:
+    text = f"[source removed: 9 bytes, sha256 {'0' * 64}]\n{'=' * 100}\nx\n{'=' * 100}\n"
+    upstream.commit_files({"records/x.txt": text.encode()})
+    upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
+    assert "placeholder" in broken(upstream)
+
+
+def test_an_upstream_that_is_not_there_is_one_error_and_leaves_nothing(upstream: Upstream) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT})
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    shutil.rmtree(upstream.folder)
+    with pytest.raises(StoreError, match="cannot be cloned"):
+        resolve_all(upstream.project, None)
+    assert not [path for path in (cache_folder() / "upstream").iterdir() if path.is_dir()]
+    with pytest.raises(StoreError, match="never cloned here"):
+        source_of(None, allow_network=False)("somebody/upstream")
+
+
+def command(upstream: Upstream, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(upstream.project.root), "PYTHONPATH": str(ROOT)}
+    environment |= {name: os.environ[name] for name in ("XDG_CACHE_HOME", "SPEEDRUN_UPSTREAM")}
+    return [sys.executable, "-m", "harness", "--root", str(upstream.project.root), *arguments], environment
+
+
+def test_the_table_is_printed_and_only_a_broken_row_fails_it(upstream: Upstream) -> None:
+    filled(upstream)
+    line, environment = command(upstream, "replay", "--original", "--plan", "--checkout", str(upstream.folder))
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "5 resolved and verified, 1 without one, 0 broken" in done.stderr
+    (upstream.folder / "records" / "leads.txt").write_text("nothing\n")
+    upstream.add_record("2026-01-05_gone", "file", "nowhere.py", FILES)
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "1 broken" in done.stderr
+
+
+def test_a_full_disk_during_the_clone_is_named_and_leaves_nothing(upstream: Upstream) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT, "large.bin": os.urandom(1 << 20)})
+    upstream.git("config", "--unset", "uploadpack.allowFilter")  # the whole history comes
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan")
+    limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *line]  # 64 KiB a file
+    done = subprocess.run(limited, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot be cloned" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in (cache_folder() / "upstream").iterdir() if path.is_dir()]
+
+
+def test_a_killed_clone_leaves_nothing_that_looks_like_one(upstream: Upstream) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT, "large.bin": os.urandom(64 << 20)})
+    upstream.git("config", "--unset", "uploadpack.allowFilter")
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    aside = cache_folder() / "upstream" / ".somebody--upstream.new"
+    while process.poll() is None and not aside.exists():
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (cache_folder() / "upstream" / "somebody--upstream").exists()
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not aside.exists()

@@ -1,0 +1,90 @@
+"""Claimed against replayed: what counts, what lies within the spread, and a store that replaces nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from harness import machine, replay
+from harness.schema import Gpu, Machine, Metrics, Record
+from harness.store import records
+from harness.store.layout import Project
+from harness.store.replays import Environment, add_replay, read_replays
+from harness.subject import Subject, find_subject
+from tests.unit.test_verdict import a_run
+
+PROJECT = Project(Path(__file__).parents[2])
+EXACT = Environment("exact", "2.13.0", "3.11.7", "2.13.0", ())
+
+
+def h100(count: int = 8) -> Machine:
+    gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(count))
+    return dataclasses.replace(machine.capture(), gpus=gpus)
+
+
+def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay.Plan:
+    folder = records.find_record(PROJECT, name)
+    held: Record = records.read_record(folder)
+    found: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=held)
+    return replay.Plan(found, held, name.partition("/")[2], original, processes, 1, (), None, None, loss_only)
+
+
+def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:
+    """Runs that repeat the record's own figures, shifted."""
+    folder = records.find_record(PROJECT, name)
+    held = records.read_record(folder)
+    own = [run for run in held.runs if run.role == "own" and run.value is not None]
+    curve = tuple((step, loss + shift, time) for step, loss, time in records.read_curve(folder))
+    return tuple(
+        dataclasses.replace(
+            a_run(number, (run.value or 0.0) + shift, curve=curve),
+            train_time_s=(run.train_time_s or 0.0) * slower,
+        )
+        for number, run in enumerate(own, 1)
+    )
+
+
+def test_a_time_counts_for_the_original_on_the_tracks_hardware() -> None:
+    curve = records.read_curve(records.find_record(PROJECT, "short/88"))
+    result = replay.compare(chosen("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve)
+    assert result.time_counts
+    claimed, own = result.claimed_time_s or 0.0, records.read_record(records.find_record(PROJECT, "short/88")).runs
+    mean = sum(run.train_time_s or 0.0 for run in own if run.role == "own") / sum(run.role == "own" for run in own)
+    assert result.time_ratio == pytest.approx(1.07 * mean / claimed)
+    assert result.loss_difference == pytest.approx(0.0, abs=1e-9)
+    assert result.within_spread == "yes"
+    assert len(result.curve) == len(curve)
+    assert all(point.difference == pytest.approx(0.0) for point in result.curve)
+
+
+def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only() -> None:
+    for plan, here, why in (
+        (chosen("short/88", original=False, loss_only=("a reimplementation",)), h100(), "reimplementation"),
+        (chosen("short/88", original=True, loss_only=("4 GPUs, not 8",), processes=4), h100(4), "4 GPUs"),
+        (chosen("short/88", original=True), machine.capture(), "no GPU, not NVIDIA H100"),
+    ):
+        result = replay.compare(plan, EXACT, here, made("short/88"), "a", ())
+        assert not result.time_counts
+        assert result.time_ratio is None
+        assert why in "; ".join(result.why_not)
+
+
+def test_a_loss_outside_the_records_own_spread_is_said_to_be_so() -> None:
+    plan = chosen("short/88", original=True)
+    assert replay.compare(plan, EXACT, h100(), made("short/88", shift=0.01), "a", ()).within_spread == "no"
+    assert replay.within_spread([3.279], 3.279)[0] == "unknown"
+    assert replay.within_spread([3.279, 3.280], None)[0] == "unknown"
+
+
+def test_replays_add_up_and_replace_nothing(tmp_path: Path) -> None:
+    plan = chosen("short/88", original=True)
+    result = replay.compare(plan, EXACT, h100(), made("short/88"), "Somebody", ())
+    folder = tmp_path / "record"
+    folder.mkdir()
+    first, second = add_replay(folder, result), add_replay(folder, result)
+    assert second.name == f"{first.name}_2"
+    assert {path.name for path in first.iterdir()} == {"replay.json", "runs.csv", "curve.csv"}
+    assert [held for _, held in read_replays(folder)] == [result, result]
+    assert sorted(path.name for path in (folder / "replays").iterdir()) == [first.name, second.name]

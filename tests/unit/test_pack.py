@@ -1,0 +1,146 @@
+"""Packs: small, the same bytes every time, restorable to the ledger's hash; bombs and strangers' names are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from harness.errors import StoreError
+from harness.store.files import PACKED, compress, read_kept
+from harness.store.ledger import Ledger, read_chain
+from harness.store.pack import LEDGER, PACK, Baseline, check_pack, restore_log, write_pack
+from harness.store.scrub import own_names, scrub_log
+
+SCRIPT = b"import torch\n" * 3000
+
+
+def a_run(folder: Path, seed: int) -> Path:
+    """A run folder with a log of 100 kB behind its source, one stamp a line, and what an observer writes."""
+    rolls = random.Random(seed)
+    lines, clock, at = [], ["line,monotonic_ns", "start,1000000000"], 1_000_000_000
+    for step in range(1700):
+        lines.append(
+            f"step:{step}/1700 train_time:{step * 57 + rolls.randrange(9)}ms step_avg:{57 + rolls.random():.2f}ms"
+        )
+    for number in range(1, len(lines) + 3001):
+        at += rolls.randrange(50_000_000, 60_000_000)
+        clock.append(f"{number},{at}")
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_bytes(SCRIPT + "\n".join(lines).encode() + b"\n")
+    (folder / "clock.csv").write_text("\n".join(clock) + "\n")
+    (folder / "reads.csv").write_text("monotonic_ns,kind,name,value\n")
+    (folder / "run.json").write_text("{}\n")
+    return folder
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
+    ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
+    ledger.append("declare", "a" * 64, track="tiny", ruleset="tiny@1", n_max=3)
+    folders = [a_run(tmp_path / "runs" / f"20261121T00000{n % 10}Z-{n:08x}-0000", n) for n in range(20)]
+    target = tmp_path / "submission"
+    target.mkdir()
+    write_pack(target, ledger.entries(), folders, SCRIPT, Baseline(SCRIPT, tuple(folders[:2])))
+    return target / PACK, folders
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_twenty_runs_of_100_kb_logs_pack_under_a_megabyte(packed: tuple[Path, list[Path]]) -> None:
+    pack, folders = packed
+    assert sum((folder / "log.txt").stat().st_size - len(SCRIPT) for folder in folders) > 1_500_000
+    assert sum(len(data) for name, data in files(pack).items() if not name.startswith("baseline")) < 1_000_000
+    check_pack(pack, "evidence")
+
+
+def test_packing_twice_gives_the_same_bytes(packed: tuple[Path, list[Path]]) -> None:
+    pack, folders = packed
+    before = files(pack)
+    write_pack(
+        pack.parent,
+        read_chain((pack / LEDGER).read_bytes(), LEDGER),
+        folders,
+        SCRIPT,
+        Baseline(SCRIPT, tuple(folders[:2])),
+    )
+    assert files(pack) == before
+
+
+def test_every_file_comes_back_byte_for_byte(packed: tuple[Path, list[Path]]) -> None:
+    pack, folders = packed
+    for folder in folders:
+        raw = (folder / "log.txt").read_bytes()
+        restored = restore_log(pack / "runs" / folder.name, SCRIPT)
+        assert hashlib.sha256(restored).digest() == hashlib.sha256(scrub_log(raw, SCRIPT, own_names())).digest()
+        for name in ("clock.csv", "reads.csv"):
+            assert read_kept(pack / "runs" / folder.name / name) == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lzma.compress(b"\0" * (200 << 20)), "unpacks to more than"),
+        (lzma.compress(b"x")[:-3], "torn"),
+        (lzma.compress(b"x") + b"tail", "more behind its end"),
+        (b"this is no archive", "cannot be unpacked"),
+        (lzma.compress(b"x", format=lzma.FORMAT_ALONE), "cannot be unpacked"),
+        (lzma.compress(b"x", filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]), "cannot be unpacked"),
+        (b"", "torn"),
+    ],
+    ids=["bomb", "torn", "tail", "noise", "other format", "gigabyte of dictionary", "empty"],
+)
+def test_an_archive_that_is_not_ours_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / f"log.txt{PACKED}").write_bytes(content)
+    with pytest.raises(StoreError, match=said):
+        read_kept(tmp_path / "log.txt", name="log.txt")
+
+
+def test_a_sparse_log_of_5_gb_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "log.txt").open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(StoreError, match="5,368,709,120 bytes"):
+        read_kept(tmp_path / "log.txt")
+
+
+def test_compression_is_the_same_every_time() -> None:
+    data = random.Random(1).randbytes(10_000) * 3
+    assert compress(data) == compress(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "extra.py",
+        "runs/x/extra.txt",
+        "runs/x/y/log.txt",
+        "runs/.hidden/log.txt",
+        "runs/a b/log.txt",
+        "runs/x/log.txt.gz",
+    ],
+)
+def test_a_file_that_no_pack_holds_is_named(packed: tuple[Path, list[Path]], name: str) -> None:
+    pack, _ = packed
+    (pack / name).parent.mkdir(parents=True, exist_ok=True)
+    (pack / name).write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"is no (file|folder) of a pack"):
+        check_pack(pack, "evidence")
+
+
+def test_links_pipes_and_too_many_files_are_named(packed: tuple[Path, list[Path]]) -> None:
+    pack, folders = packed
+    (pack / "runs" / "link").symlink_to("/etc")
+    os.mkfifo(pack / "runs" / folders[0].name / "log.txt")
+    with pytest.raises(StoreError) as error:
+        check_pack(pack, "evidence")
+    assert len(error.value.problems) == 2
+    for number in range(1100):
+        (pack / "runs" / f"n{number}").mkdir()
+    with pytest.raises(StoreError, match="more than 1000 files"):
+        check_pack(pack, "evidence")
