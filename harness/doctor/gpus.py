@@ -35,7 +35,7 @@ def gpu_lines(seen: nvidia.GpuReport, wanted: Wanted | None) -> Iterator[Line]:
         "a script made for 80 GB may run out of it; use --gpus with more of them" if small else None,
     )
     yield capability(seen)
-    yield driver(seen)
+    yield driver(seen, wanted)
     yield links(seen)
     yield power(seen)
     yield users(seen, strict)
@@ -62,17 +62,17 @@ def gpus(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
         return Line("GPUs", state, value, fix or (None if state == "green" else "without one: the smoke track, --dry"))
     if not wanted.gpus:
         return Line("GPUs", "green", f"{value}; the track {wanted.track.name} needs none")
-    refusal = refused(seen, wanted.track, wanted.gpus)
-    if refusal is None:
+    if refused(seen, wanted.track, wanted.gpus, wanted.track.hardware.gpu_name) is None:
         return Line("GPUs", "green", value)
-    counts = [n for n in (4, 2, 1) if wanted.fewer and wanted.gpus % n == 0]
-    fitting = next((n for n in counts if refused(seen, wanted.track, n) is None), None)
-    if fitting is not None:
+    counts = [n for n in (wanted.gpus, 4, 2, 1) if n == wanted.gpus or wanted.fewer]
+    fitting = next((n for n in counts if refused(seen, wanted.track, n, None) is None), None)
+    if wanted.replayed and fitting is not None:
+        fewer = f" --gpus {fitting}" if fitting != wanted.gpus else ""
         return Line(
             "GPUs",
             "yellow",
-            f"{value}; {wanted.name} was timed on {wanted.gpus}",
-            f"`speedrun replay {wanted.name} --gpus {fitting}` compares its loss, never its time",
+            f"{value}; a time counts on {wanted.gpus}× {wanted.track.hardware.gpu_name or 'GPU'} only",
+            f"`speedrun replay {wanted.name}{fewer}` compares its loss",
         )
     asserts = wanted.needs is not None and wanted.subject is None and not wanted.fewer
     why = f"; the script asserts {wanted.gpus} ranks" if asserts else ""
@@ -80,8 +80,8 @@ def gpus(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
     return Line("GPUs", "red", value + why, f"{fix}; {needs}" if fix else needs)
 
 
-def refused(seen: nvidia.GpuReport, track: Track, processes: int) -> str | None:
-    """Why a start on so many of these GPUs would be refused; None where it would not."""
+def refused(seen: nvidia.GpuReport, track: Track, processes: int, gpu_name: str | None) -> str | None:
+    """Why a start on so many of these GPUs would be refused; None where it would not. No name: any model will do."""
     here = Machine(
         gpus=tuple(Gpu(gpu.name, gpu.memory_mib, gpu.power_cap_w) for gpu in seen.gpus),
         driver=None,
@@ -93,7 +93,9 @@ def refused(seen: nvidia.GpuReport, track: Track, processes: int) -> str | None:
         torch="asked elsewhere",
         fingerprint="",
     )
-    asked = dataclasses.replace(track, hardware=dataclasses.replace(track.hardware, processes=processes))
+    asked = dataclasses.replace(
+        track, hardware=dataclasses.replace(track.hardware, processes=processes, gpu_name=gpu_name)
+    )
     try:
         machine.check(here, asked)
     except MachineError as error:
@@ -112,16 +114,19 @@ def capability(seen: nvidia.GpuReport) -> Line:
     return Line("capability", "yellow", f"{least:g}: {lacks}", "H100 has 9.0; older records may run, later ones not")
 
 
-def driver(seen: nvidia.GpuReport) -> Line:
-    """The driver, against the CUDA that the installed torch was built for."""
+def driver(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
+    """The driver, against the CUDA of the torch that a run would use."""
     version = seen.gpus[0].driver
-    cuda = cuda_of(machine.version("torch"))
+    cuda, whose = cuda_of(machine.version("torch")), f"torch {machine.version('torch')}"
+    if wanted is not None and wanted.replayed and wanted.build is not None and wanted.build.cuda:
+        told = wanted.build.cuda.partition(".")[0]
+        cuda, whose = int(told) if told.isdecimal() else None, "the original's torch"
     major = int(version.split(".")[0]) if version.split(".")[0].isdecimal() and len(version) < 40 else None
     least = LEAST_DRIVER.get(cuda) if cuda is not None else None
     if major is not None and least is not None and major < least:
-        fix = f"CUDA {cuda} needs driver {least} or newer: update it, or install a torch for an older CUDA"
-        return Line("driver", "red", f"{version}, too old for torch {machine.version('torch')}", fix)
-    return Line("driver", "green", version if cuda is None else f"{version} (torch is built for CUDA {cuda})")
+        fix = f"CUDA {cuda} needs driver {least} or newer: update it, or use a torch for an older CUDA"
+        return Line("driver", "red", f"{version}, too old for {whose}", fix)
+    return Line("driver", "green", version if cuda is None else f"{version} ({whose} is built for CUDA {cuda})")
 
 
 def cuda_of(torch_version: str | None) -> int | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import fetching, machine, venv
 from harness.doctor.wanted import Line, Wanted
+from harness.environments import Build, Needs
 from harness.machine import nvidia
 from harness.replay import wishes_of
 from harness.store.layout import Project, cache_folder
@@ -35,9 +36,9 @@ def disk(project: Project, wanted: Wanted | None) -> Line:
         return Line("disk", "red", value, fix)
     if free[str(project.root)] < SPARE_BYTES:
         return Line("disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some")
-    original = wanted is not None and wanted.needs is not None
-    if original and free[str(cache)] < missing + SPARE_BYTES + ENVIRONMENT_BYTES:
-        return Line("disk", "yellow", f"{value}; an environment for its original takes some 8 GB more", fix)
+    makes = wanted is not None and wanted.replayed
+    if makes and free[str(cache)] < missing + SPARE_BYTES + ENVIRONMENT_BYTES:
+        return Line("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
     return Line("disk", "green", value)
 
 
@@ -112,9 +113,11 @@ def python(wanted: Wanted | None) -> Line:
 
 
 def torch(wanted: Wanted | None) -> Line:
-    """The torch that is installed beside the harness."""
+    """The torch that is installed beside the harness, which `run` uses."""
     version = machine.version("torch")
     install = "pip install '.[train]'"
+    if wanted is not None and wanted.replayed:
+        return Line("torch", "green", f"{version or 'none'} here; a replay makes an environment of its own")
     if version is None:
         return Line("torch", "yellow" if wanted is None else "red", "not installed", install)
     if "+cpu" in version and wanted is not None and wanted.gpus:
@@ -128,6 +131,8 @@ def nccl(seen: nvidia.GpuReport, wanted: Wanted | None) -> Iterator[Line]:
     version = next((v for name in packages if (v := machine.version(name)) is not None), None)
     if version is not None:
         yield Line("NCCL", "green", version)
+    elif wanted is not None and wanted.replayed:
+        return  # it comes with the environment
     elif seen.state == "answered" or (wanted is not None and wanted.gpus):
         fix = "it comes with torch for CUDA: pip install '.[train]'"
         yield Line("NCCL", "yellow", "no package of it is installed", fix)
@@ -156,33 +161,38 @@ def data(project: Project, wanted: Wanted | None) -> Iterator[Line]:
 
 
 def environment(wanted: Wanted | None) -> Iterator[Line]:
-    """What the record ran with, against what is here."""
+    """What the record ran with, against what is here or would be made."""
     if wanted is None or wanted.held is None:
         return
-    here = machine.version("torch")
-    if wanted.build is None or wanted.needs is None:
-        used = next((run.torch for run in wanted.held.runs if run.torch), None)
+    if not wanted.replayed:
+        used, here = next((run.torch for run in wanted.held.runs if run.torch), None), machine.version("torch")
         if used is not None and here is not None:
             same = used == here
-            fix = "losses may differ in the last digits, times more"
-            yield Line(
-                "environment",
-                "green" if same else "yellow",
-                f"the record used torch {used}" + ("" if same else f", here is {here}"),
-                None if same else fix,
-            )
+            value = f"the current record used torch {used}" + ("" if same else f", here is {here}")
+            fix = None if same else "losses may differ in the last digits, times more"
+            yield Line("environment", "green" if same else "yellow", value, fix)
         return
-    used = wanted.build.torch or "a torch that it does not name"
-    value = f"the original ran with {used}"
-    wishes = [wish for wish in wishes_of(wanted.build, wanted.needs) if venv.find(wish) is not None]
-    if wishes:
-        value += f"; an environment with {wishes[0][0]} is made"
-    if here is not None and here == wanted.build.torch:
-        yield Line("environment", "green", value)
-        return
-    stands_in = wanted.build.substitute or "the harness's own torch"
-    fix = f"replay --original tries it, then {stands_in} ({wanted.build.why}); {wanted.build.availability}"
-    yield Line("environment", "yellow", value, fix)
+    if wanted.subject is not None:
+        [wish] = wishes_of(None, None)
+        made = venv.find(wish) is not None
+        fix = None if made else "the first replay makes it: a minute or more, some GB"
+        value = f"{wish[0]} for the script in its folder, {'made' if made else 'not made yet'}"
+        yield Line("environment", "green" if made else "yellow", value, fix)
+    if wanted.build is not None and wanted.needs is not None:
+        yield original(wanted.build, wanted.needs)
+
+
+def original(build: Build, needs: Needs) -> Line:
+    """What the frozen original ran with, and what of it was made here."""
+    value = f"ran with torch {build.torch}" if build.torch else "does not name the torch that it ran with"
+    wishes = wishes_of(build, needs)
+    made = next((wish[0] for wish in wishes if venv.find(wish) is not None), None)
+    if made is not None:
+        exact = made == f"torch=={build.torch}"
+        fix = None if exact else f"the result will be labelled substituted: {build.why}"
+        return Line("original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix)
+    then = ", then ".join(dict.fromkeys(wish[0] for wish in wishes))
+    return Line("original", "yellow", value, f"replay --original tries {then} ({build.why}); {build.availability}")
 
 
 def _read(path: str) -> str:

@@ -39,6 +39,7 @@ class Wanted:
     held: Record | None
     build: Build | None
     needs: Needs | None
+    replayed: bool = False  # a record, run by `replay` in an environment of its own; else by `run` in this one
 
     @property
     def gpus(self) -> int:
@@ -47,10 +48,9 @@ class Wanted:
 
     @property
     def fewer(self) -> bool:
-        """Whether it may run on fewer GPUs, for its loss only."""
-        if self.held is None:
-            return False
-        return self.subject is not None or self.needs is None or self.needs.world_size == "divides 8"
+        """Whether it may run on fewer GPUs, or on others, for its loss only."""
+        divides = self.subject is not None or self.needs is None or self.needs.world_size == "divides 8"
+        return self.replayed and divides
 
 
 def find_wanted(project: Project, target: str) -> Wanted:
@@ -66,4 +66,4 @@ def find_wanted(project: Project, target: str) -> Wanted:
     name = f"{held.track}/{records.display_number(held, all_of_track)}"
     told = environments.read_environments(project).of(name) if held.original is not None else None
     build, needs = told or (None, None)
-    return Wanted(name, track, tokens, found, held, build, needs)
+    return Wanted(name, track, tokens, found, held, build, needs, is_record)

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from harness import venv
 from harness.doctor import host as host_lines
 from harness.doctor.wanted import find_wanted
+from harness.replay import TRAINING
 from harness.store.layout import Project
 
 ROOT = Path(__file__).parents[2]
@@ -114,11 +116,11 @@ def test_eight_free_h100_are_green_in_every_line(host: Host) -> None:
         "GPUs": f"8× {H100}",
         "GPU memory": "81,559 MiB each",
         "capability": "9",
-        "driver": "550.54.15 (torch is built for CUDA 12)",
+        "driver": "550.54.15 (the original's torch is built for CUDA 12)",
         "NVLink": "28 pairs by NV18",
         "power cap": "700 W",
         "GPU users": "nobody else",
-        "torch": "2.13.0+cu126",
+        "torch": "2.13.0+cu126 here; a replay makes an environment of its own",
         "NCCL": "2.27.5",
     }
     assert {name: (lines[name]["state"], lines[name]["value"]) for name in values} == {
@@ -127,7 +129,8 @@ def test_eight_free_h100_are_green_in_every_line(host: Host) -> None:
     assert lines["data"]["value"] == "0 of 11 shards verified (11 missing)"
     assert lines["data"]["fix"] == "speedrun fetch short/12, or the first run does it"
     assert "2.2 GB of tokens to fetch" in lines["disk"]["value"]
-    assert lines["environment"]["value"] == "the original ran with 2.6.0.dev20241119+cu124"
+    assert lines["original"]["value"] == "ran with torch 2.6.0.dev20241119+cu124"
+    assert "torch==2.6.0.dev20241119+cu124, then torch==2.6.0" in lines["original"]["fix"]
     assert not host.cache.exists(), "a doctor touches nothing"
 
 
@@ -174,10 +177,19 @@ def test_a_submission_needs_the_whole_machine(host: Host, tmp_path: Path) -> Non
         ({"cap": "500.00"}, "short/12", "power cap", "yellow", "500 W of 700 W", "sudo nvidia-smi -pl 700"),
         ({"cap": "[N/A]"}, "short/12", "power cap", "yellow", "not reported", "owns the host"),
         ({"link": "PHB"}, "short/12", "NVLink", "yellow", "28 pairs by PHB", "GPU0 and GPU1 talk by PHB"),
-        ({"driver": "470.82.01"}, "short/12", "driver", "red", "too old for torch 2.13.0+cu126", "525 or newer"),
+        ({"driver": "470.82.01"}, "short/12", "driver", "red", "too old for the original's torch", "525 or newer"),
         ({"capability": "8.0"}, "short/12", "capability", "yellow", "no FP8", "H100 has 9.0"),
         ({"memory": 40960}, "short/12", "GPU memory", "yellow", "40,960 MiB", "80 GB"),
-        ({"name": "NVIDIA A100-SXM4-80GB"}, "short/12", "GPUs", "red", "8× NVIDIA A100", f"8× {H100}"),
+        ({"driver": "470.82.01"}, "short", "driver", "red", "too old for torch 2.13.0+cu126", "525 or newer"),
+        ({"name": "NVIDIA H200"}, "short", "GPUs", "red", "8× NVIDIA H200", f"use a machine with 8× {H100}"),
+        (
+            {"name": "NVIDIA H200"},
+            "short/12",
+            "GPUs",
+            "yellow",
+            f"a time counts on 8× {H100} only",
+            "compares its loss",
+        ),
     ],
 )
 def test_every_trouble_has_its_light_and_its_fix(
@@ -283,12 +295,24 @@ def test_the_report_reads_without_colours(host: Host) -> None:
     assert lines[-1] == "doctor: yellow for short/12"
 
 
-def test_a_torch_that_cannot_use_the_gpus_is_red(host: Host) -> None:
+def test_a_torch_that_cannot_use_the_gpus_is_red_where_a_run_would_use_it(host: Host) -> None:
     host.gpus(8)
     host.package("torch", "2.13.0+cpu")
-    assert "built without CUDA" in host.lines("short/12", status=2)["torch"]["value"]
-    host.package("torch", "2.6.0.dev20241119+cu124")
-    assert host.lines("short/12", status=0)["environment"]["state"] == "green"
+    assert "built without CUDA" in host.lines("short", status=2)["torch"]["value"]
+    assert host.lines("short/12", status=0)["torch"]["state"] == "green"
+
+
+def test_an_environment_that_was_made_before_is_found(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.gpus(8)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(host.cache))
+    assert "not made yet" in host.lines("short/12", status=0)["environment"]["value"]
+    for wish in (TRAINING, ("torch==2.6.0.dev20241119+cu124", "numpy", "huggingface-hub")):
+        folder = venv.folder_of(wish)
+        folder.mkdir(parents=True)
+        (folder / venv.LOCK_FILE).write_text(f"{wish[0]}\n")
+    lines = host.lines("short/12", status=0)
+    assert lines["environment"]["state"] == lines["original"]["state"] == "green"
+    assert lines["original"]["value"].endswith("an environment with torch==2.6.0.dev20241119+cu124 is made")
 
 
 def test_gpus_that_a_setting_hides_are_named(host: Host) -> None:
