@@ -20,6 +20,7 @@ from harness.environments import Build, Needs
 from harness.errors import MachineError, RunError, StoreError
 from harness.launch.torchrun import TorchrunLauncher
 from harness.pipeline import Watcher
+from harness.replayed import Spread
 from harness.schema import Hardware, Machine, Metrics, Record
 from harness.store import records, replays, runs
 from harness.store.layout import Project
@@ -284,7 +285,7 @@ def compare(
     )
 
 
-def within_spread(own: list[float], loss: float | None) -> tuple[str, str]:
+def within_spread(own: list[float], loss: float | None) -> tuple[Spread, str]:
     """Whether a replayed mean loss lies where the record's own runs lie, and the sentence that says so."""
     if loss is None:
         return "unknown", "the replay printed no final loss"

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.replayed import Replayed
+
 Outcome = Literal["pass", "fail", "inconclusive", "not applicable"]
 Status = Literal["measured", "logged", "published"]
 
@@ -391,4 +393,4 @@ class Record:
     withdrawn: str | None
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
-    replays: int = 0
+    replays: tuple[Replayed, ...] = ()

@@ -21,8 +21,9 @@ from harness.schema import Claimed, Original, Record, RecordRun
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.pack import LEDGER, PACK
+from harness.store.replays import read_replays
 
-RECORD, RUNS, CURVE, REPLAYS, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "replays", "script"
+RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
 CURVE_COLUMNS = ("step", "val_loss", "train_time_s")
 RUN_COLUMNS = (
     "id",
@@ -126,7 +127,7 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         withdrawn=fields.text_or_none("withdrawn"),
         runs=runs,
         has_evidence=(folder / PACK / LEDGER).is_file(),
-        replays=len(list((folder / REPLAYS).glob("*/"))) if (folder / REPLAYS).is_dir() else 0,
+        replays=tuple(result.mark for _, result in read_replays(folder)),
     )
     if record.track and record.track != folder.parent.name.removeprefix("."):
         fields.problem("track", f"`track` is {record.track!r} in a folder of {folder.parent.name!r}", "make them equal")
