@@ -13,12 +13,27 @@ from collections.abc import Sequence
 
 from harness.console import printable
 from harness.errors import HarnessError
-from harness.verbs import Verb, board, compare, data, doctor, history, logs, probe, replay, runs, submissions
+from harness.verbs import (
+    Verb,
+    board,
+    compare,
+    data,
+    doctor,
+    drafts,
+    history,
+    logs,
+    maintainers,
+    probe,
+    replay,
+    runs,
+    submissions,
+)
 
 # The words in the order of the story.
 ORDER = (
     "doctor",
     "fetch",
+    "new",
     "check",
     "run",
     "log",
@@ -27,6 +42,7 @@ ORDER = (
     "probe",
     "replay",
     "pack",
+    "diff",
     "accept",
     "import",
     "board",
@@ -36,7 +52,7 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    groups = (board, compare, data, doctor, history, logs, probe, replay, runs, submissions)
+    groups = (board, compare, data, doctor, drafts, history, logs, maintainers, probe, replay, runs, submissions)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 

@@ -26,11 +26,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def make_console() -> Console:
-    """A rich console on stderr that interprets no markup in what it is given."""
+def make_console(*, stderr: bool = True) -> Console:
+    """A rich console on stderr (or stdout) that interprets no markup in what it is given."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str, *, style: str | None = None) -> None:
@@ -39,6 +39,14 @@ def say(text: str, *, style: str | None = None) -> None:
         make_console().print(printable(text), style=style)
     else:
         print(printable(text), file=sys.stderr, flush=True)
+
+
+def put(text: str, *, style: str | None = None) -> None:
+    """Print one line of what was asked for on stdout."""
+    if sys.stdout.isatty() and style is not None:
+        make_console(stderr=False).print(printable(text), style=style)
+    else:
+        print(printable(text))
 
 
 def say_verdict(verdict: Verdict) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -25,9 +25,10 @@ _RECORD = r"[a-z][a-z0-9-]*/(\d+(\.\d+)?|\d{4}-\d{2}-\d{2}_[a-z0-9-]+)"
 _RULESET = r"[a-z][a-z0-9-]*@[1-9]\d*"
 
 
-def load_manifest(folder: Path, *, name: str | None = None) -> Manifest:
+def load_manifest(folder: Path, *, name: str | None = None, frozen: bool = True) -> Manifest:
     """Read and check `manifest.yaml` of a submission, hashes of all its files included.
 
+    frozen: False takes the files as they lie there, for a look at work in progress; hashes are theirs then.
     Raises ManifestError with every problem of the folder, each with its line where there is one.
     """
     name = name or folder.name
@@ -55,10 +56,10 @@ def load_manifest(folder: Path, *, name: str | None = None) -> Manifest:
     if manifest.files and manifest.entry and manifest.entry not in dict(manifest.files):
         fields.problem("entry", f"{manifest.entry!r} is not among `files`", "list it with its sha256")
     fields.unknown_keys()
-    check_files(folder, dict(manifest.files), fields)
+    now = check_files(folder, dict(manifest.files), fields, frozen=frozen)
     if fields.problems:
         raise ManifestError(*fields.problems)
-    return manifest
+    return manifest if frozen else replace(manifest, files=tuple(sorted(now.items())))
 
 
 def _files(fields: yamlfile.Fields) -> tuple[tuple[str, str], ...]:
@@ -77,18 +78,26 @@ def read_file_hashes(inner: yamlfile.Fields) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, inner.text(name, pattern=r"[0-9a-f]{64}", what=what)) for name in inner.data))
 
 
-def check_files(folder: Path, files: dict[str, str], fields: yamlfile.Fields) -> None:
-    """Note every listed file that is missing, a link, too large, or has another hash."""
+def check_files(folder: Path, files: dict[str, str], fields: yamlfile.Fields, *, frozen: bool = True) -> dict[str, str]:
+    """Note every listed file that is missing, a link, too large, or (if frozen) has another hash; the hashes there."""
+    found = {}
     for name, expected in files.items():
         if not expected or not re.fullmatch(FILE_NAME, name):
             continue
-        problem = _check_file(folder / name, expected)
+        where = fields.document.where(("files", name))
+        problem = check_kind(folder / name)
         if problem is not None:
-            where = fields.document.where(("files", name))
             fields.problems.append(Problem(where, f"{name} {problem[0]}", problem[1]))
+            continue
+        found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        if frozen and found[name] != expected:
+            todo = "restore the file; in a submission, freeze what is there: `speedrun new --refresh SUBMISSION`"
+            fields.problems.append(Problem(where, f"{name} has sha256 {found[name]}, not {expected}", todo))
+    return found
 
 
-def _check_file(path: Path, expected: str) -> tuple[str, str] | None:
+def check_kind(path: Path) -> tuple[str, str] | None:
+    """Why a path cannot be a frozen file, and what to do; None where it can."""
     try:
         status = path.lstat()
     except OSError:
@@ -97,9 +106,6 @@ def _check_file(path: Path, expected: str) -> tuple[str, str] | None:
         return "is a link or no regular file", "put the file itself there"
     if status.st_size > MAX_FILE_BYTES:
         return f"has {status.st_size:,} bytes", f"keep it below {MAX_FILE_BYTES:,}"
-    actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    if actual != expected:
-        return f"has sha256 {actual}, not {expected}", "write the right hash, or restore the file"
     return None
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import execution, failure, fetching, jsonform, machine, subject
+from harness.board.rows import rank
 from harness.dataset import probe_data
 from harness.dataset.progress import Progress
 from harness.errors import LogError, RunError
@@ -83,7 +84,7 @@ def _parent(project: Project, found: Subject) -> Subject | None:
     held = [r for r in records.read_records(project) if r.track == found.track.name and r.withdrawn is None]
     if found.record is not None:
         held = [r for r in held if r.number < found.record.number]
-    for best in sorted(held, key=lambda r: subject.rank_key(found.track, r)):
+    for best in rank(found.track, held):
         folder = project.records / best.track / best.slug
         if (folder / "script").is_dir():
             other = subject.record(project, folder)

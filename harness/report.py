@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import console, machine, stats, timeline
-from harness.board.rows import Row
+from harness.board.rows import Row, current
 from harness.pipeline import Sitting
 from harness.runlog import grammar
 from harness.schema import Metrics, Record, Verdict
 from harness.store import records
 from harness.store.layout import Project
-from harness.subject import Subject, best_record
+from harness.subject import Subject
 from harness.verdict.base import Evidence
 
 
@@ -226,7 +226,7 @@ def _standing(project: Project, found: Subject, gathered: Evidence) -> str:
     if found.track.metric == "train_time":
         return "it becomes a record only if it is faster than the current one in a same-machine comparison"
     about_time = "seconds are this machine's and are never compared with another's"
-    best = best_record(found.track, records.read_records(project))
+    best = current(found.track, records.read_records(project))
     steps = gathered.runs[0].step
     if best is None or best.claimed.steps is None or steps is None:
         return f"ranked by steps; {about_time}"

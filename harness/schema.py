@@ -394,3 +394,5 @@ class Record:
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
     replays: tuple[Replayed, ...] = ()
+    faster_than: str | None = None  # the record that it beat in a same-machine comparison, like short/<slug>
+    official: bool = False  # a maintainer timed it: its folder holds the comparison

@@ -6,12 +6,12 @@ one path.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import manifest as manifests
 from harness import track as tracks
+from harness.board.rows import rank
 from harness.errors import ManifestError, StoreError
 from harness.schema import Manifest, Record, Ruleset, Track
 from harness.store import records
@@ -45,14 +45,15 @@ class Subject:
         return (self.files_folder / self.entry).read_bytes()
 
 
-def find_subject(project: Project, name: str) -> Subject:
+def find_subject(project: Project, name: str, *, frozen: bool = True) -> Subject:
     """Resolve what a person typed: `submissions/…` (a folder), `short/12`, `records/short/…`, or a track's name.
 
-    Raises HarnessError where nothing or more than one thing is meant, or where its files are not as frozen.
+    frozen: False takes a submission as it lies there, whatever hashes its manifest has. Raises HarnessError where
+    nothing or more than one thing is meant, or where its files are not as frozen.
     """
     folder = Path(name)
     if (folder / manifests.MANIFEST).is_file():
-        return submission(project, folder)
+        return submission(project, folder, frozen=frozen)
     if name in tracks.track_names(project.tracks):
         return current_record(project, tracks.load_track(project.tracks, name))
     if folder.parts and folder.parts[0] == project.submissions.name:
@@ -71,10 +72,10 @@ def past_record(project: Project, name: str) -> Record | None:
     return None if held.has_evidence or held.original is None else held
 
 
-def submission(project: Project, folder: Path) -> Subject:
+def submission(project: Project, folder: Path, *, frozen: bool = True) -> Subject:
     """A submission's folder as a subject."""
     name = project.show(folder)
-    manifest = manifests.load_manifest(folder, name=name)
+    manifest = manifests.load_manifest(folder, name=name, frozen=frozen)
     track = tracks.load_track(project.tracks, manifest.track)
     return Subject(
         name=name,
@@ -115,20 +116,7 @@ def record(project: Project, folder: Path) -> Subject:
 
 def current_record(project: Project, track: Track) -> Subject:
     """The best record of a track that has a script."""
-    held = [r for r in records.read_records(project) if r.track == track.name and r.withdrawn is None]
-    for best in sorted(held, key=lambda r: rank_key(track, r)):
+    for best in rank(track, records.read_records(project)):
         if (project.records / track.name / best.slug / "script").is_dir():
             return record(project, project.records / track.name / best.slug)
     raise StoreError.at(f"records/{track.name}", "there is no record with a script", "name a submission instead")
-
-
-def best_record(track: Track, held: Iterable[Record]) -> Record | None:
-    """The current record of a track among all records; None where it has none."""
-    mine = [r for r in held if r.track == track.name and r.withdrawn is None]
-    return min(mine, key=lambda r: rank_key(track, r), default=None)
-
-
-def rank_key(track: Track, record: Record) -> tuple[float, int]:
-    """Sort key: the best record first; ties go to the earlier number."""
-    value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
-    return (float("inf") if value is None else float(value), record.number)

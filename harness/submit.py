@@ -1,22 +1,20 @@
-"""From a judged submission to a record: pack the evidence, then accept it.
+"""What a submitter's folder must be before a maintainer looks at it: packed and checked.
 
-`pack` copies every run of the script from this machine's ledger into the submission's folder. `accept` is the
-maintainer's: it judges the pack, numbers the record and moves the folder; nothing is typed that a log already holds.
+`pack` copies every run of the script from this machine's ledger into the submission's folder; `check` says everything
+that a pull request with this folder would be refused for.
 """
 
 from __future__ import annotations
 
 import datetime
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import evidence, stats, yamlfile
+from harness import evidence
 from harness.errors import Problem, StoreError
 from harness.manifest import MANIFEST
-from harness.schema import Claimed, Manifest, Metrics, Record, RecordRun, Verdict
-from harness.store import records, runs
-from harness.store.files import write_atomic
+from harness.schema import Verdict
+from harness.store import runs
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger
 from harness.store.pack import LEDGER, PACK, Baseline, write_pack
@@ -83,122 +81,3 @@ def judge_if_run(project: Project, found: Subject) -> tuple[Evidence, Verdict] |
         return None
     gathered = evidence.gather(project, found)
     return gathered, judge(gathered)
-
-
-def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
-    """Judge a packed submission and, if it passes, make it the track's next record.
-
-    The submission's folder becomes the record's; the verdict comes back with None where it is not pass.
-    """
-    manifest = _acceptable(found)
-    gathered = evidence.gather(project, found)
-    verdict = judge(gathered)
-    if verdict.outcome != "pass":
-        return verdict, None
-    record = make_record(project, found, manifest, gathered.runs)
-    folder = project.records / record.track / record.slug
-    aside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "script").mkdir(parents=True)
-    for name in found.files:
-        shutil.copyfile(found.files_folder / name, aside / "script" / name)
-    write_atomic(aside / "script" / "script.yaml", script_yaml(found, record))
-    if (found.folder / "README.md").is_file():
-        shutil.copyfile(found.folder / "README.md", aside / "README.md")
-    shutil.copytree(found.folder / PACK, aside / PACK)
-    records.write_record(aside, record, canonical_curve(gathered.runs))
-    aside.rename(folder)
-    shutil.rmtree(found.folder)
-    return verdict, record
-
-
-def _acceptable(found: Subject) -> Manifest:
-    problems = []
-    if found.manifest is None:
-        problems.append(Problem(found.name, "is no submission", "accept takes a folder under submissions/"))
-    elif not (found.folder / PACK).is_dir():
-        problems.append(Problem(found.name, "holds no evidence", f"speedrun pack {found.name}"))
-    if not is_slug(found.folder.name):
-        problems.append(Problem(found.name, "is no YYYY-MM-DD_kebab-name", "rename the folder"))
-    if found.track.metric == "train_time":
-        problems.append(
-            Problem(
-                found.name,
-                f"{found.track.name} needs a same-machine comparison, and accept reads none yet",
-                "show it with `speedrun compare RECORD SUBMISSION`",
-            )
-        )
-    if problems:
-        raise StoreError(*problems)
-    assert found.manifest is not None
-    return found.manifest
-
-
-def make_record(project: Project, found: Subject, manifest: Manifest, judged: Sequence[Metrics]) -> Record:
-    """The record that the judged runs are, every figure computed from them."""
-    numbers = [record.number for record in records.read_records(project) if record.track == found.track.name]
-    losses = [run.val_loss for run in judged if run.val_loss is not None]
-    times = [run.train_time_s for run in judged if run.train_time_s is not None]
-    by_time = found.track.metric == "train_time"
-    return Record(
-        track=found.track.name,
-        slug=found.folder.name,
-        ruleset=found.ruleset.id,
-        number=max(numbers, default=0) + 1,
-        kind="record",
-        retimes=None,
-        date=datetime.date.fromisoformat(found.folder.name[:10]),
-        title=manifest.title,
-        contributors=manifest.contributors,
-        pull_request=None,
-        claimed=Claimed(
-            train_time_s=round(stats.mean(times), 3) if by_time else None,
-            steps=None if by_time else judged[0].step,
-            val_loss=round(stats.mean(losses), 5),
-            runs=len(judged),
-        ),
-        original=None,
-        notes=manifest.notes,
-        withdrawn=None,
-        runs=tuple(record_run(run, found) for run in judged),
-        has_evidence=True,
-    )
-
-
-def record_run(run: Metrics, found: Subject) -> RecordRun:
-    """One row of runs.csv."""
-    return RecordRun(
-        id=run.run_id,
-        role="own",
-        step=run.step,
-        metric="val_loss",
-        value=run.val_loss,
-        train_time_s=run.train_time_s,
-        gpu_name=run.log.gpu_name,
-        gpu_count=run.log.gpu_count,
-        driver=run.machine.driver if run.machine else None,
-        torch=run.log.torch,
-        started_at=run.log.started_at,
-        script_sha256=found.script_sha256,
-        note=None if run.machine is None or run.machine.gpus else f"{run.machine.cpu_count} cores of {run.machine.cpu}",
-    )
-
-
-def canonical_curve(judged: Sequence[Metrics]) -> tuple[tuple[int, float, float | None], ...]:
-    """The curve of the run whose final loss is the median one."""
-    ranked = sorted((run for run in judged if run.val_loss is not None), key=lambda run: (run.val_loss, run.run_id))
-    return ranked[len(ranked) // 2].log.curve
-
-
-def script_yaml(found: Subject, record: Record) -> str:
-    """The script.yaml of an accepted record: its script is the original."""
-    return yamlfile.dump(
-        {
-            "schema": 1,
-            "origin": "original",
-            "of": f"{record.track}/{record.number}",
-            "entry": found.entry,
-            "files": dict(found.files),
-            "train_tokens": found.train_tokens,
-        }
-    )

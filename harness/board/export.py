@@ -41,6 +41,7 @@ COLUMNS = {
     "withdrawn": "why it was withdrawn",
     "machine": "what the runs ran on",
     "current": "whether it is the track's current record",
+    "official": "whether a maintainer timed it beside the current record",
     "notes": "remarks",
 }
 

@@ -73,6 +73,8 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
 
 def current_line(track: Track, row: Row) -> str:
     """The sentence above a table that names the record to beat."""
+    if not row.current:
+        return "No record stands."
     value = time_text(row.claimed_time_s) if track.metric == "train_time" else f"{row.claimed_steps:,} steps"
     return f"Current record: **{value}**, #{row.number}, {link(row)}."
 
@@ -124,6 +126,8 @@ def status_text(row: Row) -> str:
         text += f"; replayed ×{row.replays}"
     if row.kind == "retiming":
         text += f"; re-timing of {row.number.partition('.')[0]}"
+    if row.official:
+        text += "; official"
     if row.withdrawn:
         text += f"; withdrawn: {cell(row.withdrawn)}"
     return text

@@ -50,6 +50,7 @@ class Row:
     machine: str | None  # what its runs ran on
     current: bool = False  # the track's current record
     notes: str | None = None
+    official: bool = False  # timed by a maintainer
 
 
 def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
@@ -63,15 +64,36 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
 
 
 def current(track: Track, records: Sequence[Record]) -> Record | None:
-    """The record to beat: the least claimed time or the fewest claimed steps; the earlier one of equals."""
+    """The record to beat; None where the track has none."""
+    ranked = rank(track, records)
+    return ranked[0] if ranked else None
 
-    def value(record: Record) -> float | None:
-        return record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
 
-    ranked = [
-        (v, str(r.date), r.number, r.slug, r) for r in records if r.withdrawn is None and (v := value(r)) is not None
-    ]
-    return min(ranked, key=lambda item: item[:4])[4] if ranked else None
+def rank(track: Track, records: Sequence[Record]) -> list[Record]:
+    """The records of a track that stand, the best first.
+
+    Seconds of two machines cannot be compared, so what beat another record in a same-machine comparison stands above
+    it whatever both claim. Where nobody compared: the least claimed time or the fewest steps, the earlier of equals.
+    """
+    mine = {f"{r.track}/{r.slug}": r for r in records if r.track == track.name}
+
+    def beaten(record: Record) -> int:
+        """How many comparisons, one upon the other, a record stands on."""
+        seen, count, below = {record.slug}, 0, record.faster_than
+        while below is not None and (held := mine.get(below)) is not None and held.slug not in seen:
+            seen.add(held.slug)
+            count, below = count + 1, held.faster_than
+        return count
+
+    def key(record: Record) -> tuple[int, float, str, int, str]:
+        value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
+        return -beaten(record), float(value or "inf"), str(record.date), record.number, record.slug
+
+    def stands(record: Record) -> bool:
+        claimed = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
+        return record.withdrawn is None and claimed is not None
+
+    return sorted(filter(stands, mine.values()), key=key)
 
 
 def numbers(records: Sequence[Record]) -> dict[str, str]:
@@ -123,6 +145,7 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         withdrawn=record.withdrawn,
         machine=machine_of(own),
         current=is_current,
+        official=record.official,
         notes=record.notes,
     )
 

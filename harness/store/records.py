@@ -24,6 +24,7 @@ from harness.store.pack import LEDGER, PACK
 from harness.store.replays import read_replays
 
 RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
+WITHDRAWN, COMPARISON = "withdrawn.yaml", "comparison.json"  # added by `accept`
 CURVE_COLUMNS = ("step", "val_loss", "train_time_s")
 RUN_COLUMNS = (
     "id",
@@ -48,7 +49,8 @@ Curve = tuple[tuple[int, float, float | None], ...]
 
 def record_folders(project: Project) -> list[Path]:
     """All folders that hold a record.yaml, sorted by track and slug."""
-    return sorted(path.parent for path in project.records.glob(f"*/*/{RECORD}"))
+    found = (path.parent for path in project.records.glob(f"*/*/{RECORD}"))
+    return sorted(folder for folder in found if not folder.name.startswith("."))  # .…: one that is being written
 
 
 def read_records(project: Project) -> list[Record]:
@@ -74,8 +76,7 @@ def find_record(project: Project, name: str) -> Path:
     track, _, rest = asked.rpartition("/")
     folders = [f for f in record_folders(project) if not track or f.parent.name == track]
     if re.fullmatch(r"\d+(\.\d+)?", rest):
-        held = [read_record(f, name=project.show(f)) for f in folders] if track else []
-        found = [f for f, record in zip(folders, held, strict=False) if display_number(record, held) == rest]
+        found = _with_number(folders, rest) if track else []
     else:
         found = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
     if len(found) == 1:
@@ -97,6 +98,12 @@ def display_number(record: Record, records: Iterable[Record]) -> str:
         key=lambda r: (str(r.date), r.slug),
     )
     return f"{record.retimes}.{[r.slug for r in timings].index(record.slug) + 1}"
+
+
+def _with_number(folders: list[Path], number: str) -> list[Path]:
+    """Those of the folders of one track whose record is called by this number."""
+    held = {folder: read_record(folder) for folder in folders}
+    return [folder for folder, record in held.items() if display_number(record, held.values()) == number]
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -124,15 +131,31 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         claimed=_claimed(fields.mapping("claimed")),
         original=_original(fields.mapping("original", optional=True)),
         notes=fields.text_or_none("notes"),
-        withdrawn=fields.text_or_none("withdrawn"),
+        withdrawn=fields.text_or_none("withdrawn") or read_withdrawal(folder, name),
         runs=runs,
         has_evidence=(folder / PACK / LEDGER).is_file(),
         replays=tuple(result.mark for _, result in read_replays(folder)),
+        faster_than=fields.text_or_none(
+            "faster_than", pattern=r"[a-z][a-z0-9-]*/\S+", what="a record like short/<slug>"
+        ),
+        official=(folder / COMPARISON).is_file(),
     )
     if record.track and record.track != folder.parent.name.removeprefix("."):
         fields.problem("track", f"`track` is {record.track!r} in a folder of {folder.parent.name!r}", "make them equal")
     fields.done(StoreError)
     return record
+
+
+def read_withdrawal(folder: Path, name: str) -> str | None:
+    """Why a record was withdrawn: its own file, because record.yaml never changes; None where it was not."""
+    if not (folder / WITHDRAWN).exists():
+        return None
+    fields = yamlfile.Fields.of(yamlfile.load(folder / WITHDRAWN, name=f"{name}/{WITHDRAWN}"))
+    fields.integer("schema", minimum=1)
+    fields.date_or_none("date")
+    why = fields.text("why")
+    fields.done(StoreError)
+    return why
 
 
 def _claimed(fields: yamlfile.Fields | None) -> Claimed:
@@ -314,6 +337,8 @@ def record_yaml(record: Record) -> str:
             "reason": original.reason,
         }
     data |= {"notes": record.notes, "withdrawn": record.withdrawn}
+    if record.faster_than is not None:
+        data["faster_than"] = record.faster_than
     return yamlfile.dump(data)
 
 

@@ -29,13 +29,16 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from harness import pipeline, report, subject
+    from harness import console, new, pipeline, report, subject
     from harness.launch.torchrun import TorchrunLauncher
     from harness.progress import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
-    found = subject.find_subject(project, args.subject)
+    looking = args.plan or args.dry  # such a run counts for nothing, so nothing has to be frozen for it
+    if not looking and (froze := new.freeze_for_run(project, args.subject)):
+        console.say(froze)
+    found = subject.find_subject(project, args.subject, frozen=not looking)
     sitting = pipeline.plan(
         project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )

@@ -1,4 +1,4 @@
-"""check, pack, accept: from a submission's folder to a record."""
+"""check, pack: a submission's folder, ready for a pull request."""
 
 from __future__ import annotations
 
@@ -41,27 +41,7 @@ def _pack(args: argparse.Namespace) -> int:
     return 0
 
 
-def _accept_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submission", help="submissions/<slug>, packed")
-
-
-def _accept(args: argparse.Namespace) -> int:
-    from harness import console, leaderboard, subject, submit
-
-    project = project_of(args)
-    found = subject.find_subject(project, args.submission)
-    verdict, record = submit.accept(project, found)
-    console.say_verdict(verdict)
-    if record is None:
-        return 1
-    console.say(f"accepted as {record.track}/{record.number}: records/{record.track}/{record.slug}")
-    for path in leaderboard.write(project):
-        console.say(f"wrote {project.show(path)}")
-    return 0
-
-
 VERBS = (
     Verb("check", "check a submission's folder and what there is of its evidence", _check_arguments, _check),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
-    Verb("accept", "judge a packed submission and make it a record (maintainers)", _accept_arguments, _accept),
 )

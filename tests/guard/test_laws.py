@@ -150,6 +150,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 VERBS = {
     "doctor": {"--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
+    "new": {"--from", "--refresh"},
     "check": set(),
     "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
@@ -158,7 +159,8 @@ VERBS = {
     "probe": {"--probe", "--plan", "--json"},
     "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
-    "accept": set(),
+    "diff": {"--against"},
+    "accept": {"--retime", "--withdraw", "--why"},
     "import": set(),
     "board": {"--check", "--json"},
     "show": {"--json"},

@@ -1,0 +1,247 @@
+"""What changed between two commits, judged: the commands that the workflows call, and that anybody can run in a clone.
+
+    python .github/scripts/changes.py pull-request BASE HEAD    a pull request from HEAD onto BASE
+    python .github/scripts/changes.py append-only BEFORE AFTER  no file of a record changed or went away
+
+Both read git's objects and never check HEAD out. The folder of a submission is written, as plain files, into a
+temporary folder beside the tracks and records of this checkout, and the harness of this checkout judges it there:
+nothing that was submitted is executed. Exit status: 0 in order, 1 refused, 2 unusable commits.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SUBMISSIONS, TEMPLATE, RECORDS = "submissions", "_template", "records"
+NAME = (
+    r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
+)
+MAX_FILES, MAX_BYTES = 2_000, 64 << 20
+NOTHING = "0" * 40  # what GitHub calls the commit before a branch's first one
+IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
+
+
+class Unusable(Exception):
+    """The commits cannot be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that differs."""
+
+    kind: str  # A added, D deleted, M modified, T of another type
+    path: str
+
+
+def git(*arguments: str) -> bytes:
+    """What a git command prints."""
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
+    if done.returncode:
+        raise Unusable(f"git {arguments[0]}: {shown(os.fsdecode(done.stderr)).strip()}")
+    return done.stdout
+
+
+def commit(name: str) -> str:
+    """The full hash of a commit."""
+    return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+
+
+def changes(old: str, new: str) -> list[Change]:
+    """Every path that differs between two commits, a rename as one path gone and one added."""
+    parts = os.fsdecode(git("diff", "--name-status", "--no-renames", "-z", old, new)).split("\0")[:-1]
+    return [Change(kind[0], path) for kind, path in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def shown(text: str) -> str:
+    """Text of strangers on lines of its own: nothing that moves a cursor or starts a new line is left."""
+    return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in text.split("\n"))
+
+
+# ------------------------------------------------------------------------------------------------ records
+
+
+def altered(old: str, new: str) -> list[str]:
+    """Every file of a record that was in `old` and is not the same in `new`, as sentences."""
+    problems = []
+    for change in changes(old, new):
+        folder, _, file = change.path.rpartition("/")
+        if change.kind == "A" or not change.path.startswith(f"{RECORDS}/"):
+            continue
+        if change.kind == "M" and file in IMPORTED and folder.count("/") == 2 and not measured(old, folder):
+            continue
+        did = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
+        problems.append(
+            f"{ascii(change.path)[1:-1]} {did}; a file of a record never changes: restore it, and use "
+            "`speedrun accept --retime` or `--withdraw` to add what is new"
+        )
+    return problems
+
+
+def measured(old: str, folder: str) -> bool:
+    """Whether a record holds evidence, and so was accepted and not imported."""
+    return bool(git("ls-tree", "--name-only", old, f"{folder}/evidence/"))
+
+
+# ------------------------------------------------------------------------------------------------ submissions
+
+
+def foreign(changed: list[Change], slug: str) -> list[str]:
+    """Everything that a pull request with the submission `slug` touches and must not."""
+    own = f"{SUBMISSIONS}/{slug}/"
+    return [
+        f"{ascii(change.path)[1:-1]} does not belong to {own}: a submission adds its own folder and nothing else; "
+        "take it out, or open another pull request for it"
+        for change in changed
+        if not change.path.startswith(own)
+    ]
+
+
+def submitted(changed: list[Change]) -> list[str]:
+    """The submissions that a pull request adds or changes; one that only goes away (accepted, given up) is none."""
+    parts = [change.path.split("/") for change in changed if change.kind != "D"]
+    return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
+
+
+def extract(head: str, slug: str, target: Path) -> list[str]:
+    """Write the folder of a submission as it is in a commit; what keeps it from being written, as sentences."""
+    own = f"{SUBMISSIONS}/{slug}"
+    listed = os.fsdecode(git("ls-tree", "-r", "-l", "-z", "--full-tree", head, f"{own}/")).split("\0")[:-1]
+    problems, files, size = [], [], 0
+    for line in listed:
+        about, _, path = line.partition("\t")
+        mode, _, object_name, length = about.split()
+        name = path.removeprefix(f"{own}/")
+        if mode not in ("100644", "100755"):
+            problems.append(f"{ascii(path)[1:-1]} is a link or no file; put the file itself there")
+        elif not all(re.fullmatch(NAME, part) for part in name.split("/")) or name.count("/") > 5:
+            problems.append(f"{ascii(path)[1:-1][:200]} is no plain file name; use letters, digits, '_', '-' and '.'")
+        else:
+            files.append((name, object_name))
+            size += int(length)
+    if len(files) > MAX_FILES or size > MAX_BYTES:
+        problems.append(f"{own} has {len(files)} files and {size:,} bytes; keep it below {MAX_FILES} and {MAX_BYTES:,}")
+    if problems or not files:
+        return problems or [f"{own} holds no file; add the submission's folder"]
+    for name, object_name in files:
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(git("cat-file", "blob", object_name))
+    return []
+
+
+def check(folder: Path, slug: str) -> tuple[bool, str]:
+    """Let the harness of this checkout judge a submission that lies in the project `folder`; whether it passes, and why."""
+    own = f"{SUBMISSIONS}/{slug}"
+    # -P: the project's folder, which holds strangers' files, is no place to import from.
+    command = [sys.executable, "-P", "-m", "harness", "--root", str(folder), "check", own]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        return False, "speedrun check took more than 5 minutes"
+    said = (done.stdout + done.stderr).decode("utf-8", "replace")
+    return done.returncode == 0, shown(said)
+
+
+def judge(head: str, slug: str) -> tuple[list[str], str]:
+    """What a submission must be refused for, and what the harness said about it."""
+    if not re.fullmatch(NAME, slug):
+        return [f"{ascii(slug)[:120]} is no name of a submission; make it with `speedrun new`"], ""
+    with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
+        project = Path(made)
+        for name in ("tracks", RECORDS):
+            (project / name).symlink_to(ROOT / name)
+        folder = project / SUBMISSIONS / slug
+        problems = extract(head, slug, folder)
+        if problems:
+            return problems, ""
+        passes, said = check(project, slug)
+        if not passes:
+            problems.append(f"{SUBMISSIONS}/{slug} does not pass `speedrun check`; it said why")
+        if not (folder / "evidence").is_dir():
+            problems.append(f"{SUBMISSIONS}/{slug} holds no evidence; add it with `speedrun pack {SUBMISSIONS}/{slug}`")
+        readme = folder / "README.md"
+        problems += unanswered(readme.read_text("utf-8", "replace") if readme.is_file() else "", slug)
+        return problems, said
+
+
+def unanswered(readme: str, slug: str) -> list[str]:
+    """The questions of the template's README that nobody answered."""
+    asked = re.findall(r"^## (.+)$", (ROOT / SUBMISSIONS / TEMPLATE / "README.md").read_text("utf-8"), re.M)
+    answers = dict(re.findall(r"^## (.+?)[ \t]*\n(.*?)(?=^## |\Z)", readme.replace("\r\n", "\n"), re.M | re.S))
+    return [
+        f"{SUBMISSIONS}/{slug}/README.md does not answer “{question}”; write it below that heading"
+        for question in asked
+        if not re.sub(r"<!--.*?(-->|\Z)", "", answers.get(question, ""), flags=re.S).strip()
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ telling
+
+
+def tell(title: str, problems: list[str], said: str = "") -> int:
+    """Print the result, as annotations where a workflow listens, and write it to the job's summary; the exit status."""
+    hosted = os.environ.get("GITHUB_ACTIONS") == "true"
+    if said:
+        token = secrets.token_hex(16)  # between these two lines the runner obeys nothing that is printed
+        print(f"::stop-commands::{token}\n{said}\n::{token}::" if hosted else said)
+    for problem in problems:
+        line = shown(problem).replace("\n", " ")
+        print(f"::error::{line.replace('%', '%25')}" if hosted else f"refused: {line}")
+    outcome = "refused" if problems else "in order"
+    print(f"{title}: {outcome}")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        # Indented lines are code: nothing in them is Markdown or HTML.
+        code = "\n".join(
+            f"    {line}" for text in (*problems, said) for line in shown(text).split("\n") if line.strip()
+        )
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(f"## {outcome.capitalize()}\n\n{title}\n\n{code}\n")
+    return 1 if problems else 0
+
+
+def pull_request(base: str, head: str) -> int:
+    """Judge what HEAD adds to BASE since they parted."""
+    new = commit(head)
+    old = git("merge-base", commit(base), new).decode().strip()
+    changed = changes(old, new)
+    slugs = submitted(changed)
+    if not slugs:
+        return tell("this pull request adds no submission; records stay as they are", altered(old, new))
+    if len(slugs) > 1:
+        names = ", ".join(ascii(slug)[1:-1][:100] for slug in slugs)
+        return tell("one submission per pull request", [f"this one has {len(slugs)} ({names}); open one for each"])
+    problems, said = judge(new, slugs[0])
+    return tell(f"the submission {ascii(slugs[0])[1:-1][:100]}", foreign(changed, slugs[0]) + problems, said)
+
+
+def append_only(before: str, after: str) -> int:
+    """Refuse what changes a record between two commits."""
+    if before == NOTHING:
+        return tell("nothing was here before", [])
+    return tell("records are only added to", altered(commit(before), commit(after)))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the two commands."""
+    commands = {"pull-request": pull_request, "append-only": append_only}
+    if len(arguments) != 3 or arguments[0] not in commands:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        return commands[arguments[0]](arguments[1], arguments[2])
+    except Unusable as error:
+        print(f"these commits cannot be compared: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

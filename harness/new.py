@@ -1,0 +1,198 @@
+"""A submission's folder, made and frozen: `speedrun new`, so that nobody types a hash, a date or a number.
+
+`make` fills submissions/<slug>/ from the template or from a record's script. While its author edits the script the
+hashes in the manifest grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
+does, because runs of another script do not count.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness import subject, yamlfile
+from harness.board.rows import current
+from harness.errors import ManifestError, StoreError
+from harness.manifest import FILE_NAME, MANIFEST, check_kind
+from harness.store import records
+from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.layout import Project, is_slug
+from harness.store.ledger import Ledger
+from harness.store.pack import PACK
+from harness.track import current_ruleset
+
+README, TEMPLATE = "README.md", "_template"
+_FILES = re.compile(r"^files:.*\n(?:(?:[ #}].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
+
+
+# ------------------------------------------------------------------------------------------------ making
+
+
+def make(project: Project, name: str, start: str | None = None) -> Path:
+    """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
+
+    Raises HarnessError where the folder exists, the name says nothing, or nobody is named as its author.
+    """
+    folder = project.submissions / slug_of(name)
+    taken = [f for f in (folder, *project.records.glob(f"*/{folder.name}")) if f.exists()]
+    if taken:
+        raise StoreError.at(project.show(taken[0]), "exists already", "use another name; nothing was changed")
+    template = project.submissions / TEMPLATE
+    if start is None:
+        source = subject.submission(project, template, frozen=False)
+    else:
+        source = subject.find_subject(project, start, frozen=False)
+    held = records.read_records(project)
+    best = current(source.track, held)
+    values: dict[str, object] = {
+        "track": source.track.name,
+        "ruleset": current_ruleset(source.track).id,
+        "title": folder.name[11:].replace("-", " ").capitalize(),
+        "contributors": [author(project)],
+        "parent": None if best is None else f"{best.track}/{records.display_number(best, held)}",
+        "entry": source.entry,
+    }
+    aside = project.submissions / f".{folder.name}.{os.getpid()}"
+    try:
+        aside.mkdir(parents=True)
+        for name in source.files:
+            write_atomic(aside / name, (source.files_folder / name).read_bytes())
+        write_atomic(aside / MANIFEST, set_values((template / MANIFEST).read_text("utf-8"), values))
+        readme = (template / README).read_text("utf-8")
+        write_atomic(aside / README, readme.replace(readme.partition("\n")[0], f"# {values['title']}", 1))
+        write_hashes(aside, listed(aside))
+        aside.rename(folder)  # fails where somebody made it meanwhile
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder
+
+
+def slug_of(name: str) -> str:
+    """The folder name for what a person called an idea: today's date (UTC) and kebab-case; a whole slug stays."""
+    if is_slug(name):
+        return name
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not words or len(words) > 60 or not name.isascii():
+        raise StoreError.at(ascii(name)[:80], "names no idea", "use 1 to 60 letters and digits, like fewer-steps")
+    return f"{datetime.datetime.now(datetime.UTC).date()}_{words}"
+
+
+def author(project: Project) -> str:
+    """Who makes the submission, by git; raises StoreError where git does not know."""
+    try:
+        asked = ["git", "config", "user.name"]
+        name = subprocess.run(asked, cwd=project.root, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        name = ""
+    name = "".join(char for char in name if char.isprintable()).strip()[:100]
+    if not name:
+        raise StoreError.at("git", "has no user.name", "say who you are: git config user.name 'Your Name'")
+    return name
+
+
+def set_values(text: str, values: dict[str, object]) -> str:
+    """The template of a manifest with the line of every key in `values` rewritten; comments stay."""
+    for key, value in values.items():
+        if isinstance(value, list):  # JSON is YAML on one line
+            line = f"{key}: {json.dumps(value, ensure_ascii=False)}"
+        else:
+            line = yamlfile.dump({key: value}).strip()
+        text = re.sub(rf"^{key}:.*$", lambda _, line=line: line, text, count=1, flags=re.M)  # type: ignore[misc]
+    return text
+
+
+# ------------------------------------------------------------------------------------------------ freezing
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """The files of a submission that its script may use, with their hashes: all but manifest, README and evidence.
+
+    Raises ManifestError for a link or a file that is too large.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in (MANIFEST, README) or path.is_dir() or not re.fullmatch(FILE_NAME, path.name):
+            continue
+        problem = check_kind(path)
+        if problem is not None:
+            raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
+        found[path.name] = sha256_file(path)
+    return found
+
+
+def write_hashes(folder: Path, files: dict[str, str]) -> None:
+    """Rewrite the key `files` of a manifest and leave every other line as it is."""
+    path = folder / MANIFEST
+    text = path.read_text("utf-8")
+    block = "files:\n" + "".join(f"  {name}: {digest}\n" for name, digest in files.items())
+    new = _FILES.sub(lambda _: block, text, count=1)
+    before, after = yamlfile.parse(text.encode(), MANIFEST).data, yamlfile.parse(new.encode(), MANIFEST).data
+    if after.pop("files", None) != files or after != {key: v for key, v in before.items() if key != "files"}:
+        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "`files` cannot be rewritten", f"write it as\n{block}")
+    write_atomic(path, new)
+
+
+def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
+    """A submission's folder, its files by its manifest, and as they are; None where both agree or it is no submission."""
+    folder = Path(name)
+    if not (folder / MANIFEST).is_file():
+        return None
+    held = yamlfile.load(folder / MANIFEST, name=project.show(folder / MANIFEST)).data.get("files")
+    if not isinstance(held, dict):
+        return None  # reading the manifest says what is wrong
+    now = listed(folder)
+    return None if now == held else (folder, held, now)
+
+
+def refresh(project: Project, name: str) -> str:
+    """Write the hashes of a submission's files into its manifest; what was done, as a sentence."""
+    if not (Path(name) / MANIFEST).is_file():
+        raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
+    found = stale(project, name)
+    if found is None:
+        return f"{name}: the manifest holds the hashes of all files already"
+    folder, held, now = found
+    write_hashes(folder, now)
+    runs = _runs(project, held, now)
+    lost = f"; the {_count(runs)} of the script before stay in the ledger and do not count for this one" if runs else ""
+    return f"froze {_changes(held, now)} of {project.show(folder)}{lost}"
+
+
+def freeze_for_run(project: Project, name: str) -> str | None:
+    """What `run` does first: refresh a submission that has no runs yet; None where nothing changed.
+
+    Raises ManifestError where runs were made: they would not count for the changed script.
+    """
+    found = stale(project, name)
+    if found is None:
+        return None
+    folder, held, now = found
+    runs = _runs(project, held, now)
+    if runs or (folder / PACK).is_dir():
+        since = f"its {_count(runs)}" if runs else "its evidence was packed"
+        what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
+        todo = f"restore it, or start over with what is there: speedrun new --refresh {project.show(folder)}"
+        raise ManifestError.at(project.show(folder), what, todo)
+    return refresh(project, name)
+
+
+def _runs(project: Project, held: dict[str, str], now: dict[str, str]) -> int:
+    """How many runs this machine's ledger has of scripts that the manifest names and that are no more."""
+    gone = {str(digest) for name, digest in held.items() if now.get(name) != digest}
+    return sum(e.data["kind"] == "start" and e.data["script"] in gone for e in Ledger(project.ledger).entries())
+
+
+def _changes(held: dict[str, str], now: dict[str, str]) -> str:
+    gone = [f"{name} (gone)" for name in held if name not in now]
+    return ", ".join([f"{name} ({digest[:12]})" for name, digest in now.items() if held.get(name) != digest] + gone)
+
+
+def _count(runs: int) -> str:
+    return f"{runs} run" if runs == 1 else f"{runs} runs"

@@ -1,0 +1,52 @@
+"""accept: what a maintainer does, as data."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.verbs import Verb, project_of
+
+
+def _accept_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("submission", nargs="?", help="submissions/<slug>, packed")
+    what.add_argument("--retime", metavar="RECORD", help="a re-timing from its comparison with the current record")
+    what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
+    parser.add_argument("--why", metavar="TEXT", help="the reason of a withdrawal, one line")
+
+
+def _accept(args: argparse.Namespace) -> int:
+    from harness import accept, amend, console, leaderboard, subject
+    from harness.errors import HarnessError
+
+    if (args.withdraw is None) != (args.why is None):
+        raise HarnessError.at(
+            "accept", "--withdraw and --why go together", "accept --withdraw RECORD --why 'the reason'"
+        )
+    project = project_of(args)
+    if args.withdraw is not None:
+        path = amend.withdraw(project, args.withdraw, args.why)
+        console.say(f"withdrawn: {project.show(path)}")
+    elif args.retime is not None:
+        timed, said = amend.retime(project, args.retime)
+        console.say(f"timed again, {said}: records/{timed.track}/{timed.slug}")
+    else:
+        found = subject.find_subject(project, args.submission)
+        verdict, record = accept.accept(project, found)
+        console.say_verdict(verdict)
+        if record is None:
+            return 1
+        console.say(f"accepted as {record.track}/{record.number}: records/{record.track}/{record.slug}")
+    for path in leaderboard.write(project):
+        console.say(f"wrote {project.show(path)}")
+    return 0
+
+
+VERBS = (
+    Verb(
+        "accept",
+        "make a packed submission a record; time one again; withdraw one (maintainers)",
+        _accept_arguments,
+        _accept,
+    ),
+)
