@@ -18,6 +18,7 @@ from harness.verbs import (
     board,
     compare,
     data,
+    doctor,
     drafts,
     history,
     logs,
@@ -30,6 +31,7 @@ from harness.verbs import (
 
 # The words in the order of the story.
 ORDER = (
+    "doctor",
     "fetch",
     "new",
     "check",
@@ -50,7 +52,7 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    groups = (board, compare, data, drafts, history, logs, maintainers, probe, replay, runs, submissions)
+    groups = (board, compare, data, doctor, drafts, history, logs, maintainers, probe, replay, runs, submissions)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 

@@ -72,6 +72,19 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+_SIGNS = {"green": "✓", "yellow": "!", "red": "✗"}
+
+
+def say_lights(lights: Sequence[tuple[str, str, str, str | None]]) -> None:
+    """Print lines of (green | yellow | red, name, value, fix): readable without the colours."""
+    width = max((len(name) for _, name, _, _ in lights), default=0)
+    for state, name, value, fix in lights:
+        said = value.replace("\n", " ")  # a value is one line, whatever it holds
+        say(f"{_SIGNS[state]} {state:<6}  {name:<{width}}  {said}", style=state)
+        if fix is not None:
+            say(f"{'':<8}  {'':<{width}}  → {fix}")
+
+
 class LiveRun:
     """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
 

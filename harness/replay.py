@@ -20,6 +20,7 @@ from harness.environments import Build, Needs
 from harness.errors import MachineError, RunError, StoreError
 from harness.launch.torchrun import TorchrunLauncher
 from harness.pipeline import Watcher
+from harness.replayed import Spread
 from harness.schema import Hardware, Machine, Metrics, Record
 from harness.store import records, replays, runs
 from harness.store.layout import Project
@@ -103,7 +104,7 @@ def plan(
         original=not found.reimplementation,
         processes=processes,
         runs=count or (found.track.runs if not original else 1),
-        wishes=wishes_of(found, build, needs),
+        wishes=wishes_of(build, needs),
         build=build,
         needs=needs,
         loss_only=tuple(loss_only),
@@ -127,7 +128,7 @@ def _processes(found: Subject, needs: Needs | None, gpus: int | None) -> int:
     return gpus
 
 
-def wishes_of(found: Subject, build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
+def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
     """Sets of requirements, the most wanted first: the record's own build, then the release that stands in for it."""
     if build is None or needs is None:
         return (TRAINING,)
@@ -284,7 +285,7 @@ def compare(
     )
 
 
-def within_spread(own: list[float], loss: float | None) -> tuple[str, str]:
+def within_spread(own: list[float], loss: float | None) -> tuple[Spread, str]:
     """Whether a replayed mean loss lies where the record's own runs lie, and the sentence that says so."""
     if loss is None:
         return "unknown", "the replay printed no final loss"

@@ -282,6 +282,7 @@ def say_record(project: Project, record: Record, row: Row) -> None:
                 for r in record.runs
             ],
         )
+    _say_replays(record)
     curve = records.read_curve(folder)
     if curve:
         console.say("")
@@ -289,6 +290,28 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         points = [*curve[::every], curve[-1]] if curve[-1] not in curve[::every] else curve[::every]
         console.say_table(
             ("step", "val_loss", "train_time"), [(str(s), f"{v:.4f}", _or_blank(t, " s")) for s, v, t in points]
+        )
+
+
+def _say_replays(record: Record) -> None:
+    if record.replays:
+        console.say("")
+        console.say_table(
+            ("replayed", "by", "on", "script", "environment", "runs", "time", "loss", "within its spread"),
+            [
+                (
+                    r.date,
+                    r.by[:30],
+                    r.gpus[:40],
+                    r.script,
+                    r.environment,
+                    str(r.runs),
+                    "" if r.time_off is None else f"{100 * r.time_off:+.1f} %",
+                    "" if r.loss_off is None else f"{r.loss_off:+.4f}",
+                    r.within_spread,
+                )
+                for r in record.replays
+            ],
         )
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.replayed import Replayed
+
 Outcome = Literal["pass", "fail", "inconclusive", "not applicable"]
 Status = Literal["measured", "logged", "published"]
 
@@ -391,6 +393,6 @@ class Record:
     withdrawn: str | None
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
-    replays: int = 0
+    replays: tuple[Replayed, ...] = ()
     faster_than: str | None = None  # the record that it beat in a same-machine comparison, like short/<slug>
     official: bool = False  # a maintainer timed it: its folder holds the comparison

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from harness.board.rows import Row
+from harness.board.rows import Row, replayed_texts
 
 SCHEMA = 1
 COLUMNS = {
@@ -34,7 +35,9 @@ COLUMNS = {
     "rule_value": "(target - mean) * sqrt(n), where the rules name it",
     "status": "measured, logged or published",
     "reason": "why a row is no more than published",
-    "replays": "how many later runs are stored with it",
+    "replays": "how many replays are stored with it",
+    "replayed": "each replay: date, by, gpus, script, environment, runs, time_off (replayed / claimed - 1), loss_off"
+    " (replayed - claimed), within_spread of its own runs; in the CSV in short",
     "withdrawn": "why it was withdrawn",
     "machine": "what the runs ran on",
     "current": "whether it is the track's current record",
@@ -57,16 +60,21 @@ def to_csv(rows: Iterable[Row]) -> str:
     for row in rows:
         plain = _plain(row)
         plain["contributors"] = ";".join(row.contributors)
+        plain["replayed"] = "; ".join(replayed_texts(row.replayed)) or None
         writer.writerow(["" if value is None else _guarded(value) for value in plain.values()])
     return text.getvalue()
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in COLUMNS}
-    # Twelve digits: enough for every figure, and the last bits of a mean do not differ between machines.
-    return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in values.items()} | {
-        "contributors": list(row.contributors)
+    return _digits({name: getattr(row, name) for name in COLUMNS}) | {
+        "contributors": list(row.contributors),
+        "replayed": [_digits(dataclasses.asdict(mark)) for mark in row.replayed],
     }
+
+
+def _digits(values: dict[str, Any]) -> dict[str, Any]:
+    """Twelve digits: enough for every figure, and the last bits of a mean do not differ between machines."""
+    return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _guarded(value: object) -> object:

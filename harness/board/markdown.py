@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from harness.board.rows import Row
+from harness.board.rows import Row, replayed_texts
 from harness.schema import Track
 
 _ESCAPED = {char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"}
@@ -29,7 +29,9 @@ beside it are computed from the record's own complete runs, where it has any.
 
 `p` is the one-sided t-test of the mean loss against the target over the runs listed (null with one run); `rule` is
 (target − mean)·√n, which must reach 0.004. Rows were judged by the rules of their time; the figures here are the same
-computation for all. Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/records.csv).
+computation for all. `replayed` holds what later runs by anyone differ by: time / claim − 1 on the track's hardware, and
+loss − the mean of the record's own runs; a reimplementation is named as one and has no time.
+Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/records.csv).
 """
 
 
@@ -62,8 +64,8 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
     claimed = "time" if by_time else "steps"
     test = "rule" if rows[0].rule_value is not None or any(r.rule_value is not None for r in rows) else "p"
     lines += [
-        f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | status | date | title | by | PR |",
-        "|--:|--:|--:|--:|--:|---|---|---|---|---|",
+        f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | status | replayed | date | title | by | PR |",
+        "|--:|--:|--:|--:|--:|---|---|---|---|---|---|",
     ]
     lines += [table_row(row, by_time=by_time) for row in rows]
     return "\n".join([*lines, ""])
@@ -92,6 +94,7 @@ def table_row(row: Row, *, by_time: bool) -> str:
         "" if row.loss_mean is None else f"{row.loss_mean:.4f}",
         test,
         status_text(row),
+        "; ".join(replayed_texts(row.replayed)),
         row.date or "",
         link(row),
         cell(", ".join(row.contributors)),

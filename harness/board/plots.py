@@ -49,9 +49,14 @@ def progress(track: Track, rows: Sequence[Row]) -> str | None:
         value = (claimed(track, now) or scale) / scale
         said = f"#{now.number}: {value:.4g} {'min' if by_time else 'steps'}"
         place = (datetime.date.fromisoformat(now.date), value)
-        axes.annotate(said, place, xytext=(-8, 14), textcoords="offset points", ha="right", color=ACCENT, fontsize=10)
+        # Below its point: no record and no line is lower than the current record.
+        low, high = axes.get_ylim()
+        axes.set_ylim(bottom=low / (high / low) ** 0.06)
+        axes.annotate(
+            said, place, xytext=(4, -8), textcoords="offset points", ha="right", va="top", color=ACCENT, fontsize=10
+        )
         axes.scatter([place[0]], [value], s=36, color=ACCENT, zorder=4)
-    figure.autofmt_xdate(rotation=0, ha="center")
+    _few_dates(axes.xaxis)
     data = [[row.number, row.date, value] for _, value, row in points]
     return _svg(figure, digest(["progress", track.name, track.title, track.metric, data]))
 
@@ -140,6 +145,15 @@ def _figure(ylabel: str, title: str):  # type: ignore[no-untyped-def]
 def plain_title(text: str) -> str:
     """A title for a picture."""
     return "".join(char if char.isprintable() and char != "$" else " " for char in text)[:90]
+
+
+def _few_dates(axis) -> None:  # type: ignore[no-untyped-def]
+    """At most seven dates, so that ten characters each fit beside one another."""
+    from matplotlib.dates import AutoDateFormatter, AutoDateLocator
+
+    locator = AutoDateLocator(minticks=3, maxticks=7)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(AutoDateFormatter(locator))
 
 
 def _plain_ticks(axis, values: Sequence[float]) -> None:  # type: ignore[no-untyped-def]

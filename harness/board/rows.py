@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from harness import stats
 from harness.errors import StatisticsError
+from harness.replayed import Replayed
 from harness.schema import Record, RecordRun, Ruleset, Status, Track
 
 AGREES_WITHIN = 0.01  # of the claimed time
@@ -44,6 +45,7 @@ class Row:
     status: Status
     reason: str | None  # why a row is no more than published
     replays: int
+    replayed: tuple[Replayed, ...]
     withdrawn: str | None
     machine: str | None  # what its runs ran on
     current: bool = False  # the track's current record
@@ -140,7 +142,8 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         rule_value=rule_value,
         status=status,
         reason=reason,
-        replays=record.replays,
+        replays=len(record.replays),
+        replayed=record.replays,
         withdrawn=record.withdrawn,
         machine=machine_of(own),
         current=is_current,
@@ -199,6 +202,33 @@ def _fits(track: Track, run: RecordRun) -> bool:
     """Whether a run was on the track's number and model of GPUs; a log without a GPU table says neither."""
     hardware = track.hardware
     return hardware.kind == "any" or (run.gpu_name == hardware.gpu_name and run.gpu_count == hardware.processes)
+
+
+def replayed_texts(marks: Sequence[Replayed]) -> list[str]:
+    """The replays of a record in short, those of the original first; a reimplementation is named as one."""
+    texts = []
+    for script in ("original", "reimplementation"):
+        mine = [mark for mark in marks if mark.script == script]
+        if mine:
+            texts.append(f"{script} ×{len(mine)}: {', '.join(_figures(mine))}")
+    return texts
+
+
+def _figures(marks: Sequence[Replayed]) -> list[str]:
+    times = [100 * mark.time_off for mark in marks if mark.time_off is not None]
+    losses = [mark.loss_off for mark in marks if mark.loss_off is not None]
+    parts = [f"{_range(times, '+.1f')} % time"] if times else []
+    parts.append(f"{_range(losses, '+.4f')} loss" if losses else "no loss")
+    known = [mark for mark in marks if mark.within_spread != "unknown"]
+    if known:
+        inside = sum(mark.within_spread == "yes" for mark in known)
+        parts.append(f"{inside} of {len(known)} within its spread")
+    return parts
+
+
+def _range(values: Sequence[float], form: str) -> str:
+    low, high = (f"{value:{form}}".replace("-", "−") for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def machine_of(runs: Sequence[RecordRun]) -> str | None:

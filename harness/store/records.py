@@ -21,8 +21,9 @@ from harness.schema import Claimed, Original, Record, RecordRun
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.pack import LEDGER, PACK
+from harness.store.replays import read_replays
 
-RECORD, RUNS, CURVE, REPLAYS, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "replays", "script"
+RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
 WITHDRAWN, COMPARISON = "withdrawn.yaml", "comparison.json"  # added by `accept`
 CURVE_COLUMNS = ("step", "val_loss", "train_time_s")
 RUN_COLUMNS = (
@@ -133,7 +134,7 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         withdrawn=fields.text_or_none("withdrawn") or read_withdrawal(folder, name),
         runs=runs,
         has_evidence=(folder / PACK / LEDGER).is_file(),
-        replays=len(list((folder / REPLAYS).glob("*/"))) if (folder / REPLAYS).is_dir() else 0,
+        replays=tuple(result.mark for _, result in read_replays(folder)),
         faster_than=fields.text_or_none(
             "faster_than", pattern=r"[a-z][a-z0-9-]*/\S+", what="a record like short/<slug>"
         ),

@@ -29,6 +29,7 @@ REFUSED = (
         ("log", "tests/golden/logs"),
         ("fetch", "--list", "smoke"),
         ("run", "smoke", "--plan"),
+        ("doctor",),
     ],
     ids=lambda arguments: arguments[0],
 )

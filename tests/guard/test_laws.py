@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "harness"
 MODULES = sorted(HARNESS.rglob("*.py"))
 
-L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline", "pairs"}
+L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline", "pairs", "replayed"}
 # A stage may use L0 and the store (folders and files); no other stage.
 STAGES = {"track", "manifest", "dataset", "machine", "launch", "runlog", "metrics", "verdict", "board", "store"}
 HOMES = {
@@ -148,6 +148,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 
 
 VERBS = {
+    "doctor": {"--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "new": {"--from", "--refresh"},
     "check": {"--format", "--markdown"},

@@ -61,7 +61,7 @@ def a_plan(torch: str, *, python: str | None = None) -> replay.Plan:
     assert found.record is not None
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
-    wishes = replay.wishes_of(found, build, needs)
+    wishes = replay.wishes_of(build, needs)
     return replay.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
 
 

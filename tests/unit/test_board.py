@@ -124,7 +124,7 @@ def test_no_title_can_break_the_table_or_become_something_else(title: str) -> No
     hostile = record(1, 80.0, title=title, contributors=(title,), pull_request=title, withdrawn=title)
     table = rows.make_rows(TRACKS["short"], [hostile])
     [line] = [markdown.table_row(row, by_time=True) for row in table]
-    assert line.count("|") == 11
+    assert line.count("|") == 12
     assert not set("\x1b\x07\n<>`‮") & set(line)
     assert line.count("](") == 1, "only the harness makes links"
     assert json.loads(export.to_json(table))["records"][0]["title"] == title

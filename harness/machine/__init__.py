@@ -7,23 +7,18 @@ torch. Host name, user and addresses are left out.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 
 from harness import jsonform
 from harness.errors import MachineError, Problem
+from harness.machine import nvidia
 from harness.schema import Gpu, Machine, Track
-
-_QUERY = ("name", "memory.total", "power.limit", "vbios_version", "driver_version")
 
 
 def capture(*, torch: str | None = None) -> Machine:
@@ -31,16 +26,16 @@ def capture(*, torch: str | None = None) -> Machine:
 
     torch: the version that a run will use, where that is not the harness's own.
     """
-    gpus, driver = _gpus()
+    gpus, driver = nvidia.named()
     machine = Machine(
         gpus=gpus,
         driver=driver,
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=platform.release(),
         python=platform.python_version(),
-        torch=torch or _version("torch"),
+        torch=torch or version("torch"),
         fingerprint="",
     )
     facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
@@ -104,34 +99,8 @@ def describe(machine: Machine) -> str:
     return f"{gpus}; {machine.cpu_count} cores of {machine.cpu}, {memory:.0f} GiB; {torch}"
 
 
-def _gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return (), None
-    command = [program, f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return (), None
-    if done.returncode:
-        return (), None
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(done.stdout)) if len(row) == len(_QUERY)]
-    gpus = tuple(Gpu(name, _whole(memory), _decimal(power), vbios) for name, memory, power, vbios, _ in rows)
-    return gpus, rows[0][4] if rows else None
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
-
-def _decimal(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None  # "[N/A]"
-
-
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """What the processor calls itself."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -141,7 +110,8 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """The installed version of a package, without importing it; None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

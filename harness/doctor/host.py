@@ -1,0 +1,202 @@
+"""Disk, memory, processors, Python, torch, tokens and environment: everything of a machine but its GPUs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness import fetching, machine, venv
+from harness.doctor.wanted import Line, Wanted
+from harness.environments import Build, Needs
+from harness.machine import nvidia
+from harness.replay import wishes_of
+from harness.store.layout import Project, cache_folder
+from harness.track import load_tracks
+
+ENVIRONMENT_BYTES = 8 * 10**9  # torch for CUDA with its libraries, and pip's room to unpack them
+SPARE_BYTES = 10**9
+# Host memory for a rank: CUDA context, torch and the compiler's workers; the smoke scripts need some 0.5 GiB. Estimates.
+RANK_BYTES = {"gpu": 4 << 30, "any": 1 << 30}
+
+
+def disk(project: Project, wanted: Wanted | None) -> Line:
+    """Free space where tokens and environments go, against what is still to be fetched."""
+    cache = cache_folder()
+    free = {str(folder): _free(folder) for folder in (cache, project.root)}
+    missing = missing_bytes(wanted) if wanted is not None else 0
+    value = f"{free[str(cache)] / 1e9:,.1f} GB free in {cache}"
+    if wanted is not None:
+        value += f"; {missing / 1e9:.1f} GB of tokens to fetch" if missing else "; all tokens are there"
+    fix = "free some, or set XDG_CACHE_HOME to a larger disk"
+    if free[str(cache)] < missing + SPARE_BYTES:
+        return Line("disk", "red", value, fix)
+    if free[str(project.root)] < SPARE_BYTES:
+        return Line("disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some")
+    makes = wanted is not None and wanted.replayed
+    if makes and free[str(cache)] < missing + SPARE_BYTES + ENVIRONMENT_BYTES:
+        return Line("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
+    return Line("disk", "green", value)
+
+
+def _free(folder: Path) -> int:
+    there = next(f for f in (folder, *folder.parents) if f.exists())
+    return shutil.disk_usage(there).free
+
+
+def missing_bytes(wanted: Wanted) -> int:
+    """Bytes of the shards that are not here yet, partial ones counted whole."""
+    here = {
+        entry.name for entry in fetching.what_is_there(wanted.track)[1] if entry.state in ("verified", "unverified")
+    }
+    shards = fetching.needed_shards(wanted.track, wanted.tokens)
+    return sum(2 * (shard.tokens or wanted.track.data.shard_tokens) for shard in shards if shard.name not in here)
+
+
+def memory(wanted: Wanted | None) -> Line:
+    """Memory that is free now, inside the limit of a container."""
+    free, total = available_memory()
+    value = f"{free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
+    if wanted is None:
+        return Line("RAM", "green", value)
+    ranks = wanted.track.hardware.processes
+    each = RANK_BYTES[wanted.track.hardware.kind]
+    if free >= ranks * each:
+        return Line("RAM", "green", value)
+    fix = f"{ranks} ranks want some {ranks * each / 2**30:.0f} GiB; end what else runs here"
+    return Line("RAM", "red" if free < ranks * each / 8 else "yellow", value, fix)
+
+
+def available_memory() -> tuple[int, int]:
+    """Free and total bytes, the smaller of the machine's and the container's."""
+    told = dict(line.split(":", 1) for line in _read("/proc/meminfo").splitlines() if ":" in line)
+
+    def of(key: str) -> int:
+        number = told.get(key, "").split()[:1]
+        return int(number[0]) << 10 if number and number[0].isdecimal() else 0
+
+    total = of("MemTotal") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = of("MemAvailable") or total
+    limit, used = (_read(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
+    if limit.isdecimal() and used.isdecimal() and int(limit) < total:
+        return min(free, max(0, int(limit) - int(used))), int(limit)
+    return free, total
+
+
+def processors(wanted: Wanted | None) -> Line:
+    """Cores, and how busy they are: a busy core delays the ranks that wait for it."""
+    cores: float = len(os.sched_getaffinity(0))
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").strip().partition(" ")
+    if quota.isdecimal() and period.isdecimal() and int(period):
+        cores = min(cores, int(quota) / int(period))
+    load = os.getloadavg()[0]
+    value = f"{cores:g} cores, load {load:.1f}, {machine.cpu_model()}"
+    ranks = wanted.track.hardware.processes if wanted is not None else 1
+    if cores < ranks:
+        return Line("CPU", "yellow", value, f"{ranks} ranks share them: slower, and its times say less")
+    if load > cores / 2:
+        return Line("CPU", "yellow", value, "end what else runs here: times would include it")
+    return Line("CPU", "green", value)
+
+
+def python(wanted: Wanted | None) -> Line:
+    """The interpreter, which an environment for a replay is made from."""
+    here = platform.python_version()
+    used = wanted.needs.python if wanted is not None and wanted.needs is not None else None
+    if used is None or used.split(".")[:2] == here.split(".")[:2]:
+        return Line("Python", "green", here)
+    fix = f"to match it, make .venv with SPEEDRUN_PYTHON=python{'.'.join(used.split('.')[:2])}"
+    return Line("Python", "yellow", f"{here}; the original ran with {used}", fix)
+
+
+def torch(wanted: Wanted | None) -> Line:
+    """The torch that is installed beside the harness, which `run` uses."""
+    version = machine.version("torch")
+    install = "pip install '.[train]'"
+    if wanted is not None and wanted.replayed:
+        return Line("torch", "green", f"{version or 'none'} here; a replay makes an environment of its own")
+    if version is None:
+        return Line("torch", "yellow" if wanted is None else "red", "not installed", install)
+    if "+cpu" in version and wanted is not None and wanted.gpus:
+        return Line("torch", "red", f"{version} is built without CUDA", f"{install}, from an index with CUDA builds")
+    return Line("torch", "green", version)
+
+
+def nccl(seen: nvidia.GpuReport, wanted: Wanted | None) -> Iterator[Line]:
+    """The library that ranks talk through; a CPU uses gloo, which is part of torch."""
+    packages = ("nvidia-nccl-cu13", "nvidia-nccl-cu12", "nvidia-nccl-cu11")
+    version = next((v for name in packages if (v := machine.version(name)) is not None), None)
+    if version is not None:
+        yield Line("NCCL", "green", version)
+    elif wanted is not None and wanted.replayed:
+        return  # it comes with the environment
+    elif seen.state == "answered" or (wanted is not None and wanted.gpus):
+        fix = "it comes with torch for CUDA: pip install '.[train]'"
+        yield Line("NCCL", "yellow", "no package of it is installed", fix)
+
+
+def data(project: Project, wanted: Wanted | None) -> Iterator[Line]:
+    """The shards that a run reads, as far as stat tells."""
+    if wanted is None:
+        told = []
+        for track in load_tracks(project.tracks).values():
+            entries = fetching.what_is_there(track)[1]
+            told.append(f"{track.name} {sum(e.state == 'verified' for e in entries)} of {len(entries)}")
+        yield Line("data", "green", f"shards here: {', '.join(told)}")
+        return
+    states = {entry.name: entry.state for entry in fetching.what_is_there(wanted.track)[1]}
+    needed = [states.get(shard.name, "missing") for shard in fetching.needed_shards(wanted.track, wanted.tokens)]
+    there = needed.count("verified")
+    value = f"{there} of {len(needed)} shards verified"
+    others = Counter(state for state in needed if state != "verified")
+    if others:
+        value += f" ({', '.join(f'{count} {state}' for state, count in others.items())})"
+    if there == len(needed) or wanted.track.data.source == "synthetic":
+        yield Line("data", "green", value if there == len(needed) else f"{value}; made here in seconds")
+    else:
+        yield Line("data", "yellow", value, f"speedrun fetch {wanted.name}, or the first run does it")
+
+
+def environment(wanted: Wanted | None) -> Iterator[Line]:
+    """What the record ran with, against what is here or would be made."""
+    if wanted is None or wanted.held is None:
+        return
+    if not wanted.replayed:
+        used, here = next((run.torch for run in wanted.held.runs if run.torch), None), machine.version("torch")
+        if used is not None and here is not None:
+            same = used == here
+            value = f"the current record used torch {used}" + ("" if same else f", here is {here}")
+            fix = None if same else "losses may differ in the last digits, times more"
+            yield Line("environment", "green" if same else "yellow", value, fix)
+        return
+    if wanted.subject is not None:
+        [wish] = wishes_of(None, None)
+        made = venv.find(wish) is not None
+        fix = None if made else "the first replay makes it: a minute or more, some GB"
+        value = f"{wish[0]} for the script in its folder, {'made' if made else 'not made yet'}"
+        yield Line("environment", "green" if made else "yellow", value, fix)
+    if wanted.build is not None and wanted.needs is not None:
+        yield original(wanted.build, wanted.needs)
+
+
+def original(build: Build, needs: Needs) -> Line:
+    """What the frozen original ran with, and what of it was made here."""
+    value = f"ran with torch {build.torch}" if build.torch else "does not name the torch that it ran with"
+    wishes = wishes_of(build, needs)
+    made = next((wish[0] for wish in wishes if venv.find(wish) is not None), None)
+    if made is not None:
+        exact = made == f"torch=={build.torch}"
+        fix = None if exact else f"the result will be labelled substituted: {build.why}"
+        return Line("original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix)
+    then = ", then ".join(dict.fromkeys(wish[0] for wish in wishes))
+    return Line("original", "yellow", value, f"replay --original tries {then} ({build.why}); {build.availability}")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
