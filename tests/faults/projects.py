@@ -182,7 +182,7 @@ def processes_of(project: Small) -> list[int]:
     return found
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> bool:
+def wait_for(condition: Any, seconds: float = 60.0) -> bool:
     """Wait until `condition()` is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

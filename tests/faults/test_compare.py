@@ -31,7 +31,7 @@ def test_a_killed_comparison_goes_on_where_it_was_and_says_who_is_faster(tmp_pat
     assert wait_for(lambda: b"step:0/5" in (project.run_folders()[1] / "log.txt").read_bytes())
     harness.kill()
     harness.communicate()
-    assert wait_for(lambda: not processes_of(project), 15)
+    assert wait_for(lambda: not processes_of(project), 40)
     (project.root / "fast").touch()
     [file] = (project.root / ".runs" / "comparisons").glob("*.json")
     before = json.loads(file.read_text())

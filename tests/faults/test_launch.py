@@ -22,7 +22,7 @@ FOREVER = "step(1, 5)\nfor n in range(600): time.sleep(0.1); log('still here')\n
 def project(tmp_path: Path) -> Iterator[Small]:
     small = make_project(tmp_path / "project")
     yield small
-    assert wait_for(lambda: not processes_of(small), 5), "a process of a run was left behind"
+    assert wait_for(lambda: not processes_of(small), 30), "a process of a run was left behind"
 
 
 def started(project: Small) -> bool:
@@ -103,7 +103,7 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     assert wait_for(lambda: started(project))
     harness.kill()
     harness.wait()
-    assert wait_for(lambda: not processes_of(project), 15)
+    assert wait_for(lambda: not processes_of(project), 40)
     assert project.ends() == []
     project.run("run", str(submission), "--plan")
     assert project.ends() == [], "a plan does nothing"

@@ -80,6 +80,7 @@ def test_importing_again_changes_nothing_and_touches_nothing_else(tmp_path: Path
     facts = shared()
     shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
     shutil.copytree(ROOT / "records", tmp_path / "records")
+    shutil.copy(ROOT / "environments.yaml", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     command = [sys.executable, "-m", "harness", "--root", str(tmp_path), "import", str(facts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

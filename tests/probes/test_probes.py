@@ -159,7 +159,7 @@ def test_the_command_runs_the_parent_beside_it_and_leaves_no_trace_in_the_ledger
     assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(math.log(128) - 0.001)
     assert "records/tiny/2026-11-20_honest, on this machine" in done.stderr
     assert lab.small.ledger() == [] and lab.small.run_folders() == []
-    assert "it has no runs yet" in lab.small.run("check", "submissions/2026-11-21_constant").stderr
+    assert "has no evidence" in lab.small.run("verify", "submissions/2026-11-21_constant").stderr
     folders = list((lab.small.root / ".runs" / "probes").glob("*/data"))
     assert folders == [], "prepared tokens are thrown away"
 
