@@ -33,6 +33,7 @@ CASES = [
     ("token_table", "relabelling", "P2"),
     ("knows_the_text", "other-text", "P3"),
     ("warm_up_learns", "warm-up", "P4"),
+    ("warm_up_state", "warm-up", "P4"),
     ("warm_up_hides", "warm-up", "P5"),
 ]
 
