@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
+import re
 import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,6 +16,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from harness.errors import Problem, StoreError
 
 T = TypeVar("T")
+MAX_NUMBER = 1e300  # keeps out infinity, NaN, and whole numbers that no float can hold
+_HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")  # "\ud800" is JSON, but no text that can be written
 
 
 def encode(value: Any) -> Any:
@@ -42,7 +44,7 @@ def read(path: Path, kind: type[T], *, name: str | None = None, max_bytes: int =
     try:
         if path.stat().st_size > max_bytes:
             raise StoreError.at(name, f"the file has more than {max_bytes:,} bytes", "it was not written by speedrun")
-        data = json.loads(path.read_bytes(), parse_constant=_refuse)
+        data = json.loads(path.read_bytes(), parse_constant=_refuse, object_pairs_hook=_unique)
     except OSError as error:
         raise StoreError.at(name, f"cannot be read ({error.strerror})", "check that it is there") from None
     except (ValueError, RecursionError) as error:
@@ -61,6 +63,15 @@ def decode(kind: type[T], data: Any, name: str) -> T:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as a dict; a key that appears twice would hide one of its values."""
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        twice = next(key for key in data if sum(key == other for other, _ in pairs) > 1)
+        raise ValueError(f"the key {_show(twice)} appears twice")
+    return data
 
 
 def _decode(kind: Any, data: Any, where: str, problems: list[Problem]) -> Any:
@@ -102,9 +113,11 @@ def _decode_dataclass(kind: Any, data: Any, where: str, problems: list[Problem])
 
 
 def _decode_plain(kind: Any, data: Any, where: str, problems: list[Problem]) -> Any:
-    if kind is float and type(data) in (int, float) and math.isfinite(data):
+    if kind is float and type(data) in (int, float) and -MAX_NUMBER < data < MAX_NUMBER:
         return float(data)
-    if kind in (str, int, bool) and type(data) is kind:
+    if kind in (int, bool) and type(data) is kind:
+        return data
+    if kind is str and isinstance(data, str) and not _HALF_CHARACTER.search(data):
         return data
     if kind is datetime.date and isinstance(data, str):
         try:

@@ -8,7 +8,6 @@ reads a mapping strictly and collects every problem with its line, instead of st
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +21,10 @@ from harness.errors import HarnessError, Problem, YamlError
 MAX_BYTES = 256 * 1024  # the largest file we write ourselves (a record with 100 hashes) is below 20 kB
 MAX_DEPTH = 12
 MAX_VALUES = 20_000
+MAX_NUMBER = 1e300  # keeps out infinity, NaN, and whole numbers that no float can hold
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ALLOWED_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")  # what YAML forbids unescaped
 
 Path_ = tuple[str | int, ...]
 T = TypeVar("T")
@@ -68,6 +69,10 @@ def parse(raw: bytes, name: str) -> Document:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise YamlError.at(f"{name}:{line}", "not valid UTF-8", "save the file as UTF-8") from None
+    control = _CONTROL.search(text)
+    if control:  # the parser would refuse it too, but without saying where
+        line = text.count("\n", 0, control.start()) + 1
+        raise YamlError.at(f"{name}:{line}", f"holds the control character {control[0]!a}", "use printable text only")
     builder = _Builder(name)
     try:
         for event in yaml.parse(text, Loader=_Loader):
@@ -109,6 +114,8 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event, line)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            if event.tag is not None:
+                raise YamlError.at(f"{self.name}:{line}", f"the tag {_show(event.tag)} is not allowed", "take it out")
             if len(self.stack) >= MAX_DEPTH:
                 raise YamlError.at(f"{self.name}:{line}", f"nested deeper than {MAX_DEPTH} levels", "flatten it")
             value: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
@@ -133,13 +140,17 @@ class _Builder:
         waiting_for_key = bool(self.stack) and isinstance(self.stack[-1], dict) and self.keys[-1] is None
         if waiting_for_key:
             key = event.value
+            if event.tag is not None:
+                raise YamlError.at(f"{self.name}:{line}", f"the tag {_show(event.tag)} is not allowed", "take it out")
             if key in self.stack[-1]:
-                self.problems.append(Problem(f"{self.name}:{line}", f"the key {key!r} appears twice", "keep one"))
+                self.problems.append(Problem(f"{self.name}:{line}", f"the key {_show(key)} appears twice", "keep one"))
             self.keys[-1] = key
             return
         tag = event.tag or self.resolver.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
         if tag not in _ALLOWED_TAGS:
-            raise YamlError.at(f"{self.name}:{line}", f"the tag or value {tag!r} is not allowed", "use plain values")
+            raise YamlError.at(
+                f"{self.name}:{line}", f"the tag or value {_show(tag)} is not allowed", "use plain values"
+            )
         try:
             value = self.resolver.construct_object(yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError):
@@ -212,7 +223,11 @@ class Fields:
 
     def text(self, key: str, *, pattern: str | None = None, what: str = "text", max_length: int = 300) -> str:
         """Read a text of one line; "" after noting a problem."""
-        return self._text(key, pattern, what, max_length, optional=False) or ""
+        text = self._text(key, pattern, what, max_length, optional=False) or ""
+        if "\n" in text:
+            self.problem(key, f"`{key}` has more than one line", f"it must be {what} on one line")
+            return ""
+        return text
 
     def text_or_none(
         self, key: str, *, pattern: str | None = None, what: str = "text", max_length: int = 2000
@@ -254,7 +269,7 @@ class Fields:
     def number_or_none(self, key: str, *, optional: bool = True) -> float | None:
         """Read an optional finite number."""
         good: Callable[[Any], float | None] = lambda v: (  # noqa: E731
-            float(v) if type(v) in (int, float) and math.isfinite(v) else None
+            float(v) if type(v) in (int, float) and -MAX_NUMBER < v < MAX_NUMBER else None
         )
         return self._take(key, good, "a finite number", optional)
 
