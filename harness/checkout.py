@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from harness.errors import StoreError
@@ -21,6 +21,7 @@ from harness.store.files import disk_error
 from harness.store.layout import cache_folder
 
 MOST_BYTES = 64 << 20  # the largest log of the archive has 5 MB
+_COMMIT = r"[0-9a-f]{7,40}|HEAD"
 HOST = "https://github.com"  # SPEEDRUN_UPSTREAM names a mirror of it
 _GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
@@ -28,8 +29,10 @@ _GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "co
 class Checkout:
     """A place that bytes of the upstream repository can be had from."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, partial: bool = False, network: bool = True) -> None:
         self.folder = folder
+        self.partial = partial  # the clone of the cache, which lacks the contents of files until they are asked for
+        self.network = network
         self.has_git = (folder / ".git").exists() or (folder / "objects").is_dir()
 
     def read(self, commit: str | None, path: str) -> bytes:
@@ -45,6 +48,31 @@ class Checkout:
             return self._from_git(commit or "HEAD", str(pure))
         return self._from_tree(pure)
 
+    def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Have the contents of many files (commit, path) in one request; git would make one for each.
+
+        What is not there is left to `read`, which says so for its row.
+        """
+        paths: dict[str, list[str]] = {}
+        for commit, path in wanted:
+            if re.fullmatch(_COMMIT, commit) and "\0" not in path:
+                paths.setdefault(commit, []).append(path)
+        if not self.partial or not self.network or not paths:
+            return
+        blobs = set()
+        for commit, listed in paths.items():
+            entries = self._git("ls-tree", "-z", commit, "--", *listed).stdout.split(b"\0")
+            blobs |= {entry.split(b"\t")[0].split()[2] for entry in entries if b"\t" in entry}
+        # The folders are here; what is missing of their files is printed as ?<hash>.
+        told = self._git("rev-list", "--objects", "--missing=print", "--no-walk", *paths).stdout
+        missing = blobs & {line[1:] for line in told.splitlines() if line.startswith(b"?")}
+        if missing:
+            noop = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+            self._git(*noop, "--filter=blob:none", "--stdin", "origin", stdin=b"\n".join(sorted(missing)) + b"\n")
+
+    def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return git("-C", self.folder, *arguments, stdin=stdin, network=self.network)
+
     def _from_tree(self, pure: PurePosixPath) -> bytes:
         path = self.folder
         for part in pure.parts:
@@ -58,9 +86,9 @@ class Checkout:
         return path.read_bytes()
 
     def _from_git(self, commit: str, path: str) -> bytes:
-        if not re.fullmatch(r"[0-9a-f]{7,40}|HEAD", commit):
+        if not re.fullmatch(_COMMIT, commit):
             raise StoreError.at(ascii(commit), "is no commit", "name it by its hexadecimal digits")
-        found = git("-C", self.folder, "ls-tree", "-l", commit, "--", path)
+        found = self._git("ls-tree", commit, "--", path)
         if found.returncode:
             raise StoreError.at(
                 commit[:12], f"is no commit of {self.folder.name}", "fetch it, or name another checkout"
@@ -70,9 +98,12 @@ class Checkout:
             raise StoreError.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
         if entry[0] not in ("100644", "100755"):
             raise StoreError.at(path, "is a link or a folder in the repository", "a script must be a plain file")
-        if entry[3].isdigit() and int(entry[3]) > MOST_BYTES:
+        size = self._git("cat-file", "-s", entry[2])
+        if size.returncode == 0 and int(size.stdout) > MOST_BYTES:
             raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
-        blob = git("-C", self.folder, "cat-file", "blob", entry[2])
+        blob = self._git("cat-file", "blob", entry[2])
+        if blob.returncode and not self.network:
+            raise StoreError.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
         if blob.returncode:
             raise StoreError.at(path, f"cannot be read from git ({said(blob)})", "check the network and the clone")
         return blob.stdout
@@ -98,7 +129,7 @@ def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
             if not allow_network:
                 raise StoreError.at(repository, "was never cloned here", "leave --no-fetch out, or give --checkout DIR")
             _clone(repository, folder)
-    return Checkout(folder)
+    return Checkout(folder, partial=True, network=allow_network)
 
 
 def _clone(repository: str, folder: Path) -> None:
@@ -119,12 +150,14 @@ def _clone(repository: str, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def git(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+def git(*arguments: str | Path, stdin: bytes = b"", network: bool = True) -> subprocess.CompletedProcess[bytes]:
     """Run git without a user's or a system's configuration, without prompts; raises StoreError where there is none."""
     passed = {name: os.environ[name] for name in ("PATH", "HOME", "https_proxy", "HTTPS_PROXY") if name in os.environ}
     clean = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    clean |= {} if network else {"GIT_ALLOW_PROTOCOL": "none"}  # a partial clone fetches whenever it lacks something
+    command = [*_GIT, *map(str, arguments)]
     try:
-        return subprocess.run([*_GIT, *map(str, arguments)], env=passed | clean, capture_output=True, check=False)
+        return subprocess.run(command, env=passed | clean, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
         raise StoreError.at(
             "git", "is not installed", "install git, or give a plain copy with --checkout DIR"

@@ -162,11 +162,12 @@ def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
     """What scripts.csv says of one original."""
     modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
     world_size = row["world_size_required"].split(";")[0] or None
-    files = [name for name in row["needs_files"].split(";") if name and "optional" not in name]
+    files = [name for name in re.split(r";(?! )", row["needs_files"]) if name and "optional" not in name]
     beside = [name for name in files if name.endswith(".py") and name not in row["extra_parts"]]
     library = [name for name in files if not name.endswith(".py")]
     missing = [*(_BUILT[name] for name in modules if name in _BUILT), *library, *beside]
-    folder = re.match(r"(?:\{DATA_DIR\}/)?(.*)/[^/]*$", row["data_glob"].split(";")[0])
+    # "{DATA_DIR}": the script asks a variable, which a replay sets to the track's folder.
+    folder = re.match(r"(?!\{)(.*)/[^/]*$", row["data_glob"].split(";")[0])
     return Needs(
         record=record,
         build=build,

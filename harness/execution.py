@@ -42,6 +42,7 @@ class Prepared:
     fetched: fetching.Fetched
     dry: bool
     processes: int
+    bare: bool = False  # an original, started as its author did: no argument, the tokens by DATA_PATH or DATA_DIR
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
 
 
@@ -102,10 +103,11 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, sitting: str) -> tuple[
         folder=folder,
         entry=found.entry,
         processes=ready.processes,
-        seed=runs.draw_seed(),  # drawn here, so that nobody can choose it
+        seed=None if ready.bare else runs.draw_seed(),  # drawn here, so that nobody can choose it
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=found.track.silence_limit_s,
         time_limit_s=found.track.time_limit_s,
+        environment=data_variables(folder / WORK, ready.track) if ready.bare else {},
     )
     file = runs.RunFile(
         schema=1,
@@ -126,6 +128,11 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, sitting: str) -> tuple[
         log_sha256=None,
     )
     return plan, file
+
+
+def data_variables(work: Path, track: Track) -> dict[str, str]:
+    """The two variables by which originals let a user say where the tokens are."""
+    return {"DATA_PATH": str(work), "DATA_DIR": str(work / track.data.folder)}
 
 
 def lay_out(ready: Prepared, work: Path) -> None:

@@ -285,7 +285,7 @@ def _original(rows: list[Row], variant: int) -> Original | None:
             return Original(REPOSITORY, None, "none", None, (), None, row["notes"] or "no script is published")
         container = f"{named[1]}:{named[2]}"
     files = [("train_gpt.py", row["part_main_sha256"])]
-    files += re.findall(r"(\S+\.py) sha256=([0-9a-f]{64})", row["extra_parts"])
+    files += re.findall(r"([^\s;]+\.py) sha256=([0-9a-f]{64})", row["extra_parts"])
     return Original(REPOSITORY, commit, kind, container, tuple(files), row["torch_run"] or None, row["notes"] or None)
 
 

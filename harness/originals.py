@@ -1,15 +1,17 @@
 """The frozen original of a past record: found, taken out of its log where it lies in one, and verified.
 
 Every file must have the sha256 that record.yaml gives it, else nothing is handed out. The verified files are kept in
-the cache under the hash of the entry script, so a second replay needs no repository.
+the cache under their hashes, and hashed again before each use, so a second replay needs no repository.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,7 @@ from harness.manifest import FILE_NAME, load_script
 from harness.runlog.source import embedded_files
 from harness.schema import Original, Record
 from harness.store import records
-from harness.store.files import write_atomic
+from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, cache_folder
 from harness.subject import Subject
 
@@ -61,11 +63,10 @@ def resolve(record: Record, number: str, source: Source) -> Resolved:
 
 def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
     """The files of an original by name, the entry first; unverified."""
-    path = original.path or ""
+    commit, path = where_it_lies(original)
     expected = dict(original.files)
     main = MAIN if MAIN in expected else next(iter(expected), MAIN)
     if original.kind == "git":
-        commit, _, path = path.partition(":")
         return {main: checkout.read(commit, path)}
     raw = checkout.read(original.commit, path)
     if original.kind == "log":
@@ -93,26 +94,25 @@ def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
     raise_if(problems, StoreError)
 
 
-def as_subject(project: Project, folder: Path, held: Record, number: str, source: Source) -> Subject:
+def as_subject(
+    project: Project, folder: Path, held: Record, number: str, source: Source, *, given: bool = False
+) -> Subject:
     """The original of a record as something to run, its files kept in the cache.
 
-    Raises StoreError where it cannot be had, with the reason.
+    given: the user named where it is to come from, so that it is read there whatever the cache holds. Raises
+    StoreError where it cannot be had, with the reason.
     """
     track = tracks.load_track(project.tracks, held.track)
-    found = resolve(held, number, source)
-    if found.state != "resolved":
-        raise StoreError.at(
-            f"{found.record}", f"its original cannot be had: {found.said}", "see `replay --original --plan`"
-        )
-    entry = next(iter(found.files))
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in found.files.items()}
+    name = f"{held.track}/{number}"
+    hashes = dict(held.original.files) if held.original is not None else {}
     kept = cache_folder() / "originals" / hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:32]
-    if not kept.is_dir():
-        aside = kept.with_name(f".{kept.name}.new")
-        shutil.rmtree(aside, ignore_errors=True)
-        for name, data in found.files.items():
-            write_atomic(aside / name, data)
-        aside.rename(kept)
+    if given or not is_whole(kept, hashes):
+        found = resolve(held, number, source)
+        if found.state != "resolved":
+            raise StoreError.at(name, f"its original cannot be had: {found.said}", "see `replay --original --plan`")
+        if not is_whole(kept, hashes):
+            keep(kept, found.files)
+    entry = MAIN if MAIN in hashes else next(iter(hashes))
     has_script = (folder / records.SCRIPT / "script.yaml").is_file()
     told = load_script(folder / records.SCRIPT, name=project.show(folder)) if has_script else None
     return Subject(
@@ -128,9 +128,46 @@ def as_subject(project: Project, folder: Path, held: Record, number: str, source
     )
 
 
+def is_whole(kept: Path, hashes: dict[str, str]) -> bool:
+    """Whether a folder of the cache holds all files of an original, each with its hash."""
+    try:
+        plain = all(re.fullmatch(FILE_NAME, name) for name in hashes)
+        return plain and bool(hashes) and all(sha256_file(kept / name) == digest for name, digest in hashes.items())
+    except OSError:
+        return False
+
+
+def keep(kept: Path, files: dict[str, bytes]) -> None:
+    """Put an original's files into the cache, whole or not at all; what was damaged there is replaced."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
+        try:
+            for name, data in files.items():
+                write_atomic(aside / name, data)
+            shutil.rmtree(kept, ignore_errors=True)
+            aside.rename(kept)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(kept, error) from error
+
+
+def where_it_lies(original: Original) -> tuple[str, str]:
+    """The commit and the path of an original's entry, or of the log that embeds it."""
+    if original.kind == "git":
+        commit, _, path = (original.path or "").partition(":")
+        return commit, path
+    return original.commit or "", original.path or ""
+
+
 def resolve_all(project: Project, source: Source) -> list[Resolved]:
     """What becomes of the original of every record of the imported past, in the order of the tracks."""
     held = [record for record in records.read_records(project) if record.original is not None]
+    published = [r.original for r in held if r.original and r.original.kind != "none" and r.original.repository]
+    for repository in sorted({original.repository or "" for original in published}):
+        with contextlib.suppress(HarnessError):  # each row says by itself what is wrong with it
+            source(repository).prefetch(where_it_lies(o) for o in published if o.repository == repository)
     ordered = sorted(held, key=lambda r: (r.track, r.number, r.kind != "record", r.slug))
     return [
         resolve(record, records.display_number(record, [r for r in held if r.track == record.track]), source)

@@ -13,11 +13,11 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, evidence, execution, failure, machine, originals, stats, venv
+from harness import environments, evidence, execution, failure, feasible, machine, originals, stats, venv
 from harness.checkout import Checkout, cloned, given
 from harness.dataset.progress import Progress
 from harness.environments import Build, Needs
-from harness.errors import MachineError, RunError, StoreError
+from harness.errors import MachineError, Problem, RunError, StoreError, raise_if
 from harness.launch.torchrun import TorchrunLauncher
 from harness.pipeline import Watcher
 from harness.replayed import Spread
@@ -37,13 +37,15 @@ class Plan:
     subject: Subject
     held: Record
     number: str  # "12", "21.1"
-    original: bool
+    original: bool  # the record's own script, not a reimplementation
     processes: int
     runs: int
     wishes: tuple[tuple[str, ...], ...]  # sets of requirements, the most wanted first
     build: Build | None
     needs: Needs | None
     loss_only: tuple[str, ...]  # why the time will not count
+    upstream: bool = False  # the frozen original of another repository, started without arguments
+    obstacles: tuple[Problem, ...] = ()  # what is certain to stop it here
 
     @property
     def name(self) -> str:
@@ -83,7 +85,8 @@ def plan(
     if original and held.original is None:
         original = False  # this harness measured it: the script in its folder is the original
     if original:
-        found = originals.as_subject(project, folder, held, number, source_of(checkout, allow_network=allow_network))
+        source = source_of(checkout, allow_network=allow_network)
+        found = originals.as_subject(project, folder, held, number, source, given=checkout is not None)
     else:
         found = record(project, folder)
     told = environments.read_environments(project).of(f"{held.track}/{number}") if original else None
@@ -108,6 +111,8 @@ def plan(
         build=build,
         needs=needs,
         loss_only=tuple(loss_only),
+        upstream=original,
+        obstacles=tuple(feasible.obstacles(found, needs)),
     )
 
 
@@ -121,6 +126,9 @@ def _processes(found: Subject, needs: Needs | None, gpus: int | None) -> int:
     size = needs.world_size if needs is not None else None
     if size == f"== {hardware.processes}":
         said = f"the script asserts {hardware.processes} ranks"
+        raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
+    if needs is not None and size is None and not feasible.accumulates(found.script):
+        said = "the script accumulates nothing, so with fewer ranks it would train on a smaller batch"
         raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
     if hardware.processes % gpus:
         said = f"{gpus} ranks do not divide the {hardware.processes} that its batch is made for"
@@ -149,13 +157,25 @@ def make_environment(chosen: Plan) -> tuple[venv.Venv, Environment]:
             if "disk is full" in tried[-1]:
                 raise
             continue
+        check_modules(chosen, made)
         return made, describe(chosen, made, tuple(tried))
     raise StoreError.at(chosen.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
 
 
+def check_modules(chosen: Plan, made: venv.Venv) -> None:
+    """Raise StoreError, before any token is fetched, for modules that the script imports and nothing installed."""
+    beside = {Path(name).stem for name in chosen.subject.files}
+    lacking = venv.lacking(made, feasible.imports(chosen.subject.script) - beside)
+    todo = f"build it into its environment with {made.python} -m pip, then start again"
+    raise_if(
+        (Problem(chosen.name, f"its script imports {name}, which no package gives", todo) for name in lacking),
+        StoreError,
+    )
+
+
 def describe(chosen: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environment:
     """How an environment differs from what the record ran with."""
-    torch = made.packages.get("torch")
+    torch = made.torch
     used = chosen.build.torch if chosen.build is not None else _own_torch(chosen.held)
     differences = []
     if used is None:
@@ -173,17 +193,18 @@ def describe(chosen: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environme
         if "@" not in kernel:
             differences.append(f"hub kernel {kernel}: its revision is not recorded")
     if needs is not None and needs.missing:
-        differences.append(f"not installed: {needs.missing}")
+        differences.append(f"not from a package: {needs.missing}")
     return Environment("substituted" if differences else "exact", torch, python, used, tuple(differences), tuple(tried))
 
 
 def _own_torch(held: Record) -> str | None:
-    """The torch that a record of this harness logged, without its build, as pip numbers it on any machine."""
+    """The torch build that a record of this harness logged."""
     return next((run.torch for run in held.runs if run.torch), None)
 
 
 def check_machine(chosen: Plan) -> Machine:
     """Raise MachineError, before anything is fetched or installed, where this machine lacks the GPUs."""
+    raise_if(chosen.obstacles, MachineError)
     here = machine.capture(torch="in an environment of its own")
     track = chosen.subject.track
     asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
@@ -201,19 +222,16 @@ def prepare(
     chosen: Plan, made: venv.Venv, *, allow_network: bool = True, progress: Progress | None = None
 ) -> execution.Prepared:
     """Check the machine for so many GPUs, then have the tokens; offered where the script looks for them."""
-    here = machine.capture(torch=made.packages.get("torch"))
+    here = machine.capture(torch=made.torch)
     track = chosen.subject.track
     machine.check(here, dataclasses.replace(track, hardware=_asked(chosen)))
     folder = chosen.needs.data if chosen.needs is not None else None
     found = chosen.subject
-    if folder is not None and folder != track.data.folder:
-        if Path(folder).is_absolute() or ".." in Path(folder).parts:
-            said = f"its script reads {folder}, which lies outside of any run folder"
-            raise StoreError.at(chosen.name, said, "it cannot be replayed unmodified")
+    if folder is not None and folder != track.data.folder and not feasible.outside(folder):
         data = dataclasses.replace(track.data, folder=folder)
         found = dataclasses.replace(found, track=dataclasses.replace(track, data=data))
     ready = execution.prepare(found, here, allow_network=allow_network, progress=progress)
-    return dataclasses.replace(ready, processes=chosen.processes)
+    return dataclasses.replace(ready, processes=chosen.processes, bare=chosen.upstream)
 
 
 def run(

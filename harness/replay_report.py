@@ -18,7 +18,8 @@ def say_plan(project: Project, chosen: Plan) -> None:
     console.say(
         f"  script       {kind}, {found.entry} ({found.script_sha256[:12]}), {len(found.files)} file(s), verified"
     )
-    console.say(f"  runs         {chosen.runs} on {chosen.processes} ranks, each with a seed drawn by the harness")
+    how = "started as its author did, without arguments" if chosen.upstream else "each with a seed drawn by the harness"
+    console.say(f"  runs         {chosen.runs} on {chosen.processes} ranks, {how}")
     for number, wish in enumerate(dict.fromkeys(chosen.wishes)):
         console.say(f"  {'environment ' if number == 0 else 'or else      '} {', '.join(wish)}")
     if chosen.build is not None and len(set(chosen.wishes)) > 1:
@@ -27,13 +28,16 @@ def say_plan(project: Project, chosen: Plan) -> None:
     if needs is not None and needs.hub_kernels:
         console.say(f"  kernels      {', '.join(needs.hub_kernels)}, fetched by the script from the hub")
     if needs is not None and needs.missing:
-        console.say(f"  missing      {needs.missing}; without it the script will stop", style="yellow")
-    console.say(f"  data         {found.train_tokens:,} training tokens under {found.track.data.folder}")
+        console.say(f"  missing      {needs.missing}; without it nothing is started", style="yellow")
+    folder = (needs.data if needs is not None else None) or found.track.data.folder
+    console.say(f"  data         {found.train_tokens:,} training tokens under {folder}")
     console.say(f"  machine      {machine.describe(machine.capture())}")
     if chosen.loss_only:
         console.say(f"  compared     loss only: {'; '.join(chosen.loss_only)}")
     else:
         console.say("  compared     time and loss")
+    for problem in chosen.obstacles:
+        console.say(f"  cannot run   {problem.what}; {problem.todo}", style="red")
 
 
 def say_result(result: ReplayResult) -> None:

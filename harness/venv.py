@@ -14,10 +14,11 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,17 @@ class Venv:
     @property
     def python(self) -> Path:
         return self.folder / "bin" / "python"
+
+    @property
+    def torch(self) -> str | None:
+        """The build of torch as a script prints it: 2.10.0+cu128, which the default index lists as 2.10.0."""
+        for path in self.folder.glob("lib/python3*/site-packages/torch/version.py"):
+            told = re.search(
+                r"^__version__ = '([0-9][A-Za-z0-9.+]*)'$", path.read_text("utf-8", "replace"), re.MULTILINE
+            )
+            if told is not None:
+                return told[1]
+        return self.packages.get("torch")
 
 
 def folder_of(requirements: tuple[str, ...]) -> Path:
@@ -68,20 +80,21 @@ def make(requirements: tuple[str, ...]) -> Venv:
     Raises StoreError where a package cannot be had, the disk is full or venv is missing; nothing half-made is left.
     """
     folder = folder_of(requirements)
-    with _locked(folder):
+    with _locked(folder) as lock:
         made = find(requirements)
         if made is not None:
             return made
         aside = folder.with_name(f".{folder.name}.new")
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            _run([sys.executable, "-m", "venv", str(aside)], "the environment cannot be made")
+            _run([sys.executable, "-m", "venv", str(aside)], "the environment cannot be made", lock)
             pip = [str(aside / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
             further = index()
             extra = ["--extra-index-url", further] if further else []
-            _run([*pip, "install", "--quiet", *extra, *requirements], f"{', '.join(requirements)} cannot be installed")
-            lock = _run([*pip, "freeze", "--all"], "the environment cannot be listed")
-            write_atomic(aside / LOCK_FILE, lock)
+            what = f"{', '.join(requirements)} cannot be installed"
+            _run([*pip, "install", "--quiet", *extra, *requirements], what, lock)
+            installed = _run([*pip, "freeze", "--all"], "the environment cannot be listed", lock)
+            write_atomic(aside / LOCK_FILE, installed)
             shutil.rmtree(folder, ignore_errors=True)
             aside.rename(folder)
         except OSError as error:
@@ -94,10 +107,18 @@ def make(requirements: tuple[str, ...]) -> Venv:
     return made
 
 
-def _run(command: list[str], what: str) -> str:
+def lacking(made: Venv, modules: Iterable[str]) -> list[str]:
+    """Those of the modules that an environment cannot import; nothing of them is run."""
+    program = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
+    return _run([str(made.python), "-I", "-c", program, *sorted(modules)], "the environment cannot be asked").split()
+
+
+def _run(command: list[str], what: str, lock: int | None = None) -> str:
     # A user's PYTHONPATH must not leak packages into an environment that is meant to be alone.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    # Where this process is killed, pip goes on for a while: it holds the lock until it has ended.
+    held = () if lock is None else (lock,)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, pass_fds=held)
     if done.returncode == 0:
         return done.stdout
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
@@ -112,11 +133,11 @@ def _run(command: list[str], what: str) -> str:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[int]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f".{folder.name}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            yield file.fileno()
     except OSError as error:
         raise disk_error(folder, error) from error

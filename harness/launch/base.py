@@ -18,7 +18,7 @@ class LaunchPlan:
     folder: Path  # the run's folder; `work/` in it holds the script and the links to the data
     entry: str  # the script, relative to `work/`
     processes: int
-    seed: int
+    seed: int | None  # None: the script takes no argument at all
     overrides: tuple[str, ...]  # name=value; anything here makes the run unrankable
     silence_limit_s: float
     time_limit_s: float
@@ -27,7 +27,7 @@ class LaunchPlan:
     @property
     def arguments(self) -> tuple[str, ...]:
         """What the script is given on its command line."""
-        return (f"seed={self.seed}", *self.overrides)
+        return (*(() if self.seed is None else (f"seed={self.seed}",)), *self.overrides)
 
 
 class Launcher(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.manifest import FILE_NAME
 from harness.store.layout import Project
 from harness.store.records import find_record, read_curve, read_records
 
@@ -93,3 +95,9 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("there is no such table") == 5
+
+
+def test_every_original_names_plain_files_only() -> None:
+    for record in read_records(PROJECT):
+        for name, _ in record.original.files if record.original else ():
+            assert re.fullmatch(FILE_NAME, name), f"{record.slug}: {name}"
