@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from harness import yamlfile
 from harness.errors import StoreError
@@ -131,6 +132,26 @@ def write_environments(project: Project, rows: Iterable[tuple[str, dict[str, str
         ],
         "records": [_plain(need) for need in needs],
     }
+    return _write(project, data)
+
+
+def note_availability(project: Project, name: str, found: str) -> int:
+    """Say beside a build what a replay found of it; 1 if that changed the file, else 0.
+
+    A build that was installed once is not noted again, so that replays leave the file alone.
+    """
+    path = project.root / FILE
+    if not path.is_file():
+        return 0
+    data = yamlfile.load(path, name=FILE, max_bytes=MAX_BYTES).data
+    for build in data["builds"]:
+        if build["name"] == name and build["availability"].split(" on ")[0] != found.split(" on ")[0]:
+            build["availability"] = found
+            return _write(project, data)
+    return 0
+
+
+def _write(project: Project, data: dict[str, Any]) -> int:
     text = (HEADER + yamlfile.dump(data)).encode()
     path = project.root / FILE
     if path.is_file() and path.read_bytes() == text:

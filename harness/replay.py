@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,11 @@ def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...]
     return (*exact, (f"torch=={release}", *packages))
 
 
-def make_environment(chosen: Plan) -> tuple[venv.Venv, Environment]:
-    """Make the best environment that can be had; raises StoreError, with every attempt, where none can."""
+def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environment]:
+    """Make the best environment that can be had, and note beside the record's build whether that was to be had.
+
+    Raises StoreError, with every attempt, where none can be made.
+    """
     tried = []
     for wish in dict.fromkeys(chosen.wishes):
         try:
@@ -156,10 +160,21 @@ def make_environment(chosen: Plan) -> tuple[venv.Venv, Environment]:
             tried.append(f"{wish[0]}: {error.problems[0].what}")
             if "disk is full" in tried[-1]:
                 raise
+            # pip lists what the index has instead; an index that was not reached lists nothing and proves nothing.
+            if re.search(rf"requirement {re.escape(wish[0])} \(from versions: (?!none)", tried[-1]):
+                note_build(project, chosen, wish, "not found")
             continue
+        note_build(project, chosen, wish, "installed")
         check_modules(chosen, made)
         return made, describe(chosen, made, tuple(tried))
     raise StoreError.at(chosen.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
+
+
+def note_build(project: Project, chosen: Plan, wish: tuple[str, ...], found: str) -> None:
+    """Say in environments.yaml what became of the record's own build."""
+    if chosen.build is not None and wish[0] == f"torch=={chosen.build.torch}":
+        here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        environments.note_availability(project, chosen.build.name, f"{found} on {runs.now()[:10]} ({here})")
 
 
 def check_modules(chosen: Plan, made: venv.Venv) -> None:

@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace, project: Project, chosen: Plan) -> int:
 
     replay.check_machine(chosen)
     with console.waiting(f"its environment ({chosen.wishes[0][0]}; a minute or more, once)"):
-        made, environment = replay.make_environment(chosen)
+        made, environment = replay.make_environment(project, chosen)
     with file_progress("fetching") as progress:
         ready = replay.prepare(chosen, made, allow_network=not args.no_fetch, progress=progress)
     finished = replay.run(project, chosen, made, ready, report.watch_runs(chosen.subject.track.target_loss))

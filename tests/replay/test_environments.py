@@ -20,6 +20,12 @@ from harness.subject import find_subject
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
+NIGHTLY = "2.10.0.dev20251210+cu126"
+TORCHES = (NIGHTLY, "2.9.1", "2.8.0")
+COLUMNS = (
+    *("torch_run", "imports_third_party", "world_size_required", "needs_files", "extra_parts"),
+    *("python_run", "triton_run", "kernels_hub", "data_glob"),
+)
 
 
 @pytest.fixture
@@ -51,6 +57,20 @@ def make_wheel(folder: Path, name: str, version: str) -> None:
         wheel.writestr(f"{info}/RECORD", "")
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project that knows of three builds."""
+    made = Project(tmp_path / "project")
+    made.root.mkdir()
+    rows = [dict.fromkeys(COLUMNS, "") | {"torch_run": torch} for torch in TORCHES]
+    environments.write_environments(made, [(f"smoke/{n}", row) for n, row in enumerate(rows, start=1)])
+    return made
+
+
+def availability(project: Project, torch: str) -> str:
+    return environments.read_environments(project).builds[build_of(torch).name].availability
+
+
 def left_over() -> list[str]:
     return [path.name for path in (cache_folder() / "environments").iterdir() if path.is_dir()]
 
@@ -65,9 +85,9 @@ def a_plan(torch: str, *, python: str | None = None) -> replay.Plan:
     return replay.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
 
 
-def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path) -> None:
+def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.10.0")
-    made, told = replay.make_environment(a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
+    made, told = replay.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
     assert made.packages["torch"] == "2.10.0"
     assert made.python.is_file()
     assert made.folder.is_relative_to(cache_folder())
@@ -76,24 +96,30 @@ def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path) -
     assert any(difference.endswith("for 3.99.1") for difference in told.differences)
     assert len(told.tried) == 1
     assert "2.10.0.dev20251210+cu126" in told.tried[0]
+    assert availability(project, NIGHTLY).startswith("not found on 20")
+    assert availability(project, "2.9.1") == "unchecked"
 
 
-def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path) -> None:
+def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.9.1")
-    made, told = replay.make_environment(a_plan("2.9.1"))
+    made, told = replay.make_environment(project, a_plan("2.9.1"))
     assert told.label == "exact"
     assert told.tried == ()
     stamp = (made.folder / venv.LOCK_FILE).stat().st_mtime_ns
-    again, _ = replay.make_environment(a_plan("2.9.1"))
+    assert availability(project, "2.9.1").startswith("installed on 20")
+    file = (project.root / environments.FILE).read_bytes()
+    again, _ = replay.make_environment(project, a_plan("2.9.1"))
+    assert (project.root / environments.FILE).read_bytes() == file
     assert (again.folder / venv.LOCK_FILE).stat().st_mtime_ns == stamp
     assert left_over() == [made.folder.name]
 
 
-def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path) -> None:
+def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:
     with pytest.raises(StoreError, match=r"no environment can be had .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
-        replay.make_environment(a_plan("2.10.0.dev20251210+cu126"))
+        replay.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
     assert error.value.exit_status == 2
     assert left_over() == []
+    assert availability(project, NIGHTLY) == "unchecked", "an index that lists nothing may not have been reached"
 
 
 def test_a_killed_maker_leaves_nothing_and_the_next_one_succeeds(wheels: Path) -> None:
