@@ -9,6 +9,7 @@ them. All runs of a probe share one seed, drawn here, so that the material is al
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -130,7 +131,10 @@ def gather(
     project: Project, chosen: Plan, tokens: Tokens, launcher: Launcher, watcher: Watcher
 ) -> tuple[Path, ProbeEvidence]:
     """Make the runs of a plan; the folder of their logs, and what there is to judge."""
+    throw_away_what_was_left(project)
     sitting = Sitting(project, chosen, tokens, launcher, watcher)
+    sitting.material.mkdir(parents=True)
+    lock = _hold(sitting.material)
     try:
         for variant in dict.fromkeys(variant for _, variant in chosen.runs):
             sitting.make(variant)
@@ -139,7 +143,29 @@ def gather(
             sitting.make("swapped", again=True)  # its ranks may have opened their files on either side of the swap
     finally:
         shutil.rmtree(sitting.material, ignore_errors=True)  # up to 2 GB
+        if lock is not None:
+            os.close(lock)
     return sitting.folder, sitting.evidence()
+
+
+def throw_away_what_was_left(project: Project) -> None:
+    """Remove the material of probes that were killed: nobody holds its lock."""
+    for material in (project.runs / "probes").glob("*/data"):
+        lock = _hold(material)
+        if lock is not None:
+            shutil.rmtree(material, ignore_errors=True)
+            os.close(lock)
+
+
+def _hold(folder: Path) -> int | None:
+    """Lock a folder until the descriptor is closed, if only by the end of this process; None where it is taken."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
 
 
 class Sitting:

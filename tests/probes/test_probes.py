@@ -6,6 +6,8 @@ import concurrent.futures
 import hashlib
 import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from harness.verdict.probes import ProbeEvidence, ProbeRun
 from tests.faults.projects import TRACK, Small, make_project
 
 SCRIPTS = Path(__file__).parent
+ROOT = SCRIPTS.parents[1]
 RECORD = "2026-11-20_honest"
 
 # A script, the probe that it is run under, and the one rule that must fail.
@@ -185,3 +188,26 @@ def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:
 
 def test_the_verb_offers_the_probes_that_there_are() -> None:
     assert probes.PROBES == NAMES
+
+
+def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys, time; from harness import probe; probe._hold(pathlib.Path(sys.argv[1]));"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    folders = [tmp_path / ".runs" / "probes" / name / "data" for name in ("killed", "running")]
+    holders = []
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "shard.bin").write_bytes(b"tokens")
+        command = [sys.executable, "-c", program, str(folder)]
+        holders.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+    for holder in holders:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    holders[0].kill()
+    holders[0].wait()
+    probe.throw_away_what_was_left(Project(tmp_path))
+    assert [folder.exists() for folder in folders] == [False, True]
+    holders[1].kill()
+    holders[1].wait()
+    assert (tmp_path / ".runs" / "probes" / "killed").exists(), "its logs stay"
