@@ -121,11 +121,15 @@ def _recorded(run: RecordRun) -> Metrics:
 
 
 def started(chain: list[Entry]) -> list[str]:
-    """The runs of a chain that count: all but those that ended before their first step."""
+    """The runs of a chain that count: all but those whose log shows that they ended before their first step.
+
+    One that left no log counts, and is missing: nobody can tell how far it came.
+    """
     never = {
         e.data["run"]
         for e in chain
-        if e.data["kind"] == "end" and not e.data["last_step"] and e.data["state"] != "finished"
+        if e.data["kind"] == "end" and e.data["state"] != "finished"
+        if e.data["log_sha256"] is not None and not e.data["last_step"]
     }
     return [e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in never]
 
@@ -151,7 +155,6 @@ def assemble(
         runs_started=counted,
         # A run of another sitting may be going on right now and have no end yet.
         problems=tuple(p for p in find_breaks(chain, LEDGER) if only is None or not p.endswith("has no end")),
-        states={run_id: end["state"] for run_id, end in ends.items()},
         log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items() if end["log_sha256"]},
         # A record is run afresh each time, so one sitting of it is judged alone.
         n_max=chain[0].data.get("n_max") if chain and only is None else None,
@@ -200,6 +203,7 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         machine=file.machine,
         data=file.data,
         given_seed=given_seed(file.arguments),
+        given_files=file.files,
         started_at=file.started_at,
         observed=read_observed(folder, clock.start_ns),
     )

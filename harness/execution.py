@@ -207,20 +207,31 @@ def settle(project: Project) -> list[tuple[str, str]]:
             script = (folder / WORK / _entry_of(file)).read_bytes()
             outcome = runs.read_outcome_file(folder)
         except (StoreError, OSError):
+            step, digest = _left_of(folder)
             ledger.append(
                 "end",
                 entry.data["script"],
                 run=entry.data["run"],
                 state="lost",
                 exit_code=None,
-                last_step=None,
-                log_sha256=None,
+                last_step=step,
+                log_sha256=digest,
             )
             settled.append((entry.data["run"], "lost: nobody saw it end"))
         else:
             close(ledger, folder, file, outcome, None, script)
             settled.append((entry.data["run"], f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled
+
+
+def _left_of(folder: Path) -> tuple[int | None, str | None]:
+    """The last step and the hash of the log that a run left which nobody saw end; None where it left none."""
+    try:
+        script = (folder / WORK / _entry_of(runs.read_run_file(folder))).read_bytes()
+        raw = (folder / LOG).read_bytes()
+    except (StoreError, OSError):
+        return None, None
+    return last_step(raw), hashlib.sha256(scrub_log(raw, script, own_names())).hexdigest()
 
 
 def finished_runs(project: Project, found: Subject) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ def measure(
     machine: Machine | None = None,
     data: DataReceipt | None = None,
     given_seed: int | None = None,
+    given_files: Mapping[str, str] | None = None,
     started_at: str | None = None,
     observed: Observed | None = None,
 ) -> Metrics:
@@ -46,6 +47,7 @@ def measure(
         first_line_s=seen.get(1),
         header_end_s=None if first_timed is None else seen.get(first_timed - 1),
         given_seed=given_seed,
+        given_files=None if given_files is None else tuple(sorted(given_files.items())),
         started_at=started_at,
         observed=observed,
     )

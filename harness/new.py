@@ -188,6 +188,8 @@ def freeze_for_run(project: Project, name: str) -> str | None:
 def _runs(project: Project, held: dict[str, str], now: dict[str, str]) -> int:
     """How many runs this machine's ledger has of scripts that the manifest names and that are no more."""
     gone = {str(digest) for name, digest in held.items() if now.get(name) != digest}
+    if gone or now.keys() - held.keys():  # the ledger knows a script of several files by the hash of its entry
+        gone |= set(map(str, held.values()))
     return sum(e.data["kind"] == "start" and e.data["script"] in gone for e in Ledger(project.ledger).entries())
 
 

@@ -293,6 +293,7 @@ class Metrics:
     first_line_s: float | None = None  # arrival of the first line of the log, seconds after the start
     header_end_s: float | None = None  # arrival of the line before the first timed one
     given_seed: int | None = None  # the seed that the harness gave the run
+    given_files: tuple[tuple[str, str], ...] | None = None  # name and sha256 of what the harness laid out for the run
     started_at: str | None = None  # by the harness's calendar, UTC
     observed: Observed | None = None
 

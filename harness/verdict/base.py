@@ -20,7 +20,6 @@ class LedgerExtract:
 
     runs_started: tuple[str, ...]  # ids, in order
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
-    states: dict[str, str] = field(default_factory=dict)  # id -> how it ended
     log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
     n_max: int | None = None  # how many runs a test may look at, declared before the first
 

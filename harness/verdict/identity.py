@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
@@ -25,6 +26,12 @@ def source(evidence: Evidence) -> Ruling:
             measured=other[0].log.script_sha256,
             required=frozen,
         )
+    beside = sorted((name, hashlib.sha256(data).hexdigest()) for name, data in evidence.files)
+    for run in evidence.runs:
+        changed = sorted({name for name, _ in set(run.given_files or beside) ^ set(beside)})
+        if changed and beside:
+            said = f"{run.run_id} ran with another {changed[0]} than the frozen one; run all frozen files together"
+            return Ruling("fail", said, changed[0], "the frozen files")
     silent = [run.run_id for run in evidence.runs if run.log.script_sha256 is None]
     if silent:
         return missing(evidence, "script", f"{names(silent)} logged no source")
@@ -112,7 +119,13 @@ def _short(digest: str | None) -> str:
 
 
 CHECKS = (
-    Check("I1", "frozen script", "script", "Every run logs the source of the frozen script, byte for byte.", source),
+    Check(
+        "I1",
+        "frozen script",
+        "script",
+        "Every run logs the source of the frozen script, byte for byte, and ran with its frozen files.",
+        source,
+    ),
     Check("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.", distinct),
     Check("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.", overrides),
     Check(

@@ -12,36 +12,51 @@ from harness.verdict.base import Check, Evidence, Ruling
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
 ORACLE_TOLERANCE = 0.01
+# A mean so many standard errors above the target ends the sequential rule without hope. It can only take accepts away:
+# of scripts that are truly one standard deviation below the target less than one in a thousand (test_error_rates.py).
+HOPELESS = 3.0
 SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
 def below_target(evidence: Evidence) -> Ruling:
     """The mean loss is below the target by the test that the ruleset names."""
-    target, rule = evidence.track.target_loss, evidence.ruleset.significance
+    rule = evidence.ruleset.significance
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < len(evidence.runs):
         return Ruling(
             "inconclusive", f"{len(evidence.runs) - len(losses)} of {len(evidence.runs)} runs have no final loss"
         )
-    ignored = ""
-    declared = evidence.ledger.n_max if evidence.ledger is not None and rule.test == "t" else None
-    if declared is not None and len(losses) > declared:
-        # A test with a fixed number of runs may look once; runs that were added after a look do not count for it.
-        ignored = f"; {declared} runs were declared before the first, the other {len(losses) - declared} do not count"
-        losses = losses[:declared]
-    mean = stats.mean(losses)
-    said = f"mean val_loss {mean:.4f} over {_runs(len(losses))}"
-    if mean >= target:
+    if rule.test == "sequential":
+        ruling = _sequential(evidence, losses)
+    elif rule.test == "t":
+        ruling = _t_test(evidence, losses)
+    else:
+        ruling = _closed_form(evidence, losses)
+    tried = ruling.outcome != "pass" and len(losses) >= rule.min_runs
+    if tried and _systems(evidence) and stats.mean(losses) < evidence.track.target_loss:
+        said = f"{_said(losses)} is below {evidence.track.target_loss:g}; for a systems claim S3 decides"
+        return Ruling("not applicable", said)
+    return ruling
+
+
+def _said(losses: list[float]) -> str:
+    return f"mean val_loss {stats.mean(losses):.4f} over {_runs(len(losses))}"
+
+
+def _not_yet(evidence: Evidence, losses: list[float]) -> Ruling | None:
+    """Why no test can be made: the mean is not below the target, or there are too few runs."""
+    target, rule, said = evidence.track.target_loss, evidence.ruleset.significance, _said(losses)
+    if stats.mean(losses) >= target:
         more = "" if len(losses) == 1 else "; the mean is not below the target, so more runs cannot help"
-        return Ruling("fail", f"{said} is not below {target:g}{more}{ignored}", mean, target, "nats/token")
+        return Ruling("fail", f"{said} is not below {target:g}{more}", stats.mean(losses), target, "nats/token")
     if len(losses) < rule.min_runs:
-        asked = f"{said} is below {target:g}; {evidence.ruleset.id} asks for {rule.min_runs} runs"
-        return Ruling("inconclusive", asked, len(losses), rule.min_runs, "runs", more_runs=rule.min_runs - len(losses))
-    test = {"t": _t_test, "closed-form": _closed_form, "sequential": _sequential}[rule.test]
-    ruling = test(evidence, losses, said)
-    if ruling.outcome != "pass" and _systems(evidence):
-        return Ruling("not applicable", f"{said} is below {target:g}; for a systems claim S3 decides")
-    return replace(ruling, text=ruling.text + ignored)
+        return _too_few(f"{said} is below {target:g}", losses, rule.min_runs, evidence)
+    return None
+
+
+def _too_few(said: str, losses: list[float], asked: int, evidence: Evidence) -> Ruling:
+    said = f"{said}; {evidence.ruleset.id} asks for {_runs(asked)}"
+    return Ruling("inconclusive", said, len(losses), asked, "runs", more_runs=asked - len(losses))
 
 
 def in_order(evidence: Evidence) -> list[Metrics]:
@@ -55,8 +70,24 @@ def _systems(evidence: Evidence) -> bool:
     return evidence.manifest is not None and evidence.manifest.claim == "systems"
 
 
-def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
+def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
+    """Student's t over the runs that were declared before the first: all of them, and no other ones."""
+    declared = evidence.ledger.n_max if evidence.ledger is not None else None
+    if declared is not None and len(losses) < declared:
+        # A verdict on some of them would be a look, after which one could stop where it suits.
+        waiting = f"{_said(losses)}; {_runs(declared)} were declared before the first, and the test looks at them all"
+        return Ruling("inconclusive", waiting, len(losses), declared, "runs", more_runs=declared - len(losses))
+    ignored = ""
+    if declared is not None and len(losses) > declared:
+        ignored = f"; {declared} runs were declared before the first, the other {len(losses) - declared} do not count"
+        losses = losses[:declared]
+    ruling = _not_yet(evidence, losses) or _t_of(evidence, losses)
+    return replace(ruling, text=ruling.text + ignored)
+
+
+def _t_of(evidence: Evidence, losses: list[float]) -> Ruling:
     target, alpha = evidence.track.target_loss, evidence.ruleset.significance.alpha or 0.01
+    said = _said(losses)
     if len(losses) < 2:
         single = f"{said} is below {target:g}, but one run has no spread to test with"
         return Ruling("inconclusive", single, 1, 2, "runs", more_runs=1)
@@ -71,10 +102,13 @@ def _t_test(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     )
 
 
-def _closed_form(evidence: Evidence, losses: list[float], said: str) -> Ruling:
+def _closed_form(evidence: Evidence, losses: list[float]) -> Ruling:
     target, margin = evidence.track.target_loss, evidence.ruleset.significance.margin or 0.0
+    early = _not_yet(evidence, losses)
+    if early is not None:
+        return early
     value = stats.closed_form(losses, target)
-    rule = f"{said}: ({target:g} − mean)·√n = {value:.4f}"
+    rule = f"{_said(losses)}: ({target:g} − mean)·√n = {value:.4f}"
     if value >= margin:
         return Ruling("pass", f"{rule} reaches {margin:g}", value, margin, "nats/token")
     needed = math.ceil((margin / (target - stats.mean(losses))) ** 2) - len(losses)
@@ -82,10 +116,13 @@ def _closed_form(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     return Ruling("fail", text, value, margin, "nats/token", more_runs=needed)
 
 
-def _sequential(evidence: Evidence, losses: list[float], said: str) -> Ruling:
-    rule, target = evidence.ruleset.significance, evidence.track.target_loss
+def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
+    """The guarded two-level rule: a look after every run; it ends by accepting, at its last run, or without hope."""
+    rule, target, said = evidence.ruleset.significance, evidence.track.target_loss, _said(losses)
     assert rule.sigma_floor is not None
-    last = rule.bounds[-1][1]
+    first, last = max(2, rule.min_runs, rule.bounds[0][0]), rule.bounds[-1][1]
+    if len(losses) < first:
+        return _too_few(said, losses, first, evidence)
     decided = stats.sequential(losses[:last], target, rule.sigma_floor, rule.bounds)
     if decided is not None:
         total = sum(target - loss for loss in losses[:decided])
@@ -95,6 +132,10 @@ def _sequential(evidence: Evidence, losses: list[float], said: str) -> Ruling:
     if len(losses) >= last:
         text = f"{said} is not below {target:g} by the sequential rule within {last} runs"
         return Ruling("fail", text, len(losses), last, "runs")
+    hopeless = HOPELESS * max(rule.sigma_floor, stats.sd(losses)) / math.sqrt(len(losses))
+    if stats.mean(losses) - target >= hopeless:
+        text = f"{said} is above {target:g} by {HOPELESS:g} standard errors or more, so further runs are wasted"
+        return Ruling("fail", text, stats.mean(losses), target, "nats/token")
     more = stats.more_runs(losses, target, rule.sigma_floor, rule.bounds)
     likely = f"not likely within {last} runs" if more is None else f"{_more(more)} likely decide"
     text = f"{said} is not decided yet; with this mean {likely} (at most {last} in all)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -111,6 +112,24 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     assert wait_for(lambda: project.ends() == ["stopped"])
     again.send_signal(signal.SIGINT)
     assert "harness went away" in again.communicate(timeout=30)[1]
+
+
+def test_a_run_that_was_killed_and_thrown_away_is_missed(project: Small) -> None:
+    submission = project.submit(
+        f"import pathlib\nif not pathlib.Path({str(project.root / 'calm')!r}).exists():\n"
+        f"    step(1, 5); time.sleep(60)\n{HONEST}"
+    )
+    harness = project.start("run", str(submission))
+    assert wait_for(lambda: any(b"step:1/5" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
+    harness.kill()
+    harness.wait()
+    assert wait_for(lambda: not processes_of(project), 40)
+    shutil.rmtree(project.run_folders()[0])
+    (project.root / "calm").touch()
+    done = project.run("run", str(submission), "--runs", "3")
+    assert project.ends() == ["lost"] + ["finished"] * 3
+    assert done.returncode == 1
+    assert "G2 fail" in " ".join(done.stderr.split())
 
 
 def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:

@@ -6,19 +6,25 @@ standard errors of the simulation.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from harness import stats
+from harness.metrics import measure
+from harness.schema import RunLog
 from harness.track import load_track, ruleset_of
+from harness.verdict.base import Evidence, LedgerExtract
+from harness.verdict.statistics import below_target
 from tests.unit.test_verdict import ROOT
 
 RULE = ruleset_of(load_track(ROOT / "tracks", "short"), "short@3").significance
 FLOOR = RULE.sigma_floor or 0.0
 LAST = RULE.bounds[-1][1]
 SAMPLES = 2000
+LOG = RunLog.nothing("log.txt")
 
 
 def rate(mean: float, sigma: float, *, tails: bool = False, upto: int = LAST, seed: int = 1) -> tuple[float, float]:
@@ -60,6 +66,33 @@ def test_a_mean_below_the_target_is_accepted_as_often_and_as_soon_as_claimed(
     accepted, taken = rate(mean, 0.0013)
     assert accepted >= power - 3 * math.sqrt(power * (1 - power) / SAMPLES) - 0.002
     assert taken == pytest.approx(runs, rel=0.08)
+
+
+def test_a_script_below_the_target_is_not_stopped_by_noise_while_somebody_looks() -> None:
+    random = np.random.default_rng(4)
+    track = load_track(ROOT / "tracks", "short")
+    base = Evidence("s", track, ruleset_of(track, "short@3"), ())
+    ends = {"pass": 0, "fail": 0, "inconclusive": 0}
+    for row in 3.2787 + 0.0013 * random.standard_normal((400, LAST)):
+        outcome = "inconclusive"
+        for n in range(1, LAST + 1):
+            runs = tuple(
+                measure(f"run-{k}", dataclasses.replace(LOG, final_val_loss=float(x))) for k, x in enumerate(row[:n])
+            )
+            outcome = below_target(dataclasses.replace(base, runs=runs)).outcome
+            if outcome != "inconclusive":
+                break
+        ends[outcome] += 1
+    assert ends["pass"] / 400 >= 0.999 - 3 * math.sqrt(0.999 * 0.001 / 400)
+
+
+def test_stopping_a_declared_t_test_early_is_no_way_to_pass() -> None:
+    track = load_track(ROOT / "tracks", "smoke")
+    lucky = tuple(measure(f"run-{k}", dataclasses.replace(LOG, final_val_loss=2.8 + k / 1e3)) for k in range(3))
+    ids = tuple(run.run_id for run in lucky)
+    given = Evidence("s", track, ruleset_of(track, "smoke@1"), lucky, ledger=LedgerExtract(ids, (), {}, 40))
+    ruling = below_target(given)
+    assert (ruling.outcome, ruling.more_runs) == ("inconclusive", 37)
 
 
 def test_looking_after_every_run_breaks_a_t_test_and_a_declared_number_of_runs_mends_it() -> None:
