@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
+from harness.consistency import contradicting, honest, undeclared
 from harness.errors import HarnessError, LogError, StoreError
 from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
@@ -19,7 +21,7 @@ from harness.schema import Metrics, Record, RecordRun, RunLog, TimedLine
 from harness.store import runs
 from harness.store.files import has_kept
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, find_breaks, read_chain
+from harness.store.ledger import Entry, Ledger, Standing, find_breaks, read_chain, standing
 from harness.store.pack import BASELINE, LEDGER, PACK, RUNS, check_pack, restore_log
 from harness.store.records import find_record
 from harness.store.runs import CLOCK, LOG, WORK
@@ -37,15 +39,20 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
     Raises StoreError where there is none.
     """
     pack = found.folder / PACK
-    if run_ids is None and (pack / LEDGER).is_file():
-        check_pack(pack, f"{found.name}/{PACK}")
-        chain = read_chain((pack / LEDGER).read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
-        folders = [pack / RUNS / run_id for run_id in started(chain)]
-        parents = sorted((pack / BASELINE).glob("*/")) if (pack / BASELINE).is_dir() else []
+    if run_ids is None and (pack.is_dir() or pack.is_symlink()):
+        name = f"{found.name}/{PACK}"
+        check_pack(pack, name)
+        if not (pack / LEDGER).is_file():
+            raise StoreError.at(name, f"holds no {LEDGER}, so its runs cannot be judged", "pack the submission again")
+        chain = read_chain((pack / LEDGER).read_bytes(), f"{name}/{LEDGER}")
+        known = standing(chain)
+        inside = sorted((pack / RUNS).glob("*/"))
+        strangers = [folder for folder in inside if folder.name not in {e.data.get("run") for e in chain}]
+        parents = sorted((pack / BASELINE).glob("*/"))
         return assemble(
             found,
             chain,
-            [folder for folder in folders if folder.is_dir()],
+            [*(folder for run_id in judged(known) if (folder := pack / RUNS / run_id).is_dir()), *strangers],
             packed=True,
             parent=parent_of(project, found) if parents else None,
             parent_folders=parents,
@@ -59,7 +66,8 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
             found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
         )
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
-    folders = [folder for run_id in started(chain) if (folder := runs.run_folder(project, run_id)).is_dir()]
+    counted = judged(standing(chain))
+    folders = [folder for run_id in counted if (folder := runs.run_folder(project, run_id)).is_dir()]
     parent, parent_folders = baseline_folders(project, found)
     return assemble(found, chain, folders, packed=False, parent=parent, parent_folders=parent_folders)
 
@@ -120,18 +128,9 @@ def _recorded(run: RecordRun) -> Metrics:
     return measure(run.id.rpartition("/")[2][:40], log)
 
 
-def started(chain: list[Entry]) -> list[str]:
-    """The runs of a chain that count: all but those whose log shows that they ended before their first step.
-
-    One that left no log counts, and is missing: nobody can tell how far it came.
-    """
-    never = {
-        e.data["run"]
-        for e in chain
-        if e.data["kind"] == "end" and e.data["state"] != "finished"
-        if e.data["log_sha256"] is not None and not e.data["last_step"]
-    }
-    return [e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in never]
+def judged(known: Standing) -> list[str]:
+    """The runs whose logs are judged: those that were broken off have nothing to show."""
+    return [run_id for run_id in known.order if run_id not in known.broken]
 
 
 def assemble(
@@ -150,20 +149,37 @@ def assemble(
     on the machine of the runs are the baseline.
     """
     ends = {e.data["run"]: e.data for e in chain if e.data["kind"] == "end"}
-    counted = tuple(run_id for run_id in started(chain) if only is None or run_id in only)
+    starts = {e.data["run"]: e.data for e in chain if e.data["kind"] == "start"}
+    known = standing(chain)
     ledger = LedgerExtract(
-        runs_started=counted,
+        runs_started=tuple(run_id for run_id in known.order if only is None or run_id in only),
         # A run of another sitting may be going on right now and have no end yet.
-        problems=tuple(p for p in find_breaks(chain, LEDGER) if only is None or not p.endswith("has no end")),
-        log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items() if end["log_sha256"]},
+        problems=(
+            *(p for p in find_breaks(chain, LEDGER) if only is None or not p.endswith("has no end")),
+            *(undeclared(found, chain[0]) if chain else ()),
+        ),
+        log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items()},
         # A record is run afresh each time, so one sitting of it is judged alone.
-        n_max=chain[0].data.get("n_max") if chain and only is None else None,
+        n_max=len(only) if only is not None else chain[0].data.get("n_max") if chain else None,
+        broken=known.broken if only is None else (),
     )
     script = found.script
     mine = tuple(read_run(folder, script, packed=packed) for folder in folders)
+    contradictions = tuple(
+        said
+        for folder, run in zip(folders, mine, strict=True)
+        for said in contradicting(found, folder, run, starts.get(folder.name), ends.get(folder.name))
+    )
     here = {run.machine.fingerprint for run in mine if run.machine is not None}
-    parents = (read_run(folder, parent.script, packed=packed) for folder in parent_folders or ()) if parent else ()
-    baseline = tuple(run for run in parents if run.machine is not None and {run.machine.fingerprint} == here)
+    baseline = (
+        tuple(
+            run
+            for run in (read_run(folder, parent.script, packed=packed) for folder in parent_folders or ())
+            if run.machine is not None and {run.machine.fingerprint} == here
+        )
+        if parent
+        else ()
+    )
     return Evidence(
         subject=found.name,
         track=found.track,
@@ -174,8 +190,9 @@ def assemble(
         manifest=found.manifest,
         claimed=found.record.claimed if found.record else None,
         ledger=ledger if chain else None,
-        baseline=baseline,
+        baseline=honest(parent, baseline) if parent else (),
         files=tuple((name, (found.files_folder / name).read_bytes()) for name in sorted(found.files)),
+        contradictions=contradictions,
     )
 
 
@@ -239,4 +256,4 @@ def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLo
 def given_seed(arguments: tuple[str, ...]) -> int | None:
     """The seed among the arguments that the harness gave a run."""
     seeds = [text.partition("=")[2] for text in arguments if text.startswith("seed=")]
-    return int(seeds[-1]) if seeds and seeds[-1].isdigit() else None
+    return int(seeds[-1]) if seeds and re.fullmatch(r"[0-9]{1,10}", seeds[-1]) else None

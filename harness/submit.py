@@ -9,7 +9,7 @@ from harness import evidence
 from harness.errors import StoreError
 from harness.store import runs
 from harness.store.layout import Project
-from harness.store.ledger import Ledger
+from harness.store.ledger import Ledger, standing
 from harness.store.pack import Baseline, write_pack
 from harness.subject import Subject
 
@@ -20,10 +20,10 @@ def pack(project: Project, found: Subject) -> int:
     Raises StoreError where the ledger of this machine knows no run of the script.
     """
     chain = Ledger(project.ledger).chain(found.script_sha256)
-    ids = evidence.started(chain)
+    ids = standing(chain).order
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")
-    folders = [runs.run_folder(project, run_id) for run_id in ids]
+    folders = [folder for run_id in ids if (folder := runs.run_folder(project, run_id)).is_dir()]
     write_pack(found.folder, chain, folders, found.script, baseline_of(project, found, folders))
     return len(ids)
 

@@ -5,7 +5,8 @@ it may take; every run adds one entry at its start and one at its end. An entry 
 it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no gap. The
 end entry carries the hash of the scrubbed log. No entry names a host, a user or a path.
 
-Who deletes the whole ledger before packing is not detected; who drops one run is.
+Who drops a run from within is detected. Who deletes the whole ledger, or its end with the last runs, and who computes
+all hashes anew, is not: the chain makes forgery work, it does not make it impossible.
 """
 
 from __future__ import annotations
@@ -95,6 +96,36 @@ class Ledger:
             yield file
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What becomes of the started runs of a chain."""
+
+    order: tuple[str, ...]  # all that count in one way or the other, as they were started
+    broken: tuple[str, ...]  # those of them that were broken off: nobody knows what their loss would have been
+
+
+def standing(chain: list[Entry]) -> Standing:
+    """Which runs count: all but those that told nothing yet, and those broken off count against the script.
+
+    A run that was stopped from outside before its first step told nothing, and neither did one that failed by itself
+    before its first step while no run had finished: a script is brought to life like that. Later a script could end
+    the runs that it does not like in that way.
+    """
+    broken, nothing, finished = set(), set(), False
+    for end in (entry.data for entry in chain if entry.data["kind"] == "end"):
+        from_outside = end["state"] in ("stopped", "lost")
+        if end["state"] == "finished":
+            finished = True
+        elif end["last_step"] or (end["log_sha256"] is None and from_outside):
+            broken |= {end["run"]} if from_outside else set()
+        elif from_outside or not finished:
+            nothing.add(end["run"])
+        else:
+            broken.add(end["run"])
+    order = tuple(e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in nothing)
+    return Standing(order, tuple(run for run in order if run in broken))
+
+
 def read_chain(raw: bytes, name: str) -> list[Entry]:
     """The entries of a packed chain; raises StoreError naming the first line that is no entry."""
     return _entries(raw, name)
@@ -145,9 +176,8 @@ def _fits(key: str, value: object) -> bool:
 
 def _entries(raw: bytes, name: str) -> list[Entry]:
     entries = []
-    for number, line in enumerate(raw.splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            continue  # torn by a crash during the write: the run that it belonged to never began
+    # What follows the last newline was torn by a crash during the write: the run that it belonged to never began.
+    for number, line in enumerate(raw.split(b"\n")[:-1], start=1):
         try:
             data = json.loads(line)
             ok = isinstance(data, dict) and data.get("kind") in _KEYS and data.keys() == _KEYS[data["kind"]]
@@ -156,7 +186,7 @@ def _entries(raw: bytes, name: str) -> list[Entry]:
             ok = False
         if not ok:
             raise StoreError.at(f"{name}:{number}", "is no ledger entry", "restore the ledger as speedrun wrote it")
-        entries.append(Entry(number, line[:-1], data))
+        entries.append(Entry(number, line, data))
     return entries
 
 

@@ -18,10 +18,11 @@ from harness.schema import Claimed, Finding, Manifest, Metrics, Outcome, Ruleset
 class LedgerExtract:
     """The chain of ledger entries of one script, as far as the judge needs it."""
 
-    runs_started: tuple[str, ...]  # ids, in order
+    runs_started: tuple[str, ...]  # ids of all that count, in order
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
     log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
     n_max: int | None = None  # how many runs a test may look at, declared before the first
+    broken: tuple[str, ...] = ()  # ids of those that were broken off, which have no final loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Evidence:
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
+    contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
 
     def requires(self, family: str) -> bool:
         """Whether the ruleset asks for this family of evidence."""

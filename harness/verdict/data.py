@@ -35,6 +35,11 @@ def shards(evidence: Evidence) -> Ruling:
         return missing(evidence, "data", f"no data receipt for {names(unseen) or 'any run'}")
     receipts = [(run.run_id, run.data) for run in evidence.runs if run.data is not None]
     for run_id, receipt in receipts:
+        given = {shard.name for shard in receipt.shards}
+        validation = evidence.track.data.val_pattern % 0
+        if validation not in given or given == {validation}:
+            lacking = "training" if validation in given else "validation"
+            return Ruling("fail", f"the receipt of {run_id} names no {lacking} shard; pack what the run was given")
         wrong = differing(evidence.track, receipt)
         if wrong:
             return Ruling("fail", f"{run_id} was given {wrong}; fetch the data again and repeat the run")
@@ -53,8 +58,6 @@ def reads(evidence: Evidence) -> Ruling:
     """The validation shard is not opened while the clock runs; what is opened before is listed."""
     watched = [run for run in evidence.runs if run.observed is not None and run.observed.opens is not None]
     marked = [run for run in watched if any(line.kind == "clock_start" for line in run.timed_lines)]
-    if not marked:
-        return Ruling("not applicable", "nobody watched which shards were opened when")
     validation = evidence.track.data.val_pattern % 0
     for run in marked:
         assert run.observed is not None and run.observed.opens is not None
@@ -62,6 +65,9 @@ def reads(evidence: Evidence) -> Ruling:
             if name == validation and _while_timed(run, at):
                 said = f"{run.run_id} opens {name} {at:.1f} s after its start, while the clock runs"
                 return Ruling("fail", f"{said}; validation text may not be read for training", "timed", "validation")
+    if len(marked) < len(evidence.runs) or not marked:
+        unseen = names(run.run_id for run in evidence.runs if run not in marked) or "the runs"
+        return missing(evidence, "telemetry", f"nobody watched which shards {unseen} opened when")
     assert marked[0].observed is not None and marked[0].observed.opens is not None
     before = sorted({name for at, name in marked[0].observed.opens if phase_at(marked[0].timed_lines, at) == "before"})
     listed = f"; before the clock the script opens {names(before)}" if before else ""

@@ -91,6 +91,10 @@ def one_story(evidence: Evidence) -> Ruling:
             if logged is not None and known is not None and logged != known:
                 said = f"{run.run_id} logged {what} {logged}, the harness knows {known}"
                 return Ruling("fail", f"{said}; pack what the run wrote", str(logged), str(known))
+    if evidence.contradictions:
+        return Ruling(
+            "fail", f"{evidence.contradictions[0]}; pack what the runs wrote", len(evidence.contradictions), 0
+        )
     alone = [run.run_id for run in evidence.runs if run.machine is None]
     if alone or not evidence.runs:
         return missing(evidence, "machine", f"nobody but the log tells of {names(alone) or 'the runs'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling, missing, names
+from harness.verdict.base import Check, Evidence, Ruling, all_of, missing, names
 
 
 def chain(evidence: Evidence) -> Ruling:
@@ -12,7 +12,7 @@ def chain(evidence: Evidence) -> Ruling:
     if evidence.ledger.problems:
         return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
     return Ruling(
-        "pass", f"the chain of {len(evidence.ledger.runs_started)} started runs is whole", 0, 0, "broken entries"
+        "pass", f"the ledger's chain is whole ({len(evidence.ledger.runs_started)} runs)", 0, 0, "broken entries"
     )
 
 
@@ -22,7 +22,8 @@ def counted(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    dropped = [run_id for run_id in started if run_id not in here]
+    broken = evidence.ledger.broken
+    dropped = [run_id for run_id in started if run_id not in here and run_id not in broken]
     if dropped:
         return Ruling(
             "fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs"
@@ -35,7 +36,11 @@ def counted(evidence: Evidence) -> Ruling:
             return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")
         if run_id in here and here[run_id].log_sha256 != digest:
             return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
-    return Ruling("pass", f"all {len(started)} started runs are counted", len(here), len(started), "runs")
+    verb = "counts" if len(started) == 1 else "count"
+    said = f"{all_of(len(started))} of the ledger {verb}"
+    if broken:
+        said += f", {len(broken)} of them as broken off, which S1 makes up for"
+    return Ruling("pass", said, len(started), len(started), "runs")
 
 
 CHECKS = (

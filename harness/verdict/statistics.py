@@ -27,16 +27,44 @@ def below_target(evidence: Evidence) -> Ruling:
             "inconclusive", f"{len(evidence.runs) - len(losses)} of {len(evidence.runs)} runs have no final loss"
         )
     if rule.test == "sequential":
-        ruling = _sequential(evidence, losses)
+        ruling = _sequential(evidence, with_broken(evidence, HOPELESS * (rule.sigma_floor or 0.0)))
     elif rule.test == "t":
         ruling = _t_test(evidence, losses)
     else:
-        ruling = _closed_form(evidence, losses)
+        ruling = _closed_form(evidence, with_broken(evidence, rule.margin or 0.0))
+    if ruling.outcome != "inconclusive" and broken_off(evidence):
+        ruling = replace(ruling, text=f"{ruling.text}; {_made_up_for(evidence)}")
     tried = ruling.outcome != "pass" and len(losses) >= rule.min_runs
     if tried and _systems(evidence) and stats.mean(losses) < evidence.track.target_loss:
         said = f"{_said(losses)} is below {evidence.track.target_loss:g}; for a systems claim S3 decides"
         return Ruling("not applicable", said)
     return ruling
+
+
+def broken_off(evidence: Evidence) -> int:
+    """How many runs count that were broken off, so that nobody knows whether their loss would have been a bad one."""
+    return len(evidence.ledger.broken) if evidence.ledger is not None else 0
+
+
+def with_broken(evidence: Evidence, above: float) -> list[float]:
+    """The final losses as the runs were started; one that was broken off takes the place of a bad run.
+
+    above: by how much such a loss lies above the target. Three standard deviations are more than chance gives a script
+    that is no better than the target, so breaking off what looks bad gains nothing.
+    """
+    losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
+    if evidence.ledger is None or not evidence.ledger.broken:
+        return losses
+    found = {run.run_id: run.val_loss for run in evidence.runs}
+    bad = evidence.track.target_loss + above
+    values = (found.get(run_id, bad) for run_id in evidence.ledger.runs_started)
+    return [value for value in values if value is not None]
+
+
+def _made_up_for(evidence: Evidence) -> str:
+    count, rule = broken_off(evidence), evidence.ruleset.significance
+    how = "counted as bad ones" if rule.test != "t" else "made up for by the level"
+    return f"{_runs(count)} broken off {'was' if count == 1 else 'were'} {how}"
 
 
 def _said(losses: list[float]) -> str:
@@ -72,7 +100,9 @@ def _systems(evidence: Evidence) -> bool:
 
 def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
     """Student's t over the runs that were declared before the first: all of them, and no other ones."""
-    declared = evidence.ledger.n_max if evidence.ledger is not None else None
+    declared = None
+    if evidence.ledger is not None:
+        declared = evidence.ledger.n_max or evidence.ruleset.significance.min_runs
     if declared is not None and len(losses) < declared:
         # A verdict on some of them would be a look, after which one could stop where it suits.
         waiting = f"{_said(losses)}; {_runs(declared)} were declared before the first, and the test looks at them all"
@@ -94,6 +124,8 @@ def _t_of(evidence: Evidence, losses: list[float]) -> Ruling:
     if stats.sd(losses) == 0.0:
         same = f"{said} is below {target:g}, but all losses are equal, so there is no spread to test with"
         return Ruling("inconclusive", same)
+    # Whoever breaks runs off could have chosen these of all that were started in so many ways.
+    alpha /= math.comb(len(losses) + broken_off(evidence), len(losses))
     p = stats.t_below(losses, target)
     if p < alpha:
         return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
@@ -160,7 +192,7 @@ def not_inferior(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
     if stats.sd(mine) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
-    p = stats.not_worse(mine, parents, margin)
+    p = stats.not_worse(mine, parents, margin) * math.comb(len(mine) + broken_off(evidence), len(mine))
     said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
     said += f" {len(parents)} on this machine"
     if p < SYSTEMS_ALPHA:

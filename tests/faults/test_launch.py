@@ -114,7 +114,7 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     assert "harness went away" in again.communicate(timeout=30)[1]
 
 
-def test_a_run_that_was_killed_and_thrown_away_is_missed(project: Small) -> None:
+def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(project: Small) -> None:
     submission = project.submit(
         f"import pathlib\nif not pathlib.Path({str(project.root / 'calm')!r}).exists():\n"
         f"    step(1, 5); time.sleep(60)\n{HONEST}"
@@ -128,8 +128,9 @@ def test_a_run_that_was_killed_and_thrown_away_is_missed(project: Small) -> None
     (project.root / "calm").touch()
     done = project.run("run", str(submission), "--runs", "3")
     assert project.ends() == ["lost"] + ["finished"] * 3
-    assert done.returncode == 1
-    assert "G2 fail" in " ".join(done.stderr.split())
+    assert done.returncode == 0, done.stderr
+    assert "1 run broken off was made up for by the level" in " ".join(done.stderr.split())
+    assert "needs < 0.0025" in done.stderr  # 0.01 over the four ways to leave one of four out
 
 
 def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:

@@ -215,7 +215,7 @@ GPU_LOG = {"gpu_name": "NVIDIA H100 80GB HBM3", "gpu_count": 8, "world_size": 8,
     ],
 )
 def test_times_count_on_the_tracks_hardware_only(changes: dict[str, Any], rules: set[str]) -> None:
-    machine = {"machine": replace(MACHINE, gpus=H100)}
+    machine = {"machine": replace(MACHINE, gpus=H100), "data": None}
     runs = [a_run(n, 3.277 + n / 1e4, **{**GPU_LOG, **machine, **changes}) for n in range(1, 5)]
     found = outcomes(evidence(*runs, ruleset="short@2"))
     assert {rule for rule, outcome in found.items() if outcome == "fail"} == rules
@@ -362,10 +362,10 @@ def test_a_systems_claim_needs_the_parents_runs_on_the_same_machine(tmp_path: Pa
 def test_runs_that_were_added_after_the_declared_number_change_nothing() -> None:
     ids = tuple(f"run-{n}" for n in range(1, 7))
     runs = [a_run(n, loss) for n, loss in enumerate((2.94, 2.96, 2.93, 2.80, 2.80, 2.81), 1)]
-    open_ended = LedgerExtract(ids, (), {}, None)
-    assert outcomes(evidence(*runs, ledger=open_ended))["S1"] == "fail"  # the spread is too wide
+    six = LedgerExtract(ids, (), {}, 6)
+    assert outcomes(evidence(*runs, ledger=six))["S1"] == "fail"  # the spread is too wide
     runs = [a_run(n, loss) for n, loss in enumerate((2.945, 2.951, 2.947, 2.942, 2.941, 2.942), 1)]
-    assert outcomes(evidence(*runs, ledger=open_ended))["S1"] == "pass"
+    assert outcomes(evidence(*runs, ledger=six))["S1"] == "pass"
     ten = outcomes(evidence(*runs, ledger=LedgerExtract(ids, (), {}, 10)))
     assert ten["S1"] == "inconclusive"  # a look at six of ten, after which one could stop
     three = LedgerExtract(ids, (), {}, 3)

@@ -1,0 +1,74 @@
+"""What a pack says about its runs in one place, held against what it says in another.
+
+The ledger, run.json, the folder's name and the frozen script all tell of the same runs; whoever edits one of them and
+forgets the others is contradicted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.schema import Metrics
+from harness.store import runs
+from harness.store.ledger import Entry
+from harness.store.pack import LEDGER
+from harness.subject import Subject
+
+
+def undeclared(found: Subject, first: Entry) -> list[str]:
+    """What the declaration of a chain says otherwise than the submission that it is packed with."""
+    told = first.data
+    if told["kind"] != "declare":
+        return []  # that it is none is a break of the chain
+    problems = []
+    for what, value, known in (
+        ("script", told["script"], found.script_sha256),
+        ("track", told["track"], found.track.name),
+        ("ruleset", told["ruleset"], found.ruleset.id),
+    ):
+        if value != known:
+            problems.append(f"{LEDGER}:{first.line} declares the {what} {value}, this is {known}")
+    return problems
+
+
+def contradicting(
+    found: Subject, folder: Path, run: Metrics, start: dict[str, Any] | None, end: dict[str, Any] | None
+) -> list[str]:
+    """What run.json says otherwise than the ledger, the folder's name and the frozen script do."""
+    file = runs.read_run_file(folder)
+    accounts: list[tuple[str, object, object]] = [
+        ("the id", file.id, folder.name),
+        ("the script", file.script_sha256, found.script_sha256),
+        ("the track", file.track, found.track.name),
+        ("the ruleset", file.ruleset, found.ruleset.id),
+        ("a dry run", file.dry, False),
+        ("arguments other than the seed", tuple(a for a in file.arguments if not a.startswith("seed=")), ()),
+    ]
+    if start is not None:
+        accounts.append(("the script of its ledger entry", start["script"], found.script_sha256))
+        accounts.append(("the sitting", file.sitting, start["sitting"]))
+        accounts.append(("the seed", run.given_seed, start["seed"]))
+    if end is not None and file.outcome is not None:
+        accounts.append(("the end", file.outcome.state, end["state"]))
+        accounts.append(("the exit code", file.outcome.exit_code, end["exit_code"]))
+    return [
+        f"{folder.name}: run.json says {what} {_short(told)}, known is {_short(known)}"
+        for what, told, known in accounts
+        if told != known
+    ]
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def honest(parent: Subject, held: tuple[Metrics, ...]) -> tuple[Metrics, ...]:
+    """The runs of a parent that can be compared with: finished, of its very script, and different runs."""
+    kept: dict[object, Metrics] = {}
+    for run in held:
+        finished = run.outcome is not None and run.outcome.state == "finished"
+        if finished and run.log.script_sha256 == parent.script_sha256 and run.seed == run.given_seed:
+            kept.setdefault(run.seed, run)
+    return tuple(kept.values())
