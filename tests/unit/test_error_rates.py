@@ -17,7 +17,7 @@ from harness.metrics import measure
 from harness.schema import RunLog
 from harness.track import load_track, ruleset_of
 from harness.verdict.base import Evidence, LedgerExtract
-from harness.verdict.statistics import below_target
+from harness.verdict.statistics import HOPELESS, below_target, ways
 from tests.unit.test_verdict import ROOT
 
 RULE = ruleset_of(load_track(ROOT / "tracks", "short"), "short@3").significance
@@ -93,6 +93,22 @@ def test_stopping_a_declared_t_test_early_is_no_way_to_pass() -> None:
     given = Evidence("s", track, ruleset_of(track, "smoke@1"), lucky, ledger=LedgerExtract(ids, (), {}, 40))
     ruling = below_target(given)
     assert (ruling.outcome, ruling.more_runs) == ("inconclusive", 37)
+
+
+@pytest.mark.parametrize("cut", [3.2790, 3.2800, 3.2810])
+def test_breaking_off_what_looks_bad_gains_nothing(cut: float) -> None:
+    """Somebody who foresees every loss exactly breaks off all runs above the cut, and looks after every run."""
+    random = np.random.default_rng(6)
+    sequential = fixed = 0
+    bad = 3.28 + HOPELESS * FLOOR
+    for row in 3.28 + 0.0013 * random.standard_normal((SAMPLES, LAST)):
+        shown = [float(loss) if loss < cut else bad for loss in row]
+        sequential += stats.sequential(shown, 3.28, FLOOR, RULE.bounds) is not None
+        kept = [float(loss) for loss in row if loss < cut][:3]
+        broken = next((k for k in range(LAST) if sum(row[: k + 1] < cut) == 3), LAST) - 2
+        fixed += len(kept) == 3 and stats.t_below(kept, 3.28) < 0.01 / ways(3, broken)
+    assert sequential / SAMPLES <= bound(0.010)
+    assert fixed / SAMPLES <= bound(0.013)
 
 
 def test_looking_after_every_run_breaks_a_t_test_and_a_declared_number_of_runs_mends_it() -> None:
