@@ -91,7 +91,14 @@ def execute(
             launcher.run(plan, watch)
         finally:
             outcome = read_outcome(plan, None)
-            close(ledger, folder, file, outcome, fetching.recheck(ready.fetched).unchanged, ready.subject.script)
+            close(
+                ledger,
+                folder,
+                file,
+                outcome,
+                fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged,
+                ready.subject.script,
+            )
     return outcome
 
 
@@ -167,6 +174,9 @@ def close(
 ) -> None:
     """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
+    for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
+        if not own.is_symlink():  # the run's copy of the validation shard, where nobody was left to hash it
+            own.unlink()
     raw = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
     digest = hashlib.sha256(scrub_log(raw, script, own_names())).hexdigest()
     data = dataclasses.replace(file.data, unchanged=unchanged)

@@ -7,6 +7,7 @@ path that its script expects, and they are hashed again when it has ended.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from harness.dataset.shelf import Shelf, shelf_of
 from harness.errors import DatasetError, Problem, StoreError, TrackError, raise_if
 from harness.manifest import MANIFEST
 from harness.schema import DataReceipt, Shard, ShardReceipt, Track, TrackData
-from harness.store.files import disk_error, write_atomic
+from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, cache_folder
 from harness.store.records import SCRIPT, find_record
 from harness.track import load_track, track_names
@@ -113,14 +114,22 @@ def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fet
 
 
 def offer(fetched: Fetched, track: Track, work: Path) -> None:
-    """Link the shards under the path that a script expects inside its work folder; the files are read-only.
+    """Put the shards under the path that a script expects inside its work folder; the files are read-only.
 
-    A script that reads DATA_PATH is given `work`. Raises StoreError where something else is there already.
+    The training shards are links into the cache. The validation shard is a copy of the run's own: who opens it is the
+    script, while anybody may open the one in the cache. A script that reads DATA_PATH is given `work`. Raises
+    StoreError where something else is there already.
     """
     folder = work / track.data.folder
+    validation, *training = fetched.paths
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in fetched.paths:
+        own = folder / validation.name
+        if own.is_symlink() or own.exists():
+            raise StoreError.at(own, "something else is there already", "start in an empty run folder")
+        shutil.copyfile(validation, own)
+        own.chmod(0o444)
+        for path in training:
             link = folder / path.name
             if link.is_symlink() and link.readlink() == path:
                 continue
@@ -131,9 +140,18 @@ def offer(fetched: Fetched, track: Track, work: Path) -> None:
         raise disk_error(folder, error) from error
 
 
-def recheck(fetched: Fetched, progress: Progress | None = None) -> DataReceipt:
-    """Hash the shards again, after a run, and say in the receipt whether they are what they were."""
-    return dataclasses.replace(fetched.receipt, unchanged=not verify(fetched, progress))
+def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | None = None) -> DataReceipt:
+    """Hash the shards again, after a run, and say in the receipt whether they are what they were.
+
+    The run's own copy of the validation shard is among them, and is thrown away.
+    """
+    own = work / track.data.folder / fetched.paths[0].name
+    try:
+        kept = not own.is_symlink() and sha256_file(own) == fetched.receipt.shards[0].sha256
+        own.unlink()
+    except OSError:
+        kept = False
+    return dataclasses.replace(fetched.receipt, unchanged=kept and not verify(fetched, progress))
 
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:

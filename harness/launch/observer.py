@@ -8,8 +8,10 @@ the GPUs. What the platform does not let it see is left out: no file, not a zero
     reads.csv       monotonic_ns,kind,name,value   kind open: a shard was opened; kind bytes: read by all processes so far
     telemetry.csv   one row per GPU, 5 times a second; absent where there is no GPU
 
-A shard that a script maps into its memory shows its opening and no bytes. The kernel tells of any process that opens
-the shard, so two sittings on one machine see each other's.
+A shard that a script maps into its memory shows its opening and no bytes. The kernel tells that a file was opened and
+not by whom. The run's own copy of the validation shard nobody else knows; the one in the cache, which other runs open
+too, counts only while a process of this run holds it open or mapped. The training shards in the cache are told as they
+come, from whichever run.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ OTHER = {0x04: "power cap", 0x02: "application clocks"}
 
 def main(folder: Path, recorder: int) -> int:
     """Observe until the other end of standard input closes."""
-    watched = Shards(folder / "work")
+    watched = Shards(folder / "work", recorder)
     gpus = Gpus.find()
     peaks: dict[int, int] = {}
     with contextlib.ExitStack() as stack:
@@ -67,10 +69,12 @@ def main(folder: Path, recorder: int) -> int:
 
 
 class Shards:
-    """The token files that a work folder links to, watched for being opened."""
+    """The token files that a work folder holds or links to, watched for being opened."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, root: int) -> None:
+        self.root = root  # the process that all processes of the run descend from
         self.names: dict[int, str] = {}  # watch -> name
+        self.shared: dict[int, str] = {}  # watch -> path of a file in the cache of which the run has its own copy
         self.count = 0
         self.descriptors: list[int] = []
         libc = ctypes.CDLL(None, use_errno=True)
@@ -79,10 +83,15 @@ class Shards:
         descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if descriptor < 0:
             return
-        for path in sorted(work.rglob("*.bin")):
+        offered = sorted(work.rglob("*.bin"))
+        cache = {path.resolve().parent for path in offered if path.is_symlink()}
+        twins = [folder / path.name for path in offered if not path.is_symlink() for folder in cache]
+        for path in offered + twins:
             watch = libc.inotify_add_watch(descriptor, os.fsencode(path.resolve()), _IN_OPEN)
             if watch >= 0:
                 self.names[watch] = path.name
+                if path in twins:
+                    self.shared[watch] = str(path.resolve())
         self.descriptors = [descriptor]
 
     def take(self, now: int) -> bytes:
@@ -94,6 +103,8 @@ class Shards:
             while position < len(data):
                 watch, _, _, length = _EVENT.unpack_from(data, position)
                 position += _EVENT.size + length
+                if watch in self.shared and not holds(self.root, self.shared[watch]):
+                    continue
                 if watch in self.names and self.count < MOST_OPENS:
                     self.count += 1
                     rows.append(b"%d,open,%s,1\n" % (now, self.names[watch].encode()))
@@ -105,16 +116,36 @@ def read_bytes(root: int, peaks: dict[int, int]) -> int | None:
 
     peaks: the highest count of every process so far; kept by the caller.
     """
-    waiting = [root]
-    while waiting:
-        pid = waiting.pop()
-        with contextlib.suppress(OSError, ValueError):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                waiting += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    for pid in descendants(root):
         with contextlib.suppress(OSError, ValueError, IndexError):
             count = int(Path(f"/proc/{pid}/io").read_text().split("rchar:", 1)[1].split()[0])
             peaks[pid] = max(peaks.get(pid, 0), count)
     return sum(peaks.values()) if peaks else None
+
+
+def descendants(root: int) -> list[int]:
+    """A process and all that it started, directly or not."""
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        with contextlib.suppress(OSError, ValueError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                waiting += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    return found
+
+
+def holds(root: int, path: str) -> bool:
+    """Whether a process below `root` has the file open or mapped right now."""
+    for pid in descendants(root):
+        with contextlib.suppress(OSError):
+            if os.fsencode(path) in Path(f"/proc/{pid}/maps").read_bytes():
+                return True
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{pid}/fd/{number}") == path:
+                        return True
+    return False
 
 
 class Gpus:

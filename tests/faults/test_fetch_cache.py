@@ -329,14 +329,13 @@ def test_a_run_finds_the_shards_read_only_under_the_path_that_its_script_expects
     _, folder = offered(place)
     assert sorted(path.name for path in folder.iterdir()) == sorted([VAL, *TRAIN[:3]])
     for link in folder.iterdir():
-        assert link.is_symlink()
+        assert link.is_symlink() == (link.name != VAL), "a run has a validation shard of its own"
         assert link.read_bytes() == hub.files[link.name]
         assert link.stat().st_mode & 0o222 == 0
 
 
 def test_offering_refuses_to_replace_what_is_there(place: Place) -> None:
     fetched, folder = offered(place)
-    offer(fetched, place.track, place.folder / "work")
     (folder / VAL).unlink()
     (folder / VAL).write_bytes(b"mine")
     with pytest.raises(StoreError, match="something else is there already"):
@@ -344,17 +343,28 @@ def test_offering_refuses_to_replace_what_is_there(place: Place) -> None:
 
 
 def test_the_receipt_says_whether_the_shards_changed_while_the_run_went_on(place: Place) -> None:
-    fetched, _ = offered(place)
+    fetched, folder = offered(place)
+    work = place.folder / "work"
     assert fetched.receipt.unchanged is None
-    assert recheck(fetched) == dataclasses.replace(fetched.receipt, unchanged=True)
+    assert recheck(fetched, place.track, work) == dataclasses.replace(fetched.receipt, unchanged=True)
+    assert not (folder / VAL).exists(), "the run's own copy is thrown away"
+    offer(fetched, place.track, work)
     change_without_a_trace(place.shelf / TRAIN[2])
-    assert recheck(fetched).unchanged is False
+    assert recheck(fetched, place.track, work).unchanged is False
+
+
+def test_a_script_that_changes_its_copy_of_the_validation_shard_is_found_out(place: Place) -> None:
+    fetched, folder = offered(place)
+    (folder / VAL).chmod(0o644)
+    (folder / VAL).write_bytes(bytes(len((folder / VAL).read_bytes())))
+    assert recheck(fetched, place.track, place.folder / "work").unchanged is False
+    assert recheck(fetched, place.track, place.folder / "work").unchanged is False, "nor may it be gone"
 
 
 def test_shards_that_vanish_during_a_run_are_a_change_and_no_crash(place: Place) -> None:
     fetched, _ = offered(place)
     (place.shelf / VAL).unlink()
-    assert recheck(fetched).unchanged is False
+    assert recheck(fetched, place.track, place.folder / "work").unchanged is False
 
 
 # ------------------------------------------------------------------------------------------------ what is there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -87,6 +88,42 @@ def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:
     seen = read_observed(tmp_path, 5)
     assert seen is not None
     assert seen.opens == ((1.0, "a.bin"),)
+
+
+def test_the_shard_in_the_cache_counts_only_while_a_process_of_the_run_holds_it(tmp_path: Path) -> None:
+    data, cache = tmp_path / "run" / "work" / "data", tmp_path / "cache"
+    data.mkdir(parents=True)
+    cache.mkdir()
+    for name in ("x_train_000001.bin", "x_val_000000.bin"):
+        (cache / name).write_bytes(b"tokens")
+    (data / "x_train_000001.bin").symlink_to(cache / "x_train_000001.bin")
+    (data / "x_val_000000.bin").write_bytes(b"tokens")
+    program = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)"
+    program += "; f.close(); print(flush=True); input()"
+    command = [sys.executable, "-I", observer.__file__, str(tmp_path / "run"), str(os.getpid())]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    reads = tmp_path / "run" / READS
+    try:
+        assert wait_for(reads.exists)
+        # Somebody else: its parent is not this process.
+        stranger = f"import subprocess, sys; subprocess.run(['cat', {str(cache / 'x_val_000000.bin')!r}])"
+        subprocess.run(["setsid", "--fork", sys.executable, "-c", stranger], check=True, stdout=subprocess.DEVNULL)
+        time.sleep(1.0)
+        (data / "x_val_000000.bin").read_bytes()
+        assert wait_for(lambda: reads.read_bytes().count(b"open,x_val_000000.bin") == 1)
+        mine = subprocess.Popen(
+            [sys.executable, "-c", program, str(cache / "x_val_000000.bin")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert mine.stdout is not None
+        mine.stdout.readline()
+        assert wait_for(lambda: reads.read_bytes().count(b"open,x_val_000000.bin") == 2)
+        mine.communicate(b"\n")
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(timeout=10) == 0
 
 
 def test_the_observer_sees_a_shard_opened_and_ends_when_it_is_let_go(tmp_path: Path) -> None:
