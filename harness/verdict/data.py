@@ -119,7 +119,7 @@ CHECKS = (
         "D4",
         "reads by phase",
         "data",
-        "The validation shard is not opened while the clock runs; what is opened before is listed.",
+        "The run does not open the validation shard while the clock runs; what is opened before is listed.",
         reads,
     ),
 )

@@ -136,7 +136,7 @@ CHECKS = (
         "I4",
         "one story",
         "machine",
-        "Seed, versions and GPUs in every log are those that the harness knows; the manifest names the ruleset.",
+        "Log, run.json, ledger and manifest tell the same of every run: seed, versions, GPUs, files, end, ruleset.",
         one_story,
     ),
 )
