@@ -11,9 +11,9 @@ def chain(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     if evidence.ledger.problems:
         return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
-    return Ruling(
-        "pass", f"the ledger's chain is whole ({len(evidence.ledger.runs_started)} runs)", 0, 0, "broken entries"
-    )
+    count = len(evidence.ledger.runs_started)
+    said = f"the ledger's chain is whole, with {count} run{'' if count == 1 else 's'}"
+    return Ruling("pass", said, 0, 0, "broken entries")
 
 
 def counted(evidence: Evidence) -> Ruling:
