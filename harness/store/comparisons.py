@@ -36,6 +36,7 @@ class Side:
     subject: str  # records/… or submissions/…
     script_sha256: str
     ruleset: str
+    torch: str | None = None  # the build that it ran with; None before its first run, and in files of an older harness
 
 
 @dataclass(frozen=True, slots=True)
