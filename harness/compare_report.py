@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from harness import compare, compare_cost, console, machine, pairs, report
 from harness.compare import Plan
 from harness.contender import Contender
-from harness.store.comparisons import Comparison, comparison_file
+from harness.schema import Ruleset
+from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
 
 
@@ -61,8 +62,9 @@ def environment(found: Contender) -> str:
     """What it runs in."""
     if not found.wishes:
         return f"in the harness's own environment, torch {found.torch or 'not installed'}"
-    if found.torch is not None:
-        return f"in an environment of its own, torch {found.torch}"
+    made = found.made
+    if made is not None:
+        return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
     wishes = [", ".join(wish) for wish in dict.fromkeys(found.wishes)]
     return f"in an environment of its own, made before the first run: {', or else '.join(wishes)}"
 
@@ -76,7 +78,7 @@ def how_to_get(found: Contender) -> str:
 
 def torches(a: str | None, b: str | None) -> str | None:
     """What a difference of torch means; None where there is none, or it is not known yet."""
-    if a is None or b is None or a == b:
+    if not other_torch(a, b):
         return None
     return f"A runs with torch {a} and B with torch {b}: what differs is script and torch together"
 
@@ -86,13 +88,19 @@ def _cautions(first: Contender, second: Contender) -> list[str]:
     a, b = first.subject, second.subject
     if a.script_sha256 == b.script_sha256:
         said.append("both are the same script: this shows what the machine alone does")
-    if (a.ruleset.timer, a.ruleset.untimed_steps) != (b.ruleset.timer, b.ruleset.untimed_steps):
+    if not _timed_alike(a.ruleset, b.ruleset):
         said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")
     for arm, found in (("A", first), ("B", second)):
         if found.kind == "reimplementation":
             said.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
     changed = torches(first.torch, second.torch)
     return said if changed is None else [*said, changed]
+
+
+def _timed_alike(a: Ruleset, b: Ruleset) -> bool:
+    """Whether two rulesets time the same sections: by the same words, or one says "As short@2; …" of the other."""
+    same = a.timer == b.timer or a.timer.startswith(f"As {b.id};") or b.timer.startswith(f"As {a.id};")
+    return same and a.untimed_steps == b.untimed_steps
 
 
 def _most(comparison: Comparison) -> str:

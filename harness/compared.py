@@ -53,9 +53,14 @@ class Comparison:
     gpus: tuple[str, ...]
     cpu: str
     runs: tuple[ComparedRun, ...]
+    torch: tuple[str | None, str | None]  # of A and of B, where that was kept
 
     def sentence(self, a: str) -> str:
         """The outcome in words; `a` is how people call the record that it was compared with."""
+        change = comparisons.other_torch(*self.torch)
+        return self._outcome(a) + (f"; torch {self.torch[1]} against {self.torch[0]}" if change else "")
+
+    def _outcome(self, a: str) -> str:
         machine = f"{len(self.gpus)}× {self.gpus[0]}" if self.gpus else self.cpu
         where = f"on one machine ({machine}, {self.started_at[:10]}, {self.pairs} pairs)"
         if self.gain is None or self.outcome == "tie":
@@ -91,6 +96,7 @@ def _comparison(project: Project, held: comparisons.Comparison) -> Comparison:
         gpus=tuple(gpu.name for gpu in held.machine.gpus),
         cpu=held.machine.cpu,
         runs=tuple(ComparedRun(run.run, run.arm, run.train_time_s, run.val_loss) for run in held.runs),
+        torch=(held.a.torch, held.b.torch),
     )
 
 

@@ -103,10 +103,10 @@ def _away(project: Project, held: Record, called: str, why: str) -> Contender:
 
 
 def check(contender: Contender, here: Machine) -> None:
-    """Raise MachineError where something is certain to stop it here, or the machine is not the track's own."""
+    """Raise MachineError where the machine is not the track's own, or something is certain to stop the script here."""
+    machine.check(contender.sees(here), contender.subject.track)
     if contender.replay is not None:
         replay.check_machine(contender.replay)
-    machine.check(contender.sees(here), contender.subject.track)
 
 
 def make_environment(project: Project, contender: Contender) -> venv.Venv | None:

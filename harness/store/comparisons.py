@@ -106,6 +106,14 @@ class Comparison:
         return sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
 
 
+def other_torch(a: str | None, b: str | None) -> bool:
+    """Whether two builds of torch are known to differ: 2.10.0, as an index lists it, may be 2.10.0+cu128."""
+    if a is None or b is None:
+        return False
+    plain = "+" not in a or "+" not in b
+    return a.partition("+")[0] != b.partition("+")[0] if plain else a != b
+
+
 def draw_coins(pairs: int) -> tuple[Block, ...]:
     """A fair coin for every block of two pairs."""
     return tuple(secrets.choice(("ABBA", "BAAB")) for _ in range(-(-pairs // 2)))

@@ -89,6 +89,7 @@ def test_a_submission_beats_the_original_of_a_past_record_and_is_accepted(upstre
     record = (project.root / "records" / "tiny" / SLUG / "record.yaml").read_text()
     assert "faster_than: tiny/2026-01-01_past" in record
     assert "less time than tiny/1" in record
+    assert f"against {TORCH}" in record, "what gained may be torch"
 
 
 def test_accept_names_the_command_that_compares_with_an_original(upstream: Upstream) -> None:

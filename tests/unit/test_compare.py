@@ -172,6 +172,25 @@ def test_a_finished_comparison_is_shown_and_not_made_again(bench: Bench) -> None
     assert not nothing.plans
 
 
+def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = str(Path(__file__).parents[2])
+    assert main(["--root", root, "compare", "short/89", "short/13", "--plan"]) == 0
+    said = capsys.readouterr().err
+    assert "A: the frozen original of the record short/89" in said
+    assert "in an environment of its own, made before the first run: torch==2.10.0+cu128, numpy" in said
+    assert "fetched from KellerJordan/modded-nanogpt, or read with --checkout DIR" in said
+    assert "B: a reimplementation of the record short/13" in said
+    assert f"in the harness's own environment, torch {machine.version('torch')}" in said
+    assert "do not time the same sections" in said
+    assert main(["--root", root, "compare", "short/89", "short/86", "--plan"]) == 0
+    assert "do not time the same sections" not in capsys.readouterr().err
+    assert main(["--root", root, "compare", "short/3", "short/13", "--plan"]) == 2
+    assert "none was published" in capsys.readouterr().err
+
+
 def test_another_number_of_pairs_begins_no_second_sequential_comparison(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,6 +227,17 @@ def test_each_side_keeps_its_torch_and_another_one_is_refused(bench: Bench, caps
         bench.go(Terms(pairs=3, fixed=True), Player(iter([])))
     compare_report.say_outcome(bench.project, other)
     assert "A runs with torch 2.9.1 and B with torch" in capsys.readouterr().err
+
+
+def test_a_machine_is_the_same_to_runs_in_another_environment_by_whatever_way_it_is_told() -> None:
+    assert machine.with_torch(machine.capture(), "2.9.1") == machine.capture(torch="2.9.1")
+
+
+def test_builds_of_torch_differ_only_where_both_say_so() -> None:
+    assert comparisons.other_torch("2.9.1", "2.10.0")
+    assert comparisons.other_torch("2.10.0+cu126", "2.10.0+cu128")
+    assert not comparisons.other_torch("2.10.0", "2.10.0+cu128")
+    assert not comparisons.other_torch(None, "2.10.0")
 
 
 def test_a_file_of_an_older_harness_names_no_torch_and_goes_on(bench: Bench) -> None:
