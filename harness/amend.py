@@ -9,7 +9,7 @@ import datetime
 import re
 from pathlib import Path
 
-from harness import stats, subject, yamlfile
+from harness import originals, scripts, stats, subject, yamlfile
 from harness.accept import add_folder
 from harness.board.rows import current
 from harness.compared import ComparedRun, Comparison, called, find_comparison
@@ -26,7 +26,7 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
 
     Raises StoreError where there is no decided comparison, or where it is older than a re-timing that is there.
     """
-    found = subject.find_subject(project, name)
+    found = _named(project, name)
     if found.record is None:
         raise StoreError.at(found.name, "is no record", "name one like short/12")
     if found.track.metric != "train_time":
@@ -50,6 +50,8 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
     record = _retiming(found, comparison, slug, number, best, called(best, held))
 
     def fill(aside: Path) -> None:
+        if not scripts.has_script(project, timed):
+            return  # it is run with the original of the record that it times
         of = f"{found.track.name}/{found.files_folder.parent.name}"
         origin = "reimplementation" if found.reimplementation else "original"
         script = {"schema": 1, "origin": origin, "of": f"{record.track}/{number}", "same_as": of}
@@ -57,6 +59,15 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
 
     add_folder(project, record, fill, comparison=comparison)
     return record, comparison.sentence(called(best, held))
+
+
+def _named(project: Project, name: str) -> Subject:
+    """The record that a name means, with the script that `compare` runs it with; the files of an original may be away."""
+    held = scripts.find_held(project, name)
+    held = None if held is None else scripts.run_with(project, held)
+    if held is None or scripts.has_script(project, held) or not originals.published(held):
+        return subject.find_subject(project, name)
+    return originals.described(project, scripts.folder_of(project, held), held)
 
 
 def _stored(project: Project, record: Record) -> bytes | None:

@@ -13,9 +13,10 @@ import tokenize
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness import subject
-from harness.errors import ManifestError, StoreError
+from harness import originals, scripts
+from harness.errors import StoreError
 from harness.store.layout import Project
 from harness.subject import Subject
 
@@ -40,19 +41,24 @@ class CodeDiff:
         return f"+{self.added} −{self.removed} lines of code"
 
 
-def against(project: Project, found: Subject, name: str | None = None) -> Subject:
+def against(project: Project, found: Subject, name: str | None = None, *, checkout: Path | None = None) -> Subject:
     """The record that a submission is compared with: `name`, else the parent of its manifest.
 
-    Raises HarnessError where there is none or it has no script.
+    One without a script here is compared by its frozen original, from the cache or from `checkout`; nothing is
+    downloaded. Raises HarnessError where there is none or it has no script.
     """
     name = name or (found.manifest.parent if found.manifest else None)
     if name is None:
         raise StoreError.at(found.name, "names no parent", "say what to compare with: --against RECORD")
     try:
-        return subject.find_subject(project, name, frozen=False)
-    except ManifestError as error:
-        todo = "compare with a record that has one: --against RECORD"
-        raise StoreError.at(name, f"cannot be compared with ({error.problems[0].what})", todo) from None
+        return scripts.find_script(project, name, checkout=checkout, allow_network=False, frozen=False)
+    except StoreError as error:
+        [problem, *_] = error.problems
+        held = scripts.find_held(project, name)
+        if checkout is not None or held is None or not originals.published(held):
+            raise
+        get = f"fetch it with `speedrun replay {problem.where} --original --plan`, or name a copy with --checkout DIR"
+        raise StoreError.at(problem.where, f"has no script here, and {problem.what}", get) from None
 
 
 def between(old: Subject, new: Subject) -> CodeDiff:

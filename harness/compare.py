@@ -17,16 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from harness import evidence, execution, failure, machine, pairs, stats
+from harness import contender, evidence, execution, failure, machine, pairs, stats
+from harness.compare_cost import next_is_paid_for
+from harness.contender import Contender, Ready
 from harness.dataset.progress import Progress
 from harness.errors import MachineError, Problem, RunError, StatisticsError, TrackError
-from harness.launch.base import Launcher
 from harness.schema import Machine, Metrics, RunOutcome
 from harness.store import comparisons, runs
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.subject import Subject
+from harness.venv import Venv
 from harness.verdict import base, completeness, timing
 from harness.verdict.base import Evidence
 
@@ -69,7 +71,9 @@ class Plan:
     """What is going to be done, and with what."""
 
     comparison: Comparison
+    contenders: dict[Arm, Contender]
     readings: Readings
+    asked_pairs: int  # the comparison that is there may be of another number
     resumed: bool
     drawn: bool  # False where only the plan was asked for: no coin is drawn for good
     usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs of this machine
@@ -80,27 +84,30 @@ class Plan:
         return self.readings.subjects
 
 
-def plan(project: Project, a: Subject, b: Subject, terms: Terms, *, act: bool = True) -> Plan:
+def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: bool = True) -> Plan:
     """Go on with the comparison of these scripts that lies here, or lay out a new one.
 
     act: close the books of killed runs first, and take in what they left. Raises TrackError for scripts of two
     tracks, and MachineError, naming every field, where the comparison was begun on another machine.
     """
-    if a.track.name != b.track.name:
-        where = f"{a.name} and {b.name}"
-        raise TrackError.at(where, f"belong to {a.track.name} and {b.track.name}", "compare two scripts of one track")
+    if a.subject.track.name != b.subject.track.name:
+        said = f"belong to {a.subject.track.name} and {b.subject.track.name}"
+        raise TrackError.at(f"{a.subject.name} and {b.subject.name}", said, "compare two scripts of one track")
     here = machine.capture()
     settled = tuple(execution.settle(project)) if act else ()
-    held = find_held(project, a, b, terms, here)
-    comparison = lay_out(a, b, terms, here) if held is None else held
+    held = find_held(project, a.subject, b.subject, terms, here)
+    comparison = lay_out(a.subject, b.subject, terms, here) if held is None else held
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
-    readings = Readings(project, {"A": a, "B": b})
+    contenders: dict[Arm, Contender] = {"A": a, "B": b}
+    readings = Readings(project, {arm: found.subject for arm, found in contenders.items()})
     if act and comparison.outcome == "undecided":
         comparison = catch_up(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: execution.usual_wall_time_s(project, found.script_sha256, here) for arm, found in readings.subjects.items()
+        arm: execution.usual_wall_time_s(project, found.subject.script_sha256, found.sees(here))
+        for arm, found in contenders.items()
     }
-    return Plan(comparison, readings, held is not None, act or held is not None, usual, settled)
+    drawn = act or held is not None
+    return Plan(comparison, contenders, readings, terms.pairs, held is not None, drawn, usual, settled)
 
 
 def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
@@ -122,22 +129,25 @@ def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
 
 
 def find_held(project: Project, a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison | None:
-    """The comparison of these scripts by these rules on this machine, the newest first; None where there is none.
+    """The comparison of these scripts on this machine that a further start shows or goes on with; None: a new one.
 
+    Who could begin anew with another number of pairs would choose the outcome by repetition. So two scripts have one
+    until-decided comparison on a machine, whatever its pairs, and of the fixed ones an unfinished one goes first.
     Raises MachineError where one is unfinished that was begun on another machine: its times cannot be gone on with.
     """
     mode = "fixed" if terms.fixed else "until-decided"
-    asked = (a.track.name, a.script_sha256, b.script_sha256, mode, terms.pairs)
+    asked = (a.track.name, a.script_sha256, b.script_sha256, mode)
     same = [
         held
-        for held in comparisons.read_comparisons(project)
-        if (held.track, held.a.script_sha256, held.b.script_sha256, held.mode, held.max_pairs) == asked
+        for held in reversed(comparisons.read_comparisons(project))  # the first one first
+        if (held.track, held.a.script_sha256, held.b.script_sha256, held.mode) == asked
     ]
-    for held in same:
-        if held.machine.fingerprint == here.fingerprint:
+    mine = [held for held in same if held.machine.fingerprint == here.fingerprint]
+    for held in sorted(mine, key=lambda held: held.outcome != "undecided") if terms.fixed else mine:
+        if not terms.fixed or held.outcome == "undecided" or held.max_pairs == terms.pairs:
             return held
     for held in same:
-        if held.outcome == "undecided" and held.runs:
+        if held not in mine and held.outcome == "undecided" and held.runs:
             same_machine(project, held, here)
     return None
 
@@ -166,26 +176,58 @@ def catch_up(comparison: Comparison, readings: Readings) -> Comparison:
     return conclude(comparison, find_wrong(comparison, readings))
 
 
-def prepare(project: Project, laid: Plan, progress: Progress | None = None) -> dict[Arm, execution.Prepared]:
-    """Check the machine and have the tokens of both; nothing where nothing is left to run.
+def check(project: Project, laid: Plan) -> None:
+    """Raise MachineError, before anything is installed or fetched, where a script cannot run here or would be disturbed.
 
-    Raises MachineError before anything is fetched, also while somebody else's run would disturb the times.
+    Nothing is asked where nothing is left to run.
     """
     if laid.comparison.outcome != "undecided":
-        return {}
+        return
     here = machine.capture()
-    machine.check(here, laid.subjects["A"].track)
+    for found in laid.contenders.values():
+        contender.check(found, here)
     busy = execution.runs_going_on(project)
     if busy:
         raise MachineError.at(busy[0], "is a run that is going on here", "wait until it has ended; it would cost time")
-    return {arm: execution.prepare(found, here, progress=progress) for arm, found in laid.subjects.items()}
+
+
+def make_environments(project: Project, laid: Plan) -> dict[Arm, Venv]:
+    """Have the environments of originals that run in one of their own; none where nothing is left to run."""
+    if laid.comparison.outcome != "undecided":
+        return {}
+    made = ((arm, contender.make_environment(project, found)) for arm, found in laid.contenders.items())
+    return {arm: environment for arm, environment in made if environment is not None}
+
+
+def prepare(
+    laid: Plan, made: dict[Arm, Venv], *, allow_network: bool = True, progress: Progress | None = None
+) -> dict[Arm, Ready]:
+    """Have the tokens of both; nothing where nothing is left to run."""
+    if laid.comparison.outcome != "undecided":
+        return {}
+    here = machine.capture()
+    return {
+        arm: contender.prepare(found, made.get(arm), here, allow_network=allow_network, progress=progress)
+        for arm, found in laid.contenders.items()
+    }
+
+
+def note_torch(comparison: Comparison, ready: dict[Arm, Ready]) -> Comparison:
+    """Keep which torch each side runs with; raises MachineError where that is not the one of its earlier runs."""
+    sides: dict[str, Side] = {}
+    for arm, side in (("A", comparison.a), ("B", comparison.b)):
+        found = ready[cast(Arm, arm)].torch if ready else side.torch
+        if side.torch not in (None, found):
+            todo = "have that build again (SPEEDRUN_TORCH_INDEX adds an index)"
+            raise MachineError.at(side.subject, f"ran with torch {side.torch}, now with {found}", todo)
+        sides[arm.lower()] = dataclasses.replace(side, torch=found)
+    return dataclasses.replace(comparison, a=sides["a"], b=sides["b"])
 
 
 def run(
     project: Project,
     laid: Plan,
-    ready: dict[Arm, execution.Prepared],
-    launcher: Launcher,
+    ready: dict[Arm, Ready],
     watcher: Watcher,
     say: Callable[[Comparison], None],
 ) -> Comparison:
@@ -193,7 +235,7 @@ def run(
 
     Raises RunError where a run broke, and MachineError where the machine changed meanwhile; what was made is kept.
     """
-    comparison = laid.comparison
+    comparison = note_torch(laid.comparison, ready)
     comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
     while comparison.outcome == "undecided" and next_is_paid_for(comparison, laid.usual_s):
         number = len(comparison.runs)
@@ -202,7 +244,7 @@ def run(
         run_id = runs.new_run_id(laid.subjects[arm].script_sha256)
         began = time.monotonic()
         watch = watcher(run_id, arm, number + 1, len(comparison.arms))
-        outcome = execution.execute(project, ready[arm], run_id, comparison.id, launcher, watch)
+        outcome = execution.execute(project, ready[arm].prepared, run_id, comparison.id, ready[arm].launcher, watch)
         elapsed = time.monotonic() - began
         comparison, taken = take(comparison, laid.readings, run_id, elapsed)
         if taken:
@@ -315,45 +357,3 @@ def compare_losses(comparison: Comparison) -> Comparison:
     within = max(-low, high) <= LOSS_MARGIN
     alike: comparisons.Alike = "alike" if within else "different" if low > 0 or high < 0 else "unclear"
     return dataclasses.replace(comparison, losses_alike=alike, loss_difference=difference, loss_interval=(low, high))
-
-
-# ------------------------------------------------------------------------------------------ what it costs
-
-
-def expected_run_s(comparison: Comparison, usual_s: dict[Arm, float | None], arm: Arm) -> float | None:
-    """How long the next run of an arm takes: the longest here so far, else what it usually takes; None: unknown."""
-    mine = [run.elapsed_s for run in comparison.runs if run.arm == arm]
-    other = [run.elapsed_s for run in comparison.runs]
-    known = [time_s for time_s in usual_s.values() if time_s is not None]
-    return max(mine, default=None) or usual_s[arm] or max(other, default=None) or max(known, default=None)
-
-
-def expected_rest_s(comparison: Comparison, usual_s: dict[Arm, float | None]) -> float | None:
-    """How long all runs that may still be made take."""
-    rest = [expected_run_s(comparison, usual_s, cast(Arm, arm)) for arm in comparison.arms[len(comparison.runs) :]]
-    return None if None in rest else sum(time_s for time_s in rest if time_s is not None)
-
-
-def least_rest_s(laid: Plan) -> float | None:
-    """What the runs take at least, by the train time that a record claims; start and compilation come on top."""
-    claims = [found.record.claimed.train_time_s for found in laid.subjects.values() if found.record is not None]
-    known = [claim for claim in claims if claim is not None]
-    return max(known) * (len(laid.comparison.arms) - len(laid.comparison.runs)) if known else None
-
-
-def cost_usd(comparison: Comparison, seconds: float) -> float | None:
-    """What so many seconds of this machine cost; None where nobody said."""
-    return None if comparison.usd_per_hour is None else seconds / 3600 * comparison.usd_per_hour
-
-
-def next_is_paid_for(comparison: Comparison, usual_s: dict[Arm, float | None]) -> bool:
-    """Whether the next run stays within the budget, with what the comparison has cost since it began.
-
-    Of a script whose time nobody knows yet, the first run is made while anything is left.
-    """
-    if comparison.budget_usd is None:
-        return True
-    arm = cast(Arm, comparison.arms[len(comparison.runs)])
-    expected = expected_run_s(comparison, usual_s, arm) or 0.0
-    cost = cost_usd(comparison, comparison.elapsed_s + expected)
-    return cost is not None and cost <= comparison.budget_usd

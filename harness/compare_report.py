@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from harness import compare, console, machine, pairs, report
+from harness import compare, compare_cost, console, machine, pairs, report
 from harness.compare import Plan
-from harness.store.comparisons import Comparison, comparison_file
+from harness.contender import Contender
+from harness.schema import Ruleset
+from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
-from harness.subject import Subject
 
 
 def say_plan(project: Project, laid: Plan) -> None:
@@ -16,9 +19,14 @@ def say_plan(project: Project, laid: Plan) -> None:
     comparison = laid.comparison
     for run_id, how in laid.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
-    for arm, found in laid.subjects.items():
-        console.say(f"{arm}: {found.entry} ({found.script_sha256[:12]}) of {found.name}, {found.ruleset.id}")
-    for line in _cautions(laid.subjects["A"], laid.subjects["B"]):
+    for arm, found in laid.contenders.items():
+        console.say(f"{arm}: {script(found)}, {found.subject.ruleset.id}")
+        console.say(f"     {environment(found)}")
+        if found.away is not None:
+            console.say(f"     its files are not here ({found.away}): {how_to_get(found)}", style="yellow")
+        for problem in found.replay.obstacles if found.replay is not None else ():
+            console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
+    for line in _cautions(laid.contenders["A"], laid.contenders["B"]):
         console.say(f"  note     {line}", style="yellow")
     console.say(f"  machine  {machine.describe(comparison.machine)}")
     console.say(f"  runs     {_runs(laid)}")
@@ -28,22 +36,75 @@ def say_plan(project: Project, laid: Plan) -> None:
         if state == "undecided":
             console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs are there")
         else:
-            console.say(f"  finished {file}: {state}; nothing is run again (to begin anew, move this file away)")
+            console.say(f"  finished {file}: {state}; nothing is run again")
+        if comparison.max_pairs != laid.asked_pairs:
+            said = f"{laid.asked_pairs} pairs were asked for, and this one is of {_most(comparison)} pairs"
+            console.say(f"  note     {said}; a second one would choose by repetition", style="yellow")
     if comparison.outcome == "undecided":
         console.say(f"  time     {_time(laid)}")
         console.say(f"  price    {_price(laid)}")
 
 
-def _cautions(a: Subject, b: Subject) -> list[str]:
+def script(found: Contender) -> str:
+    """Whose script it is, and of what kind."""
+    kinds = {
+        "submission": "the submission",
+        "record": "the script of the record",
+        "reimplementation": "a reimplementation of the record",
+        "original": "the frozen original of the record",
+    }
+    under = "" if found.called == found.subject.name else f" ({found.subject.name})"
+    file = f"{found.subject.entry} ({found.subject.script_sha256[:12]})"
+    return f"{kinds[found.kind]} {found.called}{under}: {file}"
+
+
+def environment(found: Contender) -> str:
+    """What it runs in."""
+    if not found.wishes:
+        return f"in the harness's own environment, torch {found.torch or 'not installed'}"
+    made = found.made
+    if made is not None:
+        return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
+    wishes = [", ".join(wish) for wish in dict.fromkeys(found.wishes)]
+    return f"in an environment of its own, made before the first run: {', or else '.join(wishes)}"
+
+
+def how_to_get(found: Contender) -> str:
+    """Where the files of an original come from."""
+    held = found.subject.record
+    repository = held.original.repository if held is not None and held.original is not None else None
+    return f"without --plan they are fetched from {repository}, or read with --checkout DIR"
+
+
+def torches(a: str | None, b: str | None) -> str | None:
+    """What a difference of torch means; None where there is none, or it is not known yet."""
+    if not other_torch(a, b):
+        return None
+    return f"A runs with torch {a} and B with torch {b}: what differs is script and torch together"
+
+
+def _cautions(first: Contender, second: Contender) -> list[str]:
     said = []
+    a, b = first.subject, second.subject
     if a.script_sha256 == b.script_sha256:
         said.append("both are the same script: this shows what the machine alone does")
-    if (a.ruleset.timer, a.ruleset.untimed_steps) != (b.ruleset.timer, b.ruleset.untimed_steps):
+    if not _timed_alike(a.ruleset, b.ruleset):
         said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")
-    for arm, found in (("A", a), ("B", b)):
-        if found.reimplementation:
+    for arm, found in (("A", first), ("B", second)):
+        if found.kind == "reimplementation":
             said.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
-    return said
+    changed = torches(first.torch, second.torch)
+    return said if changed is None else [*said, changed]
+
+
+def _timed_alike(a: Ruleset, b: Ruleset) -> bool:
+    """Whether two rulesets time the same sections: by the same words, or one says "As short@2; …" of the other."""
+    same = a.timer == b.timer or a.timer.startswith(f"As {b.id};") or b.timer.startswith(f"As {a.id};")
+    return same and a.untimed_steps == b.untimed_steps
+
+
+def _most(comparison: Comparison) -> str:
+    return f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
 
 
 def _runs(laid: Plan) -> str:
@@ -58,12 +119,12 @@ def _runs(laid: Plan) -> str:
 
 def _time(laid: Plan) -> str:
     comparison = laid.comparison
-    rest = compare.expected_rest_s(comparison, laid.usual_s)
+    rest = compare_cost.expected_rest_s(comparison, laid.usual_s)
     if rest is None:
-        least = compare.least_rest_s(laid)
+        least = compare_cost.least_rest_s(comparison, laid.subjects.values())
         floor = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
         return f"not known before the first runs: neither script has run on this machine{floor}"
-    a, b = (compare.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
+    a, b = (compare_cost.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
     return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for all {left} runs"
 
@@ -72,17 +133,24 @@ def _price(laid: Plan) -> str:
     comparison = laid.comparison
     if comparison.usd_per_hour is None:
         return "not known: give --usd-per-hour, and --budget-usd to stop in time"
-    rest = compare.expected_rest_s(comparison, laid.usual_s)
-    least = compare.least_rest_s(laid) if rest is None else rest
-    cost = None if least is None else compare.cost_usd(comparison, least)
+    rest = compare_cost.expected_rest_s(comparison, laid.usual_s)
+    least = compare_cost.least_rest_s(comparison, laid.subjects.values()) if rest is None else rest
+    cost = None if least is None else compare_cost.cost_usd(comparison, least)
     word = "at least" if rest is None else "about"
     said = f"{comparison.usd_per_hour:g} USD an hour" + (
         "" if cost is None else f": {word} {cost:.2f} USD for all runs"
     )
     if comparison.budget_usd is not None:
-        spent = compare.cost_usd(comparison, comparison.elapsed_s) or 0.0
+        spent = compare_cost.cost_usd(comparison, comparison.elapsed_s) or 0.0
         said += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"
     return said
+
+
+def waiting(laid: Plan) -> AbstractContextManager[None]:
+    """Say that environments are being made, where some are."""
+    if laid.comparison.outcome != "undecided" or all(found.made for found in laid.contenders.values() if found.wishes):
+        return contextlib.nullcontext()
+    return console.waiting("the environment of the original (a minute or more, once)")
 
 
 def watch(laid: Plan) -> compare.Watcher:
@@ -121,10 +189,10 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     console.say(sentence(comparison), style="bold")
     if comparison.outcome in ("undecided", "tie"):
         console.say(f"  {outlook(comparison)}")
-    said = loss_sentence(comparison)
-    if said is not None:
-        console.say(f"  {said}")
-    cost = compare.cost_usd(comparison, comparison.elapsed_s)
+    for said in (loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
+        if said is not None:
+            console.say(f"  {said}")
+    cost = compare_cost.cost_usd(comparison, comparison.elapsed_s)
     price = "" if cost is None else f", {cost:.2f} USD"
     console.say(f"  {len(comparison.runs)} runs took {span(comparison.elapsed_s)}{price}")
     console.say(f"  kept in {project.show(comparison_file(project, comparison.id))}")
@@ -165,7 +233,7 @@ def outlook(comparison: Comparison) -> str:
         return "more than 1000 pairs would likely be needed: the two are as good as equal"
     more = comparison.pairs_needed - comparison.pairs
     each = comparison.elapsed_s / max(1, len(comparison.runs)) * 2
-    cost = compare.cost_usd(comparison, more * each)
+    cost = compare_cost.cost_usd(comparison, more * each)
     price = "" if cost is None else f", {cost:.2f} USD"
     said = f"about {more} more pairs are likely needed at this difference and spread ({span(more * each)}{price})"
     if comparison.outcome == "tie":

@@ -15,15 +15,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness import subject, yamlfile
-from harness.board.rows import current
+from harness import scripts, subject, yamlfile
 from harness.errors import ManifestError, StoreError
 from harness.manifest import FILE_NAME, MANIFEST, check_kind, load_manifest
-from harness.store import records
+from harness.store import records, runs
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger
 from harness.store.pack import PACK
+from harness.subject import Subject
 from harness.track import current_ruleset
 
 README, TEMPLATE = "README.md", "_template"
@@ -33,10 +33,14 @@ _FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # t
 # ------------------------------------------------------------------------------------------------ making
 
 
-def make(project: Project, name: str, start: str | None = None) -> Path:
+def make(
+    project: Project, name: str, start: str | None = None, *, checkout: Path | None = None
+) -> tuple[Path, Subject]:
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
-    Raises HarnessError where the folder exists, the name says nothing, or nobody is named as its author.
+    A record without a script here is copied from its frozen original: from the cache, `checkout`, or its repository.
+    The folder comes back with what was copied. Raises HarnessError where the folder exists, the name says nothing,
+    nobody is named as its author, or an original cannot be had.
     """
     folder = project.submissions / slug_of(name)
     taken = [f for f in (folder, *project.records.glob(f"*/{folder.name}")) if f.exists()]
@@ -46,15 +50,13 @@ def make(project: Project, name: str, start: str | None = None) -> Path:
     if start is None:
         source = subject.submission(project, template, frozen=False)
     else:
-        source = subject.find_subject(project, start, frozen=False)
-    held = records.read_records(project)
-    best = current(source.track, held)
+        source = scripts.find_script(project, start, checkout=checkout, frozen=False)
     values: dict[str, object] = {
         "track": source.track.name,
         "ruleset": current_ruleset(source.track).id,
         "title": folder.name[11:].replace("-", " ").capitalize(),
         "contributors": [author(project)],
-        "parent": None if best is None else f"{best.track}/{records.display_number(best, held)}",
+        "parent": parent_of(project, source),
         "entry": source.entry,
     }
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
@@ -71,7 +73,31 @@ def make(project: Project, name: str, start: str | None = None) -> Path:
         raise disk_error(folder, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return folder
+    return folder, source
+
+
+def parent_of(project: Project, source: Subject) -> str | None:
+    """The record whose script was copied; of a submission, the one that it builds on itself. None where there is none."""
+    if source.record is not None:
+        return scripts.called_in(project, source.record)
+    named = source.manifest.parent if source.manifest is not None else None
+    try:
+        return (
+            None
+            if named is None
+            else scripts.called_in(project, records.read_record(records.find_record(project, named)))
+        )
+    except StoreError:  # the template's, in a project that does not hold that record
+        return None
+
+
+def described(project: Project, source: Subject) -> str:
+    """What a new submission is a copy of, in words."""
+    if source.record is None:
+        return source.name
+    kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
+    kind = kind if source.files_folder.is_relative_to(project.records) else "the frozen original of"
+    return f"{kind} {scripts.called_in(project, source.record)} ({source.record.title})"
 
 
 def slug_of(name: str) -> str:
@@ -160,8 +186,8 @@ def refresh(project: Project, name: str) -> str:
         return f"{name}: the manifest holds the hashes of all files already"
     folder, held, now = found
     write_hashes(folder, now)
-    runs = _runs(project, held, now)
-    lost = f"; the {_count(runs)} of the script before stay in the ledger and do not count for this one" if runs else ""
+    made = _runs(project, folder, held, now)
+    lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
     return f"froze {_changes(held, now)} of {project.show(folder)}{lost}"
 
 
@@ -176,21 +202,36 @@ def freeze_for_run(project: Project, name: str) -> str | None:
     if found is None:
         return None
     folder, held, now = found
-    runs = _runs(project, held, now)
-    if runs or (folder / PACK).is_dir():
-        since = f"its {_count(runs)}" if runs else "its evidence was packed"
+    made = _runs(project, folder, held, now)
+    if made or (folder / PACK).is_dir():
+        since = f"its {_count(made)}" if made else "its evidence was packed"
         what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
         todo = f"restore it, or start over with what is there: speedrun new --refresh {project.show(folder)}"
         raise ManifestError.at(project.show(folder), what, todo)
     return refresh(project, name)
 
 
-def _runs(project: Project, held: dict[str, str], now: dict[str, str]) -> int:
-    """How many runs this machine's ledger has of scripts that the manifest names and that are no more."""
+def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
+    """How many runs this machine's ledger has of scripts that the manifest names and that are no more.
+
+    A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
+    that were made under the submission's name.
+    """
     gone = {str(digest) for name, digest in held.items() if now.get(name) != digest}
     if gone or now.keys() - held.keys():  # the ledger knows a script of several files by the hash of its entry
         gone |= set(map(str, held.values()))
-    return sum(e.data["kind"] == "start" and e.data["script"] in gone for e in Ledger(project.ledger).entries())
+    started = [
+        e.data for e in Ledger(project.ledger).entries() if e.data["kind"] == "start" and e.data["script"] in gone
+    ]
+    of_records = scripts.hashes_of_records(project) if started else set()
+    return sum(data["script"] not in of_records or _is_own(project, folder, data["run"]) for data in started)
+
+
+def _is_own(project: Project, folder: Path, run_id: str) -> bool:
+    try:
+        return runs.read_run_file(runs.run_folder(project, run_id)).subject == project.show(folder)
+    except StoreError:  # its folder was thrown away
+        return False
 
 
 def _changes(held: dict[str, str], now: dict[str, str]) -> str:

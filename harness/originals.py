@@ -64,8 +64,7 @@ def resolve(record: Record, number: str, source: Source) -> Resolved:
 def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
     """The files of an original by name, the entry first; unverified."""
     commit, path = where_it_lies(original)
-    expected = dict(original.files)
-    main = MAIN if MAIN in expected else next(iter(expected), MAIN)
+    expected, main = dict(original.files), entry_of(original)
     if original.kind == "git":
         return {main: checkout.read(commit, path)}
     raw = checkout.read(original.commit, path)
@@ -102,30 +101,47 @@ def as_subject(
     given: the user named where it is to come from, so that it is read there whatever the cache holds. Raises
     StoreError where it cannot be had, with the reason.
     """
+    found = described(project, folder, held)
+    if given or not is_whole(found.files_folder, found.files):
+        resolved = resolve(held, number, source)
+        if resolved.state != "resolved":
+            said = f"its original cannot be had: {resolved.said}"
+            raise StoreError.at(f"{held.track}/{number}", said, "see `replay --original --plan`")
+        if not is_whole(found.files_folder, found.files):
+            keep(found.files_folder, resolved.files)
+    return found
+
+
+def described(project: Project, folder: Path, held: Record) -> Subject:
+    """A published original by what its record says of it; whether its files are in the cache is not looked at."""
     track = tracks.load_track(project.tracks, held.track)
-    name = f"{held.track}/{number}"
-    hashes = dict(held.original.files) if held.original is not None else {}
+    assert held.original is not None
+    hashes = dict(held.original.files)
     kept = cache_folder() / "originals" / hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:32]
-    if given or not is_whole(kept, hashes):
-        found = resolve(held, number, source)
-        if found.state != "resolved":
-            raise StoreError.at(name, f"its original cannot be had: {found.said}", "see `replay --original --plan`")
-        if not is_whole(kept, hashes):
-            keep(kept, found.files)
-    entry = MAIN if MAIN in hashes else next(iter(hashes))
     has_script = (folder / records.SCRIPT / "script.yaml").is_file()
     told = load_script(folder / records.SCRIPT, name=project.show(folder)) if has_script else None
     return Subject(
         name=project.show(folder),
         folder=folder,
         files_folder=kept,
-        entry=entry,
+        entry=entry_of(held.original),
         files=hashes,
         track=track,
         ruleset=tracks.ruleset_of(track, held.ruleset),
         train_tokens=(told.train_tokens if told else None) or track.train_tokens,
         record=held,
     )
+
+
+def published(held: Record) -> bool:
+    """Whether a record has an original that somebody published."""
+    return held.original is not None and held.original.kind != "none" and bool(held.original.files)
+
+
+def entry_of(original: Original) -> str:
+    """The file of an original that is started."""
+    names = dict(original.files)
+    return MAIN if MAIN in names else next(iter(names), MAIN)
 
 
 def is_whole(kept: Path, hashes: dict[str, str]) -> bool:

@@ -72,7 +72,8 @@ class Plan:
 def plan(project: Project, found: Subject, names: tuple[str, ...]) -> Plan:
     """Choose the runs of the named probes and the honest script beside them: the parent, else the current record.
 
-    A record is probed beside the record before it; the first of a track stands alone.
+    Where that has no script here, it is the best record that has one. A record is probed beside the record before it;
+    the first of a track stands alone.
     """
     chosen = tuple(name for name in probes.PROBES if name in names)
     parent = _parent(project, found) if any(name in PARENT for name in chosen) else None
@@ -81,7 +82,9 @@ def plan(project: Project, found: Subject, names: tuple[str, ...]) -> Plan:
 
 def _parent(project: Project, found: Subject) -> Subject | None:
     if found.manifest is not None and found.manifest.parent is not None:
-        return subject.record(project, records.find_record(project, found.manifest.parent))
+        folder = records.find_record(project, found.manifest.parent)
+        if (folder / records.SCRIPT).is_dir():
+            return subject.record(project, folder)
     held = [r for r in records.read_records(project) if r.track == found.track.name and r.withdrawn is None]
     if found.record is not None:
         held = [r for r in held if r.number < found.record.number]

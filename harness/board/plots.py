@@ -80,8 +80,10 @@ def curves(track: Track, rows: Sequence[Row], held: Mapping[str, Curve]) -> str 
     axes.axhline(track.target_loss, color=GREY, linewidth=0.9, linestyle="--")
     if timed:
         axes.set_xscale("log")
-        _plain_ticks(axes.xaxis, [point[0] for _, _, points in shown for point in points if point[0] > 0.05])
-        axes.set_xlim(left=0.1)
+        late = [point[0] for _, _, points in shown for point in points if point[0] > 0.05]
+        if late:  # not so on a track whose runs take seconds
+            _plain_ticks(axes.xaxis, late)
+            axes.set_xlim(left=0.1)
     lowest = min(point[1] for _, _, points in shown for point in points)
     axes.set_ylim(min(lowest, track.target_loss) - 0.05, track.target_loss + 1.8)
     axes.set_xlabel("training time, minutes" if timed else "step", color=GREY)

@@ -38,6 +38,12 @@ def capture(*, torch: str | None = None) -> Machine:
         torch=torch or version("torch"),
         fingerprint="",
     )
+    return with_torch(machine, machine.torch)
+
+
+def with_torch(machine: Machine, torch: str | None) -> Machine:
+    """The same computer as a run sees it whose environment holds this torch."""
+    machine = dataclasses.replace(machine, torch=torch, fingerprint="")
     facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
     return dataclasses.replace(machine, fingerprint=hashlib.sha256(facts).hexdigest())
 

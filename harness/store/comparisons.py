@@ -36,6 +36,7 @@ class Side:
     subject: str  # records/… or submissions/…
     script_sha256: str
     ruleset: str
+    torch: str | None = None  # the build that it ran with; None before its first run, and in files of an older harness
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,14 @@ class Comparison:
     def elapsed_s(self) -> float:
         """What it took so far, runs that gave no time included."""
         return sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
+
+
+def other_torch(a: str | None, b: str | None) -> bool:
+    """Whether two builds of torch are known to differ: 2.10.0, as an index lists it, may be 2.10.0+cu128."""
+    if a is None or b is None:
+        return False
+    plain = "+" not in a or "+" not in b
+    return a.partition("+")[0] != b.partition("+")[0] if plain else a != b
 
 
 def draw_coins(pairs: int) -> tuple[Block, ...]:

@@ -6,6 +6,7 @@ import argparse
 import math
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.verbs import Verb, project_of
@@ -17,7 +18,9 @@ SEQUENTIAL = (8, 12, 16)  # for these the bound is worked out (harness/pairs.py)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", metavar="A", help="submissions/<slug>, a record like smoke/2, or a track")
+    parser.add_argument(
+        "a", metavar="A", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
+    )
     parser.add_argument("b", metavar="B", help="the script that may be faster or slower than A")
     parser.add_argument(
         "--pairs",
@@ -32,32 +35,38 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--budget-usd", type=_amount, metavar="X", help="stop before the run that would cost more")
     parser.add_argument("--usd-per-hour", type=_amount, metavar="Y", help="what an hour of this machine costs")
+    parser.add_argument("--checkout", type=Path, metavar="DIR", help="a clone or a copy of an original's repository")
+    parser.add_argument("--no-fetch", action="store_true", help="refuse to download tokens or a repository")
     parser.add_argument("--plan", action="store_true", help="print the plan, its time and its price, and do nothing")
     parser.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
 
 
 def _run(args: argparse.Namespace) -> int:
-    from harness import compare, compare_report, console, jsonform, subject
-    from harness.launch.torchrun import TorchrunLauncher
+    from harness import compare, compare_report, console, contender, jsonform
     from harness.progress import file_progress
     from harness.store.comparisons import only_one
 
     terms = _terms(args)
     signal.signal(signal.SIGTERM, _terminated)
     project = project_of(args)
-    a, b = subject.find_subject(project, args.a), subject.find_subject(project, args.b)
+    network = not args.no_fetch
+    a, b = (
+        contender.find(project, name, checkout=args.checkout, allow_network=network, looking=args.plan)
+        for name in (args.a, args.b)
+    )
     if args.plan:
         compare_report.say_plan(project, compare.plan(project, a, b, terms, act=False))
         return 0
     with only_one(project):
         laid = compare.plan(project, a, b, terms)
         compare_report.say_plan(project, laid)
+        compare.check(project, laid)
+        with compare_report.waiting(laid):
+            environments = compare.make_environments(project, laid)
         with file_progress("fetching") as progress:
-            ready = compare.prepare(project, laid, progress)
+            ready = compare.prepare(laid, environments, allow_network=network, progress=progress)
         try:
-            made = compare.run(
-                project, laid, ready, TorchrunLauncher(), compare_report.watch(laid), compare_report.say_look
-            )
+            made = compare.run(project, laid, ready, compare_report.watch(laid), compare_report.say_look)
         except BaseException:
             console.say("the runs that were finished are kept; the same command goes on from there")
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from harness.verbs import Verb, project_of
 
@@ -16,6 +17,9 @@ def _new_arguments(parser: argparse.ArgumentParser) -> None:
         help="start from its script: smoke/2, or a track for its current record (smoke runs on a laptop)",
     )
     parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="a clone or a copy of the repository of the record's original"
+    )
+    parser.add_argument(
         "--refresh", action="store_true", help="only write the hashes of changed files into its manifest"
     )
 
@@ -27,8 +31,9 @@ def _new(args: argparse.Namespace) -> int:
     if args.refresh:
         console.say(new.refresh(project, args.name))
         return 0
-    name = project.show(new.make(project, args.name, args.start))
-    console.say(f"made {name}")
+    folder, source = new.make(project, args.name, args.start, checkout=args.checkout)
+    name = project.show(folder)
+    console.say(f"made {name} from {new.described(project, source)}")
     console.say("edit train_gpt.py and answer the questions of README.md there, then:")
     for step in (f"run {name}", f"pack {name}", f"check {name}"):
         console.say(f"  speedrun {step}")
@@ -40,6 +45,9 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", metavar="RECORD", help="what to compare with (default: the parent of its manifest)"
     )
+    parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="a clone or a copy of the repository of the record's original"
+    )
 
 
 def _diff(args: argparse.Namespace) -> int:
@@ -47,7 +55,7 @@ def _diff(args: argparse.Namespace) -> int:
 
     project = project_of(args)
     found = subject.find_subject(project, args.submission, frozen=False)
-    old = codediff.against(project, found, args.against)
+    old = codediff.against(project, found, args.against, checkout=args.checkout)
     change = codediff.between(old, found)
     for line in change.lines:
         console.put(line, style=codediff.style(line))

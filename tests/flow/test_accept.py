@@ -12,9 +12,10 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from harness import contender, scripts
 from harness.board.rows import current
 from harness.schema import Gpu, Machine
-from harness.store import comparisons
+from harness.store import comparisons, records
 from harness.store.layout import Project
 from harness.store.records import read_records
 from harness.track import load_track
@@ -100,8 +101,8 @@ def test_a_race_by_time_asks_for_a_comparison_with_the_current_record(project: R
     ):
         compare(project, "adamw", "muon", outcome)
         assert words in project.speedrun(*accept, status=2)
-    path = compare(project, "adamw", "muon", "faster", name="c0", started_at="2026-11-19T00:00:00Z")
-    assert "a tie with" in project.speedrun(*accept, status=2)  # the newest decided one counts
+    path = compare(project, "adamw", "muon", "faster", name="c2", started_at="2026-11-21T00:00:00Z")
+    assert "a tie with" in project.speedrun(*accept, status=2)  # the first decided one counts
     (path.parent / "c1.json").unlink()
     assert "accepted as smoke/2" in project.speedrun(*accept)
     made = record(project, SECOND)
@@ -110,6 +111,70 @@ def test_a_race_by_time_asks_for_a_comparison_with_the_current_record(project: R
     kept = project.root / "records" / "smoke" / SECOND / "comparison.json"
     assert kept.read_bytes() == path.read_bytes()
     assert "official" in (project.root / "leaderboard.md").read_text()
+
+
+FIXED: dict[str, Any] = {"mode": "fixed", "bound": None}
+
+
+def test_nobody_chooses_an_outcome_by_comparing_again(project: Repository) -> None:
+    accept = ("accept", f"submissions/{SECOND}")
+    first = compare(project, "adamw", "muon", "inconclusive")
+    assert f"speedrun compare smoke/1 submissions/{SECOND} --pairs 16" in project.speedrun(*accept, status=2)
+    compare(project, "adamw", "muon", "undecided", name="f1", max_pairs=5, **FIXED)
+    assert f"speedrun compare smoke/1 submissions/{SECOND} --pairs 5" in project.speedrun(*accept, status=2)
+    for number, (pairs, outcome) in enumerate({3: "tie", 4: "slower", 5: "faster"}.items(), start=1):
+        at = f"2026-11-20T11:0{number}:00Z"
+        compare(project, "adamw", "muon", outcome, name=f"f{number}", max_pairs=pairs, started_at=at, **FIXED)
+    assert "a tie with smoke/1" in project.speedrun(*accept, status=2), "the first fixed one that decided"
+    first.unlink()
+    compare(project, "adamw", "muon", "faster", name="u", started_at="2026-11-20T12:00:00Z")
+    assert "accepted as smoke/2" in project.speedrun(*accept), "the until-decided one stands above all fixed ones"
+    kept = project.root / "records" / "smoke" / SECOND / "comparison.json"
+    assert json.loads(kept.read_text())["id"] == "u"
+
+
+def with_an_original(project: Repository, digest: str) -> None:
+    """Make the first record one of the past: its original lies elsewhere, and a reimplementation in its folder."""
+    folder = project.root / "records" / "smoke" / FIRST
+    text = (folder / "record.yaml").read_text()
+    original = {"repository": "somebody/upstream", "commit": "0" * 40, "kind": "file", "path": "train_gpt.py"}
+    original |= {"files": {"train_gpt.py": digest}, "torch": None, "reason": None}
+    (folder / "record.yaml").write_text(text + yaml.safe_dump({"original": original}))
+    told = folder / "script" / "script.yaml"
+    told.write_text(told.read_text().replace("origin: original", "origin: reimplementation"))
+
+
+def test_a_comparison_with_a_reimplementation_never_counts(project: Repository) -> None:
+    digest = "d" * 64
+    with_an_original(project, digest)
+    compare(project, "adamw", "muon", "faster")
+    said = project.speedrun("accept", f"submissions/{SECOND}", status=2)
+    assert "another script than that of the current record smoke/1, as a reimplementation is" in said
+    assert f"speedrun compare smoke submissions/{SECOND}" in said, "by its track a record is run as its original"
+    place = Project(project.root)
+    assert (contender.find(place, "smoke/1").kind, contender.find(place, "smoke", looking=True).kind) == (
+        "reimplementation",
+        "original",
+    )
+    side = comparisons.Side(f"records/smoke/{FIRST}", digest, "smoke@1", "2.9.1")
+    compare(project, "adamw", "muon", "faster", name="with the original", a=side)
+    assert "accepted as smoke/2" in project.speedrun("accept", f"submissions/{SECOND}")
+
+
+def test_a_record_without_a_script_is_timed_again_and_keeps_its_original(project: Repository) -> None:
+    digest = "d" * 64
+    with_an_original(project, digest)
+    shutil.rmtree(project.root / "records" / "smoke" / FIRST / "script")
+    said = project.speedrun("accept", f"submissions/{SECOND}", status=2)
+    assert f"speedrun compare smoke/1 submissions/{SECOND}" in said
+    side = comparisons.Side(f"records/smoke/{FIRST}", digest, "smoke@1")
+    compare(project, "adamw", "adamw", "tie", a=side, b=side)
+    assert "timed again" in project.speedrun("accept", "--retime", "smoke/1")
+    compare(project, "adamw", "muon", "faster", name="c2", a=side)
+    assert "accepted as smoke/2" in project.speedrun("accept", f"submissions/{SECOND}")
+    timed = records.read_record(records.find_record(Project(project.root), "smoke/1.1"))
+    assert scripts.run_with(Project(project.root), timed).slug == FIRST
+    assert scripts.official_sha256(Project(project.root), timed) == digest
 
 
 def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(project: Repository) -> None:

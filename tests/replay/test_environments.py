@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from harness.environments import Build, Needs, build_of
 from harness.errors import MachineError, StoreError
 from harness.store.layout import Project, cache_folder
 from harness.subject import find_subject
+from tests.replay.wheels import make_wheel, only_from
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
@@ -35,26 +35,13 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    for name, value in only_from(folder).items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("SPEEDRUN_TORCH_INDEX", raising=False)
     for package in ("numpy", "huggingface_hub"):
         make_wheel(folder, package, "1.0")
     return folder
-
-
-def make_wheel(folder: Path, name: str, version: str) -> None:
-    """An installable package with nothing in it but its version."""
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}/__init__.py", f"__version__ = {version!r}\n")
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture

@@ -70,7 +70,13 @@ class Upstream:
         return self.commit
 
     def add_record(
-        self, slug: str, kind: str, path: str | None, files: dict[str, str], commit: str | None = None
+        self,
+        slug: str,
+        kind: str,
+        path: str | None,
+        files: dict[str, str],
+        commit: str | None = None,
+        time_s: float | None = None,
     ) -> str:
         """A record whose original this repository holds; its name."""
         number = len(self.records) + 1
@@ -96,7 +102,7 @@ class Upstream:
             "title": slug,
             "contributors": ["@somebody"],
             "pull_request": None,
-            "claimed": {"train_time_s": None, "steps": 10, "val_loss": None, "runs": None},
+            "claimed": {"train_time_s": time_s, "steps": 10, "val_loss": None, "runs": None},
             "original": original,
             "notes": None,
             "withdrawn": None,

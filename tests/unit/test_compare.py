@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import compare, compare_report, machine, stats
+from harness import compare, compare_cost, compare_report, machine, stats
 from harness.cli import main
 from harness.compare import Plan, Terms
+from harness.contender import Contender
 from harness.errors import HarnessError, MachineError, RunError, TrackError
 from harness.launch.base import LaunchPlan
 from harness.schema import Gpu, RunOutcome
@@ -62,6 +63,10 @@ class Player:
         return outcome
 
 
+def contender(found: Subject) -> Contender:
+    return Contender(found, "submission", found.name)
+
+
 @dataclasses.dataclass
 class Bench:
     project: Project
@@ -72,12 +77,14 @@ class Bench:
         return find_subject(self.project, f"{root}/{A}"), find_subject(self.project, f"{root}/{B}")
 
     def plan(self, terms: Terms, **changes: bool) -> Plan:
-        return compare.plan(self.project, *self.subjects(), terms, **changes)
+        return compare.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
     def go(self, terms: Terms, play: Player) -> Comparison:
         laid = self.plan(terms)
-        ready = compare.prepare(self.project, laid)
-        return compare.run(self.project, laid, ready, play, lambda *_: lambda line: None, lambda comparison: None)
+        compare.check(self.project, laid)
+        ready = compare.prepare(laid, compare.make_environments(self.project, laid))
+        played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
+        return compare.run(self.project, laid, played, lambda *_: lambda line: None, lambda comparison: None)
 
     def stored(self) -> Comparison:
         [held] = comparisons.read_comparisons(self.project)
@@ -163,6 +170,86 @@ def test_a_finished_comparison_is_shown_and_not_made_again(bench: Bench) -> None
     nothing = Player(iter([]))
     assert bench.go(Terms(), nothing) == first
     assert not nothing.plans
+
+
+def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = str(Path(__file__).parents[2])
+    assert main(["--root", root, "compare", "short/89", "short/13", "--plan"]) == 0
+    said = capsys.readouterr().err
+    assert "A: the frozen original of the record short/89" in said
+    assert "in an environment of its own, made before the first run: torch==2.10.0+cu128, numpy" in said
+    assert "fetched from KellerJordan/modded-nanogpt, or read with --checkout DIR" in said
+    assert "B: a reimplementation of the record short/13" in said
+    assert f"in the harness's own environment, torch {machine.version('torch')}" in said
+    assert "do not time the same sections" in said
+    assert main(["--root", root, "compare", "short/89", "short/86", "--plan"]) == 0
+    assert "do not time the same sections" not in capsys.readouterr().err
+    assert main(["--root", root, "compare", "short/3", "short/13", "--plan"]) == 2
+    assert "none was published" in capsys.readouterr().err
+
+
+def test_another_number_of_pairs_begins_no_second_sequential_comparison(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tie = bench.go(Terms(pairs=8), Player(played(bench, b=74.999)))
+    for count in (8, 12, 16):
+        laid = bench.plan(Terms(pairs=count))
+        assert laid.comparison == tie
+    compare_report.say_plan(bench.project, laid)
+    said = capsys.readouterr().err
+    assert "16 pairs were asked for, and this one is of at most 8 pairs" in said
+    assert "tie; nothing is run again" in said
+
+
+def test_an_unfinished_one_goes_on_whatever_number_of_pairs_is_asked_for(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=5, fixed=True), Player(iter([75.0, 74.0, 75.0, KeyboardInterrupt()])))
+    begun = bench.stored()
+    assert bench.plan(Terms(pairs=3, fixed=True)).comparison.id == begun.id
+    assert not bench.plan(Terms(pairs=16)).resumed, "one of each kind is allowed"
+    done = bench.go(Terms(pairs=3, fixed=True), Player(played(bench, b=74.0)))
+    assert (done.id, len(done.runs)) == (begun.id, 10)
+    assert bench.plan(Terms(pairs=5, fixed=True)).comparison == done
+    assert not bench.plan(Terms(pairs=3, fixed=True)).resumed, "decided ones stay, and the first of them counts"
+
+
+def test_each_side_keeps_its_torch_and_another_one_is_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
+    begun = bench.stored()
+    assert begun.a.torch == begun.b.torch == machine.version("torch")
+    other = dataclasses.replace(begun, a=dataclasses.replace(begun.a, torch="2.9.1"))
+    comparisons.write_comparison(bench.project, other)
+    with pytest.raises(MachineError, match=r"ran with torch 2\.9\.1, now with"):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([])))
+    compare_report.say_outcome(bench.project, other)
+    assert "A runs with torch 2.9.1 and B with torch" in capsys.readouterr().err
+
+
+def test_a_machine_is_the_same_to_runs_in_another_environment_by_whatever_way_it_is_told() -> None:
+    assert machine.with_torch(machine.capture(), "2.9.1") == machine.capture(torch="2.9.1")
+
+
+def test_builds_of_torch_differ_only_where_both_say_so() -> None:
+    assert comparisons.other_torch("2.9.1", "2.10.0")
+    assert comparisons.other_torch("2.10.0+cu126", "2.10.0+cu128")
+    assert not comparisons.other_torch("2.10.0", "2.10.0+cu128")
+    assert not comparisons.other_torch(None, "2.10.0")
+
+
+def test_a_file_of_an_older_harness_names_no_torch_and_goes_on(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
+    path = comparisons.comparison_file(bench.project, bench.stored().id)
+    data = json.loads(path.read_text())
+    for side in "ab":
+        del data[side]["torch"]
+    path.write_text(json.dumps(data))
+    assert bench.stored().a.torch is None
+    assert bench.go(Terms(pairs=3, fixed=True), Player(played(bench))).a.torch == machine.version("torch")
 
 
 def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -261,9 +348,9 @@ def test_a_machine_that_cannot_run_the_track_leaves_no_comparison(bench: Bench) 
     a, b = bench.subjects()
     gpus = dataclasses.replace(a.track.hardware, kind="gpu", gpu_name="NVIDIA H9000", processes=8)
     far = [dataclasses.replace(side, track=dataclasses.replace(a.track, hardware=gpus)) for side in (a, b)]
-    laid = compare.plan(bench.project, *far, Terms())
+    laid = compare.plan(bench.project, *map(contender, far), Terms())
     with pytest.raises(MachineError, match="8× NVIDIA H9000"):
-        compare.prepare(bench.project, laid)
+        compare.check(bench.project, laid)
     assert comparisons.read_comparisons(bench.project) == []
 
 
@@ -271,7 +358,7 @@ def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
     a, b = bench.subjects()
     other = dataclasses.replace(b, track=dataclasses.replace(b.track, name="other"))
     with pytest.raises(TrackError, match="belong to tiny and other"):
-        compare.plan(bench.project, a, other, Terms())
+        compare.plan(bench.project, contender(a), contender(other), Terms())
 
 
 # ------------------------------------------------------------------------------------------ time and price
@@ -286,7 +373,7 @@ def test_the_budget_stops_before_the_run_that_would_exceed_it_and_a_higher_one_g
     made = bench.go(terms, Player(played(bench)))
     assert made.outcome == "undecided"
     assert len(made.runs) == 5
-    assert compare.cost_usd(made, made.elapsed_s) == pytest.approx(4.0)
+    assert compare_cost.cost_usd(made, made.elapsed_s) == pytest.approx(4.0)
     assert not bench.go(terms, Player(iter([]))).discarded, "the same budget buys no further run"
     more = bench.go(dataclasses.replace(terms, budget_usd=100.0), Player(played(bench)))
     assert len(more.runs) == 8
