@@ -242,12 +242,14 @@ class Fields:
         value = self._take(key, lambda v: v if isinstance(v, str) else None, what, optional)
         if value is None:
             return None
-        if not is_visible(value) or len(value) > max_length:
+        if len(value) > max_length:
             self.problem(
                 key, f"`{key}` has {len(value)} characters", f"it must be {what} of 1 to {max_length} characters"
             )
         elif any(not char.isprintable() and char != "\n" for char in value):
             self.problem(key, f"`{key}` holds control characters", "use printable text only")
+        elif not is_visible(value):
+            self.problem(key, f"`{key}` shows nothing", f"it must be {what} of 1 to {max_length} characters")
         elif pattern is not None and not re.fullmatch(pattern, value):
             self.problem(key, f"`{key}` is {_show(value)}", f"it must be {what}")
         else:
