@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 
 from harness.verdict.base import Check, Evidence, Ruling, missing
@@ -11,11 +12,12 @@ from harness.verdict.scan import Scan, scan
 # Kinds of warnings that an allowance of the ruleset silences.
 _ALLOWED = {"environment": "reading the environment", "network": "downloads while running"}
 MOST_WARNINGS = 20
+_scan = functools.lru_cache(maxsize=64)(scan)  # two rules and the warnings look at the same files
 
 
 def scans(evidence: Evidence) -> list[tuple[str, Scan]]:
     """Every Python file of the script, scanned."""
-    return [(name, scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
+    return [(name, _scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
 
 
 def flags(evidence: Evidence) -> Ruling:

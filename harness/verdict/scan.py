@@ -56,6 +56,7 @@ _PATCHED = ("time.", "torch.cuda.", "datetime.", "builtins.print", "sys.stdout",
 MOST_BYTES = 1 << 20  # the longest script of the history has 146 kB; a tree takes some hundred times its text
 MOST_PLACES = 1000  # of a kind; who has so many is not judged by the next one
 MOST_DEPTH = 3  # of code in strings
+MOST_EXECUTED = 256 << 10  # letters of code in strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +346,7 @@ class Reader:
         if text in self.executed:
             return
         self.executed.add(text)
-        if sum(map(len, self.executed)) > MOST_BYTES or len(self.executed) > MOST_PLACES:
+        if sum(map(len, self.executed)) > MOST_EXECUTED or len(self.executed) > MOST_PLACES:
             raise TooMuchText("executes more strings than a scan reads")
         try:
             tree = ast.parse(text)
