@@ -108,7 +108,7 @@ def foreign(changed: list[Change], slug: str) -> list[str]:
 
 
 def submitted(changed: list[Change]) -> list[str]:
-    """The submissions that a pull request adds or changes; one that only goes away (accepted, given up) is none."""
+    """The submissions that a pull request adds or changes; one that only goes away is none."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
     return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
 

@@ -12,16 +12,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from harness.verdict.inductor import home, is_settings
+from harness.verdict.places import TooMuchText
 
 MOST_LETTERS = 4096  # of one text that a script glues together; no name of a variable or module is as long
 MOST_GLUED = 8 << 20  # of all such texts
 MOST_PATH = 512
 MOST_ENTRIES = 256  # of a dictionary or a loop that is looked through each time it is used
 BUILTINS = {"getattr", "setattr", "delattr", "vars", "exec", "eval", "compile", "__import__", "globals", "locals"}
-
-
-class TooMuchText(ValueError):
-    """A script glues more text together than a scan holds."""
 
 
 class Names:
@@ -153,7 +150,10 @@ class Names:
             return key
         if isinstance(owner, ast.Call) and not owner.args and _name(owner.func) in ("globals", "locals", "vars"):
             return self.paths.get(key, key)
-        return f"{base.removesuffix('.__dict__')}.{key}" if base and base.endswith(".__dict__") else None
+        for table in (".__dict__", ".__globals__"):  # of a module; of a function in one
+            if base is not None and base.endswith(table):
+                return _below(base.removesuffix(table), key)
+        return None
 
     def _called_path(self, node: ast.Call) -> str | None:
         callee = (self.path(node.func) or "").removeprefix("builtins.")

@@ -7,7 +7,8 @@ import functools
 import re
 
 from harness.verdict.base import Check, Evidence, Ruling, missing
-from harness.verdict.scan import Scan, scan
+from harness.verdict.places import Scan
+from harness.verdict.scan import scan
 
 # Kinds of warnings that an allowance of the ruleset silences.
 _ALLOWED = {"environment": "reading the environment", "network": "downloads while running"}

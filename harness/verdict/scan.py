@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from harness.verdict.inductor import (
     INDUCTOR,
@@ -23,7 +22,8 @@ from harness.verdict.inductor import (
     holder,
     is_settings,
 )
-from harness.verdict.names import Names, TooMuchText
+from harness.verdict.names import Names
+from harness.verdict.places import MOST_PLACES, Notes, Scan, TooMuchText
 
 ENVIRONMENT = ("os.environ", "os.environb", "posix.environ")
 _PREFIXES = ("TORCHINDUCTOR_", "INDUCTOR_")
@@ -54,32 +54,8 @@ _HIDDEN = {
 _CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "time_ns", "process_time", "thread_time"}
 _PATCHED = ("time.", "torch.cuda.", "datetime.", "builtins.print", "sys.stdout", "os.write", "torch.distributed.")
 MOST_BYTES = 1 << 20  # the longest script of the history has 146 kB; a tree takes some hundred times its text
-MOST_PLACES = 1000  # of a kind; who has so many is not judged by the next one
 MOST_DEPTH = 3  # of code in strings
 MOST_EXECUTED = 256 << 10  # letters of code in strings
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Something found in a script."""
-
-    kind: str  # a flag word of the rulesets, or the kind of a warning
-    file: str
-    line: int
-    text: str  # as a sentence's part: "sets torch._inductor.config.max_autotune"
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.text}"
-
-
-@dataclass(slots=True)
-class Scan:
-    """What was found in one file."""
-
-    flags: list[Place] = field(default_factory=list)
-    warnings: list[Place] = field(default_factory=list)
-    train_patterns: dict[tuple[str, int], None] = field(default_factory=dict)  # file pattern, line; each once, in order
-    unreadable: str | None = None
 
 
 def scan(name: str, source: bytes) -> Scan:
@@ -98,12 +74,11 @@ def scan(name: str, source: bytes) -> Scan:
     return found
 
 
-class Reader:
+class Reader(Notes):
     """Walks one tree twice: names first, then what is done with them."""
 
     def __init__(self, file: str, found: Scan) -> None:
-        self.file = file
-        self.found = found
+        super().__init__(file, found)
         self.names = Names()
         self.path, self.text = self.names.path, self.names.text
         self.depth = 0
@@ -111,7 +86,6 @@ class Reader:
         self.trees: list[ast.AST] = []  # kept, for a node is known by its id
         self.variables: list[tuple[ast.Constant, str]] = []  # names of inductor's variables that nothing uses in sight
         self.executed: set[str] = set()  # strings that were scanned as code
-        self.counts: dict[str, int] = {}  # places of each kind
         self.blind = False  # a variable was set whose name cannot be read
 
     def read(self, tree: ast.AST) -> None:
@@ -189,6 +163,9 @@ class Reader:
             if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
                 self.environment_update(node.value, target)
             return
+        owner = getattr(target, "value", None)
+        if path is None and isinstance(owner, ast.Attribute) and owner.attr == "config":
+            self.warn("hidden", target, "sets something of a config that cannot be followed")
         self.set_path(path, getattr(target, "attr", None), target)
         if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
             self.environment_update(node.value, target)
@@ -226,6 +203,8 @@ class Reader:
     def held(self, node: ast.expr) -> None:
         """An expression that may mean inductor's settings, in a place where they are out of sight."""
         path = self.path(node)
+        if path == "sys.modules" and not isinstance(self.parents.get(id(node)), ast.Subscript | ast.Compare):
+            self.warn("hidden", node, "looks modules up in sys.modules")
         if not is_settings(path) or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             return
         named = id(node) in self.names.bound and id(node) not in self.names.stored
@@ -242,7 +221,9 @@ class Reader:
         parent = self.parents.get(id(node))
         if isinstance(parent, ast.Expr | ast.Compare | ast.keyword | ast.Dict | ast.Subscript):
             return  # a remark, a question, or looked at where it is used
-        if text in MODES:
+        if re.fullmatch(r"[\w.]*_inductor\.config[\w.]*", text):
+            self.warn("hidden", node, f"names {text[:80]} in a text")
+        elif text in MODES:
             self.warn("compiler", node, f"names the mode {text} of torch.compile")
         elif re.fullmatch(r"(TORCH)?INDUCTOR_[A-Z0-9_]+=.*", text):
             self.flag("inductor-environment", node, f"sets the variable {text[:80]}")
@@ -268,7 +249,9 @@ class Reader:
             if place < len(arguments):
                 named[word] = arguments[place]
         if not is_compile and not inside:
-            named = {word: value for word, value in named.items() if word == "config_patches"}
+            mode = named.get("mode")  # whatever the function is called, nothing else has these modes
+            named = {"config_patches": named["config_patches"]} if "config_patches" in named else {}
+            named |= {"mode": mode} if mode is not None and self.text(mode) in MODES else {}
         for word, flag in _SETS.items():
             given = named.get(word)
             plain = given is None or (isinstance(given, ast.Constant) and given.value in (None, "default"))
@@ -365,23 +348,7 @@ class Reader:
             return
         text = self.names.loose_text(value)
         if text is not None and (".bin" in text or "*" in text):
-            self.found.train_patterns[text, _line(value)] = None
-            if len(self.found.train_patterns) > MOST_PLACES:
-                raise TooMuchText(f"names more than {MOST_PLACES:,} patterns of files")
-
-    # ------------------------------------------------------------------ notes
-
-    def flag(self, kind: str, node: ast.AST, text: str) -> None:
-        self.place(self.found.flags, kind, node, text)
-
-    def warn(self, kind: str, node: ast.AST, text: str) -> None:
-        self.place(self.found.warnings, kind, node, text)
-
-    def place(self, places: list[Place], kind: str, node: ast.AST, text: str) -> None:
-        key = f"{kind} {id(places)}"
-        self.counts[key] = self.counts.get(key, 0) + 1
-        if self.counts[key] <= MOST_PLACES:
-            places.append(Place(kind, self.file, _line(node), text))
+            self.train_pattern(text, value)
 
 
 def _flat(target: ast.expr) -> Iterator[ast.expr]:
@@ -396,7 +363,3 @@ def _flat(target: ast.expr) -> Iterator[ast.expr]:
 
 def _identifier(target: ast.expr) -> str | None:
     return target.id if isinstance(target, ast.Name) else getattr(target, "attr", None)
-
-
-def _line(node: ast.AST) -> int:
-    return getattr(node, "lineno", 0)
