@@ -290,6 +290,12 @@ EVIDENCE: dict[str, tuple[Attack, str]] = {
     ),
     "a run file of noise": (run_file(b"\xff"), "run.json"),
     "a run file nested deep": (run_file(b"[" * 200_000), "run.json"),
+    "a run file with a number of 5,000 digits": (run_file(b'{"schema": ' + b"9" * 5000 + b"}"), "run.json"),
+    "a run file with a number of 4,000 digits": (run_file(b'{"schema": ' + b"9" * 4000 + b"}"), "run.json"),
+    "a seed of 5,000 digits": (
+        lambda f: with_evidence(ledger=chain().replace(b'"seed": 1', b'"seed": ' + b"9" * 5000))(f),
+        "no ledger entry",
+    ),
     "a run file with NaN": (run_file(b'{"schema": NaN}'), "run.json"),
     "a run file with nothing in it": (run_file(b"{}"), "run.json"),
 }  # fmt: skip
@@ -430,6 +436,24 @@ def test_a_report_can_be_printed_where_only_ascii_is_known(folder: Path) -> None
     done = project.run("check", str(folder), "--markdown")
     assert done.returncode == 0, done.stderr
     assert "ü ✓ a test" in done.stdout
+
+
+def test_what_a_killed_pack_left_is_put_right_by_the_next_reader(folder: Path) -> None:
+    with_evidence(ledger=chain())(folder)
+    before = (folder / "evidence" / "ledger.jsonl").read_bytes()
+    (folder / "evidence").rename(folder / ".evidence.old")
+    checked(folder)
+    assert (folder / "evidence" / "ledger.jsonl").read_bytes() == before
+    assert not (folder / ".evidence.old").exists()
+
+
+def test_a_link_in_the_place_of_an_old_pack_is_left_alone(folder: Path) -> None:
+    outside = folder.parents[2] / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (folder / ".evidence.old").symlink_to(outside)
+    assert any("link" in str(problem) for problem in checked(folder).problems)
+    assert (outside / "kept").read_text() == "kept"
 
 
 def test_a_link_for_the_evidence_is_not_followed_by_verify(folder: Path) -> None:
