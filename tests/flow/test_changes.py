@@ -57,6 +57,11 @@ def edit_log(folder: Path) -> None:
     log.write_text(log.read_text().replace("val_loss:2.", "val_loss:1."))
 
 
+def long_stamp(folder: Path) -> None:
+    [clock, *_] = sorted(folder.glob("evidence/runs/*/clock.csv"))
+    clock.write_text(f"{clock.read_text()}exit,{'9' * 5000}\n")
+
+
 def as_a_copy(folder: Path) -> None:
     """The script of a record, under a manifest that gives its hash."""
     script = (folder.parents[1] / MUON / "script" / "train_gpt.py").read_bytes()
@@ -97,6 +102,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         "does not answer “Why is it faster?”",
     ),
     "an edited log": (edit_log, "does not pass `speedrun check`"),
+    "a stamp of 5,000 digits": (long_stamp, "is no stamp"),
     "an edited script": (lambda f: (f / "train_gpt.py").write_text("pass\n"), "has sha256"),
     "a module to import": (lambda f: (f.parents[1] / "yaml.py").write_text("boom"), "yaml.py does not belong"),
 }
