@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +18,17 @@ from harness.errors import HarnessError, Problem
 from harness.manifest import MANIFEST, MAX_FILE_BYTES
 from harness.schema import Verdict
 from harness.store.layout import Project, is_slug
-from harness.store.ledger import Ledger
-from harness.store.pack import LEDGER, PACK, check_pack
-from harness.store.records import find_record
+from harness.store.ledger import Ledger, read_chain
+from harness.store.pack import LEDGER, PACK, RUNS, check_pack
+from harness.store.records import SCRIPT, find_record
 from harness.store.scrub import find_private
 from harness.subject import Subject
 from harness.track import current_ruleset
 from harness.verdict import judge
 from harness.verdict.base import Evidence
+from harness.yamlfile import is_visible
 
-README = "README.md"
+README, TEMPLATE = "README.md", "_template"
 MOST_FILES = 64
 SHOWN = 80  # letters of a stranger's file name
 
@@ -53,23 +55,26 @@ def check(project: Project, folder: Path) -> Checked:
     if folder.is_symlink() or not folder.is_dir():
         return Checked(name, (Problem(name, "is no folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)
-    listed, file_problems = list_files(folder, name)
-    problems += file_problems
     found: Subject | None = None
     try:
         found = subject.submission(project, folder)
     except HarnessError as error:
-        problems += error.problems
+        unread = error.problems
+    else:
+        unread = ()
+    listed, file_problems = list_files(folder, name)
+    problems += [*file_problems, *unread]
     if found is not None:
         problems += unknown_files(found, listed, name)
         problems += reference_problems(project, found)
+        problems += copy_problems(project, found)
     problems += private_problems(folder, listed, name)
-    problems += readme_problems(folder, listed, name)
+    problems += readme_problems(project, folder, listed, name)
+    pack_problems = evidence_problems(folder, name)
+    problems += pack_problems
     gathered, verdict = None, None
-    if found is not None:
+    if found is not None and not pack_problems:
         try:
-            if (folder / PACK).is_dir() and not (folder / PACK).is_symlink():
-                check_pack(folder / PACK, f"{name}/{PACK}")
             if not file_problems and has_runs(project, found):
                 gathered = evidence.gather(project, found)
                 verdict = judge(gathered)
@@ -155,6 +160,37 @@ def reference_problems(project: Project, found: Subject) -> list[Problem]:
     return problems
 
 
+def copy_problems(project: Project, found: Subject) -> list[Problem]:
+    """A script that is a record's, byte for byte: its runs would be a claim about the work of another."""
+    script = found.script
+    for path in sorted(project.records.glob(f"*/*/{SCRIPT}/*.py")):
+        if path.is_file() and path.stat().st_size == len(script) and path.read_bytes() == script:
+            said = f"is the script of {project.show(path.parents[1])}"
+            return [Problem(f"{found.name}/{found.entry}", said, "change it first")]
+    return []
+
+
+def evidence_problems(folder: Path, name: str) -> list[Problem]:
+    """Evidence that `speedrun pack` did not write: other files, no ledger, runs that the ledger does not know."""
+    pack, where = folder / PACK, f"{name}/{PACK}"
+    if pack.is_symlink() or not pack.is_dir():  # none yet; a link is named among the files
+        return []
+    try:
+        check_pack(pack, where)
+        if not (pack / LEDGER).is_file():
+            return [Problem(where, "holds evidence without its ledger", "pack it again")]
+        entries = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
+    except HarnessError as error:
+        return list(error.problems)
+    known = {entry.data["run"] for entry in entries if entry.data["kind"] == "start"}
+    held = sorted(path.name for path in (pack / RUNS).glob("*"))
+    return [
+        Problem(f"{where}/{RUNS}/{run}", "is no run of the ledger", "pack the submission again")
+        for run in held
+        if run not in known
+    ]
+
+
 def private_problems(folder: Path, listed: list[str], name: str) -> list[Problem]:
     """Access tokens, private keys and home folders in what is going to be public."""
     problems = []
@@ -164,15 +200,31 @@ def private_problems(folder: Path, listed: list[str], name: str) -> list[Problem
     return problems
 
 
-def readme_problems(folder: Path, listed: list[str], name: str) -> list[Problem]:
-    """A README that is missing, or whose questions nobody answered."""
+def readme_problems(project: Project, folder: Path, listed: list[str], name: str) -> list[Problem]:
+    """A README that is missing, or that leaves a question of the template's README open."""
+    where = f"{name}/{README}"
     if README not in listed:
-        return [
-            Problem(
-                f"{name}/{README}", "is missing", "answer there what changed, why it is faster and how it was measured"
-            )
-        ]
-    text = (folder / README).read_bytes()
-    if b"<!-- what:" in text or b"<!-- why:" in text or b"<!-- how:" in text:
-        return [Problem(f"{name}/{README}", "has an unanswered question", "write the answer where `<!--` stands")]
-    return []
+        todo = "answer there what changed, why it is faster and how it was measured"
+        return [Problem(where, "is missing", todo)]
+    template = project.submissions / TEMPLATE / README
+    asked = answers_of(template.read_text("utf-8")) if template.is_file() else {}
+    answers = answers_of((folder / README).read_text("utf-8", "replace"))
+    if not asked and not any(map(is_visible, answers.values())):
+        return [Problem(where, "says nothing", "say there what changed and why it is faster")]
+    return [
+        Problem(where, f"does not answer “{question}”", "write it below that heading, outside of any comment")
+        for question in asked
+        if question and not is_visible(answers.get(question, ""))
+    ]
+
+
+def answers_of(page: str) -> dict[str, str]:
+    """What stands below each `## heading` of a page besides comments; "" is the heading of what comes before."""
+    answers, heading = {"": ""}, ""
+    for line in re.sub(r"<!--.*?(-->|\Z)", "", page, flags=re.DOTALL).splitlines():
+        if line.startswith("## "):
+            heading = line[3:].strip()
+            answers.setdefault(heading, "")
+        elif not line.startswith("# "):
+            answers[heading] += f"{line}\n"
+    return answers

@@ -5,6 +5,8 @@ Titles, names and log lines are strangers': they are escaped for the terminal, f
 
 from __future__ import annotations
 
+import re
+
 from harness import codediff, console, report, stats
 from harness.board.markdown import cell
 from harness.checking import Checked
@@ -71,7 +73,7 @@ def _property(text: str) -> str:
 
 def _place(where: str, name: str) -> tuple[str, int]:
     path, _, line = where.rpartition(":")
-    if path and line.isdigit():
+    if path and re.fullmatch(r"[0-9]{1,9}", line):
         return path, int(line)
     return (where if where.startswith(name) else name), 1
 

@@ -7,6 +7,8 @@ stale board or a check that found something; 2 unusable input or a machine that 
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -73,6 +75,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Titles hold any letter, and file names may hold none that UTF-8 knows; stderr escapes both by itself.
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     args = build_parser().parse_args(argv)
     try:
         return int(args.run(args))
@@ -86,6 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has gone; say nothing more on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = ascii(error.filename)[1:61]
+        print(f"speedrun: {name}…: is too long for the name of a file; give a shorter one", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("speedrun: stopped by Ctrl-C", file=sys.stderr)
         return 130

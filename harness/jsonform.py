@@ -17,6 +17,7 @@ from harness.errors import Problem, StoreError
 
 T = TypeVar("T")
 MAX_NUMBER = 1e300  # keeps out infinity, NaN, and whole numbers that no float can hold
+MAX_WHOLE = 1 << 64  # bytes, seeds and nanoseconds are below; a number of 4,000 digits overflows where it is divided
 _HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")  # "\ud800" is JSON, but no text that can be written
 
 
@@ -115,7 +116,9 @@ def _decode_dataclass(kind: Any, data: Any, where: str, problems: list[Problem])
 def _decode_plain(kind: Any, data: Any, where: str, problems: list[Problem]) -> Any:
     if kind is float and type(data) in (int, float) and -MAX_NUMBER < data < MAX_NUMBER:
         return float(data)
-    if kind in (int, bool) and type(data) is kind:
+    if kind is bool and type(data) is bool:
+        return data
+    if kind is int and type(data) is int and abs(data) < MAX_WHOLE:
         return data
     if kind is str and isinstance(data, str) and not _HALF_CHARACTER.search(data):
         return data

@@ -14,6 +14,7 @@ from harness import track as tracks
 from harness.board.rows import rank
 from harness.errors import ManifestError, StoreError
 from harness.schema import Manifest, Record, Ruleset, Track
+from harness.store import pack as packs
 from harness.store import records
 from harness.store.layout import Project
 
@@ -74,6 +75,7 @@ def past_record(project: Project, name: str) -> Record | None:
 
 def submission(project: Project, folder: Path, *, frozen: bool = True) -> Subject:
     """A submission's folder as a subject."""
+    packs.settle(folder)
     name = project.show(folder)
     manifest = manifests.load_manifest(folder, name=name, frozen=frozen)
     track = tracks.load_track(project.tracks, manifest.track)

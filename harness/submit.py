@@ -17,8 +17,11 @@ from harness.subject import Subject
 def pack(project: Project, found: Subject) -> int:
     """Write the evidence of all counted runs of a submission's script into its folder; how many runs there are.
 
-    Raises StoreError where the ledger of this machine knows no run of the script.
+    Raises StoreError where the ledger of this machine knows no run of the script, and for what is no submission: the
+    evidence of a record is frozen.
     """
+    if found.manifest is None or found.folder.resolve().parent != project.submissions.resolve():
+        raise StoreError.at(found.name, "is no submission", "pack takes a folder under submissions/")
     chain = Ledger(project.ledger).chain(found.script_sha256)
     ids = standing(chain).order
     if not ids:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ MAX_NUMBER = 1e300  # keeps out infinity, NaN, and whole numbers that no float c
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ALLOWED_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp")}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")  # what YAML forbids unescaped
+# Letters and signs that show nothing: the fillers of Hangul, the empty Braille cell.
+_BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
 Path_ = tuple[str | int, ...]
 T = TypeVar("T")
@@ -239,12 +242,14 @@ class Fields:
         value = self._take(key, lambda v: v if isinstance(v, str) else None, what, optional)
         if value is None:
             return None
-        if not value.strip() or len(value) > max_length:
+        if len(value) > max_length:
             self.problem(
                 key, f"`{key}` has {len(value)} characters", f"it must be {what} of 1 to {max_length} characters"
             )
         elif any(not char.isprintable() and char != "\n" for char in value):
             self.problem(key, f"`{key}` holds control characters", "use printable text only")
+        elif not is_visible(value):
+            self.problem(key, f"`{key}` shows nothing", f"it must be {what} of 1 to {max_length} characters")
         elif pattern is not None and not re.fullmatch(pattern, value):
             self.problem(key, f"`{key}` is {_show(value)}", f"it must be {what}")
         else:
@@ -291,7 +296,7 @@ class Fields:
         def good(value: Any) -> tuple[str, ...] | None:
             if not isinstance(value, list) or len(value) < minimum:
                 return None
-            ok = all(isinstance(v, str) and v.strip() and len(v) <= 300 and v.isprintable() for v in value)
+            ok = all(isinstance(v, str) and is_visible(v) and len(v) <= 300 and v.isprintable() for v in value)
             return tuple(value) if ok else None
 
         return self._take(key, good, what, optional) or ()
@@ -327,6 +332,11 @@ class Fields:
         self.unknown_keys()
         if self.problems:
             raise kind(*self.problems)
+
+
+def is_visible(text: str) -> bool:
+    """Whether a text holds a letter, a digit or a sign that can be seen."""
+    return any(unicodedata.category(char)[0] in "LNPS" and char not in _BLANK for char in text)
 
 
 def _show(value: object) -> str:

@@ -75,7 +75,7 @@ def altered(old: str, new: str) -> list[str]:
         folder, _, file = change.path.rpartition("/")
         if change.kind == "A" or not change.path.startswith(f"{RECORDS}/"):
             continue
-        if change.kind == "M" and file in IMPORTED and folder.count("/") == 2 and not measured(old, folder):
+        if change.kind == "M" and file in IMPORTED and folder.count("/") == 2 and imported(old, folder):
             continue
         did = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
         problems.append(
@@ -85,9 +85,12 @@ def altered(old: str, new: str) -> list[str]:
     return problems
 
 
-def measured(old: str, folder: str) -> bool:
-    """Whether a record holds evidence, and so was accepted and not imported."""
-    return bool(git("ls-tree", "--name-only", old, f"{folder}/evidence/"))
+def imported(old: str, folder: str) -> bool:
+    """Whether a record came from the past: only `speedrun import` writes where it was before, as a mapping."""
+    path = f"{folder}/record.yaml"
+    if not git("ls-tree", "--name-only", old, path):
+        return False
+    return re.search(rb"^original:[ ]*\n[ ]+\w", git("cat-file", "blob", f"{old}:{path}"), re.M) is not None
 
 
 # ------------------------------------------------------------------------------------------------ submissions
@@ -105,9 +108,24 @@ def foreign(changed: list[Change], slug: str) -> list[str]:
 
 
 def submitted(changed: list[Change]) -> list[str]:
-    """The submissions that a pull request adds or changes; one that only goes away (accepted, given up) is none."""
+    """The submissions that a pull request adds or changes; one that only goes away is none."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
     return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
+
+
+def taken_away(changed: list[Change], head: str) -> list[str]:
+    """Every file of a submission that goes away without having become a record in the same commit, as sentences."""
+    tree = os.fsdecode(git("ls-tree", "-r", "--name-only", "-z", "--full-tree", head, f"{RECORDS}/")).split("\0")
+    accepted = {parts[2] for path in tree if len(parts := path.split("/")) == 4 and parts[3] == "record.yaml"}
+    problems = []
+    for change in changed:
+        parts = change.path.split("/")
+        if change.kind == "D" and parts[0] == SUBMISSIONS and len(parts) > 2 and parts[1] not in (TEMPLATE, *accepted):
+            problems.append(
+                f"{ascii(change.path)[1:-1]} was deleted; a submission goes away when it is accepted: restore it, or "
+                "ask a maintainer to take it out"
+            )
+    return problems
 
 
 def extract(head: str, slug: str, target: Path) -> list[str]:
@@ -175,6 +193,8 @@ def judge(head: str, slug: str) -> tuple[list[str], Said]:
         for name in ("tracks", RECORDS):
             (project / name).symlink_to(ROOT / name)
         folder = project / SUBMISSIONS / slug
+        folder.parent.mkdir()
+        (folder.parent / TEMPLATE).symlink_to(ROOT / SUBMISSIONS / TEMPLATE)  # its README asks the questions
         problems = extract(head, slug, folder)
         if problems:
             return problems, Said()
@@ -183,20 +203,7 @@ def judge(head: str, slug: str) -> tuple[list[str], Said]:
             problems.append(f"{SUBMISSIONS}/{slug} does not pass `speedrun check`; it said why")
         if not (folder / "evidence").is_dir():
             problems.append(f"{SUBMISSIONS}/{slug} holds no evidence; add it with `speedrun pack {SUBMISSIONS}/{slug}`")
-        readme = folder / "README.md"
-        problems += unanswered(readme.read_text("utf-8", "replace") if readme.is_file() else "", slug)
         return problems, said
-
-
-def unanswered(readme: str, slug: str) -> list[str]:
-    """The questions of the template's README that nobody answered."""
-    asked = re.findall(r"^## (.+)$", (ROOT / SUBMISSIONS / TEMPLATE / "README.md").read_text("utf-8"), re.M)
-    answers = dict(re.findall(r"^## (.+?)[ \t]*\n(.*?)(?=^## |\Z)", readme.replace("\r\n", "\n"), re.M | re.S))
-    return [
-        f"{SUBMISSIONS}/{slug}/README.md does not answer “{question}”; write it below that heading"
-        for question in asked
-        if not re.sub(r"<!--.*?(-->|\Z)", "", answers.get(question, ""), flags=re.S).strip()
-    ]
 
 
 # ------------------------------------------------------------------------------------------------ telling
@@ -219,7 +226,9 @@ def tell(title: str, problems: list[str], said: Said | None = None) -> int:
         # Indented lines are code: nothing in them is Markdown or HTML.
         code = "\n".join(f"    {line}" for text in problems for line in shown(text).split("\n") if line.strip())
         with open(summary, "a", encoding="utf-8") as file:
-            file.write(f"## {outcome.capitalize()}\n\n{title}\n\n{code}\n\n{said.report if said is not None else ''}\n")
+            # The title holds the name of a folder, which is as much a stranger's as the rest.
+            report = said.report if said is not None else ""
+            file.write(f"## {outcome.capitalize()}\n\n    {shown(title)}\n\n{code}\n\n{report}\n")
     return 1 if problems else 0
 
 
@@ -230,7 +239,8 @@ def pull_request(base: str, head: str) -> int:
     changed = changes(old, new)
     slugs = submitted(changed)
     if not slugs:
-        return tell("this pull request adds no submission; records stay as they are", altered(old, new))
+        problems = altered(old, new) + taken_away(changed, new)
+        return tell("this pull request adds no submission; records stay as they are", problems)
     if len(slugs) > 1:
         names = ", ".join(ascii(slug)[1:-1][:100] for slug in slugs)
         return tell("one submission per pull request", [f"this one has {len(slugs)} ({names}); open one for each"])

@@ -1,11 +1,13 @@
 """Rows in, leaderboard.md out.
 
-Titles, names and links come from submissions: nothing of them may end a cell, start a link or an image, or become
-HTML. Characters with a meaning are written as entities, control characters as visible escapes.
+Titles, names and links come from submissions: nothing of them may end a cell, start a link or an image, call anybody,
+or become HTML. Characters with a meaning are written as entities, control characters as visible escapes; addresses and
+names with an `@` are cut by an empty comment.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
@@ -13,6 +15,10 @@ from harness.board.rows import Row, replayed_texts
 from harness.schema import Track
 
 _ESCAPED = {char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"}
+# What GitHub makes a link or a mention of in plain text: `@name`, `name@host`, `https://…`, `www.…`, `#1`, `GH-1`. It looks
+# for them after entities have become letters, so only something between the letters stops it; a comment shows nothing.
+_LIVE = re.compile(r"@(?=\S)|:(?=//)|www(?=\.)|#(?=[0-9])|GH(?=-[0-9])", re.IGNORECASE)
+_CUT = "<!-- -->"
 
 _HEAD = """# Leaderboard
 
@@ -142,7 +148,7 @@ def pull_request(row: Row) -> str:
     """The pull request as a link, where it is a plain number and its repository is known."""
     if row.pull_request is None:
         return ""
-    if row.pull_request.isdecimal() and row.repository:
+    if re.fullmatch(r"[0-9]{1,9}", row.pull_request) and row.repository:
         address = f"https://github.com/{quote(row.repository)}/pull/{row.pull_request}"
         return f"[{row.pull_request}]({address})"
     return cell(row.pull_request)
@@ -151,4 +157,5 @@ def pull_request(row: Row) -> str:
 def cell(text: str) -> str:
     """Text that means nothing but itself in a Markdown table."""
     shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text.replace("\n", " "))
-    return "".join(_ESCAPED.get(char, char) for char in shown)
+    parts = _LIVE.sub(lambda found: f"{found[0]}\0", shown)  # no NUL is left in what is printable
+    return "".join(_CUT if char == "\0" else _ESCAPED.get(char, char) for char in parts)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.launch.clock import whole_number
 from harness.launch.observer import READS, READS_HEADER, SLOW, TELEMETRY, TELEMETRY_HEADER
 from harness.schema import Observed
 from harness.store.files import has_kept, read_kept
@@ -23,16 +24,16 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
         seconds = _seconds(folder / READS, number, cells, start_ns)
         if cells[1] == "open":
             opens.append((seconds, cells[2]))
-        elif cells[1] == "bytes" and cells[3].isdigit():
-            counts.append((seconds, int(cells[3])))
+        elif cells[1] == "bytes" and (count := whole_number(cells[3])) is not None:
+            counts.append((seconds, count))
     reasons: set[str] = set()
     use: dict[float, list[float]] = {}
     has_telemetry = has_kept(folder / TELEMETRY)
     for number, cells in _rows(folder / TELEMETRY, TELEMETRY_HEADER) if has_telemetry else ():
         seconds = _seconds(folder / TELEMETRY, number, cells, start_ns)
         reasons.update(cells[7].split("+"))
-        if cells[6].isdigit():
-            use.setdefault(seconds, []).append(int(cells[6]) / 100)
+        if (percent := whole_number(cells[6])) is not None:
+            use.setdefault(seconds, []).append(percent / 100)
     return Observed(
         opens=tuple(opens),
         read_bytes=tuple(counts) or None,
@@ -55,6 +56,7 @@ def _rows(path: Path, header: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 def _seconds(path: Path, number: int, cells: list[str], start_ns: int) -> float:
-    if not cells[0].isdigit():
+    stamp = whole_number(cells[0])
+    if stamp is None:
         raise StoreError.at(f"{path.name}:{number}", "has no time", "restore the file as the run wrote it")
-    return (int(cells[0]) - start_ns) / 1e9
+    return (stamp - start_ns) / 1e9

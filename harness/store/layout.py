@@ -47,11 +47,15 @@ class Project:
         return self.runs / "ledger.jsonl"
 
     def show(self, path: Path) -> str:
-        """A path as a person would type it: relative to the root where it lies inside."""
-        try:
-            return str(path.resolve().relative_to(self.root.resolve()))
-        except ValueError:
-            return str(path)
+        """A path as a person would type it: relative to the root where it lies inside, by its name or by its links.
+
+        By its name first: in a project whose records are a link to another folder they are still `records/…`.
+        """
+        by_name = Path(os.path.abspath(path)), Path(os.path.abspath(self.root))
+        for inner, root in (by_name, (path.resolve(), self.root.resolve())):
+            if inner.is_relative_to(root):
+                return str(inner.relative_to(root))
+        return str(path)
 
 
 def find_project(start: Path, root: str | None = None) -> Project:

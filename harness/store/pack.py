@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Problem, StoreError, raise_if
-from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, write_atomic
+from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, sync_folder, write_atomic
 from harness.store.ledger import Entry
 from harness.store.runs import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
 from harness.store.scrub import own_names, scrub_log
 
 PACK, LEDGER, RUNS, BASELINE = "evidence", "ledger.jsonl", "runs", "baseline"
+_NEW, _OLD = f".{PACK}.new", f".{PACK}.old"  # beside the pack, while another one takes its place
 COMPRESSED = (CLOCK, READS, TELEMETRY)
 MOST_FILES = 1000  # 40 runs and 20 of the parent, 6 names each, with their folders
 MOST_BYTES = 16 << 20  # of what was compressed; 20 runs of 100 kB logs have below 1 MB
@@ -71,10 +72,12 @@ def write_pack(
 ) -> None:
     """Write the evidence of the runs in `folders` to `target/evidence`, replacing a pack that is there.
 
-    The new pack appears whole or not at all; raises StoreError on a full disk.
+    The new pack appears whole or not at all, and at no moment is there less than one whole pack: the old one is moved
+    aside, not taken away, until the new one stands; `settle` ends what a kill left. Raises StoreError on a full disk.
     """
-    aside = target / f".{PACK}.new"
+    aside, old = target / _NEW, target / _OLD
     try:
+        settle(target)
         shutil.rmtree(aside, ignore_errors=True)
         write_atomic(aside / LEDGER, b"".join(entry.raw + b"\n" for entry in chain))
         for folder in folders:
@@ -82,13 +85,39 @@ def write_pack(
         for folder in baseline.folders if baseline is not None else ():
             assert baseline is not None
             keep_run(folder, aside / BASELINE / folder.name, baseline.script)
-        if (target / PACK).exists():
-            shutil.rmtree(target / PACK)
-        aside.rename(target / PACK)
+        if _is_folder(target / PACK):
+            (target / PACK).rename(old)
+            settle(target)
+        else:
+            aside.rename(target / PACK)
+            sync_folder(target)
     except OSError as error:
         raise disk_error(target / PACK, error) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if not _is_folder(old):  # else both wait for `settle`
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def settle(target: Path) -> None:
+    """End what a pack began that was killed: afterwards `target/evidence` is the new pack, or the old one.
+
+    An old pack is moved aside only when the new one is whole, so wherever both are there the new one takes its place.
+    Touches nothing else, and nothing through a link. Raises StoreError where the folder cannot be written.
+    """
+    pack, aside, old = target / PACK, target / _NEW, target / _OLD
+    if not _is_folder(old):
+        return
+    try:
+        if not os.path.lexists(pack):
+            (aside if _is_folder(aside) else old).rename(pack)
+            sync_folder(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(pack, error) from error
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def keep_run(folder: Path, kept: Path, script: bytes) -> None:
@@ -107,6 +136,8 @@ def check_pack(pack: Path, name: str) -> None:
 
     Looks at names and sizes only and reads nothing; call it before anything in the folder is opened.
     """
+    if not _is_folder(pack):
+        raise StoreError.at(name, "is a link or no folder", "pack the submission again")
     problems: list[Problem] = []
     total, count = 0, 0
     waiting = [(pack, "")]

@@ -247,7 +247,7 @@ class _Cells:
 
     def whole(self, key: str) -> int | None:
         text = self.row[key]
-        if text == "" or text.isdecimal():
+        if re.fullmatch(r"[0-9]{0,19}", text):
             return int(text) if text else None
         self.problems.append(Problem(self.where, f"{key} is {ascii(text)[:40]}", "it must be a whole number"))
         return None

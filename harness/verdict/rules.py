@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 
 from harness.verdict.base import Check, Evidence, Ruling, missing
-from harness.verdict.scan import Scan, scan
+from harness.verdict.places import Scan
+from harness.verdict.scan import scan
 
 # Kinds of warnings that an allowance of the ruleset silences.
 _ALLOWED = {"environment": "reading the environment", "network": "downloads while running"}
 MOST_WARNINGS = 20
+_scan = functools.lru_cache(maxsize=64)(scan)  # two rules and the warnings look at the same files
 
 
 def scans(evidence: Evidence) -> list[tuple[str, Scan]]:
     """Every Python file of the script, scanned."""
-    return [(name, scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
+    return [(name, _scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
 
 
 def flags(evidence: Evidence) -> Ruling:
@@ -45,11 +48,14 @@ def training_files(evidence: Evidence) -> Ruling:
     data = evidence.track.data
     validation = data.val_pattern % 0
     patterns = [(name, text, line) for name, one in found for text, line in one.train_patterns]
+    unreadable = [f"{name} {one.unreadable}" for name, one in found if one.unreadable is not None]
     for name, text, line in patterns:
         base = re.sub(r"%0?\d*d", "*", text.rpartition("/")[2])
         if fnmatch.fnmatchcase(validation, base):
             said = f"{name}:{line} trains on {text!r}, which matches the validation file {validation}"
             return Ruling("fail", said, text, data.train_pattern)
+    if unreadable:
+        return Ruling("inconclusive", f"{unreadable[0]}, so what it trains on is not known")
     if not patterns:
         return Ruling("pass", "no file pattern of the script is named as training data and matches a validation file")
     return Ruling("pass", f"{patterns[0][1]!r} matches no validation file")
@@ -57,15 +63,15 @@ def training_files(evidence: Evidence) -> Ruling:
 
 def warnings(evidence: Evidence) -> tuple[str, ...]:
     """What a maintainer may want to look at; it changes no verdict."""
-    said: list[str] = []
+    said: dict[str, None] = {}  # each once, in order
     for name, one in scans(evidence):
         if one.unreadable is not None:
-            said.append(f"{name} {one.unreadable}")
+            said[f"{name} {one.unreadable}"] = None
         for place in one.warnings:
-            if _ALLOWED.get(place.kind) not in evidence.ruleset.allowed and str(place) not in said:
-                said.append(str(place))
-    hidden = len(said) - MOST_WARNINGS
-    return (*said[:MOST_WARNINGS], f"and {hidden} more") if hidden > 0 else tuple(said)
+            if _ALLOWED.get(place.kind) not in evidence.ruleset.allowed:
+                said[str(place)] = None
+    shown, hidden = tuple(said)[:MOST_WARNINGS], len(said) - MOST_WARNINGS
+    return (*shown, f"and {hidden} more") if hidden > 0 else shown
 
 
 CHECKS = (

@@ -2,30 +2,38 @@
 
 Hard because one setting has many spellings: an alias of the module, `setattr`, `getattr`, `vars()`, `__dict__`, an
 update of `os.environ`, a constant glued from two, a string given to `exec`. Names are resolved to dotted paths over
-the whole file without regard to scope, which errs on the side of seeing. What cannot be resolved becomes a warning.
+the whole file without regard to scope, which errs on the side of seeing; where inductor's settings go out of sight is
+a finding by itself (`inductor`). What cannot be resolved becomes a warning.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Sequence
 
+from harness.verdict.inductor import (
+    INDUCTOR,
+    INDUCTOR_SETTINGS,
+    LOOKING,
+    MODES,
+    POSITIONS,
+    READING,
+    holder,
+    is_settings,
+)
 from harness.verdict.names import Names
+from harness.verdict.places import MOST_PLACES, Notes, Scan, TooMuchText
 
-INDUCTOR = "torch._inductor.config"
 ENVIRONMENT = ("os.environ", "os.environb", "posix.environ")
-# Settings by which inductor is tuned; whoever assigns one of these means inductor, whatever he calls the module.
-INDUCTOR_SETTINGS = {
-    "coordinate_descent_tuning", "max_autotune", "max_autotune_gemm", "max_autotune_pointwise", "epilogue_fusion",
-    "shape_padding", "coordinate_descent_check_all_directions", "combo_kernels", "aggressive_fusion", "cpp_wrapper",
-}  # fmt: skip
 _PREFIXES = ("TORCHINDUCTOR_", "INDUCTOR_")
 # Variables that a launcher sets; reading them is how a script learns its rank.
 LAUNCHER = {
     "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "DATA_PATH",
     "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES",
 }  # fmt: skip
+# What sets something in a call of the compiler, and the flag that it is.
+_SETS = {"mode": "compile-mode", **dict.fromkeys(("options", "config_patches", "inductor_configs"), "compile-options")}
 _NETWORK = {"socket", "urllib", "requests", "http", "ftplib", "httpx", "aiohttp", "huggingface_hub", "wandb", "kernels"}
 _PROCESSES = (
     "subprocess.",
@@ -37,34 +45,17 @@ _PROCESSES = (
     "os.fork",
     "multiprocessing.",
 )
-_HIDDEN = {"exec", "eval", "compile", "marshal.loads", "pickle.loads", "types.CodeType", "ctypes.CDLL"}
+_HIDDEN = {
+    "exec", "eval", "compile", "marshal.loads", "pickle.loads", "pickle.load", "types.CodeType", "types.FunctionType",
+    "ctypes.CDLL", "runpy.run_path", "runpy.run_module", "importlib.machinery.SourceFileLoader",
+    "importlib.machinery.SourcelessFileLoader", "importlib.util.spec_from_file_location", "zipimport.zipimporter",
+    "importlib.util.module_from_spec", "imp.load_source", "code.interact",
+}  # fmt: skip
 _CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "time_ns", "process_time", "thread_time"}
 _PATCHED = ("time.", "torch.cuda.", "datetime.", "builtins.print", "sys.stdout", "os.write", "torch.distributed.")
-MOST_BYTES = 4 << 20
+MOST_BYTES = 1 << 20  # the longest script of the history has 146 kB; a tree takes some hundred times its text
 MOST_DEPTH = 3  # of code in strings
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Something found in a script."""
-
-    kind: str  # a flag word of the rulesets, or the kind of a warning
-    file: str
-    line: int
-    text: str  # as a sentence's part: "sets torch._inductor.config.max_autotune"
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.text}"
-
-
-@dataclass(slots=True)
-class Scan:
-    """What was found in one file."""
-
-    flags: list[Place] = field(default_factory=list)
-    warnings: list[Place] = field(default_factory=list)
-    train_patterns: list[tuple[str, int]] = field(default_factory=list)  # file pattern, line
-    unreadable: str | None = None
+MOST_EXECUTED = 256 << 10  # letters of code in strings
 
 
 def scan(name: str, source: bytes) -> Scan:
@@ -75,30 +66,54 @@ def scan(name: str, source: bytes) -> Scan:
         return found
     try:
         tree = ast.parse(source)
-        Reader(name, found).read(tree, 0)
+        Reader(name, found).read(tree)
+    except TooMuchText as error:
+        found.unreadable = str(error)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         found.unreadable = f"cannot be parsed as Python ({type(error).__name__})"
     return found
 
 
-class Reader:
+class Reader(Notes):
     """Walks one tree twice: names first, then what is done with them."""
 
     def __init__(self, file: str, found: Scan) -> None:
-        self.file = file
-        self.found = found
+        super().__init__(file, found)
         self.names = Names()
         self.path, self.text = self.names.path, self.names.text
         self.depth = 0
+        self.parents: dict[int, ast.AST] = {}
+        self.trees: list[ast.AST] = []  # kept, for a node is known by its id
+        self.variables: list[tuple[ast.Constant, str]] = []  # names of inductor's variables that nothing uses in sight
+        self.executed: set[str] = set()  # strings that were scanned as code
+        self.blind = False  # a variable was set whose name cannot be read
 
-    def read(self, tree: ast.AST, depth: int) -> None:
-        self.depth = depth
+    def read(self, tree: ast.AST) -> None:
+        """Look at a whole file."""
+        self.walk(tree)
+        for node, name in self.variables:
+            if self.blind:
+                self.flag("inductor-environment", node, f"names the variable {name} and sets one that cannot be read")
+            else:
+                self.warn("inductor-environment", node, f"names the variable {name}")
+
+    def walk(self, tree: ast.AST) -> None:
+        self.trees.append(tree)
         nodes = list(ast.walk(tree))
+        for node in nodes:
+            self.names.note(node)
+            for child in ast.iter_child_nodes(node):
+                self.parents[id(child)] = node
         for _ in range(3):  # a name may be made of a name that is made further down
             for node in nodes:
                 self.names.learn(node)
+        self.names.found.clear()
         for node in nodes:
             self.look(node)
+            if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.NamedExpr):
+                self.held(node)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                self.mentioned(node, node.value)
 
     # ------------------------------------------------------------------ what is done
 
@@ -122,7 +137,7 @@ class Reader:
                 text = self.text(key)
                 self.pattern(text, value)
                 if text is not None and text.startswith(_PREFIXES):
-                    self.flag("inductor-environment", node, f"names the variable {text}")
+                    self.flag("inductor-environment", node, f"names the variable {text[:80]}")
         elif isinstance(node, ast.arguments):
             named = [*node.posonlyargs, *node.args]
             for argument, default in zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True):
@@ -139,6 +154,8 @@ class Reader:
             for key in self.names.keys(target.slice):
                 self.environment_set(target, key)
             return
+        if isinstance(target, ast.Subscript) and (self.text(target.slice) or "").startswith(_PREFIXES):
+            self.flag("inductor-environment", target, f"names the variable {self.text(target.slice)!s:.80}")
         path = self.path(target) or self.path(getattr(target, "value", None))
         if isinstance(target, ast.Name):
             if target.id in _CLOCKS or (target.id == "time" and "time" in self.names.paths.values()):
@@ -146,6 +163,9 @@ class Reader:
             if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
                 self.environment_update(node.value, target)
             return
+        owner = getattr(target, "value", None)
+        if path is None and isinstance(owner, ast.Attribute) and owner.attr == "config":
+            self.warn("hidden", target, "sets something of a config that cannot be followed")
         self.set_path(path, getattr(target, "attr", None), target)
         if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
             self.environment_update(node.value, target)
@@ -164,19 +184,15 @@ class Reader:
         base, _, method = callee.rpartition(".")
         arguments = node.args
         if callee in ("functools.partial", "partial") and arguments:
-            self.compiled(self.path(arguments[0]) or "", node)
             callee, arguments = self.path(arguments[0]) or "", arguments[1:]
-        else:
-            self.compiled(callee, node)
+        self.compiled(callee, arguments, node)
         if callee in ("setattr", "object.__setattr__", "delattr") and len(arguments) >= 2:
             owner, name = self.path(arguments[0]), self.text(arguments[1])
             self.set_path(f"{owner}.{name}" if owner else None, name, node)
         elif method == "__setattr__" and arguments:
             self.set_path(f"{base}.{self.text(arguments[0])}", self.text(arguments[0]), node)
-        elif base in (INDUCTOR, f"{INDUCTOR}.__dict__") and method not in ("get", "keys", "items", "get_config_copy"):
+        elif base in (INDUCTOR, f"{INDUCTOR}.__dict__") and method not in READING:
             self.flag("inductor-config", node, f"calls {callee}")
-        elif any(self.path(a) == INDUCTOR for a in arguments) and callee not in _LOOKING:
-            self.flag("inductor-config", node, f"hands {INDUCTOR} to {callee or 'a call'}")
         self.environment_call(callee, base, method, arguments, node)
         self.touched(callee, base, method, arguments, node)
         for keyword in node.keywords:
@@ -184,25 +200,63 @@ class Reader:
             if keyword.arg == "default" and arguments:
                 self.pattern(self.text(arguments[0]), keyword.value)
 
-    def compiled(self, callee: str, node: ast.Call) -> None:
-        """A call that may be torch.compile, with what it sets."""
-        named = {k.arg: k.value for k in node.keywords if k.arg is not None}
-        for spread in [k.value for k in node.keywords if k.arg is None]:
-            if isinstance(spread, ast.Name) and spread.id in self.names.dicts:
-                spread = self.names.dicts[spread.id]
-            if isinstance(spread, ast.Dict):
-                named |= {self.text(k) or "?": v for k, v in zip(spread.keys, spread.values, strict=True)}
-            elif isinstance(spread, ast.Call) and self.path(spread.func) == "dict":
-                named |= {k.arg or "?": k.value for k in spread.keywords}
-            elif callee == "torch.compile":
-                self.warn("hidden", node, "hides arguments of torch.compile")
-        if callee != "torch.compile" and not (callee.endswith(".compile") and not callee.startswith(("re.", "regex."))):
+    def held(self, node: ast.expr) -> None:
+        """An expression that may mean inductor's settings, in a place where they are out of sight."""
+        path = self.path(node)
+        if path == "sys.modules" and not isinstance(self.parents.get(id(node)), ast.Subscript | ast.Compare):
+            self.warn("hidden", node, "looks modules up in sys.modules")
+        if not is_settings(path) or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
             return
-        for word, flag in (("mode", "compile-mode"), ("options", "compile-options")):
-            value = named.get(word)
-            plain = isinstance(value, ast.Constant) and value.value in (None, "default")
-            if value is not None and not plain:
-                self.flag(flag, node, f"compiles with {word}={ast.unparse(value)[:60]}")
+        named = id(node) in self.names.bound and id(node) not in self.names.stored
+        by = holder(node, self.parents, named)
+        if isinstance(by, ast.Call):
+            callee = (self.path(by.func) or "").removeprefix("builtins.")
+            if callee not in LOOKING and callee not in ("setattr", "delattr", "object.__setattr__"):
+                self.flag("inductor-config", node, f"hands {path} to {callee or 'a call'}")
+        elif by is not None:
+            self.flag("inductor-config", node, f"puts {path} where its use cannot be followed")
+
+    def mentioned(self, node: ast.Constant, text: str) -> None:
+        """A string that may be the name of one of inductor's variables, or a mode of the compiler."""
+        parent = self.parents.get(id(node))
+        if isinstance(parent, ast.Expr | ast.Compare | ast.keyword | ast.Dict | ast.Subscript):
+            return  # a remark, a question, or looked at where it is used
+        if re.fullmatch(r"[\w.]*_inductor\.config[\w.]*", text):
+            self.warn("hidden", node, f"names {text[:80]} in a text")
+        elif text in MODES:
+            self.warn("compiler", node, f"names the mode {text} of torch.compile")
+        elif re.fullmatch(r"(TORCH)?INDUCTOR_[A-Z0-9_]+=.*", text):
+            self.flag("inductor-environment", node, f"sets the variable {text[:80]}")
+        elif re.fullmatch(r"(TORCH)?INDUCTOR_[A-Z0-9_]*", text):
+            reader = self.path(parent.func) if isinstance(parent, ast.Call) else None
+            if reader is None or not reader.endswith((".get", "getenv")):
+                self.variables.append((node, text[:80]))
+
+    def compiled(self, callee: str, arguments: Sequence[ast.expr], node: ast.Call) -> None:
+        """A call that may be torch.compile or what it is made of, with what it sets."""
+        named: dict[str, ast.expr] = {k.arg: k.value for k in node.keywords if k.arg is not None}
+        is_compile = callee == "torch.compile" or (
+            callee.endswith(".compile") and not callee.startswith(("re.", "regex."))
+        )
+        inside = callee in POSITIONS or callee.startswith("torch._inductor.")
+        for spread in [k.value for k in node.keywords if k.arg is None] if is_compile or inside else ():
+            for key, value in self.names.entries(spread):
+                if key is not None:
+                    named[key] = value
+                else:
+                    self.warn("hidden", node, "hides arguments of torch.compile")
+        for word, place in POSITIONS.get(callee, {}).items():
+            if place < len(arguments):
+                named[word] = arguments[place]
+        if not is_compile and not inside:
+            mode = named.get("mode")  # whatever the function is called, nothing else has these modes
+            named = {"config_patches": named["config_patches"]} if "config_patches" in named else {}
+            named |= {"mode": mode} if mode is not None and self.text(mode) in MODES else {}
+        for word, flag in _SETS.items():
+            given = named.get(word)
+            plain = given is None or (isinstance(given, ast.Constant) and given.value in (None, "default"))
+            if given is not None and not plain:
+                self.flag(flag, node, f"compiles with {word}={ast.unparse(given)[:60]}")
 
     # ------------------------------------------------------------------ the environment
 
@@ -222,26 +276,19 @@ class Reader:
                 self.flag("inductor-environment", node, f"names the variable {keyword.arg}")
 
     def environment_update(self, value: ast.expr, node: ast.expr) -> None:
-        if isinstance(value, ast.Name) and value.id in self.names.dicts:
-            value = self.names.dicts[value.id]
-        if isinstance(value, ast.Dict):
-            for key in value.keys:
-                self.environment_set(node, self.text(key))
-        elif isinstance(value, ast.Call):
-            for keyword in value.keywords:
-                self.environment_set(node, keyword.arg)
-        else:
-            self.environment_set(node, None)
+        for key, _ in self.names.entries(value):
+            self.environment_set(node, key)
 
     def environment_set(self, node: ast.expr, key: str | None) -> None:
         if key is None:
+            self.blind = True
             self.warn("hidden", node, "sets a variable of the environment whose name cannot be read")
         elif key.startswith(_PREFIXES):
-            self.flag("inductor-environment", node, f"sets the variable {key}")
+            self.flag("inductor-environment", node, f"sets the variable {key[:80]}")
 
     def environment_read(self, node: ast.expr, key: str | None) -> None:
         if key is None or not (key in LAUNCHER or key.startswith(("TORCHELASTIC_", "NCCL_"))):
-            self.warn("environment", node, f"reads the variable {key or 'with a name that cannot be read'}")
+            self.warn("environment", node, f"reads the variable {(key or 'with a name that cannot be read')[:80]}")
 
     # ------------------------------------------------------------------ what is touched
 
@@ -262,6 +309,10 @@ class Reader:
             text = self.text(first)
             if text is not None and callee in ("exec", "eval", "compile") and self.depth < MOST_DEPTH:
                 self.embedded(text)
+        elif callee in ("importlib.import_module", "__import__") and self.path(node) is None:
+            self.warn("hidden", node, f"calls {callee} with a name that cannot be read")
+        elif callee == "getattr" and self.path(node) is None and is_settings(self.path(first)):
+            self.warn("hidden", node, f"reads of {self.path(first)} what cannot be read here")
         path = None
         if callee in ("open", "io.open", "os.open"):
             mode = self.text(arguments[1]) if len(arguments) > 1 else None
@@ -274,14 +325,19 @@ class Reader:
             self.warn("write", node, f"writes {path[:80]}, outside the run folder")
 
     def embedded(self, text: str) -> None:
-        """Code in a string that is executed is scanned as well."""
+        """Code in a string that is executed is scanned as well, once."""
+        if text in self.executed:
+            return
+        self.executed.add(text)
+        if sum(map(len, self.executed)) > MOST_EXECUTED or len(self.executed) > MOST_PLACES:
+            raise TooMuchText("executes more strings than a scan reads")
         try:
-            inner = Reader(self.file, self.found)
-            inner.names.paths |= self.names.paths
-            inner.names.constants |= self.names.constants
-            inner.read(ast.parse(text), self.depth + 1)
+            tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return
+        self.depth += 1
+        self.walk(tree)
+        self.depth -= 1
 
     def pattern(self, name: str | None, value: ast.expr | None) -> None:
         """Note a file pattern that by its name belongs to the training data."""
@@ -291,23 +347,8 @@ class Reader:
         if "val" in lowered or not ("train" in lowered or "input_bin" in lowered):
             return
         text = self.names.loose_text(value)
-        if (
-            text is not None
-            and (".bin" in text or "*" in text)
-            and (text, _line(value)) not in self.found.train_patterns
-        ):
-            self.found.train_patterns.append((text, _line(value)))
-
-    # ------------------------------------------------------------------ notes
-
-    def flag(self, kind: str, node: ast.AST, text: str) -> None:
-        self.found.flags.append(Place(kind, self.file, _line(node), text))
-
-    def warn(self, kind: str, node: ast.AST, text: str) -> None:
-        self.found.warnings.append(Place(kind, self.file, _line(node), text))
-
-
-_LOOKING = {"getattr", "hasattr", "print", "repr", "str", "isinstance", "vars", "dir", "type", "id", "len", ""}
+        if text is not None and (".bin" in text or "*" in text):
+            self.train_pattern(text, value)
 
 
 def _flat(target: ast.expr) -> Iterator[ast.expr]:
@@ -322,7 +363,3 @@ def _flat(target: ast.expr) -> Iterator[ast.expr]:
 
 def _identifier(target: ast.expr) -> str | None:
     return target.id if isinstance(target, ast.Name) else getattr(target, "attr", None)
-
-
-def _line(node: ast.AST) -> int:
-    return getattr(node, "lineno", 0)

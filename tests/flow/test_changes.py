@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.flow.repositories import ROOT, Repository
+from tests.flow.repositories import ANSWERS, ROOT, Repository
 
 SLUG = "2026-11-20_an-idea"
 MUON = Path("records/smoke/2026-11-21_muon")
@@ -56,6 +57,20 @@ def edit_log(folder: Path) -> None:
     log.write_text(log.read_text().replace("val_loss:2.", "val_loss:1."))
 
 
+def long_stamp(folder: Path) -> None:
+    [clock, *_] = sorted(folder.glob("evidence/runs/*/clock.csv"))
+    clock.write_text(f"{clock.read_text()}exit,{'9' * 5000}\n")
+
+
+def as_a_copy(folder: Path) -> None:
+    """The script of a record, under a manifest that gives its hash."""
+    script = (folder.parents[1] / MUON / "script" / "train_gpt.py").read_bytes()
+    manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
+    manifest["files"] = {"train_gpt.py": hashlib.sha256(script).hexdigest()}
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest))
+    (folder / "train_gpt.py").write_bytes(script)
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file elsewhere": (
         lambda f: (f.parents[1] / "leaderboard.md").write_text("mine"),
@@ -68,12 +83,26 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link": (link, "README.md is a link"),
     "a name that is a command": (hostile_name, "is no plain file name"),
     "no evidence": (lambda f: shutil.rmtree(f / "evidence"), "holds no evidence"),
-    "no README": (lambda f: (f / "README.md").unlink(), "does not answer “What changed?”"),
+    "no README": (lambda f: (f / "README.md").unlink(), "README.md: is missing"),
+    "a question left out": (
+        lambda f: (f / "README.md").write_text(ANSWERS.replace("## Why is it faster?\n\nIt is.\n", "")),
+        "does not answer “Why is it faster?”",
+    ),
+    "an answer that nobody can see": (
+        lambda f: (f / "README.md").write_text(ANSWERS.replace("It is.", "\u3164")),
+        "does not answer “Why is it faster?”",
+    ),
+    "evidence without its ledger": (
+        lambda f: (f / "evidence" / "ledger.jsonl").unlink(),
+        "holds evidence without its ledger",
+    ),
+    "a record's own script": (as_a_copy, "is the script of records/smoke/2026-11-21_muon"),
     "a README of comments": (
         lambda f: (f / "README.md").write_text((ROOT / "submissions/_template/README.md").read_text()),
         "does not answer “Why is it faster?”",
     ),
     "an edited log": (edit_log, "does not pass `speedrun check`"),
+    "a stamp of 5,000 digits": (long_stamp, "is no stamp"),
     "an edited script": (lambda f: (f / "train_gpt.py").write_text("pass\n"), "has sha256"),
     "a module to import": (lambda f: (f.parents[1] / "yaml.py").write_text("boom"), "yaml.py does not belong"),
 }
@@ -168,6 +197,49 @@ def test_a_change_of_the_harness_and_an_accepted_submission_are_no_submissions(p
     project.changes("append-only", "main", "accepting", status=0)
 
 
+def test_the_submission_of_somebody_else_is_not_taken_away(project: Repository) -> None:
+    project.submit("adamw", SLUG)
+    project.commit("an idea of somebody")
+    for name, gone in {"all of it": "", "one file": "/README.md", "one run": "/evidence"}.items():
+        project.branch(name.replace(" ", "-"))
+        project.git("rm", "-q", "-r", f"submissions/{SLUG}{gone}")
+        project.commit(name)
+        said = project.changes("pull-request", "main", name.replace(" ", "-"), status=1)
+        assert f"submissions/{SLUG}/README.md was deleted" in said or gone == "/evidence"
+        assert "a submission goes away when it is accepted" in said
+    project.branch("a-folder-of-that-name")
+    project.git("rm", "-q", "-r", f"submissions/{SLUG}")
+    (project.root / "records" / "smoke" / SLUG).mkdir()
+    (project.root / "records" / "smoke" / SLUG / "notes.txt").write_text("no record")
+    project.commit("a folder that is no record")
+    project.changes("pull-request", "main", "a-folder-of-that-name", status=1)
+
+
+def test_the_name_of_a_folder_is_text_in_the_summary(project: Repository, tmp_path: Path) -> None:
+    project.branch("idea")
+    (project.root / "submissions" / "2 **in order** www.evil.example @admin <b>x").mkdir()
+    (project.root / "submissions" / "2 **in order** www.evil.example @admin <b>x" / "a").write_text("x")
+    project.commit("an attack")
+    summary = tmp_path / "summary.md"
+    project.changes("pull-request", "main", "idea", status=1, GITHUB_STEP_SUMMARY=str(summary))
+    told = [line for line in summary.read_text().splitlines() if "evil" in line]
+    assert told
+    assert all(line.startswith("    ") for line in told)
+
+
+def test_a_report_names_records_as_a_person_would(project: Repository, tmp_path: Path) -> None:
+    """The folder that is judged reaches the records through a link."""
+    project.branch("idea")
+    folder = project.submit("adamw", SLUG)
+    manifest = (folder / "manifest.yaml").read_text()
+    (folder / "manifest.yaml").write_text(f"{manifest}parent: smoke/2\n")
+    project.commit("an idea")
+    summary = tmp_path / "summary.md"
+    project.changes("pull-request", "main", "idea", status=0, GITHUB_STEP_SUMMARY=str(summary))
+    assert "against records/smoke/2026-11-21&#95;muon" in summary.read_text()
+    assert str(tmp_path) not in summary.read_text()
+
+
 ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a curve": (lambda r: (r / MUON / "curve.csv").write_text("x"), "curve.csv was changed"),
     "a record's figures": (lambda r: (r / MUON / "record.yaml").write_text("x"), "record.yaml was changed"),
@@ -194,6 +266,22 @@ def test_a_file_of_a_record_never_changes(project: Repository, case: str) -> Non
     project.commit("a change")
     for command in ("append-only", "pull-request"):
         assert words in project.changes(command, "main", "change", status=1)
+
+
+def test_a_timing_that_accept_added_never_changes(project: Repository) -> None:
+    """It holds a comparison and no evidence of its own; the past, which may be imported again, says where it was."""
+    timing = project.root / "records" / "smoke" / "2026-11-22_timed-again"
+    timing.mkdir()
+    (timing / "record.yaml").write_text("schema: 1\ntitle: a timing\noriginal: null\nnotes: null\n")
+    (timing / "comparison.json").write_text("{}\n")
+    (timing / "runs.csv").write_text("x\n")
+    project.commit("a timing")
+    for name in ("record.yaml", "runs.csv"):
+        project.branch(f"change-{name}")
+        with (timing / name).open("a") as file:
+            file.write("original:\n  repository: mine\n")
+        project.commit("a change")
+        assert f"{name} was changed" in project.changes("append-only", "main", f"change-{name}", status=1)
 
 
 def test_records_may_be_added_to_and_an_import_may_run_again(project: Repository) -> None:

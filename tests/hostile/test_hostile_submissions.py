@@ -8,6 +8,8 @@ the project for being written to.
 
 from __future__ import annotations
 
+import hashlib
+import html
 import json
 import lzma
 import os
@@ -25,10 +27,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import checking, checking_report
+from harness.cli import main
 from harness.errors import HarnessError
 from harness.manifest import load_manifest
 from harness.schema import Manifest
 from harness.store.layout import Project
+from harness.verdict.scan import scan
 from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 SLUG = "2026-11-20_attack"
@@ -121,6 +125,13 @@ def grown(name: str, size: int) -> Attack:
 def hard_linked(folder: Path) -> None:
     (folder / "train_gpt.py").unlink()
     os.link(folder.parents[2] / "secret.txt", folder / "train_gpt.py")
+
+
+def a_records_script(folder: Path) -> None:
+    """A record of another with the very same script."""
+    copy = folder.parents[1] / "records" / "tiny" / "2026-01-01_first" / "script" / "run.py"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes((folder / "train_gpt.py").read_bytes())
 
 
 def with_socket(folder: Path) -> None:
@@ -226,6 +237,8 @@ MANIFESTS: dict[str, tuple[Attack, str]] = {
     ),
     "another hash": (lambda f: manifest(hash_in(f), "f" * 64)(f), "has sha256"),
     "escapes in a title": (manifest("a test", '"a\\e]0;x\\a"'), "control"),
+    "a title that shows nothing": (manifest("a test", '"\\u3164\\u2800"'), "shows nothing"),
+    "a contributor that shows nothing": (manifest("'@somebody'", '"\\u3164"'), "contributors"),
     "a right-to-left title": (manifest("a test", '"a\\u202egpj.exe"'), "control"),
 }
 FILES: dict[str, tuple[Attack, str]] = {
@@ -251,7 +264,10 @@ FILES: dict[str, tuple[Attack, str]] = {
     "a private key": (added("README.md", README.encode() + b"-----BEGIN RSA PRIVATE KEY-----"), "a private key"),
     "a home folder": (added("README.md", README.encode() + b"see /home/ada/data"), "home folder"),
     "no README": (lambda f: (f / "README.md").unlink(), "is missing"),
-    "an unanswered README": (added("README.md", b"<!-- why: -->"), "unanswered"),
+    "an unanswered README": (added("README.md", b"<!-- why: -->"), "says nothing"),
+    "a README of headings and blank signs": (added("README.md", "# A title\n\n## Why?\n\n\u3164\n".encode()), "says nothing"),
+    "a README of a million headings": (added("README.md", b"## " + b" " * 1_000_000 + b"x" * 1_000_000), "says nothing"),
+    "a record's script": (a_records_script, "is the script of records/tiny/"),
 }  # fmt: skip
 EVIDENCE: dict[str, tuple[Attack, str]] = {
     "a ledger of noise": (with_evidence(ledger=b"\xff\n"), "no ledger entry"),
@@ -266,8 +282,20 @@ EVIDENCE: dict[str, tuple[Attack, str]] = {
     "a file that no pack holds": (added("evidence/runs/r1/run.sh", b"id"), "no file of a pack"),
     "a folder that no pack holds": (added("evidence/more/x"), "no folder of a pack"),
     "a link to a run": (lambda f: (added("evidence/ledger.jsonl")(f), (f / "evidence" / "runs").symlink_to("/etc")), "link"),
+    "evidence without its ledger": (with_evidence(run=b"{}"), "holds evidence without its ledger"),
+    "an empty evidence folder": (lambda f: (f / "evidence").mkdir(), "holds evidence without its ledger"),
+    "a run that the ledger does not know": (
+        lambda f: (added("evidence/ledger.jsonl", chain())(f), added("evidence/runs/r2/run.json")(f)),
+        "is no run of the ledger",
+    ),
     "a run file of noise": (run_file(b"\xff"), "run.json"),
     "a run file nested deep": (run_file(b"[" * 200_000), "run.json"),
+    "a run file with a number of 5,000 digits": (run_file(b'{"schema": ' + b"9" * 5000 + b"}"), "run.json"),
+    "a run file with a number of 4,000 digits": (run_file(b'{"schema": ' + b"9" * 4000 + b"}"), "run.json"),
+    "a seed of 5,000 digits": (
+        lambda f: with_evidence(ledger=chain().replace(b'"seed": 1', b'"seed": ' + b"9" * 5000))(f),
+        "no ledger entry",
+    ),
     "a run file with NaN": (run_file(b'{"schema": NaN}'), "run.json"),
     "a run file with nothing in it": (run_file(b"{}"), "run.json"),
 }  # fmt: skip
@@ -355,6 +383,89 @@ def limited(folder: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def test_a_script_that_doubles_a_text_forty_times_takes_little_memory(folder: Path) -> None:
+    """Each way to make a long text of short ones: the scan of the script follows none of them."""
+    lines = ["a0='x'*10**9", *(f"a{n}=a{n - 1}+a{n - 1}" for n in range(1, 41)), "import os", "os.environ[a40]='1'"]
+    lines += ["b0='xx'", *(f"b{n}=f'{{b{n - 1}}}{{b{n - 1}}}'" for n in range(1, 41)), "train_files=b40+'*'"]
+    lines += ["c0=torch.x", *(f"c{n}=getattr(c{n - 1}, b11)" for n in range(1, 3000)), "setattr(c2999, a40, 1)"]
+    lines += [f"d{n}=b11+b10" for n in range(20_000)]
+    lines += ["e0=torch.x", *(f"e{n}=e{n - 1}.x" for n in range(1, 20_000))]
+    script = "\n".join(lines).encode()
+    before = hash_in(folder)
+    (folder / "train_gpt.py").write_bytes(script)
+    manifest(before, hashlib.sha256(script).hexdigest())(folder)
+    with_evidence(ledger=chain(), run=b"{}")(folder)
+    done = limited(folder)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    found = scan("train_gpt.py", script)  # under this test's limit of time
+    assert found.unreadable is None or "text" in found.unreadable
+
+
+# ------------------------------------------------------------------------------------------------ what a person types
+
+LONG = "a" * 5000
+VERBS = [
+    ["check", LONG],
+    ["verify", LONG],
+    ["diff", LONG],
+    ["pack", LONG],
+    ["accept", LONG],
+    ["run", LONG],
+    ["probe", LONG],
+    ["fetch", LONG],
+    ["compare", LONG, LONG],
+    ["new", "idea", "--from", LONG],
+]
+
+
+@pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])
+def test_a_name_of_5000_letters_is_one_clear_error(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parents[1])
+    assert main(["--root", str(folder.parents[1]), *words]) == 2
+    said = capsys.readouterr().err
+    assert said.strip()
+    assert len(said) < 1000
+
+
+def test_a_report_can_be_printed_where_only_ascii_is_known(folder: Path) -> None:
+    manifest("a test", '"ü ✓ a\ttest"'.replace("\t", " "))(folder)
+    project = Small(folder.parents[1], {"PYTHONIOENCODING": "ascii"})
+    done = project.run("check", str(folder), "--markdown")
+    assert done.returncode == 0, done.stderr
+    assert "ü ✓ a test" in done.stdout
+
+
+def test_what_a_killed_pack_left_is_put_right_by_the_next_reader(folder: Path) -> None:
+    with_evidence(ledger=chain())(folder)
+    before = (folder / "evidence" / "ledger.jsonl").read_bytes()
+    (folder / "evidence").rename(folder / ".evidence.old")
+    checked(folder)
+    assert (folder / "evidence" / "ledger.jsonl").read_bytes() == before
+    assert not (folder / ".evidence.old").exists()
+
+
+def test_a_link_in_the_place_of_an_old_pack_is_left_alone(folder: Path) -> None:
+    outside = folder.parents[2] / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    (folder / ".evidence.old").symlink_to(outside)
+    assert any("link" in str(problem) for problem in checked(folder).problems)
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_a_link_for_the_evidence_is_not_followed_by_verify(folder: Path) -> None:
+    outside = folder.parents[2] / "evidence"
+    with_evidence(ledger=chain())(folder)
+    (folder / "evidence").rename(outside)
+    (folder / "evidence").symlink_to(outside)
+    done = Small(folder.parents[1]).run("verify", str(folder))
+    assert done.returncode == 2
+    assert "is a link or no folder" in done.stderr
+
+
 # ------------------------------------------------------------------------------------------------ injection
 
 POISON = [
@@ -365,6 +476,7 @@ POISON = [
     "[a](javascript:alert(1)) | b | `c`",
     "![a](https://example.org/x.png) <img src=x onerror=y>",
     "@everyone #1 https://example.org",
+    "www.example.org @org/team ada@example.org GH-1",
     "a\u200bb\u2066c",
     "%0A::error::b",
 ]
@@ -380,6 +492,7 @@ def test_a_title_means_nothing_but_itself(folder: Path, poison: str) -> None:
     assert "<img" not in page
     assert "](javascript" not in page
     assert "\x1b" not in page
+    assert not re.search(r"://|www\.|@\w|#\d|GH-\d", html.unescape(page))
     for line in page.splitlines():
         assert not line.lstrip().startswith(("::", "##["))
     for line in checking_report.workflow_lines(found):

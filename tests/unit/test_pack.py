@@ -6,15 +6,19 @@ import hashlib
 import lzma
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
+from harness import submit
 from harness.errors import StoreError
 from harness.store.files import PACKED, compress, read_kept
+from harness.store.layout import Project
 from harness.store.ledger import Ledger, read_chain
-from harness.store.pack import LEDGER, PACK, Baseline, check_pack, restore_log, write_pack
+from harness.store.pack import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
+from harness.subject import find_subject
 
 SCRIPT = b"import torch\n" * 3000
 
@@ -144,3 +148,73 @@ def test_links_pipes_and_too_many_files_are_named(packed: tuple[Path, list[Path]
         (pack / "runs" / f"n{number}").mkdir()
     with pytest.raises(StoreError, match="more than 1000 files"):
         check_pack(pack, "evidence")
+
+
+def test_a_pack_that_was_killed_at_any_moment_leaves_a_whole_one(
+    packed: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rename and each removal is the last thing that happens, once; the next reader finds a whole pack."""
+    pack, folders = packed
+    old = files(pack)
+    chain = read_chain((pack / LEDGER).read_bytes(), LEDGER)
+    seen = set()
+    for moment in range(1, 8):
+        with monkeypatch.context() as patched:
+            kill_at(patched, moment)
+            try:
+                write_pack(pack.parent, chain, folders[: 20 - moment], SCRIPT)
+            except Killed:
+                pass
+            else:
+                break
+        settle(pack.parent)
+        now = files(pack)
+        new = {name.split("/")[1] for name in now if name.startswith("runs/")}
+        assert now == old or new == {folder.name for folder in folders[: 20 - moment]}
+        assert [path.name for path in pack.parent.iterdir() if path.name == ".evidence.old"] == []
+        seen.add(now == old)
+        old = now
+    assert moment > 3
+    assert seen == {True, False}
+    write_pack(pack.parent, chain, folders, SCRIPT, Baseline(SCRIPT, tuple(folders[:2])))
+    assert [path.name for path in pack.parent.iterdir()] == [PACK]
+
+
+class Killed(BaseException):
+    """The process ends here; nothing is cleaned up."""
+
+
+def kill_at(patched: pytest.MonkeyPatch, moment: int) -> None:
+    """Stop before the n-th change of the submission's folder, and let nothing be removed afterwards."""
+    count = 0
+    rename, rmtree = Path.rename, shutil.rmtree
+
+    def next_one() -> None:
+        nonlocal count
+        count += 1
+        if count >= moment:
+            raise Killed
+
+    def renamed(path: Path, target: Path) -> Path:
+        next_one()
+        return rename(path, target)
+
+    def removed(path: Path, *, ignore_errors: bool = False) -> None:
+        next_one()
+        rmtree(path, ignore_errors=ignore_errors)
+
+    patched.setattr(Path, "rename", renamed)
+    patched.setattr(shutil, "rmtree", removed)
+
+
+def test_the_evidence_of_a_record_is_never_packed_over() -> None:
+    project = Project(Path(__file__).parents[2])
+    with pytest.raises(StoreError, match="is no submission"):
+        submit.pack(project, find_subject(project, "smoke/2"))
+
+
+def test_a_link_is_no_evidence_folder(packed: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    pack, _ = packed
+    (tmp_path / "evidence").symlink_to(pack)
+    with pytest.raises(StoreError, match="is a link or no folder"):
+        check_pack(tmp_path / "evidence", "evidence")

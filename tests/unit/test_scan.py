@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from harness.verdict.scan import scan
+
+ROOT = Path(__file__).parents[2]
 
 INDUCTOR = {
     "attribute": "import torch\ntorch._inductor.config.max_autotune = True",
@@ -31,6 +41,47 @@ INDUCTOR = {
     "loop": "import torch\nfor torch._inductor.config.x in [True]: pass",
     "handed on": "import torch\ntune(torch._inductor.config)",
     "parameter": "def tune(c):\n    c.coordinate_descent_tuning = True",
+    "two at once": "import torch\na, c = 0, torch._inductor.config\nc.freezing = True",
+    "keyword": "import torch\ntune(c=torch._inductor.config)",
+    "star": "import torch\ntune(*[torch._inductor.config])",
+    "star setattr": "import torch\nsetattr(*(torch._inductor.config, 'freezing', True))",
+    "loop over it": "import torch\nfor c in (torch._inductor.config,): c.freezing = True",
+    "class attribute": "import torch\nclass A: c = torch._inductor.config\nA.c.freezing = True",
+    "attribute of self": "import torch\nclass A:\n def f(self):\n  self.c = torch._inductor.config\n  self.c.freezing = True",
+    "default": "import torch\ndef f(c=torch._inductor.config): c.freezing = True",
+    "keyword default": "import torch\ndef f(*, c=torch._inductor.config): c.freezing = True",
+    "return": "import torch\ndef f(): return torch._inductor.config\nf().freezing = True",
+    "lambda": "import torch\nf = lambda: torch._inductor.config\nf().freezing = True",
+    "yield": "import torch\ndef f(): yield torch._inductor.config",
+    "condition": "import torch\nc = torch._inductor.config if 1 else None\nc.freezing = True",
+    "or": "import torch\nc = None or torch._inductor.config\nc.freezing = True",
+    "match": "import torch\nmatch torch._inductor.config:\n case c: c.freezing = True",
+    "with": "import torch\nwith nullcontext(torch._inductor.config) as c: c.freezing = True",
+    "list": "import torch\nl = [torch._inductor.config]\nl[0].freezing = True",
+    "dictionary": "import torch\nd = {'c': torch._inductor.config}\nd['c'].freezing = True",
+    "comprehension": "import torch\n[setattr(c, 'freezing', True) for c in [torch._inductor.config]]",
+    "named inside": "import torch\n(c := torch._inductor.config).freezing = True",
+    "named and handed": "import torch\ntune(c := torch._inductor.config)",
+    "unknown function": "import torch\nfs[0](torch._inductor.config)",
+    "type": "import torch\nc = torch._inductor.config\ntype(c).__setattr__(c, 'freezing', True)",
+    "package": "import torch\ndef f(i): i.config.freezing = True\nf(torch._inductor)",
+    "torch handed on": "import torch\ndef f(t): t._inductor.config.freezing = True\nf(torch)",
+    "another module's": "import torch\ntorch._inductor.compile_fx.config.freezing = True",
+    "imported from another": "from torch._inductor.utils import config\nconfig.freezing = True",
+    "patch kept": "import torch\np = [torch._inductor.config.patch]\np[0](freezing=True)",
+    "patch named": "import torch\np = torch._inductor.config.patch\np(freezing=True)",
+    "patch as a decorator": "from torch._inductor.config import patch\n@patch(freezing=True)\ndef f(): pass",
+    "group": "import torch\ntune(torch._inductor.config.triton)",
+    "vars handed on": "import torch\ntune(vars(torch._inductor.config))",
+    "relative import": "from importlib import import_module\nimport_module('.config', 'torch._inductor').freezing = 1",
+    "import keyword": "import importlib\nimportlib.import_module(name='torch._inductor.config').freezing = 1",
+    "modules get": "import sys\nsys.modules.get('torch._inductor.config').freezing = 1",
+    "globals": "import torch\nc = torch._inductor.config\nglobals()['c'].freezing = 1",
+    "attrgetter": "import operator, torch\noperator.attrgetter('_inductor.config')(torch).freezing = 1",
+    "globals of a function": "import torch\nf = torch._inductor.compile_fx.compile_fx\nf.__globals__['config'].freezing = 1",
+    "getattribute": "import torch\ntorch.__getattribute__('_inductor').config.freezing = 1",
+    "setattr alias": "import torch\ns = setattr\ns(torch._inductor.config, 'freezing', 1)",
+    "parameter bound anew": "import torch\ndef f(c):\n    c = torch._inductor.config\n    c.freezing = True",
     "exec": "exec('import torch._inductor.config as c; c.x = 1')",
 }
 MODE = {
@@ -41,10 +92,26 @@ MODE = {
     "spread name": "import torch\nkw = dict(mode='max-autotune')\ntorch.compile(f, **kw)",
     "partial": "import functools, torch\nc = functools.partial(torch.compile, mode='max-autotune')",
     "alias": "from torch import compile as c\nc(f, mode='max-autotune')",
+    "in a class": "import torch\nclass T: k = torch.compile\nT.k(f, mode='max-autotune')",
+    "by an element": "import torch\n[torch.compile][0](f, mode='max-autotune')",
+    "by a function": "import torch\ndef g(**kw): return torch.compile(f, **kw)\ng(mode='reduce-overhead')",
+    "dictionary changed": "import torch\nkw = {}\nkw['mode'] = 'max-autotune'\ntorch.compile(f, **kw)",
+    "dictionary updated": "import torch\nkw = {}\nkw.update(mode='max-autotune')\ntorch.compile(f, **kw)",
+    "dictionary joined": "import torch\nkw = {}\nkw |= {'mode': 'max-autotune'}\ntorch.compile(f, **kw)",
+    "dictionary in another": "import torch\na = {'mode': 'max-autotune'}\ntorch.compile(f, **{**a})",
+    "wrapper": "import torch\ntorch.compile(f, backend=torch._TorchCompileInductorWrapper('max-autotune', None, None))",
+    "wrapper by a partial": "import torch\nfrom functools import partial\n"
+    "partial(torch._TorchCompileInductorWrapper, 'max-autotune', None)",
+    "two at once": "import torch\n_, c = 0, torch.compile\nc(f, mode='max-autotune')",
     "computed": "import torch\ntorch.compile(f, mode=choose())",
 }
 OPTIONS = {
     "options": "import torch\ntorch.compile(f, options={'max_autotune': True})",
+    "wrapper": "import torch\ntorch._TorchCompileInductorWrapper(None, {'max_autotune': True}, None)",
+    "patches": "from functools import partial\nfrom torch._inductor.compile_fx import compile_fx\n"
+    "partial(compile_fx, config_patches={'max_autotune': True})",
+    "patches of anything": "compile_it(g, x, config_patches={'max_autotune': True})",
+    "by position": "import torch\ntorch._inductor.compile(g, x, {'max_autotune': True})",
     "options by name": "import torch\nc = torch.compile\nc(f, options=o)",
 }
 ENVIRONMENT = {
@@ -59,6 +126,10 @@ ENVIRONMENT = {
     "bytes": "import os\nos.environb[b'TORCHINDUCTOR_X'] = b'1'",
     "constant": "import os\nK = 'TORCHINDUCTOR_X'\nos.environ[K] = '1'",
     "child": "import subprocess\nsubprocess.run(c, env={'TORCHINDUCTOR_X': '1'})",
+    "element of another": "import os\ne = dict(os.environ)\ne['TORCHINDUCTOR_X'] = '1'",
+    "command": "import subprocess\nsubprocess.run(['env', 'TORCHINDUCTOR_X=1', 'python'])",
+    "named, and a blind one": "import os\nKEYS = ('TORCHINDUCTOR_X',)\nfor k in list(KEYS):\n    os.environ[k] = '1'",
+    "zipped": "import os\nos.environ.update(zip(['TORCHINDUCTOR_X'], ['1']))",
     "loop": "import os\nfor k in ('A', 'TORCHINDUCTOR_X'):\n    os.environ[k] = '1'",
 }
 CASES = [
@@ -80,6 +151,15 @@ HONEST = {
     "a comment": "# torch._inductor.config.max_autotune = True\nx = 1",
     "a docstring": '"""never set torch._inductor.config or mode=\'max-autotune\'"""',
     "reading a setting": "import torch\nprint(torch._inductor.config.max_autotune)",
+    "reading with care": "from torch._inductor import config as c\nif c is not None and hasattr(c, 'x'):\n    print(c.x, c)",
+    "reading all": "import torch\nfor k, v in torch._inductor.config.to_dict().items():\n    print(k, v)",
+    "a parameter of that name": "from torch._inductor import config\nclass Block:\n"
+    "    def __init__(self, config):\n        self.config = config\n        self.attn = Attention(config, n=config.n)",
+    "a helper of inductor": "import torch\nfrom torch._inductor.utils import do_bench\ndo_bench(f)",
+    "inductor, if it is there": "import torch\ni = getattr(torch, '_inductor', None)\nif not i:\n    raise SystemExit",
+    "a logger": "import logging\nlogging.getLogger('torch._inductor').setLevel(30)",
+    "asking for a variable": "import os\nprint(os.environ.get('TORCHINDUCTOR_CACHE_DIR'), 'TORCHINDUCTOR_X' in os.environ)",
+    "a dictionary of arguments": "import torch\nkw = {'fullgraph': True}\nkw['dynamic'] = False\ntorch.compile(f, **kw)",
     "plain compile": "import torch\nf = torch.compile(f, dynamic=False, fullgraph=True)",
     "default mode": "import torch\nf = torch.compile(f, mode='default', options=None)",
     "a regular expression": "import re\nre.compile('x', flags=0)",
@@ -110,6 +190,17 @@ def test_ordinary_code_raises_no_flag(name: str) -> None:
         ("process", "import subprocess\nsubprocess.Popen(['curl'])"),
         ("hidden", "eval(x)"),
         ("hidden", "import torch\ntorch.compile(f, **k)"),
+        ("hidden", "import torch\nkw = {}\nkw.update(read())\ntorch.compile(f, **kw)"),
+        ("hidden", "import runpy\nrunpy.run_path('x.txt')"),
+        ("hidden", "from importlib.machinery import SourceFileLoader\nSourceFileLoader('x', 'x.txt').load_module()"),
+        ("hidden", "import importlib\nimportlib.import_module(name)"),
+        ("hidden", "import torch\ngetattr(torch._inductor.config, name)"),
+        ("hidden", "e = exec\ne(x)"),
+        ("hidden", "import sys\nfor n, m in sys.modules.items(): pass"),
+        ("hidden", "import pkgutil\npkgutil.resolve_name('torch._inductor.config').freezing = 1"),
+        ("hidden", "import torch\ngetattr(torch, ''.join(x)).config.freezing = 1"),
+        ("compiler", "import torch\nmodes = ['max-autotune']"),
+        ("inductor-environment", "names = ['TORCHINDUCTOR_X']"),
         ("environment", "import os\nos.getenv('SEED')"),
         ("environment", "import os\nos.environ['HOME']"),
         ("write", "open('/etc/x', 'w')"),
@@ -152,3 +243,60 @@ def test_a_file_that_is_no_python_is_said_to_be_unreadable(text: str) -> None:
 )
 def test_patterns_of_training_files_are_found(text: str, pattern: str) -> None:
     assert [found for found, _ in scan("t.py", text.encode()).train_patterns] == [pattern]
+
+
+# Each grows by doubling, or takes a look at all the others for every line, unless it is bounded.
+BOMBS = {
+    "texts that double": "\n".join(["a0='xx'", *(f"a{n}=a{n - 1}+a{n - 1}" for n in range(1, 60))]),
+    "format strings that double": "\n".join(["a0='xx'", *(f"a{n}=f'{{a{n - 1}}}{{a{n - 1}}}'" for n in range(1, 60))]),
+    "one long format string": "a='x'*1\nb='" + "x" * 4000 + "'\ntrain=f'" + "{b}" * 100_000 + "*'",
+    "a repetition": "import os\na='x'*10**12\nos.environ['y'*10**12]=a",
+    "a join": "import os\nos.environ[''.join(['x']*10**9)]='1'",
+    "many long texts": "a='" + "x" * 2000 + "'\n" + "\n".join(f"b{n}=a+a" for n in range(60_000)),
+    "paths that grow": "import os\na0=os.x\n" + "\n".join(f"a{n}=a{n - 1}.x" for n in range(1, 40_000)),
+    "names of names": "import os\na0=os\n" + "\n".join(f"a{n}=a{n - 1}" for n in range(1, 60_000)),
+    "dictionaries in dictionaries": "a0={}\n"
+    + "\n".join(f"a{n}={{**a{n - 1},**a{n - 1}}}" for n in range(1, 60))
+    + "\nimport torch\ntorch.compile(f, **a59)",
+    "calls of calls": "x" + ".get('a')" * 150,
+    "elements of calls": "x" + "()[0]" * 90,
+    "calls of results": "x" + "()" * 150,
+    "long chains": "\n".join("x" + ".a" * 150 for _ in range(1500)),
+    "much executed": "a='" + "x=1;" * 500 + "'\n" + "\n".join(f"exec(a+'{n}')" for n in range(20_000)),
+    "the same executed often": "a='" + "x=1;" * 1000 + "'\n" + "exec(a)\n" * 20_000,
+    "many warnings": "exec(x)\n" * 60_000,
+    "many patterns": "\n".join(f"train{n}='{n}*.bin'" for n in range(30_000)),
+    "nested functions": "f = " + "lambda x: " * 80 + "x",
+    "loops over much": "import os\nfor k in (" + "'a'," * 50_000 + "):\n" + " os.environ[k]\n" * 20_000,
+}
+
+
+def test_no_script_makes_the_scan_grow() -> None:
+    """All of them in one process that may use 1.5 GB and a minute; a memory that ran full is `unreadable`, too."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (1_500_000_000, 1_500_000_000))
+
+    program = "from tests.unit.test_scan import BOMBS, tell; tell(BOMBS)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=limit, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    told: dict[str, tuple[float, int, str | None]] = json.loads(done.stdout)
+    assert told.keys() == BOMBS.keys()
+    for name, (seconds, places, unreadable) in told.items():
+        assert seconds < 20, name
+        assert places < 5000, name
+        assert "MemoryError" not in (unreadable or ""), name
+    # What cannot be held is not in order either.
+    assert all(told[name][2] for name in ("many long texts", "much executed", "many patterns"))
+
+
+def tell(bombs: dict[str, str]) -> None:
+    """Scan each and print how long it took, how much was found, and why it cannot be read."""
+    told = {}
+    for name, text in bombs.items():
+        began = time.monotonic()
+        found = scan("t.py", text.encode())
+        told[name] = (time.monotonic() - began, len(found.flags) + len(found.warnings), found.unreadable)
+    print(json.dumps(told))

@@ -1,0 +1,66 @@
+"""What a scan finds in a file: places with a flag of the rulesets, places to look at, patterns of files."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+MOST_PLACES = 1000  # of a kind; who has so many is not judged by the next one
+
+
+class TooMuchText(ValueError):
+    """A script makes more of its text than a scan holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something found in a script."""
+
+    kind: str  # a flag word of the rulesets, or the kind of a warning
+    file: str
+    line: int
+    text: str  # as a sentence's part: "sets torch._inductor.config.max_autotune"
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.text}"
+
+
+@dataclass(slots=True)
+class Scan:
+    """What was found in one file."""
+
+    flags: list[Place] = field(default_factory=list)
+    warnings: list[Place] = field(default_factory=list)
+    train_patterns: dict[tuple[str, int], None] = field(default_factory=dict)  # file pattern, line; each once, in order
+    unreadable: str | None = None
+
+
+class Notes:
+    """Writes down what is found in one file."""
+
+    def __init__(self, file: str, found: Scan) -> None:
+        self.file = file
+        self.found = found
+        self.counts: dict[str, int] = {}  # places of each kind
+
+    def flag(self, kind: str, node: ast.AST, text: str) -> None:
+        self.place(self.found.flags, kind, node, text)
+
+    def warn(self, kind: str, node: ast.AST, text: str) -> None:
+        self.place(self.found.warnings, kind, node, text)
+
+    def place(self, places: list[Place], kind: str, node: ast.AST, text: str) -> None:
+        key = f"{kind} {id(places)}"
+        self.counts[key] = self.counts.get(key, 0) + 1
+        if self.counts[key] <= MOST_PLACES:
+            places.append(Place(kind, self.file, _line(node), text))
+
+    def train_pattern(self, text: str, node: ast.AST) -> None:
+        """Note a pattern of training files; more than 1,000 cannot be told apart from noise."""
+        self.found.train_patterns[text, _line(node)] = None
+        if len(self.found.train_patterns) > MOST_PLACES:
+            raise TooMuchText(f"names more than {MOST_PLACES:,} patterns of files")
+
+
+def _line(node: ast.AST) -> int:
+    return getattr(node, "lineno", 0)
