@@ -179,7 +179,7 @@ def test_an_interrupted_set_of_runs_is_completed_not_repeated(project: Small) ->
     assert len(project.run_folders()) == 1
     done = project.run("run", str(submission), "--runs", "3")
     assert done.returncode == 0, done.stderr
-    assert "1 finished runs of an earlier start count" in done.stderr
+    assert "1 finished run of an earlier start counts" in done.stderr
     assert project.ends() == ["finished"] * 3
 
 
