@@ -118,7 +118,7 @@ def say_outcome(
     gathered: Evidence,
     verdict: Verdict,
     *,
-    ran: bool,
+    ran: bool = False,
     usd_per_hour: float | None = None,
 ) -> int:
     """Print runs, findings, verdict and the row it would earn; the exit status that follows.

@@ -20,7 +20,7 @@ import pytest
 from harness import venv
 from harness.doctor import host as host_lines
 from harness.doctor.wanted import find_wanted
-from harness.replay import TRAINING
+from harness.replay_plan import TRAINING
 from harness.store.layout import Project
 
 ROOT = Path(__file__).parents[2]
@@ -337,7 +337,7 @@ def test_the_disk_is_measured_against_what_is_still_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gb: float, state: str, said: str
 ) -> None:
     free = SimpleNamespace(free=int(free_gb * 1e9))
-    monkeypatch.setattr(host_lines.shutil, "disk_usage", lambda folder: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "there"))
     project = Project(ROOT)
     line = host_lines.disk(project, find_wanted(project, "short/12"))
