@@ -28,6 +28,7 @@ from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
+MOST_LOSS = 1e6  # the square of a larger one might not be a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +215,8 @@ def contradictions(result: ReplayResult) -> list[str]:
         )
         if not same:
             found.append(f"{what} is {told}, from its runs it is {follows}")
+    if any(abs(value) > MOST_LOSS for value in (*result.own_losses, *losses)):
+        return [*found, "it names a loss that no model has"]
     inside = within_spread(result.own_losses, losses)[0]
     if result.within_spread != inside:
         found.append(f"whether it lies within the spread is {result.within_spread!r}, from its runs it is {inside!r}")
