@@ -242,28 +242,14 @@ class RunLog:
         texts = {"path": path, "dialect": "none", "overrides": ()}
         return cls(**{**kinds, **counts, **texts, "extra": {}})  # type: ignore[arg-type]
 
-    @property
-    def unfinished(self) -> str | None:
-        """How a run stopped short of its end; None where it did not, or where the log does not tell.
-
-        It was broken off, or it stopped on purpose, as runs of the optimization track do once they reach the target.
-        """
-        said = []
-        if self.reached_last_step is False:
-            said.append(f"ends at step {self.final_step} of {self.total_steps}")
-        if not self.has_final_val:
-            said.append("no loss at its last step")
-        return ", ".join(said) or None
-
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """The object that `speedrun log --json` prints for this run."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        curve = data.pop("curve")
-        del data["final_val_text"]
+        shown = [field.name for field in dataclasses.fields(self) if field.name not in ("curve", "final_val_text")]
+        data = {name: getattr(self, name) for name in shown}
         data["overrides"] = list(self.overrides)
         data["problems"] = [dataclasses.asdict(problem) for problem in self.problems]
         if with_curve:
-            data["curve"] = [list(point) for point in curve]
+            data["curve"] = [list(point) for point in self.curve]
         return data
 
 

@@ -88,7 +88,7 @@ def _row(name: str, run: RunLog) -> tuple[str, ...]:
         places = len(loss.partition(".")[2]) or 4
         loss += f" (ema {run.final_val_ema_loss:.{places}f})"
     problems = [f"{len(run.problems)}"] if run.problems else []
-    problems += [run.unfinished] if run.unfinished is not None else []
+    problems += _unfinished(run)
     return (
         name,
         "last" if run.run is None else f"{run.run}/{run.n_runs}",
@@ -103,11 +103,21 @@ def _row(name: str, run: RunLog) -> tuple[str, ...]:
     )
 
 
+def _unfinished(run: RunLog) -> list[str]:
+    """How a run stopped short of its end: broken off, or on purpose, as in the optimization track at the target."""
+    said = []
+    if run.reached_last_step is False:
+        said.append(f"ends at step {run.final_step} of {run.total_steps}")
+    if not run.has_final_val:
+        said.append("no loss at its last step")
+    return said
+
+
 def _summary(counts: Counter[str]) -> str:
     read, runs, no_logs, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
     said = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
     said += f"; {no_logs} other file{'s are no training logs' if no_logs != 1 else ' is no training log'}"
-    return said + (f"; {refused} could not be read, as said above" if refused else "")
+    return said + (f"; {refused} gave no run, as said above" if refused else "")
 
 
 def _extract(args: argparse.Namespace) -> int:
