@@ -298,6 +298,7 @@ def compare(
     time = stats.mean(times) if times else None
     claimed_time = held.claimed.train_time_s
     counts = not why_not and claimed_time is not None and time is not None
+    processes = f"{chosen.processes} process{'es' * (chosen.processes != 1)}"
     within, spread = within_spread(own, losses)
     return ReplayResult(
         schema=1,
@@ -305,7 +306,7 @@ def compare(
         date=runs.now()[:10],
         by=by,
         machine=here,
-        gpus=f"{chosen.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {chosen.processes} processes",
+        gpus=f"{chosen.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {processes}",
         script="original" if chosen.original else "reimplementation",
         script_sha256=chosen.subject.script_sha256,
         environment=environment,

@@ -40,7 +40,8 @@ def say_plan(sitting: Sitting) -> None:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
         return
-    of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else f"{hardware.processes} processes"
+    ranks = f"{hardware.processes} process{'es' * (hardware.processes != 1)}"
+    of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
     count = len(sitting.done)
     have = f"; {count} finished run{'s' * (count > 1)} of an earlier start count{'s' * (count == 1)}" if count else ""
     most = "at most " if sitting.until_decided else ""
