@@ -30,7 +30,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--checkout", type=Path, metavar="DIR", help="with --original: a clone or a copy of its repository"
     )
     parser.add_argument(
-        "--plan", action="store_true", help="print what would happen on this machine; download, make and run nothing"
+        "--plan", action="store_true", help="print what would happen on this machine; download, install and run nothing"
     )
     parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never compared")
     parser.add_argument("--no-fetch", action="store_true", help="refuse to download tokens or a repository")
