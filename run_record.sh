@@ -4,6 +4,7 @@
 #   ./run_record.sh                              the current record of the smoke track, three seeds, judged (any CPU)
 #   ./run_record.sh short/12 [--plan|--dry|…]    a record: replay it
 #   ./run_record.sh submissions/<slug> [--runs N] a submission: run what is missing of its runs, judge all of them
+#   ./run_record.sh short                        a track: run its current record and judge it
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./setup_env.sh
@@ -12,5 +13,8 @@ setup_env train
 case "${1:-}" in
   ""|-*)         exec .venv/bin/python -m harness run smoke "$@" ;;
   submissions/*) exec .venv/bin/python -m harness run "$@" ;;
-  *)             exec .venv/bin/python -m harness replay "$@" ;;
 esac
+if [ -f "tracks/$1.yaml" ] || [ -f "$1/manifest.yaml" ]; then
+  exec .venv/bin/python -m harness run "$@"
+fi
+exec .venv/bin/python -m harness replay "$@"

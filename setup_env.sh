@@ -15,9 +15,22 @@ find_python() {
   fail "Python 3.11 or newer is needed and none was found; install it (on Debian: apt install python3 python3-venv) or set SPEEDRUN_PYTHON"
 }
 
+# The version that a Python has, like 3.12; nothing where there is none that the harness can use.
+version_of() {
+  "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2] if sys.version_info >= (3, 11) else "")' 2>/dev/null || true
+}
+
 setup_env() {
-  local extra extras="" python log want stamp=.venv/speedrun-installed
+  local extra extras="" python log want stamp=.venv/speedrun-installed wanted="" made=""
   for extra in "$@"; do extras="${extras:+$extras,}$extra"; done
+  # Who names another Python than .venv was made with wants it made anew.
+  if [ -n "${SPEEDRUN_PYTHON:-}" ] && [ -x .venv/bin/python ]; then
+    wanted="$(version_of "$SPEEDRUN_PYTHON")" made="$(version_of .venv/bin/python)"
+    if [ -n "$wanted" ] && [ -n "$made" ] && [ "$wanted" != "$made" ]; then
+      printf 'speedrun: .venv has Python %s, SPEEDRUN_PYTHON names %s\n' "$made" "$wanted" >&2
+      rm -rf .venv
+    fi
+  fi
   # What decides whether the environment is current: the extras asked for, and the two files that name packages.
   want="$(cksum pyproject.toml constraints.txt | cut -d' ' -f1,2 | tr '\n' ' ')"
   if [ -f "$stamp" ] && [ -x .venv/bin/python ]; then

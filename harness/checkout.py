@@ -21,16 +21,26 @@ from harness.store.files import disk_error
 from harness.store.layout import cache_folder
 
 MOST_BYTES = 64 << 20  # the largest log of the archive has 5 MB
+WHAT_IT_HOLDS = "`speedrun replay --original --plan --checkout DIR` says what DIR holds"
 _COMMIT = r"[0-9a-f]{7,40}|HEAD"
 HOST = "https://github.com"  # SPEEDRUN_UPSTREAM names a mirror of it
 _GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
 
 
+class NotFetched(StoreError):
+    """Something would have to be downloaded, and that is not allowed."""
+
+
+class NotInside(StoreError):
+    """A checkout lacks a commit, or a file that no commit says more of: it may be of another repository."""
+
+
 class Checkout:
     """A place that bytes of the upstream repository can be had from."""
 
-    def __init__(self, folder: Path, *, partial: bool = False, network: bool = True) -> None:
+    def __init__(self, folder: Path, repository: str, *, partial: bool = False, network: bool = True) -> None:
         self.folder = folder
+        self.repository = repository  # owner/name
         self.partial = partial  # the clone of the cache, which lacks the contents of files until they are asked for
         self.network = network
         self.has_git = (folder / ".git").exists() or (folder / "objects").is_dir()
@@ -80,7 +90,8 @@ class Checkout:
             if path.is_symlink():
                 raise StoreError.at(pure, "is a link in this checkout", "put the file itself there")
         if not path.is_file():
-            raise StoreError.at(pure, "is not in this checkout", "check out the commit that the record names")
+            what = f"is not in this checkout, so that is no copy of {self.repository}, or of another commit"
+            raise NotInside.at(pure, what, "check out the commit that the record names, or name another --checkout DIR")
         if path.stat().st_size > MOST_BYTES:
             raise StoreError.at(pure, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
         return path.read_bytes()
@@ -89,13 +100,17 @@ class Checkout:
         if not re.fullmatch(_COMMIT, commit):
             raise StoreError.at(ascii(commit), "is no commit", "name it by its hexadecimal digits")
         found = self._git("ls-tree", commit, "--", path)
+        if found.returncode and self.partial:
+            todo = f"remove {self.folder}, and it is cloned anew, or give --checkout DIR"
+            raise NotInside.at(commit[:12], f"is no commit of {self.repository} as it was cloned here", todo)
         if found.returncode:
-            raise StoreError.at(
-                commit[:12], f"is no commit of {self.folder.name}", "fetch it, or name another checkout"
-            )
+            name = self.folder.resolve().name
+            what = f"is no commit in {name}, so that is not a clone of {self.repository}, or an old one"
+            raise NotInside.at(commit[:12], what, "fetch there, or name another --checkout DIR")
         entry = found.stdout.decode("utf-8", "replace").partition("\t")[0].split()
         if not entry:
-            raise StoreError.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
+            kind = NotInside if commit == "HEAD" else StoreError
+            raise kind.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
         if entry[0] not in ("100644", "100755"):
             raise StoreError.at(path, "is a link or a folder in the repository", "a script must be a plain file")
         size = self._git("cat-file", "-s", entry[2])
@@ -103,17 +118,17 @@ class Checkout:
             raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
         blob = self._git("cat-file", "blob", entry[2])
         if blob.returncode and not self.network:
-            raise StoreError.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
+            raise NotFetched.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
         if blob.returncode:
             raise StoreError.at(path, f"cannot be read from git ({said(blob)})", "check the network and the clone")
         return blob.stdout
 
 
-def given(folder: Path) -> Checkout:
-    """The checkout that a user named; raises StoreError where there is no such folder."""
+def given(folder: Path, repository: str, *, allow_network: bool = True) -> Checkout:
+    """The checkout of a repository that a user named; raises StoreError where there is no such folder."""
     if not folder.is_dir():
         raise StoreError.at(folder, "is no folder", "name a clone of the upstream repository, or a copy of its tree")
-    return Checkout(folder)
+    return Checkout(folder, repository, network=allow_network)
 
 
 def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
@@ -127,9 +142,10 @@ def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
     with _locked(folder):
         if not folder.is_dir():
             if not allow_network:
-                raise StoreError.at(repository, "was never cloned here", "leave --no-fetch out, or give --checkout DIR")
+                todo = "leave --no-fetch out, or give --checkout DIR"
+                raise NotFetched.at(repository, "was never cloned here", todo)
             _clone(repository, folder)
-    return Checkout(folder, partial=True, network=allow_network)
+    return Checkout(folder, repository, partial=True, network=allow_network)
 
 
 def _clone(repository: str, folder: Path) -> None:
@@ -141,7 +157,8 @@ def _clone(repository: str, folder: Path) -> None:
         if done.returncode:
             full = "No space left" in said(done) or shutil.disk_usage(folder.parent).free < 1 << 20
             why = "the disk is full" if full else said(done)
-            todo = "free some space" if full else "check the network, or give a checkout with --checkout DIR"
+            cure = "check the network, or name a clone or a plain copy of it with --checkout DIR"
+            todo = "free some space" if full else f"{cure}; {WHAT_IT_HOLDS}"
             raise StoreError.at(url, f"cannot be cloned: {why}", todo)
         aside.rename(folder)
     except OSError as error:

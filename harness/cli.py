@@ -1,7 +1,8 @@
 """The command line: verbs in the order of the story, few flags each. Nothing heavy is imported before a verb runs.
 
 Human text goes to stderr, data to stdout with `--json`. Exit status: 0 as wished; 1 a verdict that is not pass, a
-stale board or a check that found something; 2 unusable input or a machine that cannot; 3 the run itself broke.
+stale board or a check that found something; 2 unusable input or a machine that cannot; 3 the run itself broke; 130 and
+143 ended by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import environments, execution, machine, originals, replay, scripts, subject, venv
+from harness import execution, machine, originals, replay, replay_plan, scripts, subject, venv
 from harness.dataset.progress import Progress
 from harness.errors import StoreError
 from harness.launch.base import Launcher
 from harness.launch.torchrun import TorchrunLauncher
-from harness.schema import Machine, Record
+from harness.schema import Machine
 from harness.store.layout import Project
 from harness.subject import Subject
 from harness.track import track_names
@@ -30,7 +30,7 @@ class Contender:
     subject: Subject
     kind: Kind
     called: str  # "submissions/…" or "short/89"
-    replay: replay.Plan | None = None  # of an original whose files are here
+    replay: replay_plan.Plan | None = None  # of an original whose files are here
     wishes: tuple[tuple[str, ...], ...] = ()  # sets of requirements for an environment of its own; empty: the harness's
     away: str | None = None  # why the files of an original are not here, where only the plan is asked for
 
@@ -85,21 +85,11 @@ def find(
         return Contender(found, "reimplementation" if found.reimplementation else "record", called)
     if not originals.published(held):
         raise StoreError.at(called, "has no script here, and none was published", "name another record")
-    try:
-        chosen = replay.plan(
-            project, called, original=True, checkout=checkout, allow_network=allow_network and not looking
-        )
-    except StoreError as error:
-        if not looking or checkout is not None:
-            raise
-        return _away(project, held, called, error.problems[0].what)
-    return Contender(chosen.subject, "original", called, chosen, chosen.wishes)
-
-
-def _away(project: Project, held: Record, called: str, why: str) -> Contender:
-    found = originals.described(project, scripts.folder_of(project, held), held)
-    told = environments.read_environments(project).of(called) or (None, None)
-    return Contender(found, "original", called, None, replay.wishes_of(*told), why)
+    chosen = replay_plan.plan(
+        project, called, original=True, checkout=checkout, allow_network=allow_network, look=looking
+    )
+    away = None if chosen.here else "never fetched here"
+    return Contender(chosen.subject, "original", called, chosen if chosen.here else None, chosen.wishes, away)
 
 
 def check(contender: Contender, here: Machine) -> None:

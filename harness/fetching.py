@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -279,6 +280,17 @@ def what_is_there(track: Track) -> tuple[Path, tuple[ShelfEntry, ...]]:
         elif shard.name in usual:
             entries.append(ShelfEntry(shard.name, "missing", 0, None, path))
     return shelf.folder, tuple(entries)
+
+
+def missing_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
+    """Those of the needed shards that are not here, or in part only. Reads no shard and asks nobody."""
+    here = {entry.name for entry in what_is_there(track)[1] if entry.state in ("verified", "unverified")}
+    return tuple(shard for shard in needed_shards(track, tokens) if shard.name not in here)
+
+
+def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
+    """What shards take on disk, by the tokens that they hold."""
+    return sum(HEADER_BYTES + 2 * (shard.tokens or track.data.shard_tokens) for shard in shards)
 
 
 def track_of(project: Project, target: str) -> tuple[Track, int]:

@@ -7,7 +7,9 @@ largest single log plus 200 MB: workers take only logs that are small when unpac
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import LogError, Problem
 from harness.runlog.files import LargerThanAsked, read_data, read_file
+from harness.runlog.reader import NoLog
 from harness.runlog.source import embedded_files
 from harness.schema import RunLog
 from harness.store.files import write_atomic
@@ -22,6 +25,7 @@ from harness.store.files import write_atomic
 MOST_JOBS = 6  # a worker takes about 20 MB of its own
 _WORKER_BYTES = 4 << 20  # the largest log that a worker takes; real ones are below 1 MB
 _BATCH = 16
+_HEAD_BYTES = 1024  # a shard's header: 12 bytes of numbers, then zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Reading:
     runs: tuple[RunLog, ...]
     refusal: Problem | None  # no training log, or unreadable
     too_large: bool = False  # for a worker; read again alone
+    no_log: bool = False  # a readable file that has nothing of a training log
 
 
 def find_logs(paths: Sequence[str]) -> Iterator[Target]:
@@ -72,14 +77,38 @@ def read_logs(
 
 
 def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int | None = None) -> Reading:
+    if not target.named and _is_binary(target.name):
+        what = "no training log: its first bytes are not text"
+        return Reading(target, (), Problem(target.name, what, "name logs of training runs"), no_log=True)
     limit = {} if most_bytes is None else {"most_bytes": most_bytes}
     try:
         runs = read_file(Path(target.name), name=target.name, curve=curve, final_only=final_only, **limit)
     except LargerThanAsked as error:
         return Reading(target, (), error.problems[0], too_large=most_bytes is not None)
     except LogError as error:
-        return Reading(target, (), error.problems[0])
+        return Reading(target, (), error.problems[0], no_log=isinstance(error, NoLog))
     return Reading(target, tuple(runs), None)
+
+
+def _is_binary(path: str) -> bool:
+    """Whether a file found in a folder begins as a shard does, so that some hundred MB need not be read to tell."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return False
+            return file.read(_HEAD_BYTES).count(0) > _HEAD_BYTES // 2
+    except OSError:
+        return False  # read_file says why
+
+
+def names_of(readings: Iterable[Reading]) -> dict[str, str]:
+    """What to call each log that was read: by its own name, or where names repeat by the path below what they share."""
+    paths = list(dict.fromkeys(reading.target.name for reading in readings if reading.runs))
+    repeated = {name for name, count in Counter(os.path.basename(path) for path in paths).items() if count > 1}
+    alike = [path for path in paths if os.path.basename(path) in repeated]
+    folders = [os.path.dirname(os.path.abspath(path)) for path in alike]
+    shared = os.path.commonpath(folders) if folders else ""
+    return {path: os.path.relpath(path, shared) if path in alike else os.path.basename(path) or path for path in paths}
 
 
 def exit_status(readings: Sequence[tuple[bool, bool, bool]], *, strict: bool) -> int:

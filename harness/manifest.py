@@ -21,6 +21,7 @@ MANIFEST = "manifest.yaml"
 MAX_FILE_BYTES = 4 << 20  # the largest script of the history has 146 kB with its kernels
 MAX_FILES = 32
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
+WAYS = "`speedrun replay` with --original runs a frozen original; records/*/*/script are the scripts to `run` here"
 _RECORD = r"[a-z][a-z0-9-]*/(\d+(\.\d+)?|\d{4}-\d{2}-\d{2}_[a-z0-9-]+)"
 _RULESET = r"[a-z][a-z0-9-]*@[1-9]\d*"
 
@@ -129,7 +130,7 @@ def load_script(folder: Path, *, name: str) -> ScriptFile:
     """Read and check `script.yaml`, hashes of its files included; raises ManifestError with every problem."""
     path = folder / "script.yaml"
     if not path.is_file():
-        raise ManifestError.at(name, "there is no script here", "run a record that has one: `speedrun show` says which")
+        raise ManifestError.at(name, "there is no script here", WAYS)
     fields = yamlfile.Fields.of(yamlfile.load(path, name=f"{name}/script.yaml"))
     fields.integer("schema", minimum=1)
     fields.known |= {"measured", "uncertainties"}  # figures and remarks for people

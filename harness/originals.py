@@ -15,9 +15,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from harness import track as tracks
-from harness.checkout import Checkout
+from harness.checkout import Checkout, NotFetched, NotInside
 from harness.errors import HarnessError, Problem, StoreError, raise_if
 from harness.manifest import FILE_NAME, load_script
 from harness.runlog.source import embedded_files
@@ -35,9 +36,12 @@ class Resolved:
     """What became of one record's original."""
 
     record: str  # "short/12"
-    state: str  # "resolved" | "none": a stated reason | "broken": a hash, a commit or a file is not as the record says
+    # "none": a stated reason; "not here": it would have to be downloaded; "broken": not as the record says
+    state: Literal["resolved", "none", "not here", "broken"]
     said: str  # how many files from where, or why not
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    todo: str | None = None  # what may help where it is broken or not here
+    foreign: bool = False  # broken in the way of a checkout of something else
 
 
 Source = Callable[[str], Checkout]  # repository -> a place to read it from
@@ -56,7 +60,9 @@ def resolve(record: Record, number: str, source: Source) -> Resolved:
         files = read_files(original, checkout)
         verify(name, original, files)
     except HarnessError as error:
-        return Resolved(name, "broken", "; ".join(f"{p.where}: {p.what}" for p in error.problems))
+        said, todo = "; ".join(f"{p.where}: {p.what}" for p in error.problems), error.problems[0].todo
+        state: Literal["not here", "broken"] = "not here" if isinstance(error, NotFetched) else "broken"
+        return Resolved(name, state, said, todo=todo, foreign=isinstance(error, NotInside))
     where = {"log": "out of its log", "file": "a file", "git": f"commit {original.path}"}[original.kind]
     return Resolved(name, "resolved", f"{len(files)} file{'s' if len(files) > 1 else ''}, {where}", files)
 
@@ -94,20 +100,28 @@ def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
 
 
 def as_subject(
-    project: Project, folder: Path, held: Record, number: str, source: Source, *, given: bool = False
+    project: Project,
+    folder: Path,
+    held: Record,
+    number: str,
+    source: Source,
+    *,
+    given: bool = False,
+    look: bool = False,
 ) -> Subject:
     """The original of a record as something to run, its files kept in the cache.
 
-    given: the user named where it is to come from, so that it is read there whatever the cache holds. Raises
-    StoreError where it cannot be had, with the reason.
+    given: the user named where it is to come from, so that it is read there whatever the cache holds. look: what
+    would have to be downloaded may be missing from its folder. Raises StoreError where it cannot be had, with the
+    reason.
     """
     found = described(project, folder, held)
     if given or not is_whole(found.files_folder, found.files):
         resolved = resolve(held, number, source)
-        if resolved.state != "resolved":
-            said = f"its original cannot be had: {resolved.said}"
-            raise StoreError.at(f"{held.track}/{number}", said, "see `replay --original --plan`")
-        if not is_whole(found.files_folder, found.files):
+        if resolved.state != "resolved" and not (look and resolved.state == "not here"):
+            said, todo = f"its original cannot be had: {resolved.said}", "see `speedrun replay --original --plan`"
+            raise StoreError.at(f"{held.track}/{number}", said, resolved.todo or todo)
+        if resolved.files and not is_whole(found.files_folder, found.files):
             keep(found.files_folder, resolved.files)
     return found
 

@@ -1,6 +1,6 @@
 """The story of a replay: a record in, claimed against replayed out.
 
-    the script, verified → its environment → the machine → the tokens → runs → what they say beside the claim → replays/
+    the script, verified → the machine → its environment → the tokens → runs → what they say beside the claim → replays/
 
 A time counts only for the original on the track's own hardware; everything else is compared in loss alone, and says why.
 """
@@ -11,140 +11,137 @@ import dataclasses
 import platform
 import re
 import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from harness import environments, evidence, execution, failure, feasible, machine, originals, stats, venv
-from harness.checkout import Checkout, cloned, given
+from harness import environments, evidence, execution, failure, feasible, fetching, machine, stats, venv
 from harness.dataset.progress import Progress
-from harness.environments import Build, Needs
-from harness.errors import MachineError, Problem, RunError, StoreError, raise_if
+from harness.errors import HarnessError, MachineError, Problem, RunError, StoreError, raise_if
+from harness.launch.base import Launcher
 from harness.launch.torchrun import TorchrunLauncher
+from harness.new import author
 from harness.pipeline import Watcher
-from harness.replayed import Spread
+from harness.replay_plan import Plan
+from harness.replayed import Label, within_spread
 from harness.schema import Hardware, Machine, Metrics, Record
 from harness.store import records, replays, runs
-from harness.store.layout import Project
+from harness.store.files import free_bytes
+from harness.store.layout import Project, cache_folder
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
-from harness.subject import Subject, record
 
-TRAINING = ("torch==2.13.0", "numpy")  # what the scripts in records/ are tested with; numpy silences torch's warning
+
+class Onlooker(Protocol):
+    """Who is told how far a replay is."""
+
+    def making(self) -> AbstractContextManager[None]: ...  # its environment
+    def fetching(self) -> AbstractContextManager[Progress]: ...  # its tokens
+    def watch(self, run_id: str, number: int, count: int) -> Callable[[bytes], None]: ...
+    def result(self, result: ReplayResult, stored: Path) -> None: ...
+
+
+def perform(project: Project, chosen: Plan, onlooker: Onlooker, *, allow_network: bool = True) -> None:
+    """Replay a record, from the look at the machine to the stored result.
+
+    Where Ctrl-C, a broken run or a full disk ends it, the runs that had finished are compared and stored all the same
+    before the exception goes on. Raises HarnessError, before anything is made, where the machine cannot do it or git
+    does not know who replays.
+    """
+    check_machine(chosen)
+    by = author(project)
+    with onlooker.making():
+        made, environment = make_environment(project, chosen)
+    with onlooker.fetching() as progress:
+        ready = prepare(chosen, made, allow_network=allow_network, progress=progress)
+    finished: list[Metrics] = []
+    try:
+        run(project, chosen, TorchrunLauncher(str(made.python)), ready, onlooker.watch, finished)
+    finally:
+        if finished:
+            here = machine.capture(torch=environment.torch)
+            curve = records.read_curve(chosen.subject.folder)
+            result = compare(chosen, environment, here, tuple(finished), by, curve)
+            onlooker.result(result, replays.add_replay(chosen.subject.folder, result))
+
+
+# ------------------------------------------------------------------------------------------ before anything is made
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a replay is going to do: printed by `--plan`, then done."""
+class Outlook:
+    """What a replay would find on this machine; nothing was made, fetched or run to know it."""
 
-    subject: Subject
-    held: Record
-    number: str  # "12", "21.1"
-    original: bool  # the record's own script, not a reimplementation
-    processes: int
-    runs: int
-    wishes: tuple[tuple[str, ...], ...]  # sets of requirements, the most wanted first
-    build: Build | None
-    needs: Needs | None
-    loss_only: tuple[str, ...]  # why the time will not count
-    upstream: bool = False  # the frozen original of another repository, started without arguments
-    obstacles: tuple[Problem, ...] = ()  # what is certain to stop it here
-
-    @property
-    def name(self) -> str:
-        """The record, as people type it."""
-        return f"{self.held.track}/{self.number}"
+    machine: Machine
+    problems: tuple[Problem, ...]  # what would stop it
+    environments: tuple[tuple[str, str], ...]  # the requirements of each that would be tried; whether made, what result
+    free_bytes: int  # where environments and tokens go
+    shards: int  # that the script reads
+    missing: int
+    missing_bytes: int
 
 
-def source_of(checkout: Path | None, *, allow_network: bool = True) -> originals.Source:
-    """Where originals come from: the checkout that the user gave, else a clone in the cache, made on first use."""
-    if checkout is not None:
-        at = given(checkout)
-        return lambda repository: at
-    clones: dict[str, Checkout] = {}
-
-    def clone(repository: str) -> Checkout:
-        if repository not in clones:
-            clones[repository] = cloned(repository, allow_network=allow_network)
-        return clones[repository]
-
-    return clone
-
-
-def plan(
-    project: Project,
-    name: str,
-    *,
-    original: bool = False,
-    checkout: Path | None = None,
-    gpus: int | None = None,
-    count: int | None = None,
-    allow_network: bool = True,
-) -> Plan:
-    """Find the script and what it needs. Raises HarnessError where there is none, or where it cannot run as asked."""
-    folder = records.find_record(project, name)
-    held = records.read_record(folder)
-    number = records.display_number(held, [r for r in records.read_records(project) if r.track == held.track])
-    if original and held.original is None:
-        original = False  # this harness measured it: the script in its folder is the original
-    if original:
-        source = source_of(checkout, allow_network=allow_network)
-        found = originals.as_subject(project, folder, held, number, source, given=checkout is not None)
-    else:
-        found = record(project, folder)
-    told = environments.read_environments(project).of(f"{held.track}/{number}") if original else None
-    build, needs = told if told is not None else (None, None)
-    processes = _processes(found, needs, gpus)
-    hardware = found.track.hardware
-    loss_only = []
-    if found.reimplementation:
-        loss_only.append("the script is a reimplementation of the record's")
-    if hardware.kind == "gpu" and processes != hardware.processes:
-        loss_only.append(f"{processes} GPUs, not {hardware.processes}")
-    if hardware.kind == "any":
-        loss_only.append("seconds of this track are never compared across machines")
-    return Plan(
-        subject=found,
-        held=held,
-        number=number,
-        original=not found.reimplementation,
-        processes=processes,
-        runs=count or (found.track.runs if not original else 1),
-        wishes=wishes_of(build, needs),
-        build=build,
-        needs=needs,
-        loss_only=tuple(loss_only),
-        upstream=original,
-        obstacles=tuple(feasible.obstacles(found, needs)),
+def look(chosen: Plan) -> Outlook:
+    """Look at this machine for a plan: can it, what is made, what is fetched. Costs a stat per shard."""
+    track, tokens = chosen.subject.track, chosen.subject.train_tokens
+    here = machine.capture(torch="in an environment of its own")
+    missing = fetching.missing_shards(track, tokens)
+    wishes = tuple(dict.fromkeys(chosen.wishes))
+    problems = list(machine_problems(chosen, here))
+    made = venv.find(wishes[0])
+    if made is not None and chosen.here:
+        try:
+            check_modules(chosen, made)
+        except HarnessError as error:
+            problems += error.problems
+    return Outlook(
+        machine=here,
+        problems=tuple(problems),
+        environments=tuple((", ".join(wish), expected(chosen, wish)) for wish in wishes),
+        free_bytes=free_bytes(cache_folder()),
+        shards=len(fetching.needed_shards(track, tokens)),
+        missing=len(missing),
+        missing_bytes=fetching.size_bytes(track, missing),
     )
 
 
-def _processes(found: Subject, needs: Needs | None, gpus: int | None) -> int:
-    """The ranks to start; raises MachineError at once where the script cannot run with so many."""
-    hardware = found.track.hardware
-    if gpus is None or gpus == hardware.processes:
-        return hardware.processes
-    if hardware.kind != "gpu":
-        raise MachineError.at("--gpus", f"the track {found.track.name} uses no GPU", "leave --gpus out")
-    size = needs.world_size if needs is not None else None
-    if size == f"== {hardware.processes}":
-        said = f"the script asserts {hardware.processes} ranks"
-        raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
-    if needs is not None and size is None and not feasible.accumulates(found.script):
-        said = "the script accumulates nothing, so with fewer ranks it would train on a smaller batch"
-        raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
-    if hardware.processes % gpus:
-        said = f"{gpus} ranks do not divide the {hardware.processes} that its batch is made for"
-        raise MachineError.at(f"--gpus {gpus}", said, "use 1, 2, 4 or 8")
-    return gpus
+def machine_problems(chosen: Plan, here: Machine) -> tuple[Problem, ...]:
+    """Everything that is certain to stop a replay on this machine."""
+    track = chosen.subject.track
+    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
+    try:
+        machine.check(here, dataclasses.replace(track, hardware=asked))
+    except MachineError as error:
+        # A dry run overrides settings, which no original takes.
+        todo = "use such a machine" + (", or fewer GPUs with --gpus where the script allows it" if here.gpus else "")
+        found = [dataclasses.replace(p, todo=todo) if chosen.upstream else p for p in error.problems]
+        return (*chosen.obstacles, *found)
+    return chosen.obstacles
 
 
-def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
-    """Sets of requirements, the most wanted first: the record's own build, then the release that stands in for it."""
-    if build is None or needs is None:
-        return (TRAINING,)
-    packages = ("numpy", "huggingface-hub", *needs.packages)
-    exact = ((f"torch=={build.torch}", *packages),) if build.torch else ()
-    release = build.substitute or TRAINING[0].partition("==")[2]
-    return (*exact, (f"torch=={release}", *packages))
+def check_machine(chosen: Plan) -> None:
+    """Raise MachineError, before anything is fetched or installed, where this machine cannot do it."""
+    raise_if(machine_problems(chosen, machine.capture(torch="in an environment of its own")), MachineError)
+
+
+def expected(chosen: Plan, wish: tuple[str, ...]) -> str:
+    """Whether an environment is made or to be made, and whether the result would be exact or substituted."""
+    made = venv.find(wish)
+    if made is not None:
+        told = describe(chosen, made, ())
+        return "; ".join((f"made already; the result is {told.label}", *told.differences))
+    torch, used = wish[0].partition("==")[2], used_torch(chosen)
+    room = f"to be made, up to {venv.ROOM_BYTES / 1e9:.0f} GB; where it can be had the result is"
+    # The default index does not say in a version which CUDA a build is for; the build itself does.
+    open_end = used is not None and "+" not in torch and used.partition("+")[0] == torch
+    certain = differences(chosen, used if open_end else torch, None)
+    if certain:
+        return "; ".join((f"{room} substituted", *certain))
+    return f"{room} exact" + (f" if the index gives torch {used}" if open_end else "")
+
+
+# ------------------------------------------------------------------------------------------ its environment
 
 
 def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environment]:
@@ -152,7 +149,7 @@ def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environ
 
     Raises StoreError, with every attempt, where none can be made.
     """
-    tried = []
+    tried: list[str] = []
     for wish in dict.fromkeys(chosen.wishes):
         try:
             made = venv.make(wish)
@@ -190,26 +187,37 @@ def check_modules(chosen: Plan, made: venv.Venv) -> None:
 
 def describe(chosen: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environment:
     """How an environment differs from what the record ran with."""
-    torch = made.torch
-    used = chosen.build.torch if chosen.build is not None else _own_torch(chosen.held)
-    differences = []
+    found = differences(chosen, made.torch, made.packages)
+    label: Label = "substituted" if found else "exact"
+    return Environment(label, made.torch, platform.python_version(), used_torch(chosen), found, tried)
+
+
+def differences(chosen: Plan, torch: str | None, packages: dict[str, str] | None) -> tuple[str, ...]:
+    """All ways in which an environment with this torch is not the record's; packages: None before it is made."""
+    used, needs, python = used_torch(chosen), chosen.needs, platform.python_version()
+    found = []
     if used is None:
-        differences.append("the record does not say which torch it used")
+        found.append("the record does not say which torch it used")
     elif torch != used:
         why = f": {chosen.build.why}" if chosen.build is not None else ""
-        differences.append(f"torch {torch} for {used}{why}")
-    python = platform.python_version()
-    needs = chosen.needs
-    if needs is not None and needs.python and needs.python.split(".")[:2] != python.split(".")[:2]:
-        differences.append(f"Python {python} for {needs.python}")
-    if needs is not None and needs.triton and made.packages.get("triton") != needs.triton:
-        differences.append(f"triton {made.packages.get('triton', 'none')} for {needs.triton}")
-    for kernel in needs.hub_kernels if needs is not None else ():
+        found.append(f"torch {torch} for {used}{why}")
+    if needs is None:
+        return tuple(found)
+    if needs.python and needs.python.split(".")[:2] != python.split(".")[:2]:
+        found.append(f"Python {python} for {needs.python}")
+    if needs.triton and packages is not None and packages.get("triton") != needs.triton:
+        found.append(f"triton {packages.get('triton', 'none')} for {needs.triton}")
+    for kernel in needs.hub_kernels:
         if "@" not in kernel:
-            differences.append(f"hub kernel {kernel}: its revision is not recorded")
-    if needs is not None and needs.missing:
-        differences.append(f"not from a package: {needs.missing}")
-    return Environment("substituted" if differences else "exact", torch, python, used, tuple(differences), tuple(tried))
+            found.append(f"hub kernel {kernel}: its revision is not recorded")
+    if needs.missing:
+        found.append(f"not from a package: {needs.missing}")
+    return tuple(found)
+
+
+def used_torch(chosen: Plan) -> str | None:
+    """The torch build that the record ran with."""
+    return chosen.build.torch if chosen.build is not None else _own_torch(chosen.held)
 
 
 def _own_torch(held: Record) -> str | None:
@@ -217,14 +225,7 @@ def _own_torch(held: Record) -> str | None:
     return next((run.torch for run in held.runs if run.torch), None)
 
 
-def check_machine(chosen: Plan) -> Machine:
-    """Raise MachineError, before anything is fetched or installed, where this machine lacks the GPUs."""
-    raise_if(chosen.obstacles, MachineError)
-    here = machine.capture(torch="in an environment of its own")
-    track = chosen.subject.track
-    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
-    machine.check(here, dataclasses.replace(track, hardware=asked))
-    return here
+# ------------------------------------------------------------------------------------------ running
 
 
 def _asked(chosen: Plan) -> Hardware:
@@ -250,12 +251,18 @@ def prepare(
 
 
 def run(
-    project: Project, chosen: Plan, made: venv.Venv, ready: execution.Prepared, watcher: Watcher
-) -> tuple[Metrics, ...]:
-    """Make the runs; raises RunError where one broke. What was made lies in `.runs/` and in the ledger."""
+    project: Project,
+    chosen: Plan,
+    launcher: Launcher,
+    ready: execution.Prepared,
+    watcher: Watcher,
+    finished: list[Metrics],
+) -> None:
+    """Make the runs and put each that finished into `finished`; raises RunError where one broke.
+
+    What was made lies in `.runs/` and in the ledger.
+    """
     sitting = secrets.token_hex(4)
-    launcher = TorchrunLauncher(str(made.python))
-    finished = []
     for number in range(1, chosen.runs + 1):
         run_id = runs.new_run_id(chosen.subject.script_sha256)
         outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, chosen.runs))
@@ -263,11 +270,12 @@ def run(
         if outcome.state != "finished":
             cause = failure.explain(folder, outcome)
             said = f"run {number} of {chosen.runs} {cause.sentence}"
-            error = RunError.at(project.show(folder), said, execution.advice(outcome))
+            again = "start the same command again: a record is run afresh each time"
+            todo = again if outcome.state == "stopped" else execution.advice(outcome)
+            error = RunError.at(project.show(folder), said, todo)
             error.lines = cause.last_lines
             raise error
         finished.append(evidence.read_run(folder, chosen.subject.script, packed=False))
-    return tuple(finished)
 
 
 # ------------------------------------------------------------------------------------------ what it comes to
@@ -290,14 +298,15 @@ def compare(
     time = stats.mean(times) if times else None
     claimed_time = held.claimed.train_time_s
     counts = not why_not and claimed_time is not None and time is not None
-    within, spread = within_spread(own, loss)
+    processes = f"{chosen.processes} process{'es' * (chosen.processes != 1)}"
+    within, spread = within_spread(own, losses)
     return ReplayResult(
         schema=1,
         record=chosen.name,
         date=runs.now()[:10],
         by=by,
         machine=here,
-        gpus=f"{chosen.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {chosen.processes} processes",
+        gpus=f"{chosen.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {processes}",
         script="original" if chosen.original else "reimplementation",
         script_sha256=chosen.subject.script_sha256,
         environment=environment,
@@ -309,6 +318,7 @@ def compare(
         replayed_loss=loss,
         time_ratio=time / claimed_time if counts and time is not None and claimed_time else None,
         loss_difference=None if loss is None or claimed_loss is None else loss - claimed_loss,
+        own_losses=tuple(own),
         within_spread=within,
         spread=spread,
         runs=tuple(
@@ -316,20 +326,6 @@ def compare(
         ),
         curve=points(curve, made),
     )
-
-
-def within_spread(own: list[float], loss: float | None) -> tuple[Spread, str]:
-    """Whether a replayed mean loss lies where the record's own runs lie, and the sentence that says so."""
-    if loss is None:
-        return "unknown", "the replay printed no final loss"
-    if len(own) < 2:
-        return "unknown", f"{len(own)} own run{'' if len(own) == 1 else 's'} of the record, so its spread is not known"
-    low, high = min(own), max(own)
-    room = 2 * stats.sd(own)  # few runs reach their own extremes seldom
-    centre = stats.mean(own)
-    inside = centre - max(room, centre - low) <= loss <= centre + max(room, high - centre)
-    said = f"its {len(own)} own runs lie at {centre:.4f} ± {stats.sd(own):.4f} ({low:.4f} to {high:.4f})"
-    return ("yes" if inside else "no"), said
 
 
 def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint, ...]:
@@ -343,18 +339,3 @@ def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint,
         mean = stats.mean(seen[step]) if step in seen else None
         rows.append(CurvePoint(step, claimed, mean, None if mean is None else mean - claimed))
     return tuple(rows)
-
-
-def store(chosen: Plan, result: ReplayResult) -> Path:
-    """Keep a replay beside its record."""
-    return replays.add_replay(chosen.subject.folder, result)
-
-
-def resolve_all(project: Project, checkout: Path | None, *, allow_network: bool = True) -> list[originals.Resolved]:
-    """What becomes of the original of every record; a missing clone is one error, not one for every row."""
-    source = source_of(checkout, allow_network=allow_network)
-    if checkout is None:
-        held = [r for r in records.read_records(project) if r.original is not None and r.original.repository]
-        for repository in sorted({r.original.repository for r in held if r.original and r.original.repository}):
-            source(repository)
-    return originals.resolve_all(project, source)

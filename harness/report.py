@@ -20,6 +20,8 @@ from harness.store.layout import Project
 from harness.subject import Subject
 from harness.verdict.base import Evidence
 
+RUN_WIDTH = 60  # of a run's name in a table; those of the past are paths of up to 120 characters
+
 
 def say_plan(sitting: Sitting) -> None:
     """Say what is going to be run, where, and how it will be judged."""
@@ -38,8 +40,10 @@ def say_plan(sitting: Sitting) -> None:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
         return
-    of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else f"{hardware.processes} processes"
-    have = f"; {len(sitting.done)} finished runs of an earlier start count" if sitting.done else ""
+    ranks = f"{hardware.processes} process{'es' * (hardware.processes != 1)}"
+    of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
+    count = len(sitting.done)
+    have = f"; {count} finished run{'s' * (count > 1)} of an earlier start count{'s' * (count == 1)}" if count else ""
     most = "at most " if sitting.until_decided else ""
     console.say(f"  runs     {most}{sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
     if sitting.declared is not None and len(sitting.done) + sitting.runs > sitting.declared:
@@ -95,6 +99,13 @@ def follow(title: str, target: float) -> Callable[[bytes], None]:
     return take
 
 
+def after_a_stop(sitting: Sitting) -> str:
+    """What to do where Ctrl-C ended these runs."""
+    if sitting.dry or sitting.subject.manifest is None:
+        return "the same command starts again from the first run; what was fetched and printed is kept"
+    return "the runs that were finished are kept and count; the same command makes those that are missing"
+
+
 def say_dry_end(sitting: Sitting) -> None:
     """Say that the pipeline works."""
     console.say(
@@ -103,9 +114,18 @@ def say_dry_end(sitting: Sitting) -> None:
 
 
 def say_outcome(
-    project: Project, found: Subject, gathered: Evidence, verdict: Verdict, *, usd_per_hour: float | None = None
+    project: Project,
+    found: Subject,
+    gathered: Evidence,
+    verdict: Verdict,
+    *,
+    ran: bool = False,
+    usd_per_hour: float | None = None,
 ) -> int:
-    """Print runs, findings, verdict and the row it would earn; the exit status that follows."""
+    """Print runs, findings, verdict and the row it would earn; the exit status that follows.
+
+    ran: the runs were made here and now; else they are stored evidence, of this machine or of another.
+    """
     console.say("")
     say_runs(gathered.runs)
     console.say("")
@@ -113,8 +133,9 @@ def say_outcome(
     console.say_verdict(verdict)
     say_more_runs(gathered, verdict, usd_per_hour)
     if verdict.outcome == "pass":
-        say_row(found, gathered)
-        console.say(f"  {_standing(project, found, gathered)}")
+        stored = found.record is not None and not ran
+        say_row(found, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
+        console.say(f"  {_standing(project, found, gathered, ran=ran)}")
     return 0 if verdict.outcome == "pass" else 1
 
 
@@ -131,10 +152,9 @@ def say_runs(runs: Sequence[Metrics]) -> None:
     """One line per run."""
     rows = []
     for run in runs:
-        loss = "none" if run.val_loss is None else f"{run.val_loss:.4f}"
-        time = "none" if run.train_time_s is None else f"{run.train_time_s:.2f} s"
-        wall = "none" if run.wall_time_s is None else f"{run.wall_time_s:.2f} s"
-        rows.append((run.run_id, str(run.seed), str(run.step), loss, time, wall))
+        cells = ((run.seed, "d", ""), (run.step, "d", ""), (run.val_loss, ".4f", ""))
+        times = ((run.train_time_s, ".2f", " s"), (run.wall_time_s, ".2f", " s"))
+        rows.append((run.run_id, *("-" if v is None else f"{v:{form}}{unit}" for v, form, unit in (*cells, *times))))
     console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall_time"), rows)
 
 
@@ -199,13 +219,13 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def say_row(found: Subject, gathered: Evidence) -> None:
+def say_row(found: Subject, gathered: Evidence, heading: str) -> None:
     """The row of the leaderboard that these runs would earn."""
     losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
-    time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "none"
+    time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "-"
     console.say("")
-    console.say("the row it would earn:")
+    console.say(heading)
     console.say_table(
         ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
         [
@@ -221,18 +241,23 @@ def say_row(found: Subject, gathered: Evidence) -> None:
     )
 
 
-def _standing(project: Project, found: Subject, gathered: Evidence) -> str:
+def _standing(project: Project, found: Subject, gathered: Evidence, *, ran: bool) -> str:
     """How the row stands against the current record, as a sentence."""
+    best = current(found.track, records.read_records(project))
+    is_best = found.record is not None and best is not None and found.record.slug == best.slug
+    whose = "this machine's" if ran else "those of the machine that ran it"
+    about_time = f"seconds are {whose} and are never compared with another's"
+    if is_best:
+        return f"this is the current record{', run again' if ran else ', judged by its own evidence'}; {about_time}"
+    if found.record is not None and not ran:
+        held = "" if best is None else f"; {best.track}/{best.number} is the current one"
+        return f"this is the record {found.record.track}/{found.record.number}, judged by its own evidence{held}"
     if found.track.metric == "train_time":
         return "it becomes a record only if it is faster than the current one in a same-machine comparison"
-    about_time = "seconds are this machine's and are never compared with another's"
-    best = current(found.track, records.read_records(project))
     steps = gathered.runs[0].step
     if best is None or best.claimed.steps is None or steps is None:
         return f"ranked by steps; {about_time}"
     held = f"{best.track}/{best.number} holds the record with {best.claimed.steps} steps"
-    if found.record is not None and found.record.slug == best.slug:
-        return f"this is the current record, run again; {about_time}"
     if steps < best.claimed.steps:
         return f"{held}; this is {best.claimed.steps - steps} fewer: a new record; {about_time}"
     return f"{held}; this is no new record; {about_time}"
@@ -268,14 +293,15 @@ def say_record(project: Project, record: Record, row: Row) -> None:
             console.say(f"  {label:<13}{value}")
     if record.runs:
         console.say("")
+        places = max((len(f"{r.value:g}".partition(".")[2]) for r in record.runs if r.value is not None), default=0)
         console.say_table(
             ("run", "role", "step", "loss", "train_time", "torch"),
             [
                 (
-                    r.id[-60:],
+                    _shortened(r.id),
                     r.role,
                     str(r.step or ""),
-                    _or_blank(r.value),
+                    "" if r.value is None else f"{r.value:.{places}f}",
                     _or_blank(r.train_time_s, " s"),
                     r.torch or "",
                 )
@@ -291,6 +317,14 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         console.say_table(
             ("step", "val_loss", "train_time"), [(str(s), f"{v:.4f}", _or_blank(t, " s")) for s, v, t in points]
         )
+
+
+def _shortened(path: str) -> str:
+    """The end of a long path, from the start of one of its parts."""
+    if len(path) <= RUN_WIDTH:
+        return path
+    end = path[-RUN_WIDTH + 2 :]
+    return f"…/{end.partition('/')[2]}" if "/" in end else f"…{end}"
 
 
 def _say_replays(record: Record) -> None:

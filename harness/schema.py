@@ -232,6 +232,7 @@ class RunLog:
     extra: dict[str, str] = field(default_factory=dict)
     problems: tuple[LogProblem, ...] = ()
     curve: tuple[tuple[int, float, float | None], ...] = ()  # (step, val_loss, train_time_s)
+    final_val_text: str | None = None  # final_val_loss as printed, with all its decimals
 
     @classmethod
     def nothing(cls, path: str) -> RunLog:
@@ -243,12 +244,12 @@ class RunLog:
 
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """The object that `speedrun log --json` prints for this run."""
-        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        curve = data.pop("curve")
+        shown = [field.name for field in dataclasses.fields(self) if field.name not in ("curve", "final_val_text")]
+        data = {name: getattr(self, name) for name in shown}
         data["overrides"] = list(self.overrides)
         data["problems"] = [dataclasses.asdict(problem) for problem in self.problems]
         if with_curve:
-            data["curve"] = [list(point) for point in curve]
+            data["curve"] = [list(point) for point in self.curve]
         return data
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import manifest as manifests
-from harness import originals, replay, subject
+from harness import originals, replay_plan, subject
 from harness import track as tracks
 from harness.board.rows import current
 from harness.errors import StoreError
@@ -37,7 +37,7 @@ def find_script(
     called = called_in(project, held)
     if not originals.published(held):
         raise StoreError.at(called, "has no script here, and none was published", "name another record")
-    source = replay.source_of(checkout, allow_network=allow_network)
+    source = replay_plan.source_of(checkout, allow_network=allow_network)
     return originals.as_subject(
         project, folder_of(project, held), held, called.partition("/")[2], source, given=checkout is not None
     )

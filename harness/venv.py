@@ -26,6 +26,7 @@ from harness.errors import StoreError
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import cache_folder
 
+ROOM_BYTES = 8 * 10**9  # the most that one takes: torch for CUDA with its libraries, and pip's room to unpack them
 LOCK_FILE = "requirements.lock"  # every package of the environment with its version
 
 

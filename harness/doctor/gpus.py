@@ -67,12 +67,13 @@ def gpus(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
     counts = [n for n in (wanted.gpus, 4, 2, 1) if n == wanted.gpus or wanted.fewer]
     fitting = next((n for n in counts if refused(seen, wanted.track, n, None) is None), None)
     if wanted.replayed and fitting is not None:
-        fewer = f" --gpus {fitting}" if fitting != wanted.gpus else ""
+        flags = " --original" if wanted.subject is None else ""
+        flags += f" --gpus {fitting}" if fitting != wanted.gpus else ""
         return Line(
             "GPUs",
             "yellow",
             f"{value}; a time counts on {wanted.gpus}× {wanted.track.hardware.gpu_name or 'GPU'} only",
-            f"`speedrun replay {wanted.name}{fewer}` compares its loss",
+            f"`speedrun replay {wanted.name}{flags}` compares its loss",
         )
     asserts = wanted.needs is not None and wanted.subject is None and not wanted.fewer
     why = f"; the script asserts {wanted.gpus} ranks" if asserts else ""

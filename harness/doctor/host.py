@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +13,13 @@ from harness import fetching, machine, venv
 from harness.doctor.wanted import Line, Wanted
 from harness.environments import Build, Needs
 from harness.machine import nvidia
-from harness.replay import wishes_of
+from harness.replay_plan import wishes_of
+from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
 from harness.track import load_tracks
 
-ENVIRONMENT_BYTES = 8 * 10**9  # torch for CUDA with its libraries, and pip's room to unpack them
 SPARE_BYTES = 10**9
+LEAST_PYTHON = (3, 11)
 # Host memory for a rank: CUDA context, torch and the compiler's workers; the smoke scripts need some 0.5 GiB. Estimates.
 RANK_BYTES = {"gpu": 4 << 30, "any": 1 << 30}
 
@@ -26,7 +27,7 @@ RANK_BYTES = {"gpu": 4 << 30, "any": 1 << 30}
 def disk(project: Project, wanted: Wanted | None) -> Line:
     """Free space where tokens and environments go, against what is still to be fetched."""
     cache = cache_folder()
-    free = {str(folder): _free(folder) for folder in (cache, project.root)}
+    free = {str(folder): free_bytes(folder) for folder in (cache, project.root)}
     missing = missing_bytes(wanted) if wanted is not None else 0
     value = f"{free[str(cache)] / 1e9:,.1f} GB free in {cache}"
     if wanted is not None:
@@ -37,23 +38,14 @@ def disk(project: Project, wanted: Wanted | None) -> Line:
     if free[str(project.root)] < SPARE_BYTES:
         return Line("disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some")
     makes = wanted is not None and wanted.replayed
-    if makes and free[str(cache)] < missing + SPARE_BYTES + ENVIRONMENT_BYTES:
+    if makes and free[str(cache)] < missing + SPARE_BYTES + venv.ROOM_BYTES:
         return Line("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
     return Line("disk", "green", value)
 
 
-def _free(folder: Path) -> int:
-    there = next(f for f in (folder, *folder.parents) if f.exists())
-    return shutil.disk_usage(there).free
-
-
 def missing_bytes(wanted: Wanted) -> int:
     """Bytes of the shards that are not here yet, partial ones counted whole."""
-    here = {
-        entry.name for entry in fetching.what_is_there(wanted.track)[1] if entry.state in ("verified", "unverified")
-    }
-    shards = fetching.needed_shards(wanted.track, wanted.tokens)
-    return sum(2 * (shard.tokens or wanted.track.data.shard_tokens) for shard in shards if shard.name not in here)
+    return fetching.size_bytes(wanted.track, fetching.missing_shards(wanted.track, wanted.tokens))
 
 
 def memory(wanted: Wanted | None) -> Line:
@@ -66,7 +58,11 @@ def memory(wanted: Wanted | None) -> Line:
     each = RANK_BYTES[wanted.track.hardware.kind]
     if free >= ranks * each:
         return Line("RAM", "green", value)
-    fix = f"{ranks} ranks want some {ranks * each / 2**30:.0f} GiB; end what else runs here"
+    fix = f"{ranks} ranks want some {ranks * each / 2**30:.0f} GiB; "
+    if total >= ranks * each:
+        fix += "end what else runs here"
+    else:
+        fix += "there is not so much in all, so a run may be killed for memory: take a larger machine"
     return Line("RAM", "red" if free < ranks * each / 8 else "yellow", value, fix)
 
 
@@ -108,7 +104,11 @@ def python(wanted: Wanted | None) -> Line:
     used = wanted.needs.python if wanted is not None and wanted.needs is not None else None
     if used is None or used.split(".")[:2] == here.split(".")[:2]:
         return Line("Python", "green", here)
-    fix = f"to match it, make .venv with SPEEDRUN_PYTHON=python{'.'.join(used.split('.')[:2])}"
+    told = re.match(r"(\d+)\.(\d+)", used)
+    if told is None or (int(told[1]), int(told[2])) < LEAST_PYTHON:
+        fix = f"this program needs {LEAST_PYTHON[0]}.{LEAST_PYTHON[1]} or newer, so the result will name the difference"
+    else:
+        fix = f"SPEEDRUN_PYTHON=python{told[0]} ./run_record.sh … makes .venv anew with it, where it is installed"
     return Line("Python", "yellow", f"{here}; the original ran with {used}", fix)
 
 

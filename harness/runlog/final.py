@@ -80,6 +80,7 @@ _FINAL = (
     "total_steps",
     "final_val_loss",
     "final_val_ema_loss",
+    "final_val_text",
     "last_val_step",
     "last_val_loss",
     "final_train_time_s",

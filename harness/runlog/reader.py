@@ -24,6 +24,10 @@ from harness.schema import LogProblem, RunLog, TimedLine
 Bytes = bytes | bytearray
 
 
+class NoLog(LogError):
+    """A file has nothing of a training log."""
+
+
 def read_bytes(
     data: Bytes, path: str, *, curve: bool = False, final_only: bool = False, quick: bool = True
 ) -> list[RunLog]:
@@ -175,4 +179,4 @@ def _no_log(data: Bytes, layout: Layout, path: str) -> LogError:
     if layout.separators and layout.header_start < layout.log_start:
         what = "it has a header and no metric line: the run ended before its first step"
         return LogError.at(path, what, "leave it out or look at the run's error output")
-    return LogError.at(path, "no training log: it holds no metric line", "name logs of training runs")
+    return NoLog.at(path, "no training log: it holds no metric line", "name logs of training runs")

@@ -74,6 +74,7 @@ class RunLines:
             "final_step": self.step,
             "total_steps": self.total,
             "final_val_loss": at_end.val_loss if at_end else None,
+            "final_val_text": at_end.text or None if at_end else None,
             "final_val_ema_loss": at_end.val_ema_loss if at_end else None,
             "last_val_step": val.step if val else None,
             "last_val_loss": val.val_loss if val else None,

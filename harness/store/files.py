@@ -11,6 +11,7 @@ import errno
 import hashlib
 import lzma
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -95,6 +96,12 @@ def read_kept(path: Path, *, name: str | None = None, max_bytes: int = KEPT_BYTE
     if not decompressor.eof or decompressor.unused_data:
         raise StoreError.at(f"{name}{PACKED}", "is torn or carries more behind its end", "pack the submission again")
     return data
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space where a folder lies, or would lie once it is made."""
+    there = next(f for f in (folder, *folder.parents) if f.exists())
+    return shutil.disk_usage(there).free
 
 
 def disk_error(path: Path, error: OSError) -> StoreError:

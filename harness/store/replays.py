@@ -22,12 +22,13 @@ from pathlib import Path
 
 from harness import jsonform, stats
 from harness.errors import Problem, StoreError, raise_if
-from harness.replayed import Label, Replayed, Script, Spread
+from harness.replayed import Label, Replayed, Script, Spread, within_spread
 from harness.schema import Machine
 from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
+MOST_LOSS = 1e6  # the square of a larger one might not be a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ class ReplayResult:
     replayed_loss: float | None
     time_ratio: float | None  # replayed / claimed; None where the time does not count
     loss_difference: float | None
-    within_spread: Spread  # the replayed mean loss within the spread of the record's own runs
+    own_losses: tuple[float, ...]  # final losses of the record's own runs, which the next two rest on
+    within_spread: Spread  # the replayed mean loss within the prediction interval of the record's own runs
     spread: str  # the sentence behind it
     runs: tuple[ReplayedRun, ...]
     curve: tuple[CurvePoint, ...]
@@ -213,6 +215,11 @@ def contradictions(result: ReplayResult) -> list[str]:
         )
         if not same:
             found.append(f"{what} is {told}, from its runs it is {follows}")
+    if any(abs(value) > MOST_LOSS for value in (*result.own_losses, *losses)):
+        return [*found, "it names a loss that no model has"]
+    inside = within_spread(result.own_losses, losses)[0]
+    if result.within_spread != inside:
+        found.append(f"whether it lies within the spread is {result.within_spread!r}, from its runs it is {inside!r}")
     return found
 
 

@@ -6,7 +6,8 @@ These modules are imported for every `speedrun --help`, so a story is imported i
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,35 @@ def project_of(args: argparse.Namespace) -> Project:
 
 
 def count_of_runs(text: str) -> int:
-    """A number of runs or GPUs on the command line."""
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no such number; give 1 to 1000")
+    """A number of runs on the command line."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; give 1 to 1000")
     return int(text)
+
+
+def dollars(text: str) -> float:
+    """An amount of money on the command line, above 0 and below a million."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money; give US dollars above 0, like 24.5")
+    return value
 
 
 def terminated(number: int, frame: object) -> None:
     """SIGTERM as an orderly end: what is running is stopped, its books are closed."""
     raise SystemExit(128 + number)
+
+
+@contextlib.contextmanager
+def next_step(text: str) -> Iterator[None]:
+    """Say what to do next where Ctrl-C or SIGTERM ends what is inside."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        from harness import console
+
+        console.say(text)
+        raise

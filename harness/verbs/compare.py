@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs import Verb, project_of
+from harness.verbs import Verb, dollars, project_of, terminated
 
 if TYPE_CHECKING:
     from harness.compare import Terms
@@ -33,8 +32,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="look after every pair and stop when it is decided (the default; at most 16 pairs)",
     )
-    parser.add_argument("--budget-usd", type=_amount, metavar="X", help="stop before the run that would cost more")
-    parser.add_argument("--usd-per-hour", type=_amount, metavar="Y", help="what an hour of this machine costs")
+    parser.add_argument("--budget-usd", type=dollars, metavar="X", help="stop before the run that would cost more")
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="what an hour of this machine costs")
     parser.add_argument("--checkout", type=Path, metavar="DIR", help="a clone or a copy of an original's repository")
     parser.add_argument("--no-fetch", action="store_true", help="refuse to download tokens or a repository")
     parser.add_argument("--plan", action="store_true", help="print the plan, its time and its price, and do nothing")
@@ -47,7 +46,7 @@ def _run(args: argparse.Namespace) -> int:
     from harness.store.comparisons import only_one
 
     terms = _terms(args)
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
     network = not args.no_fetch
     a, b = (
@@ -96,20 +95,6 @@ def _pairs(text: str) -> int:
     if not text.isdigit() or not 3 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of pairs; give 3 to 100")
     return int(text)
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money; give a number above 0")
-    return value
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 VERBS = (Verb("compare", "run two scripts in pairs on this machine and say which is faster", _arguments, _run),)

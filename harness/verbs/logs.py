@@ -6,10 +6,16 @@ import argparse
 import hashlib
 import json
 import os
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.verbs import Verb
+
+if TYPE_CHECKING:
+    from harness.logs import Reading
+    from harness.schema import RunLog
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,60 +39,85 @@ def _log(args: argparse.Namespace) -> int:
         return _extract(args)
     from harness import console, logs
 
-    targets = list(logs.find_logs(args.paths))
     told: list[tuple[bool, bool, bool]] = []
-    rows: list[tuple[str, ...]] = []
-    for reading in logs.read_logs(targets, curve=args.curve, final_only=args.final_only, jobs=args.jobs):
+    counts: Counter[str] = Counter()
+    table: list[Reading] = []
+    targets = list(logs.find_logs(args.paths))
+    for reading in logs.read_logs(targets, curve=args.json and args.curve, final_only=args.final_only, jobs=args.jobs):
         told.append((reading.target.named, bool(reading.runs), any(run.problems for run in reading.runs)))
-        if reading.refusal is not None:
+        counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
+        counts["runs"] += len(reading.runs)
+        if reading.refusal is not None and (reading.target.named or not reading.no_log):
             console.say(str(reading.refusal))
         for run in reading.runs:
-            if args.json:
+            if args.json:  # at once, so that a million logs are not held
                 print(json.dumps(run.to_json(with_curve=args.curve), allow_nan=False))
             else:
-                rows.append(_row(run.to_json()))
                 for problem in run.problems:
                     console.say(f"{run.path}:{problem.line}: {problem.kind}: {problem.text}")
-    if rows:
-        console.say_table(_COLUMNS, rows)
-    if not args.json:
-        console.say(_summary(told, len(rows)))
+        if reading.runs and not args.json:
+            table.append(reading)
+    if table:
+        _say_table(table, final_only=args.final_only)
+    console.say(_summary(counts))
     return logs.exit_status(told, strict=args.strict)
+
+
+def _say_table(readings: list[Reading], *, final_only: bool) -> None:
+    """One line per run; the end of a file alone says nothing of points, machine and torch."""
+    from harness import console, logs
+
+    names = logs.names_of(readings)
+    rows = [_row(names[r.target.name], run) for r in readings for run in r.runs]
+    skipped = {"run", "points", "machine", "torch"} if final_only else set()
+    shown = [index for index, column in enumerate(_COLUMNS) if column not in skipped]
+    console.say_table([_COLUMNS[i] for i in shown], [[row[i] for i in shown] for row in rows])
 
 
 _COLUMNS = ("log", "run", "step", "val_loss", "train_time", "step_avg", "points", "machine", "torch", "problems")
 
 
-def _row(run: dict[str, object]) -> tuple[str, ...]:
-    """One line of the table; a value that the log does not hold is a dash."""
+def _row(name: str, run: RunLog) -> tuple[str, ...]:
+    """One line of the table; a value that the log does not hold is a dash, a loss has the decimals of the log."""
 
-    def show(name: str, form: str = "{}") -> str:
-        value = run[name]
-        return "–" if value is None else form.format(value)
+    def show(value: object, form: str = "{}") -> str:
+        return "-" if value is None else form.format(value)
 
-    problems = run["problems"]
-    assert isinstance(problems, list | tuple)
-    gpus = "" if run["gpu_count"] is None else f"{run['gpu_count']}× "
+    loss = show(run.final_val_loss if run.final_val_text is None else run.final_val_text)
+    if run.final_val_ema_loss is not None:
+        places = len(loss.partition(".")[2]) or 4
+        loss += f" (ema {run.final_val_ema_loss:.{places}f})"
+    problems = [f"{len(run.problems)}"] if run.problems else []
+    problems += _unfinished(run)
     return (
-        os.path.basename(str(run["path"])) or str(run["path"]),
-        "last" if run["run"] is None else f"{run['run']}/{run['n_runs']}",
-        f"{show('final_step')}/{show('total_steps')}",
-        show("final_val_loss")
-        if run["final_val_ema_loss"] is None
-        else f"{show('final_val_loss')} (ema {show('final_val_ema_loss')})",
-        show("final_train_time_s", "{:.3f} s"),
-        show("step_avg_ms", "{:.2f} ms"),
-        f"{show('n_val_points')} val {show('n_train_points')} train",
-        gpus + show("gpu_name"),
-        show("torch"),
-        str(len(problems)) if problems else "none",
+        name,
+        "last" if run.run is None else f"{run.run}/{run.n_runs}",
+        f"{show(run.final_step)}/{show(run.total_steps)}",
+        loss,
+        show(run.final_train_time_s, "{:.3f} s"),
+        show(run.step_avg_ms, "{:.2f} ms"),
+        f"{show(run.n_val_points)} val {show(run.n_train_points)} train",
+        ("" if run.gpu_count is None else f"{run.gpu_count}× ") + show(run.gpu_name),
+        show(run.torch),
+        ", ".join(problems) or "none",
     )
 
 
-def _summary(told: list[tuple[bool, bool, bool]], runs: int) -> str:
-    read = sum(1 for _, was_read, _ in told if was_read)
-    rest = len(told) - read
-    return f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}; {rest} other file{'s' * (rest != 1)}"
+def _unfinished(run: RunLog) -> list[str]:
+    """How a run stopped short of its end: broken off, or on purpose, as in the optimization track at the target."""
+    said = []
+    if run.reached_last_step is False:
+        said.append(f"ends at step {run.final_step} of {run.total_steps}")
+    if not run.has_final_val:
+        said.append("no loss at its last step")
+    return said
+
+
+def _summary(counts: Counter[str]) -> str:
+    read, runs, no_logs, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
+    said = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
+    said += f"; {no_logs} other file{'s are no training logs' if no_logs != 1 else ' is no training log'}"
+    return said + (f"; {refused} gave no run, as said above" if refused else "")
 
 
 def _extract(args: argparse.Namespace) -> int:

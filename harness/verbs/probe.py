@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from harness.verbs import Verb, project_of
+from harness.verbs import Verb, next_step, project_of, terminated
 
 if TYPE_CHECKING:
     from harness.probe import Plan
@@ -34,16 +34,17 @@ def _probe(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.progress import file_progress
 
-    signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
     chosen = probe.plan(project, subject.find_subject(project, args.submission), tuple(args.probe or NAMES))
     _say_plan(chosen)
     if args.plan:
         return 0
-    with file_progress("fetching") as progress:
-        tokens = probe.prepare(chosen, progress=progress)
     watch = report.watch_runs(chosen.subject.track.target_loss)
-    folder, verdict = probe.run(project, chosen, tokens, TorchrunLauncher(), watch)
+    with next_step("a probe is judged as a whole: the same command starts it again, with other tokens"):
+        with file_progress("fetching") as progress:
+            tokens = probe.prepare(chosen, progress=progress)
+        folder, verdict = probe.run(project, chosen, tokens, TorchrunLauncher(), watch)
     console.say("")
     console.say_verdict(verdict)
     console.say(f"  logs and verdict.json are in {project.show(folder)}; no run of a probe counts for a record")
@@ -63,10 +64,6 @@ def _say_plan(chosen: Plan) -> None:
     console.say(f"  runs     {len(chosen.runs)} on {found.track.hardware.processes} processes; none enters the ledger")
     for role, variant in chosen.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
-
-
-def _terminated(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
 
 
 VERBS = (Verb("probe", "run a script on prepared tokens that a cheat trips over", _arguments, _probe),)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs import Verb, count_of_runs, project_of, terminated
+from harness.errors import Problem, raise_if
+from harness.verbs import Verb, count_of_runs, next_step, project_of, terminated
 
 if TYPE_CHECKING:
-    from harness.replay import Plan
     from harness.store.layout import Project
+
+AGAIN = "the same command starts again: a record is run afresh each time; what was made, fetched or stored is kept"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,29 +25,35 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=count_of_runs, metavar="N", help="how many runs (default: the track's; originals: 1)"
     )
+    parser.add_argument("--gpus", type=_gpus, metavar="N", help="fewer GPUs, where the script allows it; loss only")
     parser.add_argument(
-        "--gpus", type=count_of_runs, metavar="N", help="fewer GPUs, where the script allows it; loss only"
+        "--checkout", type=Path, metavar="DIR", help="with --original: a clone or a copy of its repository"
     )
-    parser.add_argument("--checkout", type=Path, metavar="DIR", help="a clone or a copy of the original's repository")
-    parser.add_argument("--plan", action="store_true", help="resolve, verify, print what would happen, run nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="print what would happen on this machine; download, install and run nothing"
+    )
     parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never compared")
     parser.add_argument("--no-fetch", action="store_true", help="refuse to download tokens or a repository")
     parser.add_argument("--json", action="store_true", help="the result as JSON on stdout")
 
 
+def _gpus(text: str) -> int:
+    if text not in ("1", "2", "4", "8"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of GPUs that a script can run on; give 1, 2, 4 or 8")
+    return int(text)
+
+
 def _replay(args: argparse.Namespace) -> int:
-    from harness import replay
-    from harness.errors import HarnessError
+    from harness import replay, replay_plan, replay_report
 
     signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
+    raise_if(_meaningless(args))
     if args.record is None:
-        if not (args.original and args.plan):
-            raise HarnessError.at("replay", "no record was named", "name one like short/12, or add --original --plan")
         return _resolve_all(args, project)
     if args.dry:
         return _dry(args, project)
-    chosen = replay.plan(
+    chosen = replay_plan.plan(
         project,
         args.record,
         original=args.original,
@@ -53,74 +61,80 @@ def _replay(args: argparse.Namespace) -> int:
         gpus=args.gpus,
         count=args.runs,
         allow_network=not args.no_fetch,
+        look=args.plan,
     )
-    from harness import replay_report
-
-    replay_report.say_plan(project, chosen)
-    return 0 if args.plan else _run(args, project, chosen)
-
-
-def _run(args: argparse.Namespace, project: Project, chosen: Plan) -> int:
-    from harness import console, jsonform, machine, replay, replay_report, report
-    from harness.progress import file_progress
-    from harness.store import records
-
-    replay.check_machine(chosen)
-    with console.waiting(f"its environment ({chosen.wishes[0][0]}; a minute or more, once)"):
-        made, environment = replay.make_environment(project, chosen)
-    with file_progress("fetching") as progress:
-        ready = replay.prepare(chosen, made, allow_network=not args.no_fetch, progress=progress)
-    finished = replay.run(project, chosen, made, ready, report.watch_runs(chosen.subject.track.target_loss))
-    here = machine.capture(torch=environment.torch)
-    curve = records.read_curve(chosen.subject.folder)
-    result = replay.compare(chosen, environment, here, finished, attribution(), curve)
-    stored = replay.store(chosen, result)
-    replay_report.say_result(result)
-    console.say(f"stored in {project.show(stored)}; commit it, and `speedrun board` shows it beside the record")
-    if args.json:
-        sys.stdout.write(jsonform.to_text(result))
+    replay_report.say_plan(chosen, replay.look(chosen), only=args.plan)
+    if not args.plan:
+        with next_step(AGAIN):
+            screen = replay_report.Screen(project, chosen, as_json=args.json)
+            replay.perform(project, chosen, screen, allow_network=not args.no_fetch)
     return 0
+
+
+def _meaningless(args: argparse.Namespace) -> Iterator[Problem]:
+    """Flags that would change nothing beside the others, so that whoever gives them expects something else."""
+    given = {
+        "--gpus": args.gpus is not None,
+        "--checkout": args.checkout is not None,
+        "--no-fetch": args.no_fetch,
+        "--json": args.json,
+        "--original": args.original,
+        "--runs": args.runs is not None,
+        "--dry": args.dry,
+    }
+    if args.checkout is not None and not args.original:
+        yield Problem("--checkout", "is where an original is read from, and none is asked for", "add --original")
+    if args.record is None:
+        if not (args.original and args.plan):
+            yield Problem("replay", "no record was named", "name one like short/12, or add --original --plan")
+        idle = [flag for flag in ("--gpus", "--runs", "--dry") if given[flag]]
+        why, todo = "is about one record, and none was named", "name a record"
+    elif args.dry:
+        idle = [flag for flag in ("--original", "--gpus", "--checkout", "--no-fetch", "--json") if given[flag]]
+        why = "means nothing with --dry, which is one scaled-down run on synthetic data that nobody compares"
+        todo = "leave one of them out"
+        if args.runs not in (None, 1):
+            yield Problem("--runs", "with --dry there is one run", todo)
+    else:
+        idle = ["--json"] if args.plan and args.json else []
+        why, todo = "a plan of one record is text only", "leave it out, or leave --plan out"
+    for flag in idle:
+        yield Problem(flag, why, todo)
 
 
 def _dry(args: argparse.Namespace, project: Project) -> int:
     """The script in the record's folder, scaled down: shows whether the pipeline works here."""
-    from harness import pipeline, report, subject
-    from harness.errors import HarnessError
+    from harness import pipeline, replay_plan, report
     from harness.launch.torchrun import TorchrunLauncher
+    from harness.store import records
 
-    if args.original:
-        raise HarnessError.at("--dry", "an original takes no overrides", "see what it needs with --original --plan")
-    found = subject.find_subject(project, args.record)
-    sitting = pipeline.plan(project, found, args.runs, dry=True, settle=not args.plan)
+    found = replay_plan.with_script(project, records.find_record(project, args.record))
+    sitting = pipeline.plan(project, found, None, dry=True, settle=not args.plan)
     report.say_plan(sitting)
     if not args.plan:
-        pipeline.run(project, sitting, pipeline.prepare(sitting), TorchrunLauncher(), report.watch(sitting))
+        with next_step(report.after_a_stop(sitting)):
+            pipeline.run(project, sitting, pipeline.prepare(sitting), TorchrunLauncher(), report.watch(sitting))
         report.say_dry_end(sitting)
     return 0
 
 
 def _resolve_all(args: argparse.Namespace, project: Project) -> int:
-    from harness import console, replay
+    from harness import console, replay_plan
 
-    found = replay.resolve_all(project, args.checkout, allow_network=not args.no_fetch)
+    found = replay_plan.resolve_all(project, args.checkout, allow_network=not args.no_fetch)
     if args.json:
         rows = [{"record": row.record, "state": row.state, "said": row.said} for row in found]
         json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     else:
         console.say_table(("record", "original", ""), [(row.record, row.state, row.said) for row in found])
-    counts = {state: sum(row.state == state for row in found) for state in ("resolved", "none", "broken")}
-    console.say(f"{counts['resolved']} resolved and verified, {counts['none']} without one, {counts['broken']} broken")
-    return 1 if counts["broken"] else 0
-
-
-def attribution() -> str:
-    """Who replays: the user's name in git, which he put there to be named by."""
-    try:
-        done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "anonymous"
-    return done.stdout.strip()[:80] or "anonymous"
+    counts = {state: sum(row.state == state for row in found) for state in ("resolved", "none", "not here", "broken")}
+    absent = f", {counts['not here']} not here" if counts["not here"] else ""
+    told = (
+        f"{counts['resolved']} resolved and verified, {counts['none']} without one{absent}, {counts['broken']} broken"
+    )
+    console.say(told)
+    return 1 if counts["broken"] or counts["not here"] else 0
 
 
 VERBS = (Verb("replay", "run a record of the past again and compare it with its claim", _arguments, _replay),)

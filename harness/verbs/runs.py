@@ -8,7 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from harness.verbs import Verb, count_of_runs, project_of, terminated
+from harness.verbs import Verb, count_of_runs, dollars, next_step, project_of, terminated
 
 if TYPE_CHECKING:
     from harness.schema import Verdict
@@ -23,7 +23,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plan", action="store_true", help="print what would happen and do nothing")
     parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never judged")
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test on the loss has decided")
-    parser.add_argument("--usd-per-hour", type=_price, metavar="X", help="say what the runs still needed would cost")
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="say what the runs still needed would cost")
     parser.add_argument("--no-fetch", action="store_true", help="refuse to download what is missing")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
 
@@ -45,19 +45,20 @@ def _run(args: argparse.Namespace) -> int:
     report.say_plan(sitting)
     if args.plan:
         return 0
-    with file_progress("fetching") as progress:
-        ready = pipeline.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
-    judged = pipeline.run(project, sitting, ready, TorchrunLauncher(), report.watch(sitting))
+    with next_step(report.after_a_stop(sitting)):
+        with file_progress("fetching") as progress:
+            ready = pipeline.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
+        judged = pipeline.run(project, sitting, ready, TorchrunLauncher(), report.watch(sitting))
     if judged is None:
         report.say_dry_end(sitting)
         return 0
-    status = report.say_outcome(project, found, *judged, usd_per_hour=args.usd_per_hour)
+    status = report.say_outcome(project, found, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _tell(args, *judged, status)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug> or a record like smoke/2")
-    parser.add_argument("--usd-per-hour", type=_price, metavar="X", help="say what the runs still needed would cost")
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="say what the runs still needed would cost")
     parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
 
 
@@ -72,7 +73,7 @@ def _verify(args: argparse.Namespace) -> int:
         return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     found = subject.find_subject(project, args.subject)
     gathered, verdict = pipeline.verify(project, found)
-    status = report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour)
+    status = report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _tell(args, gathered, verdict, status)
 
 
@@ -84,16 +85,6 @@ def _tell(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status
         json.dump(told, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     return status
-
-
-def _price(text: str) -> float:
-    try:
-        price = float(text)
-    except ValueError:
-        price = -1.0
-    if not 0 < price < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no price; give dollars per hour like 24.5")
-    return price
 
 
 VERBS = (

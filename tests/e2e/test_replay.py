@@ -20,6 +20,7 @@ def test_the_smoke_record_is_replayed_in_an_environment_of_its_own(tmp_path: Pat
     shutil.rmtree(project / "records" / "smoke" / "2026-11-21_muon" / "replays", ignore_errors=True)
     environment = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith(("PIP_", "UV_", "SSL_"))}
     environment |= {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Some Body"}
     (tmp_path / "home").mkdir()
     command = [sys.executable, "-m", "harness", "--root", str(project), "replay", "smoke/2", "--runs", "1", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
@@ -28,6 +29,7 @@ def test_the_smoke_record_is_replayed_in_an_environment_of_its_own(tmp_path: Pat
     assert result["record"] == "smoke/2"
     assert result["environment"]["torch"].startswith("2.13.0")
     assert result["time_counts"] is False
+    assert result["by"] == "Some Body"
     assert abs(result["loss_difference"]) < 0.03
     assert [point["step"] for point in result["curve"]] == [0, 20, 40, 60, 80, 100]
     [stored] = (project / "records" / "smoke" / "2026-11-21_muon" / "replays").iterdir()

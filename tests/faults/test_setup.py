@@ -125,3 +125,48 @@ def test_other_requirements_make_a_new_set_up(checkout: Path) -> None:
     assert done.returncode == 0
     assert "setting up .venv" in done.stderr
     assert (checkout / ".venv" / "speedrun-installed").read_text().endswith("\ntrain\n")
+
+
+def python_of(version: str) -> str:
+    """A program that says it is this Python and makes an environment whose programs do nothing."""
+    made = (
+        'mkdir -p .venv/bin; for n in python pip; do printf "#!/bin/sh\\n" >.venv/bin/$n; chmod +x .venv/bin/$n; done'
+    )
+    return f'#!/bin/bash\ncase "$*" in *venv*) {made};; *print*) echo {version};; esac\n'
+
+
+@pytest.mark.parametrize(("named", "anew"), [("3.12", True), ("3.11", False)])
+def test_another_python_that_is_named_makes_the_environment_anew(checkout: Path, named: str, anew: bool) -> None:
+    test_a_second_start_asks_neither_pip_nor_python(checkout)
+    for path, version in ((checkout / ".venv" / "bin" / "python", "3.11"), (checkout / "other", named)):
+        path.write_text(python_of(version))
+        path.chmod(0o755)
+    done = start(checkout, SPEEDRUN_PYTHON=str(checkout / "other"))
+    assert done.returncode == 0, done.stderr
+    assert ("setting up .venv" in done.stderr) == anew
+    assert (".venv has Python 3.11, SPEEDRUN_PYTHON names 3.12" in done.stderr) == anew
+
+
+@pytest.mark.parametrize(
+    ("given", "verb"),
+    [
+        ("", "run smoke"),
+        ("--plan", "run smoke --plan"),
+        ("smoke --plan", "run smoke --plan"),
+        ("submissions/x", "run submissions/x"),
+        ("./submissions/x --runs 3", "run ./submissions/x --runs 3"),
+        ("short/12 --dry", "replay short/12 --dry"),
+        ("records/smoke/2026-11-21_muon", "replay records/smoke/2026-11-21_muon"),
+    ],
+)
+def test_what_run_record_is_given_goes_to_the_verb_that_knows_it(checkout: Path, given: str, verb: str) -> None:
+    test_a_second_start_asks_neither_pip_nor_python(checkout)
+    (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
+    shutil.copy(ROOT / "run_record.sh", checkout)
+    for name in ("tracks/smoke.yaml", "submissions/x/manifest.yaml"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).touch()
+    clean = {"PATH": os.environ["PATH"], "HOME": str(checkout)}
+    command = ["bash", "run_record.sh", *given.split()]
+    done = subprocess.run(command, cwd=checkout, env=clean, capture_output=True, text=True, check=False)
+    assert done.stdout == f"-m harness {verb}\n", done.stderr

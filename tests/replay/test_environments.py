@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, replay, venv
+from harness import environments, replay, replay_plan, venv
 from harness.environments import Build, Needs, build_of
 from harness.errors import MachineError, StoreError
 from harness.store.layout import Project, cache_folder
@@ -62,14 +62,14 @@ def left_over() -> list[str]:
     return [path.name for path in (cache_folder() / "environments").iterdir() if path.is_dir()]
 
 
-def a_plan(torch: str, *, python: str | None = None) -> replay.Plan:
+def a_plan(torch: str, *, python: str | None = None) -> replay_plan.Plan:
     """A replay of the smoke record that asks for another torch build."""
     found = find_subject(PROJECT, "smoke/2")
     assert found.record is not None
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
-    wishes = replay.wishes_of(build, needs)
-    return replay.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
+    wishes = replay_plan.wishes_of(build, needs)
+    return replay_plan.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
 
 
 def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
@@ -128,13 +128,13 @@ def test_fewer_gpus_are_refused_at_once_where_the_script_asserts_eight() -> None
     eight = Needs("short/12", "b", None, None, (), (), "== 8", None, None)
     free = Needs("short/12", "b", None, None, (), (), "divides 8", None, None)
     with pytest.raises(MachineError, match="asserts 8 ranks"):
-        replay._processes(found, eight, 4)
+        replay_plan.ranks(found, eight, 4)
     with pytest.raises(MachineError, match="do not divide"):
-        replay._processes(found, free, 3)
-    assert replay._processes(found, free, 4) == 4
-    assert replay._processes(found, eight, None) == 8
+        replay_plan.ranks(found, free, 3)
+    assert replay_plan.ranks(found, free, 4) == 4
+    assert replay_plan.ranks(found, eight, None) == 8
     with pytest.raises(MachineError, match="uses no GPU"):
-        replay._processes(find_subject(PROJECT, "smoke/2"), None, 1)
+        replay_plan.ranks(find_subject(PROJECT, "smoke/2"), None, 1)
 
 
 def test_the_file_of_environments_covers_every_record_of_the_past() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
-from harness.replay import resolve_all, source_of
+from harness.replay_plan import resolve_all, source_of
 from harness.store.layout import cache_folder
 from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
 
@@ -92,8 +93,16 @@ def test_a_wrong_hash_is_named_and_nothing_is_handed_out(upstream: Upstream) -> 
 
 def test_a_vanished_commit_is_named(upstream: Upstream) -> None:
     upstream.commit_files({"train_gpt.py": SCRIPT})
-    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES, commit="0123456789" * 4)
-    assert "is no commit" in broken(upstream)
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    upstream.add_record("2026-01-01_y", "file", "train_gpt.py", FILES, commit="0123456789" * 4)
+    for checkout, said in (
+        (upstream.folder, "012345678901: is no commit in upstream, so that is not a clone of somebody/upstream"),
+        (None, "012345678901: is no commit of somebody/upstream as it was cloned here"),
+    ):
+        found = states(upstream, checkout)
+        assert found["tiny/1"][0] == "resolved"
+        assert found["tiny/2"][0] == "broken"
+        assert said in found["tiny/2"][1]
 
 
 @pytest.mark.parametrize("path", ["../secret.py", "/etc/passwd", "a/../../b"])
@@ -125,6 +134,50 @@ def test_a_log_whose_source_was_taken_out_is_said_to_be_so(upstream: Upstream) -
     upstream.commit_files({"records/x.txt": text.encode()})
     upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
     assert "placeholder" in broken(upstream)
+
+
+@pytest.mark.parametrize("kind", ["an empty folder", "another repository"])
+def test_a_checkout_of_something_else_is_one_error(upstream: Upstream, tmp_path: Path, kind: str) -> None:
+    filled(upstream)
+    other = tmp_path / "other"
+    other.mkdir()
+    if kind == "another repository":
+        (other / "train_gpt.py").write_bytes(SCRIPT)
+        subprocess.run(["git", "init", "--quiet", str(other)], check=True)
+    what = "clone" if kind == "another repository" else "copy"
+    with pytest.raises(StoreError, match=f"this is not a {what} of somebody/upstream") as error:
+        resolve_all(upstream.project, other)
+    assert len(error.value.problems) == 1
+    line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan", "--checkout", str(other))
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(r"(not a clone|no copy) of somebody/upstream", done.stderr)
+
+
+def test_without_a_network_the_way_to_a_checkout_is_named(upstream: Upstream) -> None:
+    upstream.commit_files({"train_gpt.py": SCRIPT})
+    upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
+    shutil.rmtree(upstream.folder)
+    for arguments in (("--original", "--plan"), ("tiny/1", "--original")):
+        line, environment = command(upstream, "replay", *arguments)
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "with --checkout DIR; `speedrun replay --original --plan --checkout DIR` says what" in done.stderr
+
+
+def test_a_plan_downloads_nothing_and_says_what_is_not_here(upstream: Upstream, tmp_path: Path) -> None:
+    filled(upstream)
+    line, environment = command(upstream, "replay", "tiny/4", "--original", "--plan")
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 files: not here yet, so not looked at; somebody/upstream is cloned first" in done.stderr
+    assert not [path for path in (tmp_path / "cache").glob("**/*") if path.is_dir() and "somebody" in path.name]
+    assert not (tmp_path / "cache" / "speedrun" / "originals").exists()
+    there = subprocess.run(
+        [*line, "--checkout", str(upstream.folder)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert there.returncode == 0, there.stderr
+    assert "2 files, verified" in there.stderr
 
 
 def test_an_upstream_that_is_not_there_is_one_error_and_leaves_nothing(upstream: Upstream) -> None:
@@ -161,7 +214,7 @@ def test_a_full_disk_during_the_clone_is_named_and_leaves_nothing(upstream: Upst
     upstream.commit_files({"train_gpt.py": SCRIPT, "large.bin": os.urandom(1 << 20)})
     upstream.git("config", "--unset", "uploadpack.allowFilter")  # the whole history comes
     upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
-    line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan")
+    line, environment = command(upstream, "replay", "--original", "--plan")
     limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *line]  # 64 KiB a file
     done = subprocess.run(limited, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -174,7 +227,7 @@ def test_a_killed_clone_leaves_nothing_that_looks_like_one(upstream: Upstream) -
     upstream.commit_files({"train_gpt.py": SCRIPT, "large.bin": os.urandom(64 << 20)})
     upstream.git("config", "--unset", "uploadpack.allowFilter")
     upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
-    line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan")
+    line, environment = command(upstream, "replay", "--original", "--plan")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     aside = cache_folder() / "upstream" / ".somebody--upstream.new"
     while process.poll() is None and not aside.exists():

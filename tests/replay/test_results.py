@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from pathlib import Path
 
 import pytest
 
-from harness import machine, replay
+from harness import machine, replay, replay_plan, stats
+from harness.replayed import within_spread
 from harness.schema import Gpu, Machine, Metrics, Record
 from harness.store import records
 from harness.store.layout import Project
@@ -24,11 +26,11 @@ def h100(count: int = 8) -> Machine:
     return dataclasses.replace(machine.capture(), gpus=gpus)
 
 
-def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay.Plan:
+def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
     folder = records.find_record(PROJECT, name)
     held: Record = records.read_record(folder)
     found: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=held)
-    return replay.Plan(found, held, name.partition("/")[2], original, processes, 1, (), None, None, loss_only)
+    return replay_plan.Plan(found, held, name.partition("/")[2], original, processes, 1, (), None, None, loss_only)
 
 
 def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:
@@ -74,8 +76,30 @@ def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only()
 def test_a_loss_outside_the_records_own_spread_is_said_to_be_so() -> None:
     plan = chosen("short/88", original=True)
     assert replay.compare(plan, EXACT, h100(), made("short/88", shift=0.01), "a", ()).within_spread == "no"
-    assert replay.within_spread([3.279], 3.279)[0] == "unknown"
-    assert replay.within_spread([3.279, 3.280], None)[0] == "unknown"
+    assert within_spread([3.279], [3.279])[0] == "unknown"
+    assert within_spread([3.279, 3.279], [3.279])[0] == "unknown", "equal runs have no spread"
+    assert within_spread([3.279, 3.280], [])[0] == "unknown"
+
+
+@pytest.mark.parametrize(("own", "replayed", "sds"), [(3, 1, 4.968), (3, 3, 3.513), (10, 1, 2.373), (2, 1, 15.56)])
+def test_the_spread_is_the_prediction_interval_of_so_many_runs(own: int, replayed: int, sds: float) -> None:
+    """t(own − 1, 0.975) · √(1/own + 1/replayed), from a table of Student's distribution."""
+    losses = [3.28 + 0.001 * (n - (own - 1) / 2) for n in range(own)]
+    room = sds * stats.sd(losses)
+    for share, told in ((0.999, "yes"), (1.001, "no"), (-0.999, "yes"), (-1.001, "no")):
+        assert within_spread(losses, [3.28 + share * room] * replayed)[0] == told
+    said = within_spread(losses, [3.28] * replayed)[1]
+    assert f"its {own} own runs lie at 3.2800 ± {stats.sd(losses):.4f}" in said
+    assert f"within ± {room:.4f} (95 % prediction interval)" in said
+
+
+def test_honest_replays_lie_outside_in_one_of_twenty_cases() -> None:
+    draw = random.Random(7)
+    told = []
+    for _ in range(4000):
+        own, further = ([draw.gauss(3.28, 0.0013) for _ in range(count)] for count in (3, 2))
+        told.append(within_spread(own, further)[0])
+    assert 0.04 < told.count("no") / len(told) < 0.06
 
 
 def test_replays_add_up_and_replace_nothing(tmp_path: Path) -> None:

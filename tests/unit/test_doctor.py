@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from harness import venv
 from harness.doctor import host as host_lines
 from harness.doctor.wanted import find_wanted
-from harness.replay import TRAINING
+from harness.replay_plan import TRAINING
 from harness.store.layout import Project
 
 ROOT = Path(__file__).parents[2]
@@ -138,6 +139,7 @@ def test_eight_free_h100_are_green_in_every_line(host: Host) -> None:
     ("target", "status", "state", "said"),
     [
         ("short/12", 0, "yellow", "--gpus 4"),
+        ("short/88", 0, "yellow", "`speedrun replay short/88 --original --gpus 4` compares its loss"),
         ("optimization/46", 2, "red", "the script asserts 8 ranks"),
         ("smoke", 0, "green", "the track smoke needs none"),
         (None, 0, "green", f"4× {H100}"),
@@ -337,12 +339,44 @@ def test_the_disk_is_measured_against_what_is_still_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_gb: float, state: str, said: str
 ) -> None:
     free = SimpleNamespace(free=int(free_gb * 1e9))
-    monkeypatch.setattr(host_lines.shutil, "disk_usage", lambda folder: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "there"))
     project = Project(ROOT)
     line = host_lines.disk(project, find_wanted(project, "short/12"))
     assert line.state == state
     assert said in line.value
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "total_gib", "said"),
+    [(20, 64, "end what else runs here"), (20, 24, "there is not so much in all"), (40, 64, None)],
+)
+def test_memory_that_a_machine_never_has_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch, free_gib: int, total_gib: int, said: str | None
+) -> None:
+    monkeypatch.setattr(host_lines, "available_memory", lambda: (free_gib << 30, total_gib << 30))
+    line = host_lines.memory(find_wanted(Project(ROOT), "short/12"))
+    assert line.state == ("green" if said is None else "yellow")
+    assert said is None or (said in (line.fix or "") and "8 ranks want some 32 GiB" in (line.fix or ""))
+
+
+@pytest.mark.parametrize(
+    ("used", "here", "said"),
+    [
+        ("3.12.7", "3.11.7", "SPEEDRUN_PYTHON=python3.12 ./run_record.sh … makes .venv anew"),
+        ("3.10.12", "3.11.7", "this program needs 3.11 or newer"),
+        ("3.11.2", "3.11.7", None),
+    ],
+)
+def test_the_advice_on_another_python_can_be_followed(
+    monkeypatch: pytest.MonkeyPatch, used: str, here: str, said: str | None
+) -> None:
+    monkeypatch.setattr(host_lines.platform, "python_version", lambda: here)
+    wanted = find_wanted(Project(ROOT), "short/12")
+    assert wanted.needs is not None
+    line = host_lines.python(replace(wanted, needs=replace(wanted.needs, python=used)))
+    assert (line.fix is None) == (said is None)
+    assert said is None or said in (line.fix or "")
 
 
 def test_no_light_is_without_a_fix_but_green(host: Host) -> None:

@@ -39,13 +39,45 @@ def test_a_folder_gives_one_object_per_run_in_a_fixed_order_whatever_the_number_
     assert len(objects(one.stdout)) == expected
 
 
-def test_what_is_no_training_log_is_named_with_its_reason_and_changes_no_status_in_a_folder(tmp_path: Path) -> None:
+def test_what_is_no_training_log_in_a_folder_is_counted_and_changes_no_status(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here\n")
+    (tmp_path / "shard.bin").write_bytes((20240520).to_bytes(4, "little") + bytes(5000))
     (tmp_path / "run.txt").write_bytes((CORPUS / "M7-ms-2sep.txt").read_bytes())
     done = speedrun("log", tmp_path, "--json")
     assert done.returncode == 0
     assert [run["dialect"] for run in objects(done.stdout)] == ["M7-ms-2sep"]
-    assert f"{tmp_path}/notes.txt: no training log" in done.stderr
+    assert done.stderr == "1 log with 1 run; 2 other files are no training logs\n"
+    named = speedrun("log", tmp_path / "notes.txt", tmp_path / "run.txt")
+    assert named.returncode == 1
+    assert f"{tmp_path}/notes.txt: no training log" in named.stderr
+
+
+def test_logs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    data = (CORPUS / "M7-ms-2sep.txt").read_bytes()
+    for name in ("a/log.txt", "b/log.txt", "b/other.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    rows = [line.split()[0] for line in speedrun("log", tmp_path).stderr.splitlines()]
+    assert rows == ["log", "a/log.txt", "b/log.txt", "other.txt", "3"]
+    rows = [line.split()[0] for line in speedrun("log", tmp_path / "a" / "log.txt").stderr.splitlines()]
+    assert rows == ["log", "log.txt", "1"]
+
+
+def test_a_loss_keeps_the_decimals_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "run.txt"
+    log.write_bytes((CORPUS / "M7-ms-2sep.txt").read_bytes().replace(b"val_loss:3.2791", b"val_loss:2.8560"))
+    for arguments in ((), ("--final-only",)):
+        assert "  2.8560  " in speedrun("log", log, *arguments).stderr
+    assert "- val - train" not in speedrun("log", log, "--final-only").stderr
+
+
+def test_a_run_that_was_broken_off_is_not_called_free_of_problems(tmp_path: Path) -> None:
+    text = (CORPUS / "M7-ms-2sep.txt").read_text(encoding="utf-8")
+    cut = tmp_path / "cut.txt"
+    cut.write_text(text[: text.index("step:7/8")], encoding="utf-8")
+    [_, row, _] = speedrun("log", cut).stderr.splitlines()
+    assert "ends at step 6 of 8, no loss at its last step" in row
+    assert "none" not in row
 
 
 def test_the_exit_status_follows_what_was_readable(tmp_path: Path) -> None:
