@@ -57,7 +57,7 @@ def against(project: Project, found: Subject, name: str | None = None, *, checko
         held = scripts.find_held(project, name)
         if checkout is not None or held is None or not originals.published(held):
             raise
-        get = f"fetch it with `speedrun replay {problem.where} --original --plan`, or name a copy with --checkout DIR"
+        get = "fetch all with `speedrun replay --original --plan`, or name a copy with --checkout DIR"
         raise StoreError.at(problem.where, f"has no script here, and {problem.what}", get) from None
 
 

@@ -103,7 +103,7 @@ def table_row(row: Row, *, by_time: bool) -> str:
         "; ".join(replayed_texts(row.replayed)),
         row.date or "",
         link(row),
-        cell(", ".join(row.contributors)),
+        cell(", ".join(name.removeprefix("@") for name in row.contributors)),
         pull_request(row),
     ]
     return "| " + " | ".join(cells) + " |"
