@@ -62,13 +62,3 @@ def contradicting(
 def _short(value: object) -> str:
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def honest(parent: Subject, held: tuple[Metrics, ...]) -> tuple[Metrics, ...]:
-    """The runs of a parent that can be compared with: finished, of its very script, and different runs."""
-    kept: dict[object, Metrics] = {}
-    for run in held:
-        finished = run.outcome is not None and run.outcome.state == "finished"
-        if finished and run.log.script_sha256 == parent.script_sha256 and run.seed == run.given_seed:
-            kept.setdefault(run.seed, run)
-    return tuple(kept.values())

@@ -88,7 +88,7 @@ def find(
     chosen = replay_plan.plan(
         project, called, original=True, checkout=checkout, allow_network=allow_network, look=looking
     )
-    away = None if chosen.here else "never fetched here"
+    away = None if chosen.here else "never cloned here"
     return Contender(chosen.subject, "original", called, chosen if chosen.here else None, chosen.wishes, away)
 
 

@@ -11,8 +11,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from harness.consistency import contradicting, honest, undeclared
-from harness.errors import HarnessError, LogError, StoreError
+from harness import baseline
+from harness.consistency import contradicting, undeclared
+from harness.errors import LogError, StoreError
 from harness.launch.clock import Clock, read_clock
 from harness.launch.observed import read_observed
 from harness.metrics import measure
@@ -21,12 +22,11 @@ from harness.schema import Metrics, Record, RecordRun, RunLog, TimedLine
 from harness.store import runs
 from harness.store.files import has_kept
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, Standing, find_breaks, read_chain, standing
-from harness.store.pack import BASELINE, LEDGER, PACK, RUNS, check_pack, restore_log
-from harness.store.records import find_record
+from harness.store.ledger import Entry, Ledger, find_breaks, read_chain, standing
+from harness.store.pack import LEDGER, PACK, RUNS, Baseline, check_pack, restore_log
 from harness.store.runs import CLOCK, LOG, WORK
 from harness.store.scrub import own_names, scrub_log
-from harness.subject import Subject, record
+from harness.subject import Subject
 from harness.track import load_track, ruleset_of
 from harness.verdict.base import Evidence, LedgerExtract
 
@@ -48,15 +48,9 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
         known = standing(chain)
         inside = sorted((pack / RUNS).glob("*/"))
         strangers = [folder for folder in inside if folder.name not in {e.data.get("run") for e in chain}]
-        parents = sorted((pack / BASELINE).glob("*/"))
-        return assemble(
-            found,
-            chain,
-            [*(folder for run_id in judged(known) if (folder := pack / RUNS / run_id).is_dir()), *strangers],
-            packed=True,
-            parent=parent_of(project, found) if parents else None,
-            parent_folders=parents,
-        )
+        mine = [folder for run_id in known.judged if (folder := pack / RUNS / run_id).is_dir()]
+        parent = baseline.in_pack(project, found, pack)
+        return assemble(found, chain, [*mine, *strangers], packed=True, parent=parent)
     chain = Ledger(project.ledger).chain(found.script_sha256)
     if run_ids is not None:
         mine = [folder for run_id in run_ids if (folder := runs.run_folder(project, run_id)).is_dir()]
@@ -66,30 +60,9 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
             found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
         )
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
-    counted = judged(standing(chain))
+    counted = standing(chain).judged
     folders = [folder for run_id in counted if (folder := runs.run_folder(project, run_id)).is_dir()]
-    parent, parent_folders = baseline_folders(project, found)
-    return assemble(found, chain, folders, packed=False, parent=parent, parent_folders=parent_folders)
-
-
-def baseline_folders(project: Project, found: Subject) -> tuple[Subject | None, list[Path]]:
-    """The parent of a submission and its finished runs on this machine; nothing where it has no script or no run."""
-    parent = parent_of(project, found)
-    if parent is None:
-        return None, []
-    chain = Ledger(project.ledger).chain(parent.script_sha256)
-    ended = [e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]
-    return parent, [folder for run_id in ended if (folder := runs.run_folder(project, run_id)).is_dir()]
-
-
-def parent_of(project: Project, found: Subject) -> Subject | None:
-    """The parent of a submission, where it names one that has a script here."""
-    if found.manifest is None or found.manifest.parent is None:
-        return None
-    try:
-        return record(project, find_record(project, found.manifest.parent))
-    except HarnessError:  # a record without a script has no runs
-        return None
+    return assemble(found, chain, folders, packed=False, parent=baseline.on_this_machine(project, found))
 
 
 def from_figures(project: Project, held: Record) -> Evidence:
@@ -128,11 +101,6 @@ def _recorded(run: RecordRun) -> Metrics:
     return measure(run.id.rpartition("/")[2][:40], log)
 
 
-def judged(known: Standing) -> list[str]:
-    """The runs whose logs are judged: those that were broken off have nothing to show."""
-    return [run_id for run_id in known.order if run_id not in known.broken]
-
-
 def assemble(
     found: Subject,
     chain: list[Entry],
@@ -140,13 +108,12 @@ def assemble(
     *,
     packed: bool,
     only: set[str] | None = None,
-    parent: Subject | None = None,
-    parent_folders: list[Path] | None = None,
+    parent: Baseline | None = None,
 ) -> Evidence:
     """Read the runs in `folders` and put them beside the ledger's chain.
 
-    only: judge one sitting; the chain is still checked as a whole. parent_folders: finished runs of the parent; those
-    on the machine of the runs are the baseline.
+    only: judge one sitting; the chain is still checked as a whole. parent: its runs; those on the machine of the
+    judged runs are the baseline.
     """
     ends = {e.data["run"]: e.data for e in chain if e.data["kind"] == "end"}
     starts = {e.data["run"]: e.data for e in chain if e.data["kind"] == "start"}
@@ -171,15 +138,11 @@ def assemble(
         for said in contradicting(found, folder, run, starts.get(folder.name), ends.get(folder.name))
     )
     here = {run.machine.fingerprint for run in mine if run.machine is not None}
-    baseline = (
-        tuple(
-            run
-            for run in (read_run(folder, parent.script, packed=packed) for folder in parent_folders or ())
-            if run.machine is not None and {run.machine.fingerprint} == here
-        )
-        if parent
-        else ()
-    )
+    parents: tuple[Metrics, ...] = ()
+    doubt = None
+    if parent is not None:
+        read = [read_run(folder, parent.script, packed=packed) for folder in parent.folders]
+        parents, doubt = baseline.believed(parent, read)
     return Evidence(
         subject=found.name,
         track=found.track,
@@ -190,7 +153,9 @@ def assemble(
         manifest=found.manifest,
         claimed=found.record.claimed if found.record else None,
         ledger=ledger if chain else None,
-        baseline=honest(parent, baseline) if parent else (),
+        baseline=tuple(run for run in parents if run.machine is not None and {run.machine.fingerprint} == here),
+        baseline_doubt=doubt,
+        baseline_broken=len(standing(list(parent.chain)).broken) if parent is not None else 0,
         files=tuple((name, (found.files_folder / name).read_bytes()) for name in sorted(found.files)),
         contradictions=contradictions,
     )

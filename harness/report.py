@@ -216,7 +216,7 @@ def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | No
 
 
 def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+    return "" if value is None else f"{value:z.2f}"  # z: no −0.00
 
 
 def say_row(found: Subject, gathered: Evidence, heading: str) -> None:

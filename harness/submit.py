@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-from harness import evidence
+from harness import baseline
 from harness.errors import StoreError
 from harness.store import runs
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, standing
-from harness.store.pack import Baseline, write_pack
+from harness.store.pack import write_pack
 from harness.subject import Subject
 
 
@@ -27,13 +24,5 @@ def pack(project: Project, found: Subject) -> int:
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")
     folders = [folder for run_id in ids if (folder := runs.run_folder(project, run_id)).is_dir()]
-    write_pack(found.folder, chain, folders, found.script, baseline_of(project, found, folders))
+    write_pack(found.folder, chain, folders, found.script, baseline.on_this_machine(project, found))
     return len(ids)
-
-
-def baseline_of(project: Project, found: Subject, folders: Sequence[Path]) -> Baseline | None:
-    """The last finished runs of the parent on the machine of these runs, as many as there are of these."""
-    machines = {runs.read_run_file(folder).machine.fingerprint for folder in folders if folder.is_dir()}
-    parent, held = evidence.baseline_folders(project, found)
-    same = [folder for folder in held if {runs.read_run_file(folder).machine.fingerprint} == machines]
-    return None if parent is None or not same else Baseline(parent.script, tuple(same[-len(folders) :]))

@@ -103,6 +103,11 @@ class Standing:
     order: tuple[str, ...]  # all that count in one way or the other, as they were started
     broken: tuple[str, ...]  # those of them that were broken off: nobody knows what their loss would have been
 
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Those whose logs are judged: a run that was broken off has nothing to show."""
+        return tuple(run_id for run_id in self.order if run_id not in self.broken)
+
 
 def standing(chain: list[Entry]) -> Standing:
     """Which runs count: all but those that told nothing yet, and those broken off count against the script.

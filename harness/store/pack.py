@@ -4,7 +4,7 @@
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
     evidence/runs/<id>/log.txt.xz      the scrubbed log, its source part replaced by one line with size and hash
     evidence/runs/<id>/clock.csv.xz    the stamps; reads.csv.xz and telemetry.csv.xz: what the observer saw
-    evidence/baseline/<id>/…           the same for runs of the parent on the same machine, where there are any
+    evidence/baseline/…                the same, ledger and all, for the parent on the same machine, where it ran there
 
 The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's. The
 same runs give the same bytes. Packs without compression, as the first records have them, are read as well.
@@ -35,7 +35,7 @@ MOST_PROBLEMS = 50
 _RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
 _FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
 _NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
-_FILE = re.compile(rf"{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
+_FILE = re.compile(rf"(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
 _REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\n")
 
 
@@ -57,10 +57,14 @@ def restore_source(log: bytes, script: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Runs of the parent that are packed beside a submission's own."""
+    """What there is of the runs of a submission's parent, which are packed beside its own."""
 
-    script: bytes
-    folders: tuple[Path, ...]
+    name: str  # "records/short/…"
+    script_sha256: str
+    script: bytes  # as its runs had it; empty where it is not known here
+    has_script: bool  # it lies in the record's folder, so that packed logs need not hold it
+    chain: tuple[Entry, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 def write_pack(
@@ -82,9 +86,10 @@ def write_pack(
         write_atomic(aside / LEDGER, b"".join(entry.raw + b"\n" for entry in chain))
         for folder in folders:
             keep_run(folder, aside / RUNS / folder.name, script)
-        for folder in baseline.folders if baseline is not None else ():
-            assert baseline is not None
-            keep_run(folder, aside / BASELINE / folder.name, baseline.script)
+        if baseline is not None:
+            write_atomic(aside / BASELINE / LEDGER, b"".join(entry.raw + b"\n" for entry in baseline.chain))
+            for folder in baseline.folders:
+                keep_run(folder, aside / BASELINE / folder.name, baseline.script, whole=not baseline.has_script)
         if _is_folder(target / PACK):
             (target / PACK).rename(old)
             settle(target)
@@ -120,10 +125,11 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def keep_run(folder: Path, kept: Path, script: bytes) -> None:
-    """Copy what is kept of one run, scrubbed and compressed."""
+def keep_run(folder: Path, kept: Path, script: bytes, *, whole: bool = False) -> None:
+    """Copy what is kept of one run, scrubbed and compressed; `whole` leaves the source in its log."""
     log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
-    write_atomic(kept / f"{LOG}{PACKED}", compress(remove_source(scrub_log(log, script, own_names()), script)))
+    scrubbed = scrub_log(log, script, own_names())
+    write_atomic(kept / f"{LOG}{PACKED}", compress(scrubbed if whole else remove_source(scrubbed, script)))
     for name in COMPRESSED:
         if (folder / name).is_file():
             write_atomic(kept / f"{name}{PACKED}", compress((folder / name).read_bytes()))

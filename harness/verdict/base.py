@@ -40,6 +40,8 @@ class Evidence:
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
+    baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
+    baseline_broken: int = 0  # how many of the parent's runs were broken off
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
 
     def requires(self, family: str) -> bool:

@@ -193,6 +193,8 @@ def not_inferior(evidence: Evidence) -> Ruling:
         return Ruling(
             "inconclusive", f"{evidence.ruleset.id} sets no margin for systems claims; submit it as claim: ml"
         )
+    if evidence.baseline_doubt is not None:
+        return Ruling("inconclusive", f"{evidence.baseline_doubt}; pack the parent's runs as they are")
     mine = [run.val_loss for run in evidence.runs if run.val_loss is not None]
     parents = [run.val_loss for run in evidence.baseline if run.val_loss is not None]
     if len(mine) < 2 or len(parents) < 2:
@@ -200,7 +202,8 @@ def not_inferior(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
     if stats.sd(mine) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
-    p = min(1.0, stats.not_worse(mine, parents, margin) * ways(len(mine), broken_off(evidence)))
+    broken = ways(len(mine), broken_off(evidence)) * ways(len(parents), evidence.baseline_broken)
+    p = min(1.0, stats.not_worse(mine, parents, margin) * broken)
     said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
     said += f" {len(parents)} on this machine"
     if p < SYSTEMS_ALPHA:

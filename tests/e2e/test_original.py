@@ -18,7 +18,7 @@ TORCH = "2.9.1"
 BODY = """\
 step(0, 5, 5.0 + SEED % 9973 / 1e4, 0)
 time.sleep(SECONDS + SEED % 31 / 1000)  # times without any spread decide nothing
-step(5, 5, 2.9 + SEED % 97 / 1e5)
+step(5, 5, 2.9 + SEED % 9973 / 1e7)
 time.sleep(0.1)
 """
 # As an author of the past wrote it: it takes no argument, draws its seed and finds the tokens by itself.

@@ -88,12 +88,12 @@ def step(n, of, loss=None, time_ms=None):
     elif T0 is not None:
         time.sleep(0.01)
     t = 1000 * (TIMED if T0 is None else TIMED + time.perf_counter() - T0) if time_ms is None else time_ms
-    val = "" if loss is None else f" val_loss:{loss:.4f}"
+    val = "" if loss is None else f" val_loss:{loss:.7f}"
     log(f"step:{n}/{of}{val} train_time:{t:.0f}ms step_avg:{t / max(n, 1):.2f}ms")
     if T0 is None and n < of:
         start()
 """
-HONEST = "for n in range(0, 6): step(n, 5, 5.0 - n / 2 - SEED % 97 / 1e4 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
+HONEST = "for n in range(0, 6): step(n, 5, 5.0 - n / 2 - SEED % 9973 / 1e6 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
 
 
 @dataclass

@@ -15,7 +15,7 @@ step(0, 5, 5.0, 0)
 if not MARK.exists() and len(list(MARK.parent.glob(".runs/*/run.json"))) == 2:
     time.sleep(60)
 time.sleep(MS / 1000 + SEED % 31 / 1000)
-step(5, 5, 2.9 + SEED % 97 / 1e5)
+step(5, 5, 2.9 + SEED % 9973 / 1e7)
 """
 
 

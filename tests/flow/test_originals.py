@@ -84,10 +84,10 @@ def test_a_copy_is_compared_with_its_original_and_the_way_to_it_is_named(project
     shutil.rmtree(project.root / "cache")
     said = do(project, "diff", IDEA, status=2)
     assert "tiny/2: has no script here" in said
-    assert "speedrun replay tiny/2 --original --plan" in said and "--checkout DIR" in said
+    assert "speedrun replay --original --plan" in said and "--checkout DIR" in said
     assert "+1 −1 lines of code" in do(project, "diff", IDEA, "--checkout", str(upstream.folder))
     shutil.rmtree(project.root / "cache")
-    do(project, "replay", "tiny/2", "--original", "--plan")
+    do(project, "replay", "--original", "--plan")
     assert "+1 −1 lines of code" in do(project, "diff", IDEA)
 
 

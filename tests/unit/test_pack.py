@@ -15,7 +15,7 @@ from harness import submit
 from harness.errors import StoreError
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
-from harness.store.ledger import Ledger, read_chain
+from harness.store.ledger import Entry, Ledger, read_chain
 from harness.store.pack import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import find_subject
@@ -42,6 +42,11 @@ def a_run(folder: Path, seed: int) -> Path:
     return folder
 
 
+def parents(chain: list[Entry], folders: list[Path]) -> Baseline:
+    """Two of the runs, as if they were the parent's."""
+    return Baseline("records/tiny/first", "a" * 64, SCRIPT, True, tuple(chain), tuple(folders[:2]))
+
+
 @pytest.fixture
 def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
     ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
@@ -49,7 +54,7 @@ def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
     folders = [a_run(tmp_path / "runs" / f"20261121T00000{n % 10}Z-{n:08x}-0000", n) for n in range(20)]
     target = tmp_path / "submission"
     target.mkdir()
-    write_pack(target, ledger.entries(), folders, SCRIPT, Baseline(SCRIPT, tuple(folders[:2])))
+    write_pack(target, ledger.entries(), folders, SCRIPT, parents(ledger.entries(), folders))
     return target / PACK, folders
 
 
@@ -72,7 +77,7 @@ def test_packing_twice_gives_the_same_bytes(packed: tuple[Path, list[Path]]) -> 
         read_chain((pack / LEDGER).read_bytes(), LEDGER),
         folders,
         SCRIPT,
-        Baseline(SCRIPT, tuple(folders[:2])),
+        parents(read_chain((pack / LEDGER).read_bytes(), LEDGER), folders),
     )
     assert files(pack) == before
 
@@ -176,7 +181,7 @@ def test_a_pack_that_was_killed_at_any_moment_leaves_a_whole_one(
         old = now
     assert moment > 3
     assert seen == {True, False}
-    write_pack(pack.parent, chain, folders, SCRIPT, Baseline(SCRIPT, tuple(folders[:2])))
+    write_pack(pack.parent, chain, folders, SCRIPT, parents(chain, folders))
     assert [path.name for path in pack.parent.iterdir()] == [PACK]
 
 
