@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.store.runs import is_running
 from tests.faults.projects import HONEST, Small, make_project, processes_of, wait_for
 
 FOREVER = "step(1, 5)\nfor n in range(600): time.sleep(0.1); log('still here')\n"
@@ -126,7 +127,9 @@ def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(project:
     harness.kill()
     harness.wait()
     assert wait_for(lambda: not processes_of(project), 40)
-    shutil.rmtree(project.run_folders()[0])
+    [folder] = project.run_folders()
+    assert wait_for(lambda: not is_running(folder), 40)  # the recorder has written down how it ended
+    shutil.rmtree(folder)
     (project.root / "calm").touch()
     done = project.run("run", str(submission), "--runs", "3")
     assert project.ends() == ["lost"] + ["finished"] * 3
