@@ -23,6 +23,7 @@ from harness.store.layout import Project, is_slug
 from harness.store.pack import PACK
 from harness.subject import Subject
 from harness.verdict import judge
+from harness.verdict.base import Evidence
 
 
 def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
@@ -36,7 +37,7 @@ def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
     verdict = judge(gathered)
     if verdict.outcome != "pass":
         return verdict, None
-    record = make_record(project, found, manifest, gathered.runs)
+    record = make_record(project, found, manifest, gathered)
     comparison = None
     held = records.read_records(project)
     best = current(found.track, held)
@@ -72,8 +73,9 @@ def _acceptable(project: Project, found: Subject) -> Manifest:
     return found.manifest
 
 
-def make_record(project: Project, found: Subject, manifest: Manifest, judged: Sequence[Metrics]) -> Record:
+def make_record(project: Project, found: Subject, manifest: Manifest, gathered: Evidence) -> Record:
     """The record that the judged runs are, every figure computed from them."""
+    judged = gathered.runs
     numbers = [record.number for record in records.read_records(project) if record.track == found.track.name]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
@@ -98,16 +100,20 @@ def make_record(project: Project, found: Subject, manifest: Manifest, judged: Se
         original=None,
         notes=manifest.notes,
         withdrawn=None,
-        runs=tuple(record_run(run, found) for run in judged),
+        runs=(
+            *(record_run(run, found.script_sha256) for run in judged),
+            *(record_run(run, run.log.script_sha256, parent=manifest.parent) for run in gathered.baseline),
+        ),
         has_evidence=True,
     )
 
 
-def record_run(run: Metrics, found: Subject) -> RecordRun:
-    """One row of runs.csv."""
+def record_run(run: Metrics, script_sha256: str | None, *, parent: str | None = None) -> RecordRun:
+    """One row of runs.csv; `parent`: the record that it is a run of, where it came along for comparison."""
+    where = None if run.machine is None or run.machine.gpus else f"{run.machine.cpu_count} cores of {run.machine.cpu}"
     return RecordRun(
         id=run.run_id,
-        role="own",
+        role="own" if parent is None else "baseline",
         step=run.step,
         metric="val_loss",
         value=run.val_loss,
@@ -117,8 +123,8 @@ def record_run(run: Metrics, found: Subject) -> RecordRun:
         driver=run.machine.driver if run.machine else None,
         torch=run.log.torch,
         started_at=run.log.started_at,
-        script_sha256=found.script_sha256,
-        note=None if run.machine is None or run.machine.gpus else f"{run.machine.cpu_count} cores of {run.machine.cpu}",
+        script_sha256=script_sha256,
+        note="; ".join(said for said in (parent and f"run of {parent}", where) if said) or None,
     )
 
 

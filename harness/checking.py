@@ -52,6 +52,9 @@ class Checked:
 def check(project: Project, folder: Path) -> Checked:
     """Check one submission's folder; raises nothing for what a stranger may have put there."""
     name = project.show(folder)
+    if (folder / "record.yaml").is_file():
+        todo = f"judge it by its evidence: speedrun verify {name}"
+        return Checked(name, (Problem(name, "is a record, no submission", todo),), None, None, None)
     if folder.is_symlink() or not folder.is_dir():
         return Checked(name, (Problem(name, "is no folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)

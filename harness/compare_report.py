@@ -14,8 +14,8 @@ from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
 
 
-def say_plan(project: Project, laid: Plan) -> None:
-    """Say what is compared, in which order, how long it takes and what it costs."""
+def say_plan(project: Project, laid: Plan, *, looking: bool = False) -> None:
+    """Say what is compared, in which order, how long it takes and what it costs; `looking`: and what would stop it."""
     comparison = laid.comparison
     for run_id, how in laid.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
@@ -29,12 +29,14 @@ def say_plan(project: Project, laid: Plan) -> None:
     for line in _cautions(laid.contenders["A"], laid.contenders["B"]):
         console.say(f"  note     {line}", style="yellow")
     console.say(f"  machine  {machine.describe(comparison.machine)}")
+    if looking:
+        report.say_refusal(machine.capture(), laid.subjects["A"].track)
     console.say(f"  runs     {_runs(laid)}")
     if laid.resumed:
         file = project.show(comparison_file(project, comparison.id))
         made, state = len(comparison.runs), comparison.outcome
         if state == "undecided":
-            console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs are there")
+            console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs made")
         else:
             console.say(f"  finished {file}: {state}; nothing is run again")
         if comparison.max_pairs != laid.asked_pairs:
@@ -126,7 +128,7 @@ def _time(laid: Plan) -> str:
         return f"not known before the first runs: neither script has run on this machine{floor}"
     a, b = (compare_cost.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
-    return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for all {left} runs"
+    return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for the {left} that remain"
 
 
 def _price(laid: Plan) -> str:
@@ -168,15 +170,16 @@ def say_look(comparison: Comparison) -> None:
     """After a complete pair, one line: what the runs say so far."""
     last = comparison.runs[-1]
     console.say(f"  {last.arm}: train_time {last.train_time_s:.3f} s")
-    if len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None:
-        console.say(f"  {difference(comparison)}" + (" …" if comparison.outcome == "undecided" else ""))
+    whole = len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None
+    if whole and comparison.outcome == "undecided":
+        console.say(f"  {difference(comparison)} …")
 
 
 def say_outcome(project: Project, comparison: Comparison) -> None:
     """The table of runs, and what they come to."""
     rows = []
     for run in comparison.runs:
-        above = "" if run.residual is None else f"{run.residual:+.2%}"
+        above = "" if run.residual is None else f"{100 * run.residual:+z.2f} %"
         loss = "" if run.val_loss is None else f"{run.val_loss:.4f}"
         note = "hiccup, left out" if run.hiccup else ""
         rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", above, loss, note))

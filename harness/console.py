@@ -57,7 +57,7 @@ def say_verdict(verdict: Verdict) -> None:
         say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
     never = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
     if never:
-        say(f"  not applicable: {', '.join(never)} (--json says why)", style="dim")
+        say(f"  not applicable: {', '.join(never)} (`speedrun verify --json` says why)", style="dim")
     for warning in verdict.warnings:
         say(f"  warning            {warning}", style="yellow")
     said = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from harness import execution, machine, originals, replay, replay_plan, scripts, subject, venv
 from harness.dataset.progress import Progress
-from harness.errors import StoreError
+from harness.errors import StoreError, TrackError
 from harness.launch.base import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.schema import Machine
@@ -90,6 +90,18 @@ def find(
     )
     away = None if chosen.here else "never cloned here"
     return Contender(chosen.subject, "original", called, chosen if chosen.here else None, chosen.wishes, away)
+
+
+def need_one_track(project: Project, a: str, b: str) -> None:
+    """Raise TrackError, before anything is fetched, where two names belong to two tracks."""
+    tracks = []
+    for name in (a, b):
+        held = scripts.find_held(project, name)
+        tracks.append(held.track if held is not None else subject.find_subject(project, name).track.name)
+    if tracks[0] != tracks[1]:
+        raise TrackError.at(
+            f"{a} and {b}", f"belong to {tracks[0]} and {tracks[1]}", "compare two scripts of one track"
+        )
 
 
 def check(contender: Contender, here: Machine) -> None:

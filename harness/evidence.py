@@ -33,13 +33,13 @@ from harness.verdict.base import Evidence, LedgerExtract
 MOST_LOG_BYTES = 1 << 30  # the recorder ends a run that prints more
 
 
-def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -> Evidence:
+def gather(project: Project, found: Subject, run_ids: list[str] | None = None, *, packed: bool = True) -> Evidence:
     """The evidence of a subject: the given runs of this machine, else its pack, else all its runs in the ledger here.
 
-    Raises StoreError where there is none.
+    packed: False passes its pack over. Raises StoreError where there is none.
     """
     pack = found.folder / PACK
-    if run_ids is None and (pack.is_dir() or pack.is_symlink()):
+    if packed and run_ids is None and (pack.is_dir() or pack.is_symlink()):
         name = f"{found.name}/{PACK}"
         check_pack(pack, name)
         if not (pack / LEDGER).is_file():
@@ -63,6 +63,18 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None) -
     counted = standing(chain).judged
     folders = [folder for run_id in counted if (folder := runs.run_folder(project, run_id)).is_dir()]
     return assemble(found, chain, folders, packed=False, parent=baseline.on_this_machine(project, found))
+
+
+def newer_runs(project: Project, found: Subject) -> int:
+    """How many runs this machine's ledger goes on with behind the end of a submission's pack; 0 where it does not."""
+    file = found.folder / PACK / LEDGER
+    if found.manifest is None or not file.is_file():
+        return 0
+    kept = read_chain(file.read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
+    here = Ledger(project.ledger).chain(found.script_sha256)
+    if [entry.raw for entry in kept] != [entry.raw for entry in here[: len(kept)]]:
+        return 0  # it was packed on another machine
+    return len(standing(here).order) - len(standing(kept).order)
 
 
 def from_figures(project: Project, held: Record) -> Evidence:

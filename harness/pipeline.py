@@ -107,16 +107,18 @@ def run(
             error.lines = cause.last_lines
             raise error
         looked_at = made if found.manifest is None else None
-        if sitting.until_decided and not sitting.dry and is_decided(verify(project, found, looked_at)[1]):
+        if sitting.until_decided and not sitting.dry and is_decided(verify(project, found, looked_at, packed=False)[1]):
             break
     if sitting.dry:
         return None
-    return verify(project, found, made if found.manifest is None else None)
+    return verify(project, found, made if found.manifest is None else None, packed=False)
 
 
-def verify(project: Project, found: Subject, run_ids: list[str] | None = None) -> tuple[Evidence, Verdict]:
+def verify(
+    project: Project, found: Subject, run_ids: list[str] | None = None, *, packed: bool = True
+) -> tuple[Evidence, Verdict]:
     """Judge a subject by its evidence: the given runs, else its pack, else every run of it in the ledger here."""
-    gathered = evidence.gather(project, found, run_ids)
+    gathered = evidence.gather(project, found, run_ids, packed=packed)
     return gathered, judge(gathered)
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import console, machine, stats, timeline
+from harness import console, evidence, machine, stats, timeline
 from harness.board.rows import Row, current
+from harness.errors import MachineError
 from harness.pipeline import Sitting
 from harness.runlog import grammar
-from harness.schema import Metrics, Record, Verdict
+from harness.schema import Machine, Metrics, Record, Track, Verdict
 from harness.store import records
 from harness.store.layout import Project
 from harness.subject import Subject
@@ -23,8 +24,8 @@ from harness.verdict.base import Evidence
 RUN_WIDTH = 60  # of a run's name in a table; those of the past are paths of up to 120 characters
 
 
-def say_plan(sitting: Sitting) -> None:
-    """Say what is going to be run, where, and how it will be judged."""
+def say_plan(sitting: Sitting, *, looking: bool = False) -> None:
+    """Say what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
     for run_id, how in sitting.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
     found = sitting.subject
@@ -35,7 +36,10 @@ def say_plan(sitting: Sitting) -> None:
             "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
         )
     console.say(f"  track    {track.name}: {track.title}; judged by {found.ruleset.id}")
-    console.say(f"  machine  {machine.describe(machine.capture())}")
+    here = machine.capture()
+    console.say(f"  machine  {machine.describe(here)}")
+    if looking:
+        say_refusal(here, track, dry=sitting.dry)
     if sitting.dry:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
@@ -50,6 +54,24 @@ def say_plan(sitting: Sitting) -> None:
         fixed = f"{sitting.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further ones are shown and cannot change it", style="yellow")
     console.say(f"  data     {_data(found)}")
+
+
+def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
+    """Say what a machine lacks for a track; nothing where it has it all."""
+    try:
+        machine.check(here, track, dry=dry)
+    except MachineError as error:
+        for problem in error.problems:
+            console.say(f"  cannot   {problem.what}; {problem.todo}", style="red")
+
+
+def say_stand_in(project: Project, name: str, found: Subject) -> None:
+    """Say where a track's name got another script than that of its current record, which has none here."""
+    best = current(found.track, records.read_records(project)) if name == found.track.name else None
+    if best is not None and found.record is not None and best.slug != found.record.slug:
+        held = [r for r in records.read_records(project) if r.track == best.track]
+        said = f"the current record is {best.track}/{records.display_number(best, held)}, whose script is not here"
+        console.say(f"{said}; this is the best that has one in its folder", style="yellow")
 
 
 def _title(found: Subject) -> str:
@@ -132,11 +154,21 @@ def say_outcome(
     say_phases(gathered.runs)
     console.say_verdict(verdict)
     say_more_runs(gathered, verdict, usd_per_hour)
+    say_newer(project, found, ran=ran)
     if verdict.outcome == "pass":
         stored = found.record is not None and not ran
         say_row(found, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
         console.say(f"  {_standing(project, found, gathered, ran=ran)}")
     return 0 if verdict.outcome == "pass" else 1
+
+
+def say_newer(project: Project, found: Subject, *, ran: bool = False) -> None:
+    """Say where a pack is older than the runs of this machine."""
+    newer = evidence.newer_runs(project, found)
+    if newer:
+        what = "its pack holds none of" if ran else "judged by its pack, which holds none of"
+        said = f"{what} the {newer} run{'s' * (newer > 1)} made here since: speedrun pack {found.name}"
+        console.say(said, style="yellow")
 
 
 def say_past(gathered: Evidence, verdict: Verdict) -> None:

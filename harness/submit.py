@@ -11,8 +11,8 @@ from harness.store.pack import write_pack
 from harness.subject import Subject
 
 
-def pack(project: Project, found: Subject) -> int:
-    """Write the evidence of all counted runs of a submission's script into its folder; how many runs there are.
+def pack(project: Project, found: Subject) -> tuple[int, int]:
+    """Write the evidence of all counted runs of a submission's script into its folder; how many of it and its parent.
 
     Raises StoreError where the ledger of this machine knows no run of the script, and for what is no submission: the
     evidence of a record is frozen.
@@ -24,5 +24,6 @@ def pack(project: Project, found: Subject) -> int:
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")
     folders = [folder for run_id in ids if (folder := runs.run_folder(project, run_id)).is_dir()]
-    write_pack(found.folder, chain, folders, found.script, baseline.on_this_machine(project, found))
-    return len(ids)
+    parent = baseline.on_this_machine(project, found)
+    write_pack(found.folder, chain, folders, found.script, parent)
+    return len(ids), len(parent.folders) if parent is not None else 0

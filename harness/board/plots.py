@@ -99,7 +99,8 @@ def claimed(track: Track, row: Row) -> float | None:
 
 def milestones(rows: Sequence[Row], held: Mapping[str, Curve]) -> list[Row]:
     """At most eight rows with a curve, spread evenly from the first to the newest."""
-    having = sorted((row for row in rows if held.get(row.slug)), key=lambda row: (row.date or "", row.slug))
+    standing = (row for row in rows if held.get(row.slug) and not row.withdrawn)
+    having = sorted(standing, key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]))
     if len(having) <= MILESTONES:
         return having
     return [having[round(index * (len(having) - 1) / (MILESTONES - 1))] for index in range(MILESTONES)]

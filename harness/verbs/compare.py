@@ -49,12 +49,13 @@ def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, terminated)
     project = project_of(args)
     network = not args.no_fetch
+    contender.need_one_track(project, args.a, args.b)
     a, b = (
         contender.find(project, name, checkout=args.checkout, allow_network=network, looking=args.plan)
         for name in (args.a, args.b)
     )
     if args.plan:
-        compare_report.say_plan(project, compare.plan(project, a, b, terms, act=False))
+        compare_report.say_plan(project, compare.plan(project, a, b, terms, act=False), looking=True)
         return 0
     with only_one(project):
         laid = compare.plan(project, a, b, terms)

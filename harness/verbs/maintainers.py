@@ -16,7 +16,7 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _accept(args: argparse.Namespace) -> int:
-    from harness import accept, amend, console, leaderboard, subject
+    from harness import accept, amend, console, leaderboard, report, subject
     from harness.errors import HarnessError
 
     if (args.withdraw is None) != (args.why is None):
@@ -34,11 +34,15 @@ def _accept(args: argparse.Namespace) -> int:
         found = subject.find_subject(project, args.submission)
         verdict, record = accept.accept(project, found)
         console.say_verdict(verdict)
+        report.say_newer(project, found)
         if record is None:
             return 1
-        console.say(f"accepted as {record.track}/{record.number}: records/{record.track}/{record.slug}")
+        console.say(
+            f"accepted as {record.track}/{record.number}: {found.name} moved to records/{record.track}/{record.slug}"
+        )
     for path in leaderboard.write(project):
         console.say(f"wrote {project.show(path)}")
+    console.say("commit what was added, moved and written together")
     return 0
 
 

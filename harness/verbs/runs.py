@@ -42,7 +42,8 @@ def _run(args: argparse.Namespace) -> int:
     sitting = pipeline.plan(
         project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
-    report.say_plan(sitting)
+    report.say_stand_in(project, args.subject, found)
+    report.say_plan(sitting, looking=args.plan)
     if args.plan:
         return 0
     with next_step(report.after_a_stop(sitting)):

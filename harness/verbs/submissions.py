@@ -23,7 +23,8 @@ def _check(args: argparse.Namespace) -> int:
         checked = checking.check(project, Path(name))
         checking_report.say(project, checked)
         if args.format == "github":
-            print(*checking_report.workflow_lines(checked), sep="\n")
+            for line in checking_report.workflow_lines(checked):
+                print(line)
         if args.markdown:
             print(checking_report.markdown(project, checked))
         # A folder that cannot be read at all is unusable input; anything else that was found is a finding.
@@ -40,8 +41,10 @@ def _pack(args: argparse.Namespace) -> int:
 
     project = project_of(args)
     found = subject.find_subject(project, args.submission)
-    count = submit.pack(project, found)
-    console.say(f"packed {count} runs into {found.name}/evidence")
+    count, parents = submit.pack(project, found)
+    beside = f", and {parents} of its parent" if parents else ""
+    console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {found.name}/evidence")
+    console.say(f"next: speedrun check {found.name}")
     return 0
 
 

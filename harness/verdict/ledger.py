@@ -39,7 +39,7 @@ def counted(evidence: Evidence) -> Ruling:
     verb = "counts" if len(started) == 1 else "count"
     said = f"{all_of(len(started))} of the ledger {verb}"
     if broken:
-        said += f", {len(broken)} of them as broken off, which S1 makes up for"
+        said += f", {len(broken)} of them as broken off (see S1)"
     return Ruling("pass", said, len(started), len(started), "runs")
 
 

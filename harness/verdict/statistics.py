@@ -32,8 +32,8 @@ def below_target(evidence: Evidence) -> Ruling:
         ruling = _t_test(evidence, losses)
     else:
         ruling = _closed_form(evidence, with_broken(evidence, rule.margin or 0.0))
-    if ruling.outcome != "inconclusive" and broken_off(evidence):
-        ruling = replace(ruling, text=f"{ruling.text}; {_made_up_for(evidence)}")
+    if rule.test != "t" and broken_off(evidence):
+        ruling = replace(ruling, text=f"{ruling.text}; {_off(broken_off(evidence))} counted as bad")
     tried = ruling.outcome != "pass" and len(losses) >= rule.min_runs
     if tried and _systems(evidence) and stats.mean(losses) < evidence.track.target_loss:
         said = f"{_said(losses)} is below {evidence.track.target_loss:g}; for a systems claim S3 decides"
@@ -70,10 +70,8 @@ def ways(runs: int, broken: int) -> int:
     return math.comb(runs + broken, runs) * (broken + 1)
 
 
-def _made_up_for(evidence: Evidence) -> str:
-    count, rule = broken_off(evidence), evidence.ruleset.significance
-    how = "counted as bad ones" if rule.test != "t" else "made up for by the level"
-    return f"{_runs(count)} broken off {'was' if count == 1 else 'were'} {how}"
+def _off(broken: int) -> str:
+    return f"{_runs(broken)} broken off {'is' if broken == 1 else 'are'}"
 
 
 def _said(losses: list[float]) -> str:
@@ -120,11 +118,22 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
     if declared is not None and len(losses) > declared:
         ignored = f"; {declared} runs were declared before the first, the other {len(losses) - declared} do not count"
         losses = losses[:declared]
-    ruling = _not_yet(evidence, losses) or _t_of(evidence, losses)
+    ruling = _not_yet(evidence, losses) or _t_of(evidence, losses, _broken_before(evidence, len(losses)))
     return replace(ruling, text=ruling.text + ignored)
 
 
-def _t_of(evidence: Evidence, losses: list[float]) -> Ruling:
+def _broken_before(evidence: Evidence, count: int) -> int:
+    """How many runs were broken off before so many others had been started; later ones could choose nothing."""
+    ledger, judged, broken = evidence.ledger, 0, 0
+    for run_id in ledger.runs_started if ledger is not None else ():
+        if ledger is not None and run_id in ledger.broken:
+            broken += judged < count
+        else:
+            judged += 1
+    return broken
+
+
+def _t_of(evidence: Evidence, losses: list[float], broken: int) -> Ruling:
     target, alpha = evidence.track.target_loss, evidence.ruleset.significance.alpha or 0.01
     said = _said(losses)
     if len(losses) < 2:
@@ -133,13 +142,13 @@ def _t_of(evidence: Evidence, losses: list[float]) -> Ruling:
     if stats.sd(losses) == 0.0:
         same = f"{said} is below {target:g}, but all losses are equal, so there is no spread to test with"
         return Ruling("inconclusive", same)
-    alpha /= ways(len(losses), broken_off(evidence))
+    alpha /= ways(len(losses), broken)
+    made_up = f"; {_off(broken)} made up for by the level" if broken else ""
     p = stats.t_below(losses, target)
     if p < alpha:
-        return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p")
-    return Ruling(
-        "fail", f"{said} is not significantly below {target:g} (p = {p:.2g}, needs < {alpha:g})", p, alpha, "p"
-    )
+        return Ruling("pass", f"{said} is below {target:g} (p = {p:.2g}, needs < {alpha:g}){made_up}", p, alpha, "p")
+    text = f"{said} is not significantly below {target:g} (p = {p:.2g}, needs < {alpha:g}){made_up}"
+    return Ruling("fail", text, p, alpha, "p")
 
 
 def _closed_form(evidence: Evidence, losses: list[float]) -> Ruling:
