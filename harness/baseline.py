@@ -15,7 +15,7 @@ from harness.originals import described, entry_of, is_whole
 from harness.schema import Metrics
 from harness.store import runs
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, find_breaks, read_chain, standing
+from harness.store.ledger import Entry, Ledger, chain_of, find_breaks, read_chain, standing
 from harness.store.pack import BASELINE, LEDGER, Baseline
 from harness.store.records import find_record, read_record
 from harness.subject import Subject, record
@@ -26,7 +26,7 @@ MOST_RUNS = 40  # what the sequential rule looks at
 def on_this_machine(project: Project, found: Subject) -> Baseline | None:
     """The parent's runs in the ledger here; None where no parent is named, or it never ran here."""
     parent = _parent_of(project, found)
-    chain = [] if parent is None else Ledger(project.ledger).chain(parent.script_sha256)
+    chain = [] if parent is None else Ledger(project.ledger).chain(parent.ledger_name)
     if parent is None or not chain:
         return None
     folders = [folder for run_id in _counted(chain) if (folder := runs.run_folder(project, run_id)).is_dir()]
@@ -51,7 +51,7 @@ def believed(held: Baseline, read: Sequence[Metrics]) -> tuple[tuple[Metrics, ..
     read: the runs of `held.folders`, in that order.
     """
     ends = {e.data["run"]: e.data for e in held.chain if e.data["kind"] == "end"}
-    strangers = [e for e in held.chain if e.data["script"] != held.script_sha256]
+    strangers = [e for e in held.chain if e.data["script"] != held.ledger_name]
     missing = set(_counted(held.chain)) - {run.run_id for run in read}
     if find_breaks(list(held.chain), f"{BASELINE}/{LEDGER}") or strangers:
         return (), f"the chain of {held.name} is broken or another script's"
@@ -79,12 +79,13 @@ def _parent_of(project: Project, found: Subject) -> Baseline | None:
         held = read_record(folder)
         if (folder / "script").is_dir():
             parent = record(project, folder)
-            return Baseline(parent.name, parent.script_sha256, parent.script, True)
+            return Baseline(parent.name, parent.script_sha256, parent.chain, parent.script, True)
     except HarnessError:  # what is wrong with the parent's name or folder is said by `check`
         return None
     if held.original is None or not held.original.files:
         return None
-    return Baseline(project.show(folder), dict(held.original.files)[entry_of(held.original)], b"", False)
+    files = dict(held.original.files)
+    return Baseline(project.show(folder), files[entry_of(held.original)], chain_of(files), b"", False)
 
 
 def _cached(project: Project, parent: Baseline) -> bytes:

@@ -88,7 +88,7 @@ def check(project: Project, folder: Path) -> Checked:
 
 def has_runs(project: Project, found: Subject) -> bool:
     """Whether there is a pack, or a run on this machine."""
-    return (found.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(found.script_sha256))
+    return (found.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(found.chain))
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:

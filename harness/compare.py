@@ -103,7 +103,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: boo
     if act and comparison.outcome == "undecided":
         comparison = catch_up(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: execution.usual_wall_time_s(project, found.subject.script_sha256, found.sees(here))
+        arm: execution.usual_wall_time_s(project, found.subject.chain, found.sees(here))
         for arm, found in contenders.items()
     }
     drawn = act or held is not None
@@ -114,10 +114,10 @@ def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
     """A comparison that has no run yet, its coins drawn."""
     return Comparison(
         schema=comparisons.SCHEMA,
-        id=comparisons.new_id(a.script_sha256, b.script_sha256),
+        id=comparisons.new_id(a.chain, b.chain),
         track=a.track.name,
-        a=Side(a.name, a.script_sha256, a.ruleset.id),
-        b=Side(b.name, b.script_sha256, b.ruleset.id),
+        a=Side(a.name, a.chain, a.ruleset.id),
+        b=Side(b.name, b.chain, b.ruleset.id),
         machine=here,
         mode="fixed" if terms.fixed else "until-decided",
         max_pairs=terms.pairs,
@@ -136,7 +136,7 @@ def find_held(project: Project, a: Subject, b: Subject, terms: Terms, here: Mach
     Raises MachineError where one is unfinished that was begun on another machine: its times cannot be gone on with.
     """
     mode = "fixed" if terms.fixed else "until-decided"
-    asked = (a.track.name, a.script_sha256, b.script_sha256, mode)
+    asked = (a.track.name, a.chain, b.chain, mode)
     same = [
         held
         for held in reversed(comparisons.read_comparisons(project))  # the first one first

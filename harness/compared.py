@@ -122,7 +122,7 @@ def find_comparison(project: Project, found: Subject, best: Record) -> Compariso
         for r in held
         if r.track == best.track and (r.slug == best.slug or (best.retimes is not None and r.number == best.retimes))
     }
-    mine = [c for c in read_comparisons(project) if c.b_sha256 == found.script_sha256 and c.track == best.track]
+    mine = [c for c in read_comparisons(project) if c.b_sha256 == found.chain and c.track == best.track]
     against = [c for c in mine if c.a.removeprefix("records/") in twins]
     counted = [c for c in against if c.a_sha256 == official]
     decided = sorted((c for c in counted if c.outcome in DECIDED), key=lambda c: c.mode == "fixed")

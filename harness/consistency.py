@@ -23,7 +23,7 @@ def undeclared(found: Subject, first: Entry) -> list[str]:
         return []  # that it is none is a break of the chain
     problems = []
     for what, value, known in (
-        ("script", told["script"], found.script_sha256),
+        ("script", told["script"], found.chain),
         ("track", told["track"], found.track.name),
         ("ruleset", told["ruleset"], found.ruleset.id),
     ):
@@ -33,9 +33,18 @@ def undeclared(found: Subject, first: Entry) -> list[str]:
 
 
 def contradicting(
-    found: Subject, folder: Path, run: Metrics, start: dict[str, Any] | None, end: dict[str, Any] | None
+    found: Subject,
+    folder: Path,
+    run: Metrics,
+    start: dict[str, Any] | None,
+    end: dict[str, Any] | None,
+    *,
+    log: bool = False,
 ) -> list[str]:
-    """What run.json says otherwise than the ledger, the folder's name and the frozen script do."""
+    """What run.json says otherwise than the ledger, the folder's name and the frozen script do.
+
+    log: whether the log is the one that the ledger hashed, too; of judged runs rule G2 says that.
+    """
     file = runs.read_run_file(folder)
     accounts: list[tuple[str, object, object]] = [
         ("the id", file.id, folder.name),
@@ -46,12 +55,19 @@ def contradicting(
         ("arguments other than the seed", tuple(a for a in file.arguments if not a.startswith("seed=")), ()),
     ]
     if start is not None:
-        accounts.append(("the script of its ledger entry", start["script"], found.script_sha256))
+        accounts.append(("the script of its ledger entry", start["script"], found.chain))
         accounts.append(("the sitting", file.sitting, start["sitting"]))
         accounts.append(("the seed", run.given_seed, start["seed"]))
     if end is not None and file.outcome is not None:
         accounts.append(("the end", file.outcome.state, end["state"]))
         accounts.append(("the exit code", file.outcome.exit_code, end["exit_code"]))
+    if end is not None and file.log_sha256 is not None:
+        accounts.append(("the hash of the log", file.log_sha256, end["log_sha256"]))
+    if log and end is not None:
+        accounts.append(("by its log the hash", run.log_sha256, end["log_sha256"]))
+    hardware = found.track.hardware
+    if hardware.kind == "gpu":
+        accounts.append(("the number of ranks", file.processes, hardware.processes))
     return [
         f"{folder.name}: run.json says {what} {_short(told)}, known is {_short(known)}"
         for what, told, known in accounts

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import baseline
@@ -22,7 +23,7 @@ from harness.schema import Metrics, Record, RecordRun, RunLog, TimedLine
 from harness.store import runs
 from harness.store.files import has_kept
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, find_breaks, read_chain, standing
+from harness.store.ledger import Entry, Ledger, find_breaks, open_runs, read_chain, standing
 from harness.store.pack import LEDGER, PACK, RUNS, Baseline, check_pack, restore_log
 from harness.store.runs import CLOCK, LOG, WORK
 from harness.store.scrub import own_names, scrub_log
@@ -49,9 +50,10 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None, *
         inside = sorted((pack / RUNS).glob("*/"))
         strangers = [folder for folder in inside if folder.name not in {e.data.get("run") for e in chain}]
         mine = [folder for run_id in known.judged if (folder := pack / RUNS / run_id).is_dir()]
+        others = [folder for folder in inside if folder not in mine and folder not in strangers]
         parent = baseline.in_pack(project, found, pack)
-        return assemble(found, chain, [*mine, *strangers], packed=True, parent=parent)
-    chain = Ledger(project.ledger).chain(found.script_sha256)
+        return assemble(found, chain, [*mine, *strangers], packed=True, parent=parent, others=others)
+    chain = Ledger(project.ledger).chain(found.chain)
     if run_ids is not None:
         mine = [folder for run_id in run_ids if (folder := runs.run_folder(project, run_id)).is_dir()]
         return assemble(found, chain, mine, packed=False, only=set(run_ids))
@@ -60,7 +62,8 @@ def gather(project: Project, found: Subject, run_ids: list[str] | None = None, *
             found.name, "has no evidence: no pack and no run on this machine", f"speedrun run {found.name}"
         )
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
-    counted = standing(chain).judged
+    going_on = open_runs(chain)
+    counted = [run_id for run_id in standing(chain).judged if run_id not in going_on]
     folders = [folder for run_id in counted if (folder := runs.run_folder(project, run_id)).is_dir()]
     return assemble(found, chain, folders, packed=False, parent=baseline.on_this_machine(project, found))
 
@@ -71,7 +74,7 @@ def newer_runs(project: Project, found: Subject) -> int:
     if found.manifest is None or not file.is_file():
         return 0
     kept = read_chain(file.read_bytes(), f"{found.name}/{PACK}/{LEDGER}")
-    here = Ledger(project.ledger).chain(found.script_sha256)
+    here = Ledger(project.ledger).chain(found.chain)
     if [entry.raw for entry in kept] != [entry.raw for entry in here[: len(kept)]]:
         return 0  # it was packed on another machine
     return len(standing(here).order) - len(standing(kept).order)
@@ -121,27 +124,16 @@ def assemble(
     packed: bool,
     only: set[str] | None = None,
     parent: Baseline | None = None,
+    others: Sequence[Path] = (),
 ) -> Evidence:
     """Read the runs in `folders` and put them beside the ledger's chain.
 
     only: judge one sitting; the chain is still checked as a whole. parent: its runs; those on the machine of the
-    judged runs are the baseline.
+    judged runs are the baseline. others: folders of runs that are not judged, looked at for contradictions alone.
     """
     ends = {e.data["run"]: e.data for e in chain if e.data["kind"] == "end"}
     starts = {e.data["run"]: e.data for e in chain if e.data["kind"] == "start"}
-    known = standing(chain)
-    ledger = LedgerExtract(
-        runs_started=tuple(run_id for run_id in known.order if only is None or run_id in only),
-        # A run of another sitting may be going on right now and have no end yet.
-        problems=(
-            *(p for p in find_breaks(chain, LEDGER) if only is None or not p.endswith("has no end")),
-            *(undeclared(found, chain[0]) if chain else ()),
-        ),
-        log_hashes={run_id: end["log_sha256"] for run_id, end in ends.items()},
-        # A record is run afresh each time, so one sitting of it is judged alone.
-        n_max=len(only) if only is not None else chain[0].data.get("n_max") if chain else None,
-        broken=known.broken if only is None else (),
-    )
+    ledger = extract(found, chain, packed=packed, only=only)
     script = found.script
     mine = tuple(read_run(folder, script, packed=packed) for folder in folders)
     contradictions = tuple(
@@ -149,6 +141,10 @@ def assemble(
         for folder, run in zip(folders, mine, strict=True)
         for said in contradicting(found, folder, run, starts.get(folder.name), ends.get(folder.name))
     )
+    for folder in others:
+        run = read_run(folder, script, packed=packed)
+        end = ends.get(folder.name)
+        contradictions += tuple(contradicting(found, folder, run, starts.get(folder.name), end, log=True))
     here = {run.machine.fingerprint for run in mine if run.machine is not None}
     parents: tuple[Metrics, ...] = ()
     doubt = None
@@ -170,6 +166,26 @@ def assemble(
         baseline_broken=len(standing(list(parent.chain)).broken) if parent is not None else 0,
         files=tuple((name, (found.files_folder / name).read_bytes()) for name in sorted(found.files)),
         contradictions=contradictions,
+    )
+
+
+def extract(found: Subject, chain: list[Entry], *, packed: bool, only: set[str] | None) -> LedgerExtract:
+    """What the judge needs of a chain; of one sitting alone where `only` names its runs."""
+    known = standing(chain)
+    # On the machine that runs, a run may be going on right now and have no end yet.
+    going_on = () if packed else open_runs(chain)
+    counted = (run_id for run_id in known.order if run_id not in going_on)
+    return LedgerExtract(
+        runs_started=tuple(run_id for run_id in counted if only is None or run_id in only),
+        open=going_on if only is None else (),
+        problems=(
+            *(p for p in find_breaks(chain, LEDGER) if packed or not p.endswith("has no end")),
+            *(undeclared(found, chain[0]) if chain else ()),
+        ),
+        log_hashes={e.data["run"]: e.data["log_sha256"] for e in chain if e.data["kind"] == "end"},
+        # A record is run afresh each time, so one sitting of it is judged alone.
+        n_max=len(only) if only is not None else chain[0].data.get("n_max") if chain else None,
+        broken=known.broken if only is None else (),
     )
 
 

@@ -19,10 +19,11 @@ from harness.errors import LogError, StoreError
 from harness.launch.base import Launcher, LaunchPlan
 from harness.launch.torchrun import read_outcome
 from harness.runlog import reader
-from harness.schema import Machine, RunOutcome, Track
+from harness.schema import DataReceipt, Machine, RunOutcome, Track
 from harness.store import runs
+from harness.store.files import sha256_file
 from harness.store.layout import Project
-from harness.store.ledger import Ledger
+from harness.store.ledger import Ledger, chain_of
 from harness.store.runs import CACHE, LOG, STDERR, WORK
 from harness.store.scrub import own_names, scrub_log
 from harness.subject import Subject
@@ -86,7 +87,7 @@ def execute(
     with runs.held(folder):
         if not ready.dry:
             declare(ledger, ready.subject, ready.planned)
-            ledger.append("start", file.script_sha256, run=run_id, sitting=sitting, seed=plan.seed)
+            ledger.append("start", ready.subject.chain, run=run_id, sitting=sitting, seed=plan.seed)
         try:
             launcher.run(plan, watch)
         finally:
@@ -155,17 +156,17 @@ def declare(ledger: Ledger, found: Subject, planned: int | None = None) -> None:
 
     A test with a fixed number of runs looks at those that were planned before the first, and at no later ones.
     """
-    if not ledger.chain(found.script_sha256):
+    if not ledger.chain(found.chain):
         rule = found.ruleset.significance
         n_max = rule.bounds[-1][1] if rule.bounds else None
         if rule.test == "t":
             n_max = max(rule.min_runs, planned or found.track.runs)
-        ledger.append("declare", found.script_sha256, track=found.track.name, ruleset=found.ruleset.id, n_max=n_max)
+        ledger.append("declare", found.chain, track=found.track.name, ruleset=found.ruleset.id, n_max=n_max)
 
 
 def declared(project: Project, found: Subject) -> int | None:
     """How many runs of a script were declared before its first; None where there is none, or no number."""
-    chain = Ledger(project.ledger).chain(found.script_sha256)
+    chain = Ledger(project.ledger).chain(found.chain)
     return chain[0].data.get("n_max") if chain else None
 
 
@@ -184,7 +185,7 @@ def close(
     if not file.dry:
         ledger.append(
             "end",
-            file.script_sha256,
+            chain_of(file.files),
             run=file.id,
             state=outcome.state,
             exit_code=outcome.exit_code,
@@ -194,11 +195,12 @@ def close(
 
 
 def last_step(raw: bytes) -> int | None:
-    """The last step that a log tells of; None where it tells of none."""
+    """The last step that a log tells of, 0 once its clock has started; None where it tells of none."""
     try:
-        return reader.read_bytes(raw, LOG)[-1].final_step
+        step = reader.read_bytes(raw, LOG)[-1].final_step
     except LogError:
-        return None
+        step = None
+    return 0 if step is None and b"clock:start" in raw.splitlines() else step
 
 
 def settle(project: Project) -> list[tuple[str, str]]:
@@ -229,9 +231,23 @@ def settle(project: Project) -> list[tuple[str, str]]:
             )
             settled.append((entry.data["run"], "lost: nobody saw it end"))
         else:
-            close(ledger, folder, file, outcome, None, script)
+            unchanged = file.data.unchanged
+            if unchanged is None and outcome.state == "finished":
+                unchanged = _still_the_same(folder / WORK, file.data)
+            close(ledger, folder, file, outcome, unchanged, script)
             settled.append((entry.data["run"], f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled
+
+
+def _still_the_same(work: Path, receipt: DataReceipt) -> bool | None:
+    """Whether the shards that a work folder holds and links to are those of the receipt; None where one is gone."""
+    for shard in receipt.shards:
+        try:
+            if sha256_file(next(work.rglob(shard.name))) != shard.sha256:
+                return False
+        except (StopIteration, OSError):
+            return None
+    return True
 
 
 def _left_of(folder: Path) -> tuple[int | None, str | None]:
@@ -246,7 +262,7 @@ def _left_of(folder: Path) -> tuple[int | None, str | None]:
 
 def finished_runs(project: Project, found: Subject) -> tuple[str, ...]:
     """The runs of a script that finished on this machine, in order."""
-    chain = Ledger(project.ledger).chain(found.script_sha256)
+    chain = Ledger(project.ledger).chain(found.chain)
     return tuple(e.data["run"] for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished")
 
 
@@ -257,10 +273,10 @@ def runs_going_on(project: Project) -> tuple[str, ...]:
     return tuple(e.data["run"] for e in entries if e.data["kind"] == "start" and e.data["run"] not in ended)
 
 
-def usual_wall_time_s(project: Project, script_sha256: str, here: Machine) -> float | None:
+def usual_wall_time_s(project: Project, chain_name: str, here: Machine) -> float | None:
     """The mean wall time of the last finished runs of a script on this machine; None where it never ran here."""
     times: list[float] = []
-    chain = Ledger(project.ledger).chain(script_sha256)
+    chain = Ledger(project.ledger).chain(chain_name)
     for entry in reversed([e for e in chain if e.data["kind"] == "end" and e.data["state"] == "finished"]):
         try:
             file = runs.read_run_file(runs.run_folder(project, entry.data["run"]))

@@ -21,7 +21,7 @@ from harness.manifest import FILE_NAME, MANIFEST, check_kind, load_manifest
 from harness.store import records, runs
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, is_slug
-from harness.store.ledger import Ledger
+from harness.store.ledger import Ledger, chain_of
 from harness.store.pack import PACK
 from harness.subject import Subject
 from harness.track import current_ruleset
@@ -217,14 +217,13 @@ def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, s
     A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
     that were made under the submission's name.
     """
-    gone = {str(digest) for name, digest in held.items() if now.get(name) != digest}
-    if gone or now.keys() - held.keys():  # the ledger knows a script of several files by the hash of its entry
-        gone |= set(map(str, held.values()))
-    started = [
-        e.data for e in Ledger(project.ledger).entries() if e.data["kind"] == "start" and e.data["script"] in gone
-    ]
-    of_records = scripts.hashes_of_records(project) if started else set()
-    return sum(data["script"] not in of_records or _is_own(project, folder, data["run"]) for data in started)
+    if now == held or not held:
+        return 0
+    chain = chain_of({name: str(digest) for name, digest in held.items()})
+    started = [e.data["run"] for e in Ledger(project.ledger).chain(chain) if e.data["kind"] == "start"]
+    if started and chain in scripts.chains_of_records(project):
+        started = [run_id for run_id in started if _is_own(project, folder, run_id)]
+    return len(started)
 
 
 def _is_own(project: Project, folder: Path, run_id: str) -> bool:

@@ -17,6 +17,7 @@ from harness.schema import Record
 from harness.store import records
 from harness.store.files import sha256_file
 from harness.store.layout import Project
+from harness.store.ledger import chain_of
 from harness.subject import Subject
 
 
@@ -64,23 +65,24 @@ def run_with(project: Project, held: Record) -> Record:
 
 
 def official_sha256(project: Project, held: Record) -> str | None:
-    """The hash of the script that set a record's time: its original's, or that of a script in its folder that is no
+    """What a comparison calls the script that set a record's time: its original, or a script in its folder that is no
     reimplementation; None where it was never published."""
     if held.original is not None and held.original.files:
-        return dict(held.original.files)[originals.entry_of(held.original)]
+        return chain_of(dict(held.original.files))
     if has_script(project, held):
         found = subject.record(project, folder_of(project, held))
         if not found.reimplementation:
-            return found.script_sha256
+            return found.chain
     timed = _timed(project, held)
     return None if timed is None else official_sha256(project, timed)
 
 
-def hashes_of_records(project: Project) -> set[str]:
-    """The hashes of every script of every record: those in the folders here, and those of the originals."""
-    here = {sha256_file(path) for path in project.records.glob(f"*/*/{records.SCRIPT}/*.py") if path.is_file()}
-    held = [record.original.files for record in records.read_records(project) if record.original is not None]
-    return here | {digest for files in held for _, digest in files}
+def chains_of_records(project: Project) -> set[str]:
+    """The ledger's names for the scripts of all records: those in the folders here, and the originals."""
+    folders = [path for path in project.records.glob(f"*/*/{records.SCRIPT}") if path.is_dir()]
+    here = [{path.name: sha256_file(path) for path in folder.glob("*.py")} for folder in folders]
+    past = [dict(record.original.files) for record in records.read_records(project) if record.original is not None]
+    return {chain_of(files) for files in (*here, *past) if files}
 
 
 def has_script(project: Project, held: Record) -> bool:

@@ -17,6 +17,7 @@ from harness.schema import Manifest, Record, Ruleset, Track
 from harness.store import pack as packs
 from harness.store import records
 from harness.store.layout import Project
+from harness.store.ledger import chain_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Subject:
     def script_sha256(self) -> str:
         """The identity of the frozen entry script."""
         return self.files[self.entry]
+
+    @property
+    def chain(self) -> str:
+        """The name of its chain in the ledger: the identity of all its frozen files together."""
+        return chain_of(self.files)
 
     @property
     def script(self) -> bytes:

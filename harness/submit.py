@@ -19,7 +19,7 @@ def pack(project: Project, found: Subject) -> tuple[int, int]:
     """
     if found.manifest is None or found.folder.resolve().parent != project.submissions.resolve():
         raise StoreError.at(found.name, "is no submission", "pack takes a folder under submissions/")
-    chain = Ledger(project.ledger).chain(found.script_sha256)
+    chain = Ledger(project.ledger).chain(found.chain)
     ids = standing(chain).order
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")

@@ -77,7 +77,8 @@ def gpus(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
         )
     asserts = wanted.needs is not None and wanted.subject is None and not wanted.fewer
     why = f"; the script asserts {wanted.gpus} ranks" if asserts else ""
-    needs = f"use a machine with {wanted.gpus}× {wanted.track.hardware.gpu_name or 'GPU'}, or try the pipeline: ./run_record.sh {wanted.track.name} --dry"
+    model = wanted.track.hardware.gpu_name or "GPU"
+    needs = f"use a machine with {wanted.gpus}× {model}, or try the pipeline: ./run_record.sh {wanted.track.name} --dry"
     return Line("GPUs", "red", value + why, f"{fix}; {needs}" if fix else needs)
 
 

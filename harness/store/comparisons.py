@@ -34,7 +34,7 @@ class Side:
     """One of the two scripts."""
 
     subject: str  # records/… or submissions/…
-    script_sha256: str
+    script_sha256: str  # of several files: of all their names and hashes, as the ledger calls them
     ruleset: str
     torch: str | None = None  # the build that it ran with; None before its first run, and in files of an older harness
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,9 @@ class Ledger:
             raw = self.path.read_bytes()
         except FileNotFoundError:
             return []
+        except OSError as error:
+            said = f"cannot be read ({error.strerror})"
+            raise StoreError.at(self.path.name, said, f"look at {self.path.parent.name}/") from None
         return _entries(raw, self.path.name)
 
     @contextlib.contextmanager
@@ -101,7 +104,7 @@ class Standing:
     """What becomes of the started runs of a chain."""
 
     order: tuple[str, ...]  # all that count in one way or the other, as they were started
-    broken: tuple[str, ...]  # those of them that were broken off: nobody knows what their loss would have been
+    broken: tuple[str, ...]  # those of them that did not finish: nobody knows what their loss would have been
 
     @property
     def judged(self) -> tuple[str, ...]:
@@ -110,25 +113,39 @@ class Standing:
 
 
 def standing(chain: list[Entry]) -> Standing:
-    """Which runs count: all but those that told nothing yet, and those broken off count against the script.
+    """Which runs count: all but those that told nothing, and those that did not finish count against the script.
 
-    A run that was stopped from outside before its first step told nothing, and neither did one that failed by itself
-    before its first step while no run had finished: a script is brought to life like that. Later a script could end
-    the runs that it does not like in that way.
+    A run that was stopped from outside before its clock started told nothing, and neither did one that failed by
+    itself before that while no run had finished: a script is brought to life like that. Later a script could end the
+    runs that it does not like in that way. Where no run finished, those that failed are judged as they are.
     """
+    ends = [entry.data for entry in chain if entry.data["kind"] == "end"]
+    any_finished = any(end["state"] == "finished" for end in ends)
     broken, nothing, finished = set(), set(), False
-    for end in (entry.data for entry in chain if entry.data["kind"] == "end"):
+    for end in ends:
         from_outside = end["state"] in ("stopped", "lost")
+        told = end["last_step"] is not None or (end["log_sha256"] is None and from_outside)
         if end["state"] == "finished":
             finished = True
-        elif end["last_step"] or (end["log_sha256"] is None and from_outside):
-            broken |= {end["run"]} if from_outside else set()
-        elif from_outside or not finished:
+        elif not told and (from_outside or not finished):
             nothing.add(end["run"])
-        else:
+        elif from_outside or any_finished:
             broken.add(end["run"])
     order = tuple(e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in nothing)
     return Standing(order, tuple(run for run in order if run in broken))
+
+
+def open_runs(chain: list[Entry]) -> tuple[str, ...]:
+    """The runs of a chain that have no end yet: they go on right now, or their harness was killed."""
+    ended = {entry.data["run"] for entry in chain if entry.data["kind"] == "end"}
+    return tuple(e.data["run"] for e in chain if e.data["kind"] == "start" and e.data["run"] not in ended)
+
+
+def chain_of(files: Mapping[str, str]) -> str:
+    """The name of a script's chain: the hash of its one file, or of all names and hashes where it has several."""
+    if len(files) == 1:
+        return next(iter(files.values()))
+    return hashlib.sha256("".join(f"{files[name]}  {name}\n" for name in sorted(files)).encode()).hexdigest()
 
 
 def read_chain(raw: bytes, name: str) -> list[Entry]:

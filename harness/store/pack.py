@@ -61,6 +61,7 @@ class Baseline:
 
     name: str  # "records/short/…"
     script_sha256: str
+    ledger_name: str  # of its chain
     script: bytes  # as its runs had it; empty where it is not known here
     has_script: bool  # it lies in the record's folder, so that packed logs need not hold it
     chain: tuple[Entry, ...] = ()

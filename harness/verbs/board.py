@@ -42,7 +42,7 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from harness import jsonform, leaderboard, report
+    from harness import jsonform, leaderboard, show_report
 
     project = project_of(args)
     record, row = leaderboard.row_of(project, args.record)
@@ -51,7 +51,7 @@ def _show(args: argparse.Namespace) -> int:
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
         return 0
-    report.say_record(project, record, row)
+    show_report.say_record(project, record, row)
     return 0
 
 

@@ -22,7 +22,8 @@ class LedgerExtract:
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
     log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
     n_max: int | None = None  # how many runs a test may look at, declared before the first
-    broken: tuple[str, ...] = ()  # ids of those that were broken off, which have no final loss
+    broken: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
+    open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
 
 
 @dataclass(frozen=True, slots=True)

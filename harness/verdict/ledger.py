@@ -11,6 +11,9 @@ def chain(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     if evidence.ledger.problems:
         return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
+    if evidence.ledger.open:
+        said = f"{names(evidence.ledger.open)} goes on, or its harness was killed"
+        return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which closes its books")
     count = len(evidence.ledger.runs_started)
     said = f"the ledger's chain is whole, with {count} run{'' if count == 1 else 's'}"
     return Ruling("pass", said, 0, 0, "broken entries")

@@ -42,7 +42,7 @@ def below_target(evidence: Evidence) -> Ruling:
 
 
 def broken_off(evidence: Evidence) -> int:
-    """How many runs count that were broken off, so that nobody knows whether their loss would have been a bad one."""
+    """How many runs count that did not finish, so that nobody knows whether their loss would have been a bad one."""
     return len(evidence.ledger.broken) if evidence.ledger is not None else 0
 
 
@@ -65,7 +65,8 @@ def ways(runs: int, broken: int) -> int:
     """What a level is divided by for runs that were broken off.
 
     In so many ways could somebody have chosen these runs of all that were started; one more factor, because he could
-    also stop as soon as they please him. One who foresees every loss turns 1 % false accepts into 1.3 % at most.
+    also stop as soon as they please him. Who foresees every loss turns 1 % false accepts into 1.3 % by breaking off
+    one run, and into less than 2 % by any number.
     """
     return math.comb(runs + broken, runs) * (broken + 1)
 
@@ -113,6 +114,7 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
     if declared is not None and len(losses) < declared:
         # A verdict on some of them would be a look, after which one could stop where it suits.
         waiting = f"{_said(losses)}; {_runs(declared)} were declared before the first, and the test looks at them all"
+        waiting += "; a script that differs, if by a remark, declares anew"
         return Ruling("inconclusive", waiting, len(losses), declared, "runs", more_runs=declared - len(losses))
     ignored = ""
     if declared is not None and len(losses) > declared:

@@ -112,7 +112,7 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     project.run("run", str(submission), "--plan")
     assert project.ends() == [], "a plan does nothing"
     again = project.start("run", str(submission))
-    assert wait_for(lambda: project.ends() == ["stopped"])
+    assert wait_for(lambda: project.ends() == ["stopped"] and len(project.run_folders()) == 2)
     again.send_signal(signal.SIGINT)
     assert "harness went away" in again.communicate(timeout=30)[1]
 

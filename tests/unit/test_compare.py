@@ -389,7 +389,7 @@ def test_the_plan_prints_time_and_price_from_earlier_runs_and_writes_nothing(
     arguments = ["--root", root, "compare", f"{root}/{A}", f"{root}/{B}", "--plan"]
     assert main([*arguments, "--usd-per-hour", "36", "--budget-usd", "10"]) == 0
     said = capsys.readouterr().err
-    assert "about 80 s for a run of A, 80 s of B; 42.7 min for all 32 runs" in said
+    assert "about 80 s for a run of A, 80 s of B; 42.7 min for the 32 that remain" in said
     assert "36 USD an hour: about 25.60 USD for all runs; 0.00 of 10 USD are spent" in said
     assert sorted(path.name for path in (bench.project.runs / "comparisons").iterdir()) == kept
     assert main(arguments) == 0

@@ -44,7 +44,7 @@ def a_run(folder: Path, seed: int) -> Path:
 
 def parents(chain: list[Entry], folders: list[Path]) -> Baseline:
     """Two of the runs, as if they were the parent's."""
-    return Baseline("records/tiny/first", "a" * 64, SCRIPT, True, tuple(chain), tuple(folders[:2]))
+    return Baseline("records/tiny/first", "a" * 64, "a" * 64, SCRIPT, True, tuple(chain), tuple(folders[:2]))
 
 
 @pytest.fixture

@@ -23,13 +23,15 @@ def chain(*ends: tuple[str, int | None, str | None]) -> list[Entry]:
     ("ends", "order", "broken"),
     [
         ([("finished", 9, HASH)], [1], []),
-        ([("stopped", None, HASH), ("stopped", 0, HASH), ("finished", 9, HASH)], [3], []),  # Ctrl-C while it compiles
+        ([("stopped", None, HASH), ("finished", 9, HASH)], [2], []),  # Ctrl-C while it compiles
+        ([("stopped", 0, HASH), ("finished", 9, HASH)], [1, 2], [1]),  # its clock had started
         ([("stopped", 5, HASH), ("finished", 9, HASH)], [1, 2], [1]),
         ([("lost", 5, HASH)], [1], [1]),  # the host vanished
         ([("lost", None, None)], [1], [1]),  # and so did the log, by whatever hand
         ([("failed", None, HASH), ("hung", None, HASH), ("finished", 9, HASH)], [3], []),  # not brought to life yet
         ([("finished", 9, HASH), ("failed", None, HASH)], [1, 2], [2]),  # a script that ends the seeds it dislikes
-        ([("failed", 5, HASH)], [1], []),  # counts as it is: L1 says that it failed
+        ([("failed", 5, HASH), ("failed", 5, HASH)], [1, 2], []),  # judged as they are: L1 says that they failed
+        ([("failed", 5, HASH), ("finished", 9, HASH), ("hung", 3, HASH)], [1, 2, 3], [1, 3]),  # out of memory, say
     ],
 )
 def test_what_becomes_of_a_run(
