@@ -59,7 +59,7 @@ def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
         machine.check(here, track, dry=dry)
     except MachineError as error:
         for problem in error.problems:
-            console.say(f"  cannot   {problem.what}; {problem.todo}", style="red")
+            console.say(f"  cannot   {problem}", style="red")
 
 
 def say_stand_in(project: Project, name: str, found: Subject) -> None:
