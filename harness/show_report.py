@@ -120,4 +120,4 @@ def _script_sentence(folder: Path, record: Record) -> str:
 
 
 def _or_blank(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:g}{unit}"
+    return "" if value is None else f"{value:.3f}{unit}"
