@@ -144,6 +144,8 @@ def script_yaml(found: Subject, record: Record) -> str:
             "entry": found.entry,
             "files": dict(found.files),
             "train_tokens": found.train_tokens,
+            "claim": found.claim,
+            "parent": found.parent,
         }
     )
 

@@ -58,10 +58,12 @@ def believed(held: Baseline, read: Sequence[Metrics]) -> tuple[tuple[Metrics, ..
     if missing:
         return (), f"the run {min(missing)} of {held.name} is missing"
     for run in read:
-        source, files = run.log.script_sha256, dict(run.given_files or ())
-        if source not in (None, held.script_sha256) or held.script_sha256 not in files.values():
+        source, end = run.log.script_sha256, ends[run.run_id]
+        if source not in (None, held.script_sha256) or chain_of(dict(run.given_files or ())) != held.ledger_name:
             return (), f"{run.run_id} is no run of {held.name}"
-        if run.log_sha256 != ends[run.run_id]["log_sha256"]:
+        if run.outcome is None or (run.outcome.state, run.outcome.exit_code) != (end["state"], end["exit_code"]):
+            return (), f"run.json of {run.run_id} and the parent's ledger say different things of its end"
+        if run.log_sha256 != end["log_sha256"]:
             return (), f"the log of {run.run_id} is not the one that the parent's ledger hashed"
     return tuple(run for run in read if run.outcome is not None and run.outcome.state == "finished"), None
 
@@ -72,10 +74,10 @@ def _counted(chain: Sequence[Entry]) -> tuple[str, ...]:
 
 def _parent_of(project: Project, found: Subject) -> Baseline | None:
     """The parent's script, still without runs."""
-    if found.manifest is None or found.manifest.parent is None:
+    if found.parent is None:
         return None
     try:
-        folder = find_record(project, found.manifest.parent)
+        folder = find_record(project, found.parent)
         held = read_record(folder)
         if (folder / "script").is_dir():
             parent = record(project, folder)

@@ -17,10 +17,11 @@ from harness import evidence, subject
 from harness.errors import HarnessError, Problem
 from harness.manifest import MANIFEST, MAX_FILE_BYTES
 from harness.schema import Verdict
+from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, read_chain
 from harness.store.pack import LEDGER, PACK, RUNS, check_pack
-from harness.store.records import SCRIPT, find_record
+from harness.store.records import SCRIPT, find_record, script_files
 from harness.store.scrub import find_private
 from harness.subject import Subject
 from harness.track import current_ruleset
@@ -165,10 +166,10 @@ def reference_problems(project: Project, found: Subject) -> list[Problem]:
 
 def copy_problems(project: Project, found: Subject) -> list[Problem]:
     """A script that is a record's, byte for byte: its runs would be a claim about the work of another."""
-    script = found.script
-    for path in sorted(project.records.glob(f"*/*/{SCRIPT}/*.py")):
-        if path.is_file() and path.stat().st_size == len(script) and path.read_bytes() == script:
-            said = f"is the script of {project.show(path.parents[1])}"
+    mine = sorted(found.files.values())
+    for folder in sorted(project.records.glob(f"*/*/{SCRIPT}")):
+        if mine == sorted(sha256_file(path) for path in script_files(folder)):
+            said = f"is the script of {project.show(folder.parent)}"
             return [Problem(f"{found.name}/{found.entry}", said, "change it first")]
     return []
 

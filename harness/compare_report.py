@@ -88,7 +88,7 @@ def torches(a: str | None, b: str | None) -> str | None:
 def _cautions(first: Contender, second: Contender) -> list[str]:
     said = []
     a, b = first.subject, second.subject
-    if a.script_sha256 == b.script_sha256:
+    if a.chain == b.chain:
         said.append("both are the same script: this shows what the machine alone does")
     if not _timed_alike(a.ruleset, b.ruleset):
         said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")

@@ -61,9 +61,9 @@ def contradicting(
     if end is not None and file.outcome is not None:
         accounts.append(("the end", file.outcome.state, end["state"]))
         accounts.append(("the exit code", file.outcome.exit_code, end["exit_code"]))
-    if end is not None and file.log_sha256 is not None:
+    if end is not None and None not in (file.log_sha256, end["log_sha256"]):
         accounts.append(("the hash of the log", file.log_sha256, end["log_sha256"]))
-    if log and end is not None:
+    if log and end is not None and end["log_sha256"] is not None:
         accounts.append(("by its log the hash", run.log_sha256, end["log_sha256"]))
     hardware = found.track.hardware
     if hardware.kind == "gpu":

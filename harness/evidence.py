@@ -77,7 +77,7 @@ def newer_runs(project: Project, found: Subject) -> int:
     here = Ledger(project.ledger).chain(found.chain)
     if [entry.raw for entry in kept] != [entry.raw for entry in here[: len(kept)]]:
         return 0  # it was packed on another machine
-    return len(standing(here).order) - len(standing(kept).order)
+    return max(0, len(standing(here).order) - len(standing(kept).order))
 
 
 def from_figures(project: Project, held: Record) -> Evidence:
@@ -159,6 +159,7 @@ def assemble(
         script=script,
         script_sha256=found.script_sha256,
         manifest=found.manifest,
+        claim=found.claim,
         claimed=found.record.claimed if found.record else None,
         ledger=ledger if chain else None,
         baseline=tuple(run for run in parents if run.machine is not None and {run.machine.fingerprint} == here),

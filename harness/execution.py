@@ -6,6 +6,7 @@ launched, the recorder writes the outcome by itself, and `settle` finishes the b
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shutil
@@ -21,7 +22,7 @@ from harness.launch.torchrun import read_outcome
 from harness.runlog import reader
 from harness.schema import DataReceipt, Machine, RunOutcome, Track
 from harness.store import runs
-from harness.store.files import sha256_file
+from harness.store.files import disk_error, sha256_file
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, chain_of
 from harness.store.runs import CACHE, LOG, STDERR, WORK
@@ -80,9 +81,11 @@ def execute(
     try:
         lay_out(ready, folder / WORK)
         runs.write_run_file(folder, file)
-    except OSError as error:
+    except BaseException as error:  # no entry of the ledger would ever lead to this folder
         shutil.rmtree(folder, ignore_errors=True)
-        raise StoreError.at(project.show(folder), f"cannot be written ({error.strerror})", "free some space") from error
+        if isinstance(error, OSError):
+            raise disk_error(folder, error) from error
+        raise
     ledger = Ledger(project.ledger)
     with runs.held(folder):
         if not ready.dry:
@@ -175,9 +178,7 @@ def close(
 ) -> None:
     """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
-    for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
-        if not own.is_symlink():  # the run's copy of the validation shard, where nobody was left to hash it
-            own.unlink()
+    _throw_away_copy(folder, file)
     raw = (folder / LOG).read_bytes() if (folder / LOG).exists() else b""
     digest = hashlib.sha256(scrub_log(raw, script, own_names())).hexdigest()
     data = dataclasses.replace(file.data, unchanged=unchanged)
@@ -192,6 +193,13 @@ def close(
             last_step=last_step(raw),
             log_sha256=digest,
         )
+
+
+def _throw_away_copy(folder: Path, file: runs.RunFile) -> None:
+    """Remove a run's own copy of the validation shard, where nobody was left to do it."""
+    for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
+        if not own.is_symlink():
+            own.unlink()
 
 
 def last_step(raw: bytes) -> int | None:
@@ -220,6 +228,8 @@ def settle(project: Project) -> list[tuple[str, str]]:
             outcome = runs.read_outcome_file(folder)
         except (StoreError, OSError):
             step, digest = _left_of(folder)
+            with contextlib.suppress(StoreError):
+                _throw_away_copy(folder, runs.read_run_file(folder))
             ledger.append(
                 "end",
                 entry.data["script"],

@@ -6,6 +6,7 @@ path that its script expects, and they are hashed again when it has ended.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import tempfile
@@ -149,10 +150,12 @@ def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | Non
     own = work / track.data.folder / fetched.paths[0].name
     try:
         kept = not own.is_symlink() and sha256_file(own) == fetched.receipt.shards[0].sha256
-        own.unlink()
     except OSError:
         kept = False
-    return dataclasses.replace(fetched.receipt, unchanged=kept and not verify(fetched, progress))
+    unchanged = kept and not verify(fetched, progress)
+    with contextlib.suppress(OSError):
+        own.unlink()  # last, so that whoever closes the books of a killed harness can hash it once more
+    return dataclasses.replace(fetched.receipt, unchanged=unchanged)
 
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:

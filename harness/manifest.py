@@ -124,6 +124,8 @@ class ScriptFile:
     stands_for: str | None
     same_as: str | None  # the record whose script this one is
     train_tokens: int | None
+    claim: str | None = None  # of a submission that was accepted: what it claimed
+    parent: str | None = None  # and the record that it builds on
 
 
 def load_script(folder: Path, *, name: str) -> ScriptFile:
@@ -142,6 +144,8 @@ def load_script(folder: Path, *, name: str) -> ScriptFile:
         stands_for=fields.text_or_none("stands_for"),
         same_as=fields.text_or_none("same_as", pattern=_RECORD, what="a record like short/6"),
         train_tokens=fields.integer_or_none("train_tokens", minimum=1),
+        claim=fields.text_or_none("claim", pattern="ml|systems", what="ml or systems"),
+        parent=fields.text_or_none("parent", pattern=_RECORD, what="a record like short/12"),
     )
     fields.known |= {"entry", "files"}
     fields.unknown_keys()

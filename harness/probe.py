@@ -92,7 +92,7 @@ def _parent(project: Project, found: Subject) -> Subject | None:
         folder = project.records / best.track / best.slug
         if (folder / "script").is_dir():
             other = subject.record(project, folder)
-            if other.script_sha256 != found.script_sha256:
+            if other.chain != found.chain:
                 return other
     return None
 
@@ -253,9 +253,11 @@ class Sitting:
             raise disk_error(folder, error) from error
         if swap is not None:
             watch = swap.before(watch)
-        outcome = self.launcher.run(launch, watch)
-        for name in (runs.CACHE, runs.WORK, BEFORE, AFTER):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        try:
+            outcome = self.launcher.run(launch, watch)
+        finally:
+            for name in (runs.CACHE, runs.WORK, BEFORE, AFTER):
+                shutil.rmtree(folder / name, ignore_errors=True)
         if outcome.state != "finished":
             cause = failure.explain(folder, outcome)
             if not self.made:

@@ -79,8 +79,8 @@ def official_sha256(project: Project, held: Record) -> str | None:
 
 def chains_of_records(project: Project) -> set[str]:
     """The ledger's names for the scripts of all records: those in the folders here, and the originals."""
-    folders = [path for path in project.records.glob(f"*/*/{records.SCRIPT}") if path.is_dir()]
-    here = [{path.name: sha256_file(path) for path in folder.glob("*.py")} for folder in folders]
+    folders = sorted(project.records.glob(f"*/*/{records.SCRIPT}"))
+    here = [{path.name: sha256_file(path) for path in records.script_files(folder)} for folder in folders]
     past = [dict(record.original.files) for record in records.read_records(project) if record.original is not None]
     return {chain_of(files) for files in (*here, *past) if files}
 

@@ -34,6 +34,8 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
+    claim: str | None = None  # ml or systems
+    parent: str | None = None  # the record that it builds on, as people type it
     reimplementation: bool = False  # the script stands for a record whose own program is another
 
     @property
@@ -95,6 +97,8 @@ def submission(project: Project, folder: Path, *, frozen: bool = True) -> Subjec
         ruleset=tracks.ruleset_of(track, manifest.ruleset),
         train_tokens=track.train_tokens,
         manifest=manifest,
+        claim=manifest.claim,
+        parent=manifest.parent,
     )
 
 
@@ -118,6 +122,8 @@ def record(project: Project, folder: Path) -> Subject:
         ruleset=tracks.ruleset_of(track, held.ruleset),
         train_tokens=script.train_tokens or track.train_tokens,
         record=held,
+        claim=script.claim,
+        parent=script.parent,
         reimplementation=script.origin == "reimplementation",
     )
 

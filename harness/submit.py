@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness import baseline
 from harness.errors import StoreError
+from harness.execution import settle
 from harness.store import runs
 from harness.store.layout import Project
-from harness.store.ledger import Ledger, standing
+from harness.store.ledger import Ledger, open_runs, standing
 from harness.store.pack import write_pack
 from harness.subject import Subject
 
@@ -19,11 +20,14 @@ def pack(project: Project, found: Subject) -> tuple[int, int]:
     """
     if found.manifest is None or found.folder.resolve().parent != project.submissions.resolve():
         raise StoreError.at(found.name, "is no submission", "pack takes a folder under submissions/")
+    settle(project)
     chain = Ledger(project.ledger).chain(found.chain)
+    parent = baseline.on_this_machine(project, found)
+    for run_id in (*open_runs(chain), *(open_runs(list(parent.chain)) if parent is not None else ())):
+        raise StoreError.at(run_id, "goes on right now", "wait until it has ended, then pack")
     ids = standing(chain).order
     if not ids:
         raise StoreError.at(found.name, "has no run on this machine", f"make some: speedrun run {found.name}")
     folders = [folder for run_id in ids if (folder := runs.run_folder(project, run_id)).is_dir()]
-    parent = baseline.on_this_machine(project, found)
     write_pack(found.folder, chain, folders, found.script, parent)
     return len(ids), len(parent.folders) if parent is not None else 0

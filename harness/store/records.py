@@ -67,6 +67,11 @@ def read_records(project: Project) -> list[Record]:
     return records
 
 
+def script_files(folder: Path) -> list[Path]:
+    """The frozen files in a record's script folder: all but the script.yaml that describes them."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.name != "script.yaml")
+
+
 def find_record(project: Project, name: str) -> Path:
     """The folder of the record that `short/12`, `short/21.1` (a re-timing), a slug, a path or a prefix of one means.
 

@@ -37,6 +37,7 @@ class Evidence:
     script: bytes | None = None  # the frozen entry script
     script_sha256: str | None = None
     manifest: Manifest | None = None
+    claim: str | None = None  # ml or systems
     claimed: Claimed | None = None
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them

@@ -103,7 +103,7 @@ def in_order(evidence: Evidence) -> list[Metrics]:
 
 
 def _systems(evidence: Evidence) -> bool:
-    return evidence.manifest is not None and evidence.manifest.claim == "systems"
+    return evidence.claim == "systems"
 
 
 def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:

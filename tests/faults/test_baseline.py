@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,17 @@ def test_a_systems_claim_rests_on_all_of_its_parents_runs(tmp_path: Path) -> Non
         assert said in " ".join(done.stderr.split())
         shutil.rmtree(folder / "evidence")
         shutil.copytree(tmp_path / f"kept-{number}", folder / "evidence")
+    done = project.run("accept", f"submissions/{CHILD}")
+    assert done.returncode == 0, done.stderr
+    judged = project.run("verify", "tiny/2")
+    assert judged.returncode == 0, judged.stderr
+    assert "S3  pass" in judged.stderr
+    assert [run["role"] for run in runs_of(project.root / "records" / "tiny" / CHILD)] == ["own"] * 3 + ["baseline"] * 3
+
+
+def runs_of(record: Path) -> list[dict[str, str]]:
+    with (record / "runs.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 def worse(log: Path) -> None:

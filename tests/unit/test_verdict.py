@@ -349,7 +349,7 @@ def test_throttling_is_inconclusive_and_so_is_missing_telemetry() -> None:
 def test_a_systems_claim_needs_the_parents_runs_on_the_same_machine(tmp_path: Path) -> None:
     manifest = Manifest("short", "short@3", "t", ("@a",), "short/1", "systems", "train_gpt.py", (), None, tmp_path)
     runs = [gpu_run(n, 3.2790 + n / 1e5) for n in range(1, 10)]
-    alone = timed(*runs, manifest=manifest)
+    alone = timed(*runs, manifest=manifest, claim="systems")
     assert outcomes(alone)["S1"] == "not applicable"
     assert outcomes(alone)["S3"] == "inconclusive"
     assert "needs the parent's runs on the same machine" in str(judge(alone).findings)
