@@ -14,10 +14,11 @@ from pathlib import Path
 
 from harness import checking, evidence, stats, yamlfile
 from harness.board.rows import current
-from harness.compared import Comparison, called, find_comparison
+from harness.compared import called, find_comparison, sentence
 from harness.errors import Problem, StoreError
 from harness.schema import Claimed, Manifest, Metrics, Record, RecordRun, Verdict
 from harness.store import records
+from harness.store.comparisons import Comparison, comparison_file
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.pack import PACK
@@ -43,7 +44,7 @@ def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
     best = current(found.track, held)
     if found.track.metric == "train_time" and best is not None:
         comparison = find_comparison(project, found, best)
-        said = comparison.sentence(called(best, held))
+        said = sentence(comparison, called(best, held))
         if comparison.outcome != "faster":
             raise StoreError.at(found.name, f"is not faster than the current record ({said})", "it is no record")
         notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
@@ -170,7 +171,7 @@ def add_folder(
     try:
         fill(aside)
         if comparison is not None:
-            copy(comparison.path, aside / records.COMPARISON)
+            copy(comparison_file(project, comparison.id), aside / records.COMPARISON)
         records.write_record(aside, record, curve)
         aside.rename(folder)
     except OSError as error:

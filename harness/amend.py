@@ -12,10 +12,11 @@ from pathlib import Path
 from harness import originals, scripts, stats, subject, yamlfile
 from harness.accept import add_folder
 from harness.board.rows import current
-from harness.compared import ComparedRun, Comparison, called, find_comparison
+from harness.compared import called, find_comparison, sentence
 from harness.errors import StoreError
 from harness.schema import Claimed, Record, RecordRun
 from harness.store import records
+from harness.store.comparisons import ComparedRun, Comparison, comparison_file
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.subject import Subject
@@ -45,7 +46,7 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
     if any((str(r.date), r.slug) >= (str(date), slug) for r in earlier):
         why = f"was timed again after that comparison of {date}"
         raise StoreError.at(found.name, why, "compare again, so that the numbers of re-timings keep their order")
-    if any(comparison.path.read_bytes() == _stored(project, r) for r in earlier):
+    if any(comparison_file(project, comparison.id).read_bytes() == _stored(project, r) for r in earlier):
         raise StoreError.at(found.name, "this comparison is a re-timing already", "compare again for another one")
     record = _retiming(found, comparison, slug, number, best, called(best, held))
 
@@ -58,7 +59,7 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
         write_atomic(aside / records.SCRIPT / "script.yaml", yamlfile.dump(script))
 
     add_folder(project, record, fill, comparison=comparison)
-    return record, comparison.sentence(called(best, held))
+    return record, sentence(comparison, called(best, held))
 
 
 def _named(project: Project, name: str) -> Subject:
@@ -80,7 +81,7 @@ def _retiming(found: Subject, comparison: Comparison, slug: str, number: int, be
     assert timed is not None
     own = [run for run in comparison.runs if run.arm == "B"]
     losses = [run.val_loss for run in own if run.val_loss is not None]
-    is_itself = comparison.a_sha256 == comparison.b_sha256
+    is_itself = comparison.a.script_sha256 == comparison.b.script_sha256
     return Record(
         track=timed.track,
         slug=slug,
@@ -99,7 +100,7 @@ def _retiming(found: Subject, comparison: Comparison, slug: str, number: int, be
             runs=len(own),
         ),
         original=None,
-        notes=comparison.sentence(against),
+        notes=sentence(comparison, against),
         withdrawn=None,
         runs=tuple(_compared_run(run, comparison) for run in comparison.runs),
         faster_than=f"{best.track}/{best.slug}" if comparison.outcome == "faster" and not is_itself else None,
@@ -107,7 +108,7 @@ def _retiming(found: Subject, comparison: Comparison, slug: str, number: int, be
 
 
 def _compared_run(run: ComparedRun, comparison: Comparison) -> RecordRun:
-    own = run.arm == "B"
+    own, gpus = run.arm == "B", comparison.machine.gpus
     return RecordRun(
         id=run.run,
         role="own" if own else "baseline",
@@ -115,13 +116,13 @@ def _compared_run(run: ComparedRun, comparison: Comparison) -> RecordRun:
         metric="val_loss",
         value=run.val_loss,
         train_time_s=run.train_time_s,
-        gpu_name=comparison.gpus[0] if comparison.gpus else None,
-        gpu_count=len(comparison.gpus) or None,
+        gpu_name=gpus[0].name if gpus else None,
+        gpu_count=len(gpus) or None,
         driver=None,
         torch=None,
         started_at=None,
-        script_sha256=comparison.b_sha256 if own else comparison.a_sha256,
-        note=None if comparison.gpus else comparison.cpu,
+        script_sha256=comparison.b.script_sha256 if own else comparison.a.script_sha256,
+        note=None if gpus else comparison.machine.cpu,
     )
 
 

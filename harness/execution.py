@@ -204,11 +204,13 @@ def _throw_away_copy(folder: Path, file: runs.RunFile) -> None:
 
 def last_step(raw: bytes) -> int | None:
     """The last step that a log tells of, 0 once its clock has started; None where it tells of none."""
-    try:
+    with contextlib.suppress(LogError):  # no metric line at all; its clock may have started all the same
         step = reader.read_bytes(raw, LOG)[-1].final_step
-    except LogError:
-        step = None
-    return 0 if step is None and b"clock:start" in raw.splitlines() else step
+        if step is not None:
+            return step
+    with contextlib.suppress(LogError):
+        return 0 if any(line.kind == "clock_start" for line in reader.timed_lines(raw)) else None
+    return None
 
 
 def settle(project: Project) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from harness.dataset import probe_data
 from harness.dataset.progress import Progress
 from harness.errors import LogError, RunError
 from harness.launch.base import Launcher, LaunchPlan
-from harness.runlog import reader
+from harness.runlog import grammar, reader
 from harness.schema import Verdict
 from harness.store import records, runs
 from harness.store.files import disk_error, write_atomic
@@ -38,7 +38,6 @@ OWN: dict[str, tuple[str, ...]] = {
     "warm-up": ("official", "swapped"),
 }
 PARENT: dict[str, tuple[str, ...]] = {"known-entropy": ("known",), "other-text": ("official", "other")}
-MARK = b"clock:start"
 BEFORE, AFTER = "before", "after"  # folders of links to the tokens that a swap exchanges
 
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]
@@ -309,7 +308,7 @@ class Swap:
         def take(line: bytes) -> None:
             if self.skip > 0:
                 self.skip -= len(line) + 1
-            elif not self.done and line.strip() == MARK:
+            elif not self.done and grammar.CLOCK.get(line.strip()) == "clock_start":
                 self.done = True
                 link = self.data.with_name(self.data.name + ".next")
                 link.symlink_to(self.after)
