@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import os
 import runpy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -88,13 +89,18 @@ class Case:
     script: str
 
 
-def read_case(name: str) -> Case:
-    data = yaml.safe_load((HERE / name / "case.yaml").read_text())
-    script = HONEST
-    for change in data.get("change", ()):
+def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
+    """A script with each of its changes made; what is changed must stand in it once."""
+    for change in changes:
         old, new = change["from"].rstrip("\n"), change["to"].rstrip("\n")
         assert script.count(old) == 1, f"{name}: {old!r} stands {script.count(old)} times in the honest script"
         script = script.replace(old, new)
+    return script
+
+
+def read_case(name: str) -> Case:
+    data = yaml.safe_load((HERE / name / "case.yaml").read_text())
+    script = changed(name, HONEST, data.get("change", ()))
     return Case(data["what"], data["rule"], data.get("outcome", "fail"), frozenset(data.get("also", ())), script)
 
 

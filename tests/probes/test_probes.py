@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness import probe
 from harness.launch.torchrun import TorchrunLauncher
@@ -22,6 +23,7 @@ from harness.subject import find_subject
 from harness.verbs.probe import NAMES
 from harness.verdict import probes
 from harness.verdict.probes import ProbeEvidence, ProbeRun
+from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 
 SCRIPTS = Path(__file__).parent
@@ -64,6 +66,14 @@ class Lab:
         return list(probes.judge(replace(own, runs={**own.runs, **beside}, parent="the honest one"), wanted).findings)
 
 
+def script_of(name: str) -> bytes:
+    """The honest script, or what a case makes of it."""
+    honest = (SCRIPTS / "honest" / "train_gpt.py").read_text()
+    case = SCRIPTS / name / "case.yaml"
+    changes = yaml.safe_load(case.read_text())["change"] if case.exists() else ()
+    return changed(name, honest, changes).encode()
+
+
 def make_lab(root: Path) -> Small:
     small = make_project(root)
     track = (
@@ -73,8 +83,8 @@ def make_lab(root: Path) -> Small:
         .replace("limit_s: 4", "limit_s: 60")
     )
     (root / "tracks" / "tiny.yaml").write_text(track)
-    for folder in SCRIPTS.glob("*/train_gpt.py"):
-        script, place = folder.read_bytes(), root / "submissions" / f"2026-11-21_{folder.parent.name}"
+    for name in ("honest", *(path.parent.name for path in SCRIPTS.glob("*/case.yaml"))):
+        script, place = script_of(name), root / "submissions" / f"2026-11-21_{name}"
         place.mkdir(parents=True)
         (place / "train_gpt.py").write_bytes(script)
         (place / "manifest.yaml").write_text(
@@ -83,7 +93,7 @@ def make_lab(root: Path) -> Small:
         )
     record = root / "records" / "tiny" / RECORD
     (record / "script").mkdir(parents=True)
-    script = (SCRIPTS / "honest" / "train_gpt.py").read_bytes()
+    script = script_of("honest")
     (record / "script" / "train_gpt.py").write_bytes(script)
     (record / "script" / "script.yaml").write_text(
         "schema: 1\norigin: original\nof: tiny/1\nentry: train_gpt.py\n"
