@@ -132,7 +132,8 @@ PRINTED_HEADER = re.compile(rb"^Running [Pp]ython ", re.MULTILINE)
 # ---------------------------------------------------------------------------------------- source
 
 PLACEHOLDER = re.compile(rb"\[source removed: (\d{1,12}) bytes, sha256 ([0-9a-f]{64})\]\r?\n")
-EXTRA_PART = re.compile(rb"\n\n-{40}# ?([^\n]{1,200}?)-{40}\n\n")
+# A file behind the script: its name on a line of its own between two lines of 40 dashes, an empty line on either side.
+EXTRA_PART = re.compile(rb"\n\n-{40}\n# ?([^\n]{1,200})\n-{40}\n\n")
 PART_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 

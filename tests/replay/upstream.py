@@ -37,7 +37,7 @@ def log_printed() -> bytes:
 
 def log_with_kernels() -> bytes:
     """The same with an extra file behind the script."""
-    extra = f"\n\n{'-' * 40}# triton_kernels.py{'-' * 40}\n\n{KERNELS.decode()}"
+    extra = f"\n\n{'-' * 40}\n# triton_kernels.py\n{'-' * 40}\n\n{KERNELS.decode()}"
     return f"{SCRIPT.decode()}{extra}\n{SEP}\n{MACHINE}{SEP}\n{TAIL}".encode()
 
 

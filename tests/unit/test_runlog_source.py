@@ -66,7 +66,7 @@ def test_the_source_hash_covers_the_raw_bytes_between_the_separators() -> None:
 
 
 def test_extra_parts_come_out_as_files_and_the_script_hash_covers_the_whole(tmp_path: Path) -> None:
-    mark = b"\n\n" + b"-" * 40 + b"# %s" + b"-" * 40 + b"\n\n"
+    mark = b"\n\n" + b"-" * 40 + b"\n# %s\n" + b"-" * 40 + b"\n\n"
     kernels, more = b"import triton\n\n\n# " + b"-" * 40 + b"\n", b"x = 1"
     source = SCRIPT + mark % b"triton_kernels.py" + kernels + mark % b"dc_triton_kernels.py" + more
     data = source + b"\n" + SEPARATOR + PRINTED + SEPARATOR + LINES
@@ -103,7 +103,7 @@ def test_a_log_without_source_has_none() -> None:
     "name", [b"../../etc/passwd", b"/etc/passwd", b".hidden", b"a/b.py", b"train_gpt.py", b"\xff.py", b".."]
 )
 def test_a_hostile_name_of_an_embedded_file_writes_nothing(name: bytes, tmp_path: Path) -> None:
-    mark = b"\n\n" + b"-" * 40 + b"# " + name + b"-" * 40 + b"\n\n"
+    mark = b"\n\n" + b"-" * 40 + b"\n# " + name + b"\n" + b"-" * 40 + b"\n\n"
     log = tmp_path / "a.txt"
     log.write_bytes(SCRIPT + mark + b"evil\n" + SEPARATOR + PRINTED + SEPARATOR + LINES)
     with pytest.raises(LogError):
