@@ -18,11 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness import leaderboard
-from harness.schema import Claimed, Original, Record, RecordRun
+from harness.board import leaderboard
+from harness.catalog.tracks import load_tracks
+from harness.core.record import Claimed, Original, Record, RecordRun
 from harness.store.layout import Project
 from harness.store.records import read_records, write_record
-from harness.track import load_tracks
 
 ROOT = Path(__file__).parents[1]
 

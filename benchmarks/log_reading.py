@@ -34,7 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from harness.runlog.files import read_file  # noqa: E402
+from harness.runlog.log_files import read_file  # noqa: E402
 
 NEEDED = {"all fields": 1.5, "final only": 20.0}
 SEPARATOR = b"=" * 100 + b"\n"

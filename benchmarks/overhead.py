@@ -22,13 +22,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness import fetching, stats, subject
-from harness.launch.base import LaunchPlan
+from harness.catalog import subjects
+from harness.catalog.subjects import Subject
+from harness.core import stats
+from harness.dataset import fetching
+from harness.launch.launcher import LaunchPlan
 from harness.launch.recorder import Recorder
 from harness.launch.torchrun import TorchrunLauncher, clean_environment
 from harness.runlog import reader
 from harness.store.layout import Project
-from harness.subject import Subject
 
 PROJECT = Project(Path(__file__).parents[1])
 
@@ -89,7 +91,7 @@ def stamp_cost_us(lines: int = 200_000) -> float:
 
 def main() -> int:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
-    found = subject.find_subject(PROJECT, "smoke")
+    found = subjects.find_subject(PROJECT, "smoke")
     ratios, extra = [], []
     for pair in range(pairs):
         seed = secrets.randbelow(2**31)

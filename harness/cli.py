@@ -14,23 +14,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from harness.console import printable
-from harness.errors import HarnessError
-from harness.verbs import (
-    Verb,
-    board,
-    compare,
-    data,
-    doctor,
-    drafts,
-    history,
-    logs,
-    maintainers,
-    probe,
-    replay,
-    runs,
-    submissions,
-)
+from harness.core.errors import HarnessError
+from harness.ui.console import printable
+from harness.verbs import comparing, maintaining, preparing, reading, replaying, submitting
+from harness.verbs.verb import Verb
 
 # The words in the order of the story.
 ORDER = (
@@ -55,7 +42,7 @@ ORDER = (
 
 def verbs() -> tuple[Verb, ...]:
     """All verbs, in the order of the story."""
-    groups = (board, compare, data, doctor, drafts, history, logs, maintainers, probe, replay, runs, submissions)
+    groups = (reading, submitting, comparing, replaying, maintaining, preparing)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 

@@ -1,4 +1,4 @@
-"""Records in, text out: the leaderboard as Markdown, JSON and CSV, and its plots. Pure: no file is read or written.
+"""The leaderboard: Markdown, JSON, CSV and plots, rendered from records. Only `leaderboard` reads and writes files.
 
 rows      the computed figures of each record, and its status with the reason
 markdown  leaderboard.md

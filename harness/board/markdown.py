@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from harness.board.rows import Row, replayed_texts
-from harness.schema import Track
+from harness.core.task import Track
 
 _ESCAPED = {char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"}
 # What GitHub makes a link or a mention of in plain text: `@name`, `name@host`, `https://…`, `www.…`, `#1`, `GH-1`. It looks

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from harness.board.rows import Row
-from harness.schema import Track
+from harness.core.task import Track
 
 Curve = Sequence[tuple[int, float, float | None]]
 GREY, ACCENT = "#7f8790", "#d9480f"

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import stats
-from harness.errors import StatisticsError
-from harness.replayed import Replayed
-from harness.schema import Record, RecordRun, Ruleset, Status, Track
+from harness.catalog.ranking import current, numbers
+from harness.core import stats
+from harness.core.errors import StatisticsError
+from harness.core.record import Record, RecordRun, Status
+from harness.core.replayed import Replayed
+from harness.core.task import Ruleset, Track
 
 AGREES_WITHIN = 0.01  # of the claimed time
 INCOMPLETE = "incomplete"  # how the note of a run begins that did not reach its last step
@@ -61,54 +63,6 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     rows = [make_row(track, record, shown, record is best) for record in mine]
     rows.sort(key=lambda row: (row.date or "", _sortable(row.number)), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
-
-
-def current(track: Track, records: Sequence[Record]) -> Record | None:
-    """The record to beat; None where the track has none."""
-    ranked = rank(track, records)
-    return ranked[0] if ranked else None
-
-
-def rank(track: Track, records: Sequence[Record]) -> list[Record]:
-    """The records of a track that stand, the best first.
-
-    Seconds of two machines cannot be compared, so what beat another record in a same-machine comparison stands above
-    it whatever both claim. Where nobody compared: the least claimed time or the fewest steps, the earlier of equals.
-    """
-    mine = {f"{r.track}/{r.slug}": r for r in records if r.track == track.name}
-
-    def beaten(record: Record) -> int:
-        """How many comparisons, one upon the other, a record stands on."""
-        seen, count, below = {record.slug}, 0, record.faster_than
-        while below is not None and (held := mine.get(below)) is not None and held.slug not in seen:
-            seen.add(held.slug)
-            count, below = count + 1, held.faster_than
-        return count
-
-    def key(record: Record) -> tuple[int, float, str, int, str]:
-        value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
-        return -beaten(record), float(value or "inf"), str(record.date), record.number, record.slug
-
-    def stands(record: Record) -> bool:
-        claimed = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
-        # Timed again beside the current record and not faster: its seconds are that machine's and rank nowhere.
-        lost = record.kind == "retiming" and record.official and record.faster_than is None
-        return record.withdrawn is None and claimed is not None and not lost
-
-    return sorted(filter(stands, mine.values()), key=key)
-
-
-def numbers(records: Sequence[Record]) -> dict[str, str]:
-    """slug -> the number as people write it: 12, or 21.1 for the first re-timing of 21."""
-    counts: dict[int, int] = {}
-    shown = {}
-    for record in sorted(records, key=lambda r: (r.number, str(r.date), r.slug)):
-        if record.kind == "record" or record.retimes is None:
-            shown[record.slug] = str(record.number)
-            continue
-        counts[record.retimes] = counts.get(record.retimes, 0) + 1
-        shown[record.slug] = f"{record.retimes}.{counts[record.retimes]}"
-    return shown
 
 
 def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bool) -> Row:

@@ -1,1 +1,1 @@
-"""Token files: their format (`shard`), a source of known entropy (`synthetic`), and the download (`hub`)."""
+"""Token files: their form, how they are fetched, verified and offered to a run."""

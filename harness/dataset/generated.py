@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness.dataset.gather import Gathered
+from harness.core.errors import DatasetError
+from harness.core.task import Shard, Track
+from harness.dataset.download import Gathered
 from harness.dataset.progress import Progress
 from harness.dataset.shard import check_tokens
-from harness.dataset.shelf import Known, Shelf, hash_file, try_remember
+from harness.dataset.snapshot import Known, Shelf, hash_file, try_remember
 from harness.dataset.synthetic import write_shards
-from harness.errors import DatasetError
-from harness.schema import Shard, Track
 from harness.store.files import disk_error
 
 

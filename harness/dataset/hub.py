@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.dataset.patience import PassingFault, rate_limit_s, retry_after_s
-from harness.errors import DatasetError
+from harness.core.errors import DatasetError
+from harness.dataset.retry import PassingFault, rate_limit_s, retry_after_s
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from harness.dataset.patience import Line, LineDown, Stopped
-from harness.errors import DatasetError, HarnessError, Problem, StoreError
+from harness.core.errors import DatasetError, HarnessError, Problem, StoreError
+from harness.dataset.retry import Line, LineDown, Stopped
 
 _GRACE_S = 3.0  # for the threads to store what they hold
 Item = TypeVar("Item")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from harness import yamlfile
-from harness.errors import TrackError
-from harness.schema import Shard
+from harness.core import yamlfile
+from harness.core.errors import TrackError
+from harness.core.task import Shard
 
 
 def with_pins(text: str, name: str, revision: str | None, shards: tuple[Shard, ...]) -> str:

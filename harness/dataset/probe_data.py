@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from harness.core.task import Track
 from harness.dataset import synthetic
 from harness.dataset.shard import DOCUMENT_START, Tokens, header_of, read_tokens
-from harness.schema import Track
 from harness.store.files import disk_error
 
 _PIECE = 1 << 23  # tokens per write

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import DatasetError
-from harness.schema import ShardReceipt
+from harness.core.errors import DatasetError
+from harness.core.measurement import ShardReceipt
 
 MAGIC = 20240520
 VERSION = 1

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from harness.core.task import Track
 from harness.dataset.shard import DOCUMENT_START, Tokens, to_bytes
-from harness.schema import Track
 from harness.store.files import write_atomic
 
 SYMBOLS = 256

@@ -23,12 +23,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from harness.core.errors import DatasetError
 from harness.dataset.hub import RemoteFile, answer_of, refused, same_origin, unreachable
-from harness.dataset.patience import Line, PassingFault
 from harness.dataset.progress import Progress
+from harness.dataset.retry import Line, PassingFault
 from harness.dataset.shard import TokenScan
-from harness.dataset.shelf import boot_id
-from harness.errors import DatasetError
+from harness.dataset.snapshot import boot_id
 from harness.store.files import disk_error, write_atomic
 
 BUFFER_BYTES = 1 << 20

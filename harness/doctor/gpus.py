@@ -8,11 +8,11 @@ import pwd
 from collections import Counter
 from collections.abc import Iterator
 
-from harness import machine
+from harness.core.errors import MachineError
+from harness.core.measurement import Gpu, Machine
+from harness.core.task import Track
 from harness.doctor.wanted import Line, State, Wanted
-from harness.errors import MachineError
-from harness.machine import nvidia
-from harness.schema import Gpu, Machine, Track
+from harness.machine import computer, nvidia
 
 NVIDIA_SMI_S = 3.5  # of the 5 that an answer may take
 FULL_SPEED_MIB = 70_000  # the least of an "80 GB" GPU; scripts of the GPU tracks fill them
@@ -99,7 +99,7 @@ def refused(seen: nvidia.GpuReport, track: Track, processes: int, gpu_name: str 
         track, hardware=dataclasses.replace(track.hardware, processes=processes, gpu_name=gpu_name)
     )
     try:
-        machine.check(here, asked)
+        computer.check(here, asked)
     except MachineError as error:
         return str(error)
     return None
@@ -119,7 +119,7 @@ def capability(seen: nvidia.GpuReport) -> Line:
 def driver(seen: nvidia.GpuReport, wanted: Wanted | None) -> Line:
     """The driver, against the CUDA of the torch that a run would use."""
     version = seen.gpus[0].driver
-    cuda, whose = cuda_of(machine.version("torch")), f"torch {machine.version('torch')}"
+    cuda, whose = cuda_of(computer.version("torch")), f"torch {computer.version('torch')}"
     if wanted is not None and wanted.replayed and wanted.build is not None and wanted.build.cuda:
         told = wanted.build.cuda.partition(".")[0]
         cuda, whose = int(told) if told.isdecimal() else None, "the original's torch"
@@ -138,10 +138,10 @@ def cuda_of(torch_version: str | None) -> int | None:
     local = torch_version.partition("+")[2]
     if local.startswith("cu") and local[2:4].isdecimal():
         return int(local[2:4])
-    runtime = machine.version("nvidia-cuda-runtime")  # without a number in its name since CUDA 13
+    runtime = computer.version("nvidia-cuda-runtime")  # without a number in its name since CUDA 13
     if runtime is not None and runtime.split(".")[0].isdecimal():
         return int(runtime.split(".")[0])
-    return 12 if machine.version("nvidia-cuda-runtime-cu12") else None
+    return 12 if computer.version("nvidia-cuda-runtime-cu12") else None
 
 
 def links(seen: nvidia.GpuReport) -> Line:

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import fetching, machine, venv
+from harness.catalog.tracks import load_tracks
+from harness.dataset import fetching
 from harness.doctor.wanted import Line, Wanted
-from harness.environments import Build, Needs
-from harness.machine import nvidia
-from harness.replay_plan import wishes_of
+from harness.machine import computer, nvidia
+from harness.replay import venv
+from harness.replay.environments import Build, Needs
+from harness.replay.plan import wishes_of
 from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
-from harness.track import load_tracks
 
 SPARE_BYTES = 10**9
 LEAST_PYTHON = (3, 11)
@@ -89,7 +90,7 @@ def processors(wanted: Wanted | None) -> Line:
     if quota.isdecimal() and period.isdecimal() and int(period):
         cores = min(cores, int(quota) / int(period))
     load = os.getloadavg()[0]
-    value = f"{cores:g} cores, load {load:.1f}, {machine.cpu_model()}"
+    value = f"{cores:g} cores, load {load:.1f}, {computer.cpu_model()}"
     ranks = wanted.track.hardware.processes if wanted is not None else 1
     if cores < ranks:
         return Line("CPU", "yellow", value, f"{ranks} ranks share them: slower, and its times say less")
@@ -114,7 +115,7 @@ def python(wanted: Wanted | None) -> Line:
 
 def torch(wanted: Wanted | None) -> Line:
     """The torch that is installed beside the harness, which `run` uses."""
-    version = machine.version("torch")
+    version = computer.version("torch")
     install = "pip install '.[train]'"
     if wanted is not None and wanted.replayed:
         return Line("torch", "green", f"{version or 'none'} here; a replay makes an environment of its own")
@@ -128,7 +129,7 @@ def torch(wanted: Wanted | None) -> Line:
 def nccl(seen: nvidia.GpuReport, wanted: Wanted | None) -> Iterator[Line]:
     """The library that ranks talk through; a CPU uses gloo, which is part of torch."""
     packages = ("nvidia-nccl-cu13", "nvidia-nccl-cu12", "nvidia-nccl-cu11")
-    version = next((v for name in packages if (v := machine.version(name)) is not None), None)
+    version = next((v for name in packages if (v := computer.version(name)) is not None), None)
     if version is not None:
         yield Line("NCCL", "green", version)
     elif wanted is not None and wanted.replayed:
@@ -165,7 +166,7 @@ def environment(wanted: Wanted | None) -> Iterator[Line]:
     if wanted is None or wanted.held is None:
         return
     if not wanted.replayed:
-        used, here = next((run.torch for run in wanted.held.runs if run.torch), None), machine.version("torch")
+        used, here = next((run.torch for run in wanted.held.runs if run.torch), None), computer.version("torch")
         if used is not None and here is not None:
             same = used == here
             value = f"the current record used torch {used}" + ("" if same else f", here is {here}")

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import environments, fetching
-from harness.environments import Build, Needs
-from harness.manifest import MANIFEST
-from harness.schema import Record, Track
+from harness.catalog.manifests import MANIFEST
+from harness.catalog.subjects import Subject, find_subject
+from harness.catalog.tracks import track_names
+from harness.core.record import Record
+from harness.core.task import Track
+from harness.dataset import fetching
+from harness.replay import environments
+from harness.replay.environments import Build, Needs
 from harness.store import records
 from harness.store.layout import Project
-from harness.subject import Subject, find_subject
-from harness.track import track_names
 
 State = Literal["green", "yellow", "red"]
 

@@ -1,5 +1,6 @@
-"""A plan in, one execution out: log, clock and outcome in the run's folder.
+"""One execution of a script under torchrun.
 
-`torchrun` starts a script for real, `saved` answers from what is on disk, `recorder` is the separate process that
-stamps every line and ends everything well, `clock` reads the stamps.
+`launcher` says what a launcher is told and answers, `torchrun` starts a script, `recorder` is the separate process that
+stamps every line and ends everything, `observer` the one that sees which files are opened, `clock` and `observed` read
+what they wrote.
 """

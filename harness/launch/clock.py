@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 from harness.store.files import read_kept
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
+from harness.core.measurement import Observed
 from harness.launch.clock import whole_number
 from harness.launch.observer import READS, READS_HEADER, SLOW, TELEMETRY, TELEMETRY_HEADER
-from harness.schema import Observed
 from harness.store.files import has_kept, read_kept
 
 

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import jsonform
-from harness.errors import RunError
-from harness.launch import base, observer, recorder
-from harness.schema import RunOutcome
-from harness.store import runs
+from harness.core import jsonform
+from harness.core.errors import RunError
+from harness.core.measurement import RunOutcome
+from harness.launch import launcher, observer, recorder
+from harness.store import run_files
 from harness.store.files import disk_error
 
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
@@ -34,7 +34,7 @@ class TorchrunLauncher:
     def __init__(self, python: str = sys.executable) -> None:
         self.python = python
 
-    def run(self, plan: base.LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+    def run(self, plan: launcher.LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         """Execute the plan to its end; see `Launcher`. Ctrl-C or SIGTERM here ends the run first, then is raised."""
         try:
             write_launch_file(plan, self.command(plan), clean_environment(plan, self.python))
@@ -49,12 +49,12 @@ class TorchrunLauncher:
         )
         assert owner.stdin is not None
         beside = start_observer(plan.folder, owner.pid)
-        follower = Follower(plan.folder / runs.LOG)
+        follower = Follower(plan.folder / run_files.LOG)
         own: Follower | None = None  # of the file that a script with a silent standard output prints to
         try:
             while owner.poll() is None:
                 follower.pass_on(watch)
-                own = own or own_log(plan.folder / runs.WORK)
+                own = own or own_log(plan.folder / run_files.WORK)
                 if own is not None and follower.lines < FEW_LINES:
                     own.pass_on(watch)
                 time.sleep(_POLL_S)
@@ -68,7 +68,7 @@ class TorchrunLauncher:
         follower.pass_on(watch)
         return read_outcome(plan, owner.returncode)
 
-    def command(self, plan: base.LaunchPlan) -> list[str]:
+    def command(self, plan: launcher.LaunchPlan) -> list[str]:
         """The torchrun command of a plan. Ranks above 0 are redirected to files, never teed (a tee costs 50 ms)."""
         redirects = ",".join(f"{rank}:3" for rank in range(1, plan.processes))
         command = [self.python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={plan.processes}"]
@@ -77,7 +77,7 @@ class TorchrunLauncher:
         return [*command, plan.entry, *plan.arguments]
 
 
-def clean_environment(plan: base.LaunchPlan, python: str = sys.executable) -> dict[str, str]:
+def clean_environment(plan: launcher.LaunchPlan, python: str = sys.executable) -> dict[str, str]:
     """The environment of a run: passed variables, private folders, and the plan's own additions."""
     home = plan.folder / "home"
     home.mkdir(exist_ok=True)
@@ -86,8 +86,8 @@ def clean_environment(plan: base.LaunchPlan, python: str = sys.executable) -> di
         "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(home),
         # Compiled kernels are kept per run: every run starts cold, none profits from another's.
-        "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / runs.CACHE / "inductor"),
-        "TRITON_CACHE_DIR": str(plan.folder / runs.CACHE / "triton"),
+        "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / run_files.CACHE / "inductor"),
+        "TRITON_CACHE_DIR": str(plan.folder / run_files.CACHE / "triton"),
         "OMP_NUM_THREADS": "1",  # what torchrun would set, without its warning
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -120,12 +120,12 @@ def end_observer(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def write_launch_file(plan: base.LaunchPlan, command: list[str], environment: dict[str, str]) -> None:
+def write_launch_file(plan: launcher.LaunchPlan, command: list[str], environment: dict[str, str]) -> None:
     """Write what the recorder reads, and the reserve."""
     (plan.folder / "reserve").write_bytes(b"\0" * RESERVE_BYTES)
     launch = {
         "command": command,
-        "cwd": str(plan.folder / runs.WORK),
+        "cwd": str(plan.folder / run_files.WORK),
         "environment": environment,
         "silence_limit_s": plan.silence_limit_s,
         "time_limit_s": plan.time_limit_s,
@@ -133,9 +133,9 @@ def write_launch_file(plan: base.LaunchPlan, command: list[str], environment: di
     (plan.folder / "launch.json").write_text(json.dumps(launch, indent=1))
 
 
-def read_outcome(plan: base.LaunchPlan, recorder_code: int | None) -> RunOutcome:
+def read_outcome(plan: launcher.LaunchPlan, recorder_code: int | None) -> RunOutcome:
     """What the recorder wrote at the end; if it was killed, everything of the run is ended here instead."""
-    path = plan.folder / runs.OUTCOME
+    path = plan.folder / run_files.OUTCOME
     if path.exists():
         return jsonform.read(path, RunOutcome, name=f"{plan.run_id}/{path.name}")
     for pid in recorder.marked(plan.run_id):

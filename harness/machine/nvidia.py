@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.schema import Gpu
+from harness.core.measurement import Gpu
 
 _QUERY = ("name", "memory.total", "power.limit", "vbios_version", "driver_version")
 _STATE_QUERY = (

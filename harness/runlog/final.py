@@ -10,12 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from harness.core.measurement import RunLog
 from harness.runlog import grammar
+from harness.runlog.lines import Scanner
 from harness.runlog.problems import Problems
 from harness.runlog.runs import Gatherer, memory_behind
-from harness.runlog.scan import Scanner
 from harness.runlog.source import find_layout
-from harness.schema import RunLog
 
 Bytes = bytes | bytearray
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from harness.runlog import grammar
 from harness.runlog.grammar import MetricLine
+from harness.runlog.lines import Scanner
 from harness.runlog.problems import Problems
 from harness.runlog.runs import Gatherer, RunLines
-from harness.runlog.scan import Scanner
 from harness.runlog.source import Layout, Span, metrics_before
 
 Bytes = bytes | bytearray

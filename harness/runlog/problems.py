@@ -5,7 +5,7 @@ A problem never carries a number that was used; it says which line was left out,
 
 from __future__ import annotations
 
-from harness.schema import LogProblem
+from harness.core.measurement import LogProblem
 
 MEANING = {
     "non-finite-loss": "a loss on this line is NaN or infinite; the line counts as a step, its loss as missing",

@@ -10,7 +10,8 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
-from harness.errors import LogError
+from harness.core.errors import LogError
+from harness.core.measurement import LogProblem, RunLog, TimedLine
 from harness.runlog import grammar
 from harness.runlog.dialect import Traits, name_dialect
 from harness.runlog.final import final_figures, read_final
@@ -19,7 +20,6 @@ from harness.runlog.header import MOST_BYTES, Header, read_header
 from harness.runlog.part import note_oddities, read_part
 from harness.runlog.runs import RunLines, memory_behind
 from harness.runlog.source import Layout, Source, find_layout, metrics_before, read_source
-from harness.schema import LogProblem, RunLog, TimedLine
 
 Bytes = bytes | bytearray
 

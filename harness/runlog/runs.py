@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.errors import LogError
+from harness.core.errors import LogError
 from harness.runlog import grammar
 from harness.runlog.grammar import MetricLine, parse_line
 from harness.runlog.problems import Problems

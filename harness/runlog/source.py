@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.errors import LogError, Problem, raise_if
+from harness.core.errors import LogError, Problem, raise_if
 from harness.runlog import grammar
 
 Span = tuple[int, int]

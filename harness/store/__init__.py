@@ -1,5 +1,4 @@
-"""What lies on disk: the only rooms that know folder names.
+"""Files on disk: folder names, atomic writes, records, runs, the ledger, packs, comparisons, replays.
 
-`layout` names the folders, `files` writes them without ever leaving a half-written one, `records` reads and writes
-record folders, `ledger` keeps the list of every run that was started.
+No other package knows the name of a file in a record, a run or a pack.
 """

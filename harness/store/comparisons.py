@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness import jsonform
-from harness.errors import StoreError
-from harness.pairs import Block, Outcome
-from harness.schema import Machine
+from harness.core import jsonform
+from harness.core.errors import StoreError
+from harness.core.judgement import Block, ComparisonOutcome
+from harness.core.measurement import Machine
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project
 
@@ -85,7 +85,7 @@ class Comparison:
     runs: tuple[ComparedRun, ...] = ()
     discarded: tuple[DiscardedRun, ...] = ()
     pairs: int = 0  # complete ones, of the look that the figures are from
-    outcome: Outcome = "undecided"
+    outcome: ComparisonOutcome = "undecided"
     reason: str | None = None  # why it is inconclusive
     gain: float | None = None  # the share of A's train time that B saves
     interval: tuple[float, float] | None = None  # two-sided, 95 %, of the gain; not adjusted for stopping early

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 
 PACKED = ".xz"
 KEPT_BYTES = 64 << 20  # the largest log of a record has 5 MB

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 
 SLUG = r"\d{4}-\d{2}-\d{2}_[a-z0-9]+(-[a-z0-9]+)*"  # 2026-07-17_fp8-down-projection
 

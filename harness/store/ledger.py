@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 from harness.store.files import disk_error
-from harness.store.runs import now
+from harness.store.run_files import now
 
 GENESIS = "0" * 64
 _KEYS = {

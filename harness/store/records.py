@@ -15,12 +15,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from harness import yamlfile
-from harness.errors import Problem, StoreError
-from harness.schema import Claimed, Original, Record, RecordRun
+from harness.core import yamlfile
+from harness.core.errors import Problem, StoreError
+from harness.core.record import Claimed, Original, Record, RecordRun
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
-from harness.store.pack import LEDGER, PACK
+from harness.store.packs import LEDGER, PACK
 from harness.store.replays import read_replays
 
 RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"

@@ -20,10 +20,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import jsonform, stats
-from harness.errors import Problem, StoreError, raise_if
-from harness.replayed import Label, Replayed, Script, Spread, within_spread
-from harness.schema import Machine
+from harness.core import jsonform, stats
+from harness.core.errors import Problem, StoreError, raise_if
+from harness.core.measurement import Machine
+from harness.core.replayed import Label, Replayed, Script, Spread, within_spread
 from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 

@@ -1,22 +1,34 @@
-"""Evidence in, Verdict out: one module per family of checks, one function per rule.
+"""The rules: one module per family of checks, one function per rule.
 
-base          what evidence is; how findings come to a verdict
+checks        what a check is; how findings come to a verdict
 identity      I  the runs are runs of the frozen script, and different runs
 completeness  L  the logs are whole
-data          D  the tokens are the track's
+tokens        D  the tokens are the track's
 timing        T  the reported time is the time that the harness saw
 statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
-ledger        G  every run that was started is counted
+chain         G  every run that was started is counted
 rules         R  the script sets nothing that is forbidden (scan: how its text is read)
-probes        P  what `speedrun probe` finds on prepared tokens; `verify` does not look at it
+probe_rules   P  what `speedrun probe` finds on prepared tokens; `verify` does not look at it
 """
 
-from harness.schema import Verdict
-from harness.verdict import base, completeness, data, hardware, identity, ledger, probes, rules, statistics, timing
-from harness.verdict.base import Check, Evidence
+from harness.core.judgement import Verdict
+from harness.evidence.contents import Evidence
+from harness.verdict import (
+    chain,
+    checks,
+    completeness,
+    hardware,
+    identity,
+    probe_rules,
+    rules,
+    statistics,
+    timing,
+    tokens,
+)
+from harness.verdict.checks import Check
 
-_FAMILIES = (identity, completeness, rules, data, timing, statistics, hardware, ledger)
+_FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, chain)
 CHECKS: tuple[Check, ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),
@@ -27,12 +39,12 @@ CHECKS: tuple[Check, ...] = tuple(
 
 def judge(evidence: Evidence) -> Verdict:
     """Apply every rule to the evidence."""
-    return base.judge(evidence, CHECKS, rules.warnings(evidence))
+    return checks.judge(evidence, CHECKS, rules.warnings(evidence))
 
 
 def rules_table() -> str:
     """All rules as a Markdown table, for the README."""
     lines = ["| rule | name | evidence | demands |", "|---|---|---|---|"]
     lines += [f"| {check.rule} | {check.name} | {check.family} | {check.demands} |" for check in CHECKS]
-    lines += [f"| {check.rule} | {check.name} | probe | {check.demands} |" for check in probes.CHECKS]
+    lines += [f"| {check.rule} | {check.name} | probe | {check.demands} |" for check in probe_rules.CHECKS]
     return "\n".join(lines) + "\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling, all_of, names
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling, all_of, names
 
 # Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
 _BAD_NUMBERS = ("non-finite-loss", "conflicting-line", "metrics-before-separator", "total-changed", "echo-differs")

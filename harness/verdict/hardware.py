@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.verdict.base import Check, Evidence, Ruling, missing, names
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling, missing, names
 
 
 def gpus(evidence: Evidence) -> Ruling:

@@ -6,8 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable
 
-from harness.schema import Metrics
-from harness.verdict.base import Check, Evidence, Ruling, all_of, missing, names
+from harness.core.measurement import Metrics
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling, all_of, missing, names
 
 MIN_POINTS = 4  # losses with four decimals and the field's spread agree at one point in about one of 40 pairs
 

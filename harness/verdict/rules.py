@@ -6,9 +6,10 @@ import fnmatch
 import functools
 import re
 
-from harness.verdict.base import Check, Evidence, Ruling, missing
-from harness.verdict.places import Scan
-from harness.verdict.scan import scan
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling, missing
+from harness.verdict.scan.places import Scan
+from harness.verdict.scan.scanner import scan
 
 # Kinds of warnings that an allowance of the ruleset silences.
 _ALLOWED = {"environment": "reading the environment", "network": "downloads while running"}

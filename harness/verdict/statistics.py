@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from harness import stats
-from harness.schema import Metrics
-from harness.verdict.base import Check, Evidence, Ruling
+from harness.core import stats
+from harness.core.measurement import Metrics
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.

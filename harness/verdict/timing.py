@@ -1,6 +1,6 @@
 """T: the reported time is the time that the harness saw.
 
-The limits stand above what honest runs show and below what a theft must reach to matter (harness/timeline.py says how
+The limits stand above what honest runs show and below what a theft must reach to matter (harness/evidence/timeline.py says how
 the differences are taken): drift of honest sections on 4 cores is below 1 ms idle and at most 14.7 ms with 16 busy
 processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms there.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from harness import stats
-from harness.schema import Metrics, TimedLine
-from harness.timeline import Section, Timeline, read_timeline
-from harness.verdict.base import Check, Evidence, Ruling, missing, names
+from harness.core import stats
+from harness.core.measurement import Metrics, TimedLine
+from harness.evidence.contents import Evidence
+from harness.evidence.timeline import Section, Timeline, read_timeline
+from harness.verdict.checks import Check, Ruling, missing, names
 
 SECTION_LIMIT_S = 0.020  # drift within a section, and a late start of one
 RUN_LIMIT_S = 0.030  # their sums over a run

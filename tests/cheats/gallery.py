@@ -18,14 +18,17 @@ from unittest import mock
 
 import yaml
 
-from harness import execution, fetching, machine, pipeline
-from harness.launch.base import LaunchPlan
+from harness.catalog.subjects import find_subject
+from harness.catalog.tracks import load_track
+from harness.core.judgement import Verdict
+from harness.core.measurement import Gpu, Machine, RunOutcome
+from harness.dataset import fetching
+from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
-from harness.schema import Gpu, Machine, RunOutcome, Verdict
-from harness.store import runs
+from harness.machine import computer
+from harness.run import execution, series
+from harness.store import run_files
 from harness.store.layout import Project
-from harness.subject import find_subject
-from harness.track import load_track
 
 HERE = Path(__file__).parent
 HONEST = (HERE / "honest" / "train_gpt.py").read_text()
@@ -117,7 +120,7 @@ class Direct(TorchrunLauncher):
 
 def eight_h100() -> Machine:
     gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(8))
-    return dataclasses.replace(machine.capture(), gpus=gpus, driver="570.0")
+    return dataclasses.replace(computer.capture(), gpus=gpus, driver="570.0")
 
 
 def make_project(root: Path, script: str) -> Project:
@@ -141,11 +144,13 @@ def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int 
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
-        mock.patch.object(runs, "draw_seed", side_effect=seeds),
+        mock.patch.object(run_files, "draw_seed", side_effect=seeds),
     ):
         ready = execution.prepare(found, eight_h100())
         for _ in range(count):
-            execution.execute(project, ready, runs.new_run_id(found.script_sha256), "s", Direct(), lambda line: None)
+            execution.execute(
+                project, ready, run_files.new_run_id(found.script_sha256), "s", Direct(), lambda line: None
+            )
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
-    return pipeline.verify(project, found)[1]
+    return series.verify(project, found)[1]

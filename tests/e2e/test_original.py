@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments
+from harness.replay import environments
 from tests.faults.projects import SCRIPT, TRACK, Small
 from tests.flow.repositories import ANSWERS
 from tests.replay.test_environments import COLUMNS

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.dataset.patience import Patience
+from harness.catalog.tracks import load_track
+from harness.core.task import Track
+from harness.dataset.fetching import Fetched, fetch_for
+from harness.dataset.retry import Patience
 from harness.dataset.shard import DOCUMENT_START, to_bytes
-from harness.fetching import Fetched, fetch_for
-from harness.schema import Track
-from harness.track import load_track
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 SHARD_TOKENS = 500_000  # 1 MB

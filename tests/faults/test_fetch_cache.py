@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import DatasetError, HarnessError, StoreError
-from harness.fetching import Fetched, offer, recheck
-from harness.schema import Shard
-from harness.track import load_track
+from harness.catalog.tracks import load_track
+from harness.core.errors import DatasetError, HarnessError, StoreError
+from harness.core.task import Shard
+from harness.dataset.fetching import Fetched, offer, recheck
 from tests.faults.fetch_project import TRAIN, VAL, Place, shard_bytes
 from tests.faults.projects import wait_for
 from tests.faults.small_hub import Hub

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from harness.dataset.patience import Patience
+from harness.core.errors import DatasetError
+from harness.dataset.retry import Patience
 from harness.dataset.shard import to_bytes
-from harness.errors import DatasetError
 from tests.faults.fetch_project import QUICK, TRAIN, VAL, Place, shard_bytes
 from tests.faults.projects import wait_for
 from tests.faults.small_hub import Handler, Hub, cut, status

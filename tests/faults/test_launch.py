@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.runs import is_running
+from harness.store.run_files import is_running
 from tests.faults.projects import HONEST, Small, make_project, processes_of, wait_for
 
 FOREVER = "step(1, 5)\nfor n in range(600): time.sleep(0.1); log('still here')\n"

@@ -12,13 +12,14 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from harness import contender, scripts
-from harness.board.rows import current
-from harness.schema import Gpu, Machine
+from harness.catalog import scripts
+from harness.catalog.ranking import current
+from harness.catalog.tracks import load_track
+from harness.compare import arms
+from harness.core.measurement import Gpu, Machine
 from harness.store import comparisons, records
 from harness.store.layout import Project
 from harness.store.records import read_records
-from harness.track import load_track
 from tests.flow.repositories import RECORDS, Repository
 
 H100 = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(8))
@@ -60,7 +61,7 @@ def compare(project: Repository, first: str, second: str, outcome: str, *, name:
         started_at="2026-11-20T10:00:00Z",
         runs=tuple(a_run(n, arm, 70.0 + n, 2.9) for n, arm in enumerate("ABBA")),
         pairs=2,
-        outcome=cast(comparisons.Outcome, outcome),
+        outcome=cast(ComparisonOutcome, outcome),
         gain=gain,
         interval=None if gain is None else (gain - 0.004, gain + 0.004),
     )
@@ -152,7 +153,7 @@ def test_a_comparison_with_a_reimplementation_never_counts(project: Repository) 
     assert "another script than that of the current record smoke/1, as a reimplementation is" in said
     assert f"speedrun compare smoke submissions/{SECOND}" in said, "by its track a record is run as its original"
     place = Project(project.root)
-    assert (contender.find(place, "smoke/1").kind, contender.find(place, "smoke", looking=True).kind) == (
+    assert (arms.find(place, "smoke/1").kind, arms.find(place, "smoke", looking=True).kind) == (
         "reimplementation",
         "original",
     )

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import HarnessError
-from harness.manifest import load_manifest
-from harness.new import set_values, slug_of, write_hashes
+from harness.catalog.manifests import load_manifest
+from harness.catalog.subjects import find_subject
+from harness.core.errors import HarnessError
 from harness.store.layout import Project
 from harness.store.ledger import chain_of
-from harness.subject import find_subject
+from harness.submission.draft import set_values, slug_of, write_hashes
 from tests.flow.repositories import ROOT, Repository
 
 TODAY = datetime.datetime.now(datetime.UTC).date()

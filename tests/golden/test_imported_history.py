@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.manifest import FILE_NAME
+from harness.catalog.manifests import FILE_NAME
 from harness.store.layout import Project
 from harness.store.records import find_record, read_curve, read_records
 

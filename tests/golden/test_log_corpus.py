@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.runlog.files import read_file
+from harness.runlog.log_files import read_file
 from harness.runlog.reader import read_bytes
 
 CORPUS = Path(__file__).parent / "logs"

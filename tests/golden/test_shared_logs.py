@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import LogError
-from harness.metrics import measure
+from harness.catalog.tracks import load_track, ruleset_of
+from harness.core.errors import LogError
+from harness.core.measurement import RunLog
+from harness.evidence.contents import Evidence
+from harness.evidence.metrics import measure
 from harness.runlog import reader
-from harness.runlog.files import read_file
-from harness.schema import RunLog
-from harness.track import load_track, ruleset_of
+from harness.runlog.log_files import read_file
 from harness.verdict import identity, timing
-from harness.verdict.base import Evidence
 
 Row = dict[str, str]
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import stats
-from harness.errors import StatisticsError
+from harness.core import stats
+from harness.core.errors import StatisticsError
 
 # Final losses of the 13 baseline runs of record 89 (2026-07-17), as its logs print them.
 BASELINE_89 = [3.2821, 3.2802, 3.2758, 3.2769, 3.2775, 3.2768, 3.2780, 3.2778, 3.2817, 3.2767, 3.2796, 3.2775, 3.2766]

@@ -1,4 +1,4 @@
-"""The laws of the house: who may import whom, who may use which package, how large a room may grow, what is not said."""
+"""The laws of the structure: who imports whom, where outside packages are used, how large modules and functions grow."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ ROOT = Path(__file__).parents[2]
 HARNESS = ROOT / "harness"
 MODULES = sorted(HARNESS.rglob("*.py"))
 
-L0 = {"errors", "schema", "stats", "yamlfile", "jsonform", "timeline", "pairs", "replayed"}
-# A stage may use L0 and the store (folders and files); no other stage.
-STAGES = {"track", "manifest", "dataset", "machine", "launch", "runlog", "metrics", "verdict", "board", "store"}
+# A package (or a module at the top of harness/) imports only what stands before it.
+ORDER = (
+    "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "run",
+    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "ui", "verbs", "cli", "__main__",
+)  # fmt: skip
+MOST_LEVELS = 15  # of packages that import one another
 HOMES = {
-    "yaml": {"yamlfile"},
+    "yaml": {"core"},
+    "pydantic": {"core"},
+    "pydantic_core": {"core"},
     "huggingface_hub": {"dataset"},
-    "numpy": {"dataset", "stats"},
-    "scipy": {"stats"},
+    "numpy": {"dataset", "core"},
+    "scipy": {"core"},
     "matplotlib": {"board"},
-    "pandas": {"board"},
-    "rich": {"console", "progress"},
+    "pandas": {"frames", "board"},
+    "rich": {"ui"},
     "torch": set(),
     "pynvml": {"launch"},
 }
@@ -33,9 +38,9 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def room_of(module: str) -> str:
-    """The first part below `harness`."""
-    return module.split(".")[1] if "." in module else module
+def package_of(module: str) -> str | None:
+    """The first part below `harness`; None for `harness` itself."""
+    return module.split(".")[1] if "." in module else None
 
 
 def imports_of(path: Path) -> set[str]:
@@ -59,52 +64,75 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_stage_imports_no_other_stage(path: Path) -> None:
-    room = room_of(name_of(path))
-    if room not in STAGES and room not in L0:
-        return
-    used = {room_of(name) for name in imports_of(path) if name.startswith("harness.")} - {room}
-    allowed = L0 | ({"store"} if room in STAGES - {"store"} else set())
-    if path == HARNESS / "launch" / "torchrun.py":
-        assert "harness.launch.recorder" in imports_of(path)
-    assert used & (STAGES | L0) <= allowed, f"{name_of(path)} imports {sorted(used - allowed)}"
-    assert not used - STAGES - L0, f"{name_of(path)} imports a story: {sorted(used - STAGES - L0)}"
+def graph() -> dict[str, set[str]]:
+    """Every module of the harness, with the modules of the harness that it imports."""
+    known = {name_of(path) for path in MODULES}
+    return {name_of(path): {n for n in imports_of(path) if n in known} - {name_of(path)} for path in MODULES}
+
+
+def test_a_package_imports_only_packages_before_it() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, used in graph().items()
+        for other in used
+        if (here := package_of(module)) and (there := package_of(other)) and ORDER.index(there) > ORDER.index(here)
+    ]
+    assert not wrong
+
+
+def test_every_package_stands_in_the_order() -> None:
+    found = {package_of(name_of(path)) for path in MODULES} - {None}
+    assert found <= set(ORDER)
+    assert len(found) <= 25
+
+
+def test_packages_import_one_another_over_few_levels() -> None:
+    used: dict[str, set[str]] = {package: set() for package in ORDER}
+    for module, others in graph().items():
+        used[package_of(module) or "core"] |= {p for other in others if (p := package_of(other))}
+    levels: dict[str, int] = {}
+    for package in ORDER:  # those that it imports stand before it
+        levels[package] = 1 + max((levels[other] for other in used[package] - {package}), default=0)
+    assert max(levels.values()) <= MOST_LEVELS, levels
+
+
+def test_no_two_modules_have_one_name() -> None:
+    names = [name_of(path).rpartition(".")[2] for path in MODULES]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_package_from_outside_is_imported_in_its_home_only(path: Path) -> None:
-    room = room_of(name_of(path))
-    for package, homes in HOMES.items():
-        if any(name.partition(".")[0] == package for name in imports_of(path)):
-            assert room in homes, (
-                f"{name_of(path)} imports {package}; its home is {sorted(homes) or 'the training scripts'}"
+    package = package_of(name_of(path))
+    for outside, homes in HOMES.items():
+        if any(name.partition(".")[0] == outside for name in imports_of(path)):
+            assert package in homes, (
+                f"{name_of(path)} imports {outside}; its home is {sorted(homes) or 'the training scripts'}"
             )
 
 
 def test_no_import_cycle() -> None:
-    graph = {name_of(path): {n for n in imports_of(path) if n.startswith("harness.")} for path in MODULES}
-    graph = {module: {n for n in names if n in graph and n != module} for module, names in graph.items()}
+    used = graph()
     done: set[str] = set()
 
     def visit(module: str, above: tuple[str, ...]) -> None:
         assert module not in above, " → ".join([*above[above.index(module) :], module])
         if module not in done:
-            for other in sorted(graph[module]):
+            for other in sorted(used[module]):
                 visit(other, (*above, module))
             done.add(module)
 
-    for module in sorted(graph):
+    for module in sorted(used):
         visit(module, ())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_rooms_and_functions_stay_small(path: Path) -> None:
+def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    assert text.count("\n") <= 400, f"{name_of(path)} has grown past 400 lines; is it still one idea?"
+    assert text.count("\n") <= 300, f"{name_of(path)} has more than 300 lines; is it still one idea?"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno <= 62, f"{name_of(path)}.{node.name} is too long"
+            assert (node.end_lineno or 0) - node.lineno < 50, f"{name_of(path)}.{node.name} is too long"
     assert path.stem not in ("utils", "common", "helpers")
 
 

@@ -26,13 +26,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import checking, checking_report
+from harness.catalog.manifests import load_manifest
 from harness.cli import main
-from harness.errors import HarnessError
-from harness.manifest import load_manifest
-from harness.schema import Manifest
+from harness.core.errors import HarnessError
+from harness.core.task import Manifest
 from harness.store.layout import Project
-from harness.verdict.scan import scan
+from harness.submission import inspection
+from harness.ui import check_report
+from harness.verdict.scan.scanner import scan
 from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 SLUG = "2026-11-20_attack"
@@ -65,8 +66,8 @@ def project_of(folder: Path) -> Project:
     return Project(folder.parents[1])
 
 
-def checked(folder: Path) -> checking.Checked:
-    return checking.check(project_of(folder), folder)
+def checked(folder: Path) -> inspection.Checked:
+    return inspection.check(project_of(folder), folder)
 
 
 def manifest(old: str, new: str) -> Attack:
@@ -487,7 +488,7 @@ def test_a_title_means_nothing_but_itself(folder: Path, poison: str) -> None:
     manifest("title: a test", f"title: {json.dumps(poison)}")(folder)
     manifest("'@somebody'", json.dumps(poison))(folder)
     found = checked(folder)
-    page = checking_report.markdown(project_of(folder), found)
+    page = check_report.markdown(project_of(folder), found)
     assert "<script" not in page
     assert "<img" not in page
     assert "](javascript" not in page
@@ -495,7 +496,7 @@ def test_a_title_means_nothing_but_itself(folder: Path, poison: str) -> None:
     assert not re.search(r"://|www\.|@\w|#\d|GH-\d", html.unescape(page))
     for line in page.splitlines():
         assert not line.lstrip().startswith(("::", "##["))
-    for line in checking_report.workflow_lines(found):
+    for line in check_report.workflow_lines(found):
         assert re.match(r"::(error|warning|notice) file=[^,:]*,line=\d+::", line)
         assert "##[" not in line
         assert line.count("::") == 2 or "%3A" in line or line.partition("::")[2].partition("::")[2]
@@ -503,7 +504,7 @@ def test_a_title_means_nothing_but_itself(folder: Path, poison: str) -> None:
 
 def test_a_poisoned_file_name_cannot_end_an_annotation(folder: Path) -> None:
     added("x,line=9::b\n::error::c.py")(folder)
-    lines = checking_report.workflow_lines(checked(folder))
+    lines = check_report.workflow_lines(checked(folder))
     assert len(lines) == 1
     assert "\n" not in lines[0]
     assert lines[0].startswith(f"::error file=submissions/{SLUG}/x%2Cline=9%3A%3Ab\\n%3A%3Aerror%3A%3Ac.py,line=1::")

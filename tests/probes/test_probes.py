@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from harness.verbs.probing_verb import NAMES
 
-from harness import probe
+from harness.catalog.subjects import find_subject
+from harness.core.judgement import Finding
 from harness.launch.torchrun import TorchrunLauncher
-from harness.schema import Finding
+from harness.probe import probing
 from harness.store.layout import Project
-from harness.subject import find_subject
-from harness.verbs.probe import NAMES
-from harness.verdict import probes
-from harness.verdict.probes import ProbeEvidence, ProbeRun
+from harness.verdict import probe_rules
+from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 
@@ -56,14 +56,18 @@ class Lab:
     def gather(self, name: str, wanted: tuple[str, ...]) -> ProbeEvidence:
         project = Project(self.small.root)
         found = find_subject(project, str(self.small.root / "submissions" / f"2026-11-21_{name}"))
-        chosen = probe.Plan(found, None, wanted)
-        return probe.gather(project, chosen, probe.prepare(chosen), TorchrunLauncher(), lambda *_: lambda line: None)[1]
+        chosen = probing.Plan(found, None, wanted)
+        return probing.gather(
+            project, chosen, probing.prepare(chosen), TorchrunLauncher(), lambda *_: lambda line: None
+        )[1]
 
     def findings(self, name: str, wanted: tuple[str, ...]) -> list[Finding]:
         """The findings about one script, with the honest script's runs as its parent's."""
         own = self.evidence[name]
         beside = {("parent", variant): run for (_, variant), run in self.evidence["honest"].runs.items()}
-        return list(probes.judge(replace(own, runs={**own.runs, **beside}, parent="the honest one"), wanted).findings)
+        return list(
+            probe_rules.judge(replace(own, runs={**own.runs, **beside}, parent="the honest one"), wanted).findings
+        )
 
 
 def script_of(name: str) -> bytes:
@@ -136,30 +140,32 @@ def test_a_fair_script_passes_every_rule(lab: Lab, name: str, wanted: tuple[str,
 def test_whoever_knows_the_text_after_training_on_noise_has_learned_from_it(lab: Lab) -> None:
     fair = lab.evidence["honest"]
     learned = ProbeRun(((0, 5.55), (75, 1.99), (150, 5.6)))  # as a script that trains on the validation text does
-    [finding] = probes.judge(replace(fair, runs={**fair.runs, ("own", "noise"): learned}), ("other-text",)).findings
+    [finding] = probe_rules.judge(
+        replace(fair, runs={**fair.runs, ("own", "noise"): learned}), ("other-text",)
+    ).findings
     assert finding.outcome == "fail" and "it scores 1.9900 on the official validation text at step 75" in finding.text
 
 
 def test_a_low_score_without_an_honest_parent_is_inconclusive(lab: Lab) -> None:
     alone = lab.evidence["peek"]
-    [finding] = probes.judge(alone, ("known-entropy",)).findings
+    [finding] = probe_rules.judge(alone, ("known-entropy",)).findings
     assert finding.outcome == "inconclusive" and "no honest parent was run beside it" in finding.text
     same = replace(alone, runs={**alone.runs, ("parent", "known"): alone.runs["own", "known"]}, parent="tiny/1")
-    [finding] = probes.judge(same, ("known-entropy",)).findings
+    [finding] = probe_rules.judge(same, ("known-entropy",)).findings
     assert finding.outcome == "inconclusive" and "so does its parent tiny/1" in finding.text
 
 
 def test_a_script_that_keeps_its_tokens_is_not_tested_for_what_it_warms_up_on(lab: Lab) -> None:
     [_, data] = lab.findings("warm_up_learns", ("warm-up",))
     assert data.outcome == "not applicable" and "read before clock:start" in data.text
-    [warning] = probes.judge(lab.evidence["warm_up_learns"], ("warm-up",)).warnings
+    [warning] = probe_rules.judge(lab.evidence["warm_up_learns"], ("warm-up",)).warnings
     assert warning.startswith("P5 not tested")
 
 
 def test_a_run_that_breaks_on_prepared_tokens_leaves_its_rule_open(lab: Lab) -> None:
     fair = lab.evidence["honest"]
     broken = {**fair.runs, ("own", "relabelled"): ProbeRun((), "failed: rank 0 ended with exit code 1")}
-    [finding] = probes.judge(replace(fair, runs=broken), ("relabelling",)).findings
+    [finding] = probe_rules.judge(replace(fair, runs=broken), ("relabelling",)).findings
     assert finding.outcome == "inconclusive"
     assert "the run on relabelled tokens failed: rank 0 ended with exit code 1" in finding.text
 
@@ -197,7 +203,7 @@ def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:
 
 
 def test_the_verb_offers_the_probes_that_there_are() -> None:
-    assert probes.PROBES == NAMES
+    assert probe_rules.PROBES == NAMES
 
 
 def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
@@ -216,7 +222,7 @@ def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     holders[0].kill()
     holders[0].wait()
-    probe.throw_away_what_was_left(Project(tmp_path))
+    probing.throw_away_what_was_left(Project(tmp_path))
     assert [folder.exists() for folder in folders] == [False, True]
     holders[1].kill()
     holders[1].wait()

@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import LogError
+from harness.core.errors import LogError
+from harness.core.measurement import RunLog
 from harness.runlog.grammar import COLOUR
 from harness.runlog.problems import MEANING
 from harness.runlog.reader import read_bytes, timed_lines
-from harness.schema import RunLog
 
 Mutation = Callable[[bytes, random.Random], bytes]
 CORPUS = {

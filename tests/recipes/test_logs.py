@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from harness.manifest import load_script
+from harness.catalog.manifests import load_script
 from harness.runlog.reader import read_bytes
 
 from .scripts import ALL, ROOT, SHORT, TINY, script_path

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import environments, replay, replay_plan, venv
-from harness.environments import Build, Needs, build_of
-from harness.errors import MachineError, StoreError
+from harness.catalog.subjects import find_subject
+from harness.core.errors import MachineError, StoreError
+from harness.replay import environments, plan, session, venv
+from harness.replay.environments import Build, Needs, build_of
 from harness.store.layout import Project, cache_folder
-from harness.subject import find_subject
 from tests.replay.wheels import make_wheel, only_from
 
 ROOT = Path(__file__).parents[2]
@@ -62,19 +62,19 @@ def left_over() -> list[str]:
     return [path.name for path in (cache_folder() / "environments").iterdir() if path.is_dir()]
 
 
-def a_plan(torch: str, *, python: str | None = None) -> replay_plan.Plan:
+def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
     """A replay of the smoke record that asks for another torch build."""
     found = find_subject(PROJECT, "smoke/2")
     assert found.record is not None
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
-    wishes = replay_plan.wishes_of(build, needs)
-    return replay_plan.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
+    wishes = plan.wishes_of(build, needs)
+    return plan.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
 
 
 def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.10.0")
-    made, told = replay.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
+    made, told = session.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
     assert made.packages["torch"] == "2.10.0"
     assert made.python.is_file()
     assert made.folder.is_relative_to(cache_folder())
@@ -89,13 +89,13 @@ def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, p
 
 def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.9.1")
-    made, told = replay.make_environment(project, a_plan("2.9.1"))
+    made, told = session.make_environment(project, a_plan("2.9.1"))
     assert told.label == "exact"
     assert told.tried == ()
     stamp = (made.folder / venv.LOCK_FILE).stat().st_mtime_ns
     assert availability(project, "2.9.1").startswith("installed on 20")
     file = (project.root / environments.FILE).read_bytes()
-    again, _ = replay.make_environment(project, a_plan("2.9.1"))
+    again, _ = session.make_environment(project, a_plan("2.9.1"))
     assert (project.root / environments.FILE).read_bytes() == file
     assert (again.folder / venv.LOCK_FILE).stat().st_mtime_ns == stamp
     assert left_over() == [made.folder.name]
@@ -103,7 +103,7 @@ def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: 
 
 def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:
     with pytest.raises(StoreError, match=r"no environment can be had .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
-        replay.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
+        session.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
     assert error.value.exit_status == 2
     assert left_over() == []
     assert availability(project, NIGHTLY) == "unchecked", "an index that lists nothing may not have been reached"
@@ -128,13 +128,13 @@ def test_fewer_gpus_are_refused_at_once_where_the_script_asserts_eight() -> None
     eight = Needs("short/12", "b", None, None, (), (), "== 8", None, None)
     free = Needs("short/12", "b", None, None, (), (), "divides 8", None, None)
     with pytest.raises(MachineError, match="asserts 8 ranks"):
-        replay_plan.ranks(found, eight, 4)
+        plan.ranks(found, eight, 4)
     with pytest.raises(MachineError, match="do not divide"):
-        replay_plan.ranks(found, free, 3)
-    assert replay_plan.ranks(found, free, 4) == 4
-    assert replay_plan.ranks(found, eight, None) == 8
+        plan.ranks(found, free, 3)
+    assert plan.ranks(found, free, 4) == 4
+    assert plan.ranks(found, eight, None) == 8
     with pytest.raises(MachineError, match="uses no GPU"):
-        replay_plan.ranks(find_subject(PROJECT, "smoke/2"), None, 1)
+        plan.ranks(find_subject(PROJECT, "smoke/2"), None, 1)
 
 
 def test_the_file_of_environments_covers_every_record_of_the_past() -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import feasible, replay, replay_plan
-from harness.environments import Needs
-from harness.errors import MachineError, StoreError
+from harness.catalog.subjects import Subject, find_subject
+from harness.core.errors import MachineError, StoreError
+from harness.replay import obstacles as feasible
+from harness.replay import plan, session
+from harness.replay.environments import Needs
+from harness.replay.venv import Venv
 from harness.store.layout import Project
-from harness.subject import Subject, find_subject
-from harness.venv import Venv
 
 ROOT = Path(__file__).parents[2]
 NEEDS = Needs("short/1", "build", None, None, (), (), None, None, None)
@@ -70,9 +71,9 @@ def test_a_replay_that_cannot_be_ends_before_anything_is_made(monkeypatch: pytes
     needs = dataclasses.replace(NEEDS, data="/home/somebody/data")
     assert FOUND.record is not None
     obstacles = tuple(feasible.obstacles(FOUND, needs))
-    chosen = replay_plan.Plan(FOUND, FOUND.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
+    chosen = plan.Plan(FOUND, FOUND.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
     with pytest.raises(MachineError, match="outside of any run folder"):
-        replay.check_machine(chosen)
+        session.check_machine(chosen)
     assert not (tmp_path / "cache").exists()
 
 
@@ -82,9 +83,9 @@ def test_modules_that_an_environment_lacks_are_named_before_any_token_is_fetched
     script = "import json, kernels, flash_attn_interface\nif 0:\n    import optional_thing\n"
     found = subject_of(tmp_path, script, "kernels.py")
     assert FOUND.record is not None
-    chosen = replay_plan.Plan(found, FOUND.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
+    chosen = plan.Plan(found, FOUND.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
     with pytest.raises(StoreError) as error:
-        replay.check_modules(chosen, made)
+        session.check_modules(chosen, made)
     assert [problem.what for problem in error.value.problems] == [
         "its script imports flash_attn_interface, which no package gives"
     ]
@@ -95,6 +96,6 @@ def test_fewer_ranks_need_a_script_that_accumulates(tmp_path: Path) -> None:
     plain = subject_of(tmp_path, "import torch\nbatch = 8\n")
     found = dataclasses.replace(plain, track=eight.track)
     with pytest.raises(MachineError, match="accumulates nothing"):
-        replay_plan.ranks(found, NEEDS, 4)
+        plan.ranks(found, NEEDS, 4)
     (tmp_path / "train_gpt.py").write_text("grad_accum_steps = 8 // world_size\n")
-    assert replay_plan.ranks(dataclasses.replace(found), NEEDS, 4) == 4
+    assert plan.ranks(dataclasses.replace(found), NEEDS, 4) == 4

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from harness import machine, replay, replay_plan, stats
-from harness.replayed import within_spread
-from harness.schema import Gpu, Machine, Metrics, Record
+from harness.catalog.subjects import Subject, find_subject
+from harness.core import stats
+from harness.core.measurement import Gpu, Machine, Metrics
+from harness.core.record import Record
+from harness.core.replayed import within_spread
+from harness.machine import computer
+from harness.replay import plan as replay_plan
+from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import Environment, add_replay, read_replays
-from harness.subject import Subject, find_subject
 from tests.unit.test_verdict import a_run
 
 PROJECT = Project(Path(__file__).parents[2])
@@ -23,7 +27,7 @@ EXACT = Environment("exact", "2.13.0", "3.11.7", "2.13.0", ())
 
 def h100(count: int = 8) -> Machine:
     gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(count))
-    return dataclasses.replace(machine.capture(), gpus=gpus)
+    return dataclasses.replace(computer.capture(), gpus=gpus)
 
 
 def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
@@ -50,7 +54,9 @@ def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics
 
 def test_a_time_counts_for_the_original_on_the_tracks_hardware() -> None:
     curve = records.read_curve(records.find_record(PROJECT, "short/88"))
-    result = replay.compare(chosen("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve)
+    result = session.compare(
+        chosen("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve
+    )
     assert result.time_counts
     claimed, own = result.claimed_time_s or 0.0, records.read_record(records.find_record(PROJECT, "short/88")).runs
     mean = sum(run.train_time_s or 0.0 for run in own if run.role == "own") / sum(run.role == "own" for run in own)
@@ -65,9 +71,9 @@ def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only()
     for plan, here, why in (
         (chosen("short/88", original=False, loss_only=("a reimplementation",)), h100(), "reimplementation"),
         (chosen("short/88", original=True, loss_only=("4 GPUs, not 8",), processes=4), h100(4), "4 GPUs"),
-        (chosen("short/88", original=True), machine.capture(), "no GPU, not NVIDIA H100"),
+        (chosen("short/88", original=True), computer.capture(), "no GPU, not NVIDIA H100"),
     ):
-        result = replay.compare(plan, EXACT, here, made("short/88"), "a", ())
+        result = session.compare(plan, EXACT, here, made("short/88"), "a", ())
         assert not result.time_counts
         assert result.time_ratio is None
         assert why in "; ".join(result.why_not)
@@ -75,7 +81,7 @@ def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only()
 
 def test_a_loss_outside_the_records_own_spread_is_said_to_be_so() -> None:
     plan = chosen("short/88", original=True)
-    assert replay.compare(plan, EXACT, h100(), made("short/88", shift=0.01), "a", ()).within_spread == "no"
+    assert session.compare(plan, EXACT, h100(), made("short/88", shift=0.01), "a", ()).within_spread == "no"
     assert within_spread([3.279], [3.279])[0] == "unknown"
     assert within_spread([3.279, 3.279], [3.279])[0] == "unknown", "equal runs have no spread"
     assert within_spread([3.279, 3.280], [])[0] == "unknown"
@@ -104,7 +110,7 @@ def test_honest_replays_lie_outside_in_one_of_twenty_cases() -> None:
 
 def test_replays_add_up_and_replace_nothing(tmp_path: Path) -> None:
     plan = chosen("short/88", original=True)
-    result = replay.compare(plan, EXACT, h100(), made("short/88"), "Somebody", ())
+    result = session.compare(plan, EXACT, h100(), made("short/88"), "Somebody", ())
     folder = tmp_path / "record"
     folder.mkdir()
     first, second = add_replay(folder, result), add_replay(folder, result)

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from harness import replay
 from harness.board import export, markdown, rows
-from harness.errors import StoreError
-from harness.replayed import Replayed
+from harness.catalog.tracks import load_tracks
+from harness.core.errors import StoreError
+from harness.core.replayed import Replayed
+from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import REPLAY, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
-from harness.track import load_tracks
 from tests.replay.test_results import EXACT, chosen, h100, made
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ SHORT = load_tracks(ROOT / "tracks")["short"]
 def result(*, original: bool = True, slower: float = 1.02, shift: float = 0.0002) -> ReplayResult:
     plan = chosen("short/88", original=original, loss_only=() if original else ("a reimplementation",))
     curve = records.read_curve(plan.subject.folder)
-    return replay.compare(plan, EXACT, h100(), made("short/88", slower=slower, shift=shift), "Somebody", curve)
+    return session.compare(plan, EXACT, h100(), made("short/88", slower=slower, shift=shift), "Somebody", curve)
 
 
 @pytest.fixture

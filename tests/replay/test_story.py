@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import venv, yamlfile
-from harness.replay_plan import TRAINING
+from harness.core import yamlfile
+from harness.replay import venv
+from harness.replay.plan import TRAINING
 from tests.faults.projects import HONEST, SCRIPT, Small, make_project, wait_for
 
 NAMED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Some Body"}

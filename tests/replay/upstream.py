@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import yamlfile
+from harness.core import yamlfile
 from harness.store.layout import Project
 from tests.faults.projects import TRACK
 

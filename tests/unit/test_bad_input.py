@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import yamlfile
+from harness.catalog.manifests import load_manifest
+from harness.catalog.tracks import load_track, load_tracks
+from harness.core import yamlfile
+from harness.core.errors import DatasetError, HarnessError, ManifestError, TrackError, YamlError
 from harness.dataset import shard
-from harness.errors import DatasetError, HarnessError, ManifestError, TrackError, YamlError
-from harness.manifest import load_manifest
-from harness.track import load_track, load_tracks
 from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 

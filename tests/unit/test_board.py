@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import leaderboard
-from harness.board import export, markdown, plots, rows
-from harness.schema import Claimed, Original, Record, RecordRun
-from harness.track import load_tracks
+from harness.board import export, leaderboard, markdown, plots, rows
+from harness.catalog.tracks import load_tracks
+from harness.core.record import Claimed, Original, Record, RecordRun
 
 ROOT = Path(__file__).parents[2]
 TRACKS = load_tracks(ROOT / "tracks")

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.codediff import code_lines, diff
+from harness.submission.codediff import code_lines, diff
 
 
 def size(old: str, new: str) -> tuple[int, int]:

@@ -10,19 +10,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import compare, compare_cost, compare_report, machine, stats
+from harness.catalog.subjects import Subject, find_subject
 from harness.cli import main
-from harness.compare import Plan, Terms
-from harness.contender import Contender
-from harness.errors import HarnessError, MachineError, RunError, TrackError
-from harness.launch.base import LaunchPlan
-from harness.schema import Gpu, RunOutcome
-from harness.store import comparisons, runs
+from harness.compare import cost, interleaving
+from harness.compare.arms import Contender
+from harness.compare.interleaving import Plan, Terms
+from harness.core import stats
+from harness.core.errors import HarnessError, MachineError, RunError, TrackError
+from harness.core.measurement import Gpu, RunOutcome
+from harness.launch.launcher import LaunchPlan
+from harness.machine import computer
+from harness.store import comparisons, run_files
 from harness.store.comparisons import Comparison
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.subject import Subject, find_subject
+from harness.ui import compare_report
 from tests.faults.projects import Small, make_project
 
 DRAW = comparisons.draw_coins
@@ -54,12 +57,12 @@ class Player:
         wall_s = self.wall_s or 5.01 + (time_s or 0.0)
         stamps = [f"{n},{(5.0 if n <= begun else wall_s) * 1e9:.0f}" for n in range(1, log.count(b"\n") + 1)]
         exited = f"exit,{wall_s * 1e9:.0f}"
-        (plan.folder / runs.LOG).write_bytes(log)
-        (plan.folder / runs.CLOCK).write_text("\n".join(["line,monotonic_ns", "start,0", *stamps, exited]) + "\n")
+        (plan.folder / run_files.LOG).write_bytes(log)
+        (plan.folder / run_files.CLOCK).write_text("\n".join(["line,monotonic_ns", "start,0", *stamps, exited]) + "\n")
         outcome = RunOutcome("finished", 0, wall_s)
         if time_s is None:
             outcome = RunOutcome("failed", 1, wall_s, "exit code 1")
-        write_atomic(plan.folder / runs.OUTCOME, json.dumps(dataclasses.asdict(outcome)))
+        write_atomic(plan.folder / run_files.OUTCOME, json.dumps(dataclasses.asdict(outcome)))
         return outcome
 
 
@@ -77,14 +80,14 @@ class Bench:
         return find_subject(self.project, f"{root}/{A}"), find_subject(self.project, f"{root}/{B}")
 
     def plan(self, terms: Terms, **changes: bool) -> Plan:
-        return compare.plan(self.project, *map(contender, self.subjects()), terms, **changes)
+        return interleaving.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
     def go(self, terms: Terms, play: Player) -> Comparison:
         laid = self.plan(terms)
-        compare.check(self.project, laid)
-        ready = compare.prepare(laid, compare.make_environments(self.project, laid))
+        interleaving.check(self.project, laid)
+        ready = interleaving.prepare(laid, interleaving.make_environments(self.project, laid))
         played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
-        return compare.run(self.project, laid, played, lambda *_: lambda line: None, lambda comparison: None)
+        return interleaving.run(self.project, laid, played, lambda *_: lambda line: None, lambda comparison: None)
 
     def stored(self) -> Comparison:
         [held] = comparisons.read_comparisons(self.project)
@@ -146,9 +149,9 @@ def test_the_runs_are_in_the_ledger_as_any_other_and_name_their_comparison(bench
     assert [entry["run"] for entry in started] == [run.run for run in made.runs]
     assert {entry["sitting"] for entry in started} == {made.id}
     b = bench.subjects()[1]
-    from harness import evidence
+    from harness.evidence import gather
 
-    assert [run.run_id for run in evidence.gather(bench.project, b).runs] == [r.run for r in made.runs if r.arm == "B"]
+    assert [run.run_id for run in gather.gather(bench.project, b).runs] == [r.run for r in made.runs if r.arm == "B"]
 
 
 def test_slower_is_said_as_plainly_as_faster(bench: Bench) -> None:
@@ -183,7 +186,7 @@ def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
     assert "in an environment of its own, made before the first run: torch==2.10.0+cu128, numpy" in said
     assert "fetched from KellerJordan/modded-nanogpt, or read with --checkout DIR" in said
     assert "B: a reimplementation of the record short/13" in said
-    assert f"in the harness's own environment, torch {machine.version('torch')}" in said
+    assert f"in the harness's own environment, torch {computer.version('torch')}" in said
     assert "do not time the same sections" in said
     assert main(["--root", root, "compare", "short/89", "short/86", "--plan"]) == 0
     assert "do not time the same sections" not in capsys.readouterr().err
@@ -220,7 +223,7 @@ def test_each_side_keeps_its_torch_and_another_one_is_refused(bench: Bench, caps
     with pytest.raises(KeyboardInterrupt):
         bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
     begun = bench.stored()
-    assert begun.a.torch == begun.b.torch == machine.version("torch")
+    assert begun.a.torch == begun.b.torch == computer.version("torch")
     other = dataclasses.replace(begun, a=dataclasses.replace(begun.a, torch="2.9.1"))
     comparisons.write_comparison(bench.project, other)
     with pytest.raises(MachineError, match=r"ran with torch 2\.9\.1, now with"):
@@ -230,7 +233,7 @@ def test_each_side_keeps_its_torch_and_another_one_is_refused(bench: Bench, caps
 
 
 def test_a_machine_is_the_same_to_runs_in_another_environment_by_whatever_way_it_is_told() -> None:
-    assert machine.with_torch(machine.capture(), "2.9.1") == machine.capture(torch="2.9.1")
+    assert computer.with_torch(computer.capture(), "2.9.1") == computer.capture(torch="2.9.1")
 
 
 def test_builds_of_torch_differ_only_where_both_say_so() -> None:
@@ -249,7 +252,7 @@ def test_a_file_of_an_older_harness_names_no_torch_and_goes_on(bench: Bench) -> 
         del data[side]["torch"]
     path.write_text(json.dumps(data))
     assert bench.stored().a.torch is None
-    assert bench.go(Terms(pairs=3, fixed=True), Player(played(bench))).a.torch == machine.version("torch")
+    assert bench.go(Terms(pairs=3, fixed=True), Player(played(bench))).a.torch == computer.version("torch")
 
 
 def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,7 +267,7 @@ def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixt
 def test_a_restless_machine_decides_nothing(bench: Bench) -> None:
     made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
     # A track for any machine is given room for its noise; the limit of a quiet host is asked for here.
-    strict = compare.conclude(dataclasses.replace(made, hiccup_limit=0.005))
+    strict = interleaving.conclude(dataclasses.replace(made, hiccup_limit=0.005))
     assert strict.outcome == "inconclusive"
     assert strict.reason is not None and "2 of 8 runs are hiccups" in strict.reason
 
@@ -294,7 +297,7 @@ def test_an_interrupted_run_is_listed_and_its_place_is_run_again(bench: Bench) -
 def test_a_run_that_finished_unseen_counts_so_that_a_kill_chooses_nothing(bench: Bench) -> None:
     bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, 74.9, 75.1, 74.8, 75.2, 74.7])))
     whole = bench.stored()
-    forgotten = compare.conclude(dataclasses.replace(whole, runs=whole.runs[:4]))  # as a kill -9 would leave it
+    forgotten = interleaving.conclude(dataclasses.replace(whole, runs=whole.runs[:4]))  # as a kill -9 would leave it
     comparisons.write_comparison(bench.project, forgotten)
     again = bench.go(Terms(pairs=3, fixed=True), Player(iter([])))
     assert [run.run for run in again.runs] == [run.run for run in whole.runs]
@@ -311,9 +314,9 @@ def test_a_run_that_breaks_ends_the_command_and_keeps_the_rest(bench: Bench) -> 
 def test_another_machine_is_refused_and_every_field_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunError):
         bench.go(Terms(), Player(iter([75.0, None])))
-    here = machine.capture()
+    here = computer.capture()
     other = dataclasses.replace(here, driver="575.57", kernel="6.99", fingerprint="0" * 64)
-    monkeypatch.setattr(machine, "capture", lambda: other)
+    monkeypatch.setattr(computer, "capture", lambda: other)
     with pytest.raises(MachineError) as refused:
         bench.go(Terms(), Player(iter([])))
     said = str(refused.value)
@@ -325,8 +328,8 @@ def test_another_machine_is_refused_and_every_field_named(bench: Bench, monkeypa
 def test_a_machine_that_changes_in_between_ends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     class Changes(Player):
         def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
-            other = dataclasses.replace(machine.capture(), python="3.99", fingerprint="1" * 64)
-            monkeypatch.setattr(machine, "capture", lambda: other)
+            other = dataclasses.replace(computer.capture(), python="3.99", fingerprint="1" * 64)
+            monkeypatch.setattr(computer, "capture", lambda: other)
             return super().run(plan, watch)
 
     with pytest.raises(MachineError, match=r"python: .*, now 3\.99"):
@@ -335,22 +338,24 @@ def test_a_machine_that_changes_in_between_ends_it(bench: Bench, monkeypatch: py
 
 
 def test_gpus_that_differ_are_named_by_what_differs() -> None:
-    here = machine.capture()
+    here = computer.capture()
     gpus = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0, "96.00") for _ in range(8))
     before = dataclasses.replace(here, gpus=gpus)
     capped = tuple(dataclasses.replace(gpu, power_cap_w=650.0) for gpu in gpus)
-    assert machine.differences(before, dataclasses.replace(here, gpus=capped)) == ["gpus.power_cap_w: 700.0, now 650.0"]
-    assert machine.differences(before, dataclasses.replace(here, gpus=gpus[:4])) == ["gpus: 8, now 4"]
-    assert machine.differences(before, before) == []
+    assert computer.differences(before, dataclasses.replace(here, gpus=capped)) == [
+        "gpus.power_cap_w: 700.0, now 650.0"
+    ]
+    assert computer.differences(before, dataclasses.replace(here, gpus=gpus[:4])) == ["gpus: 8, now 4"]
+    assert computer.differences(before, before) == []
 
 
 def test_a_machine_that_cannot_run_the_track_leaves_no_comparison(bench: Bench) -> None:
     a, b = bench.subjects()
     gpus = dataclasses.replace(a.track.hardware, kind="gpu", gpu_name="NVIDIA H9000", processes=8)
     far = [dataclasses.replace(side, track=dataclasses.replace(a.track, hardware=gpus)) for side in (a, b)]
-    laid = compare.plan(bench.project, *map(contender, far), Terms())
+    laid = interleaving.plan(bench.project, *map(contender, far), Terms())
     with pytest.raises(MachineError, match="8× NVIDIA H9000"):
-        compare.check(bench.project, laid)
+        interleaving.check(bench.project, laid)
     assert comparisons.read_comparisons(bench.project) == []
 
 
@@ -358,7 +363,7 @@ def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
     a, b = bench.subjects()
     other = dataclasses.replace(b, track=dataclasses.replace(b.track, name="other"))
     with pytest.raises(TrackError, match="belong to tiny and other"):
-        compare.plan(bench.project, contender(a), contender(other), Terms())
+        interleaving.plan(bench.project, contender(a), contender(other), Terms())
 
 
 # ------------------------------------------------------------------------------------------ time and price
@@ -368,12 +373,12 @@ def test_the_budget_stops_before_the_run_that_would_exceed_it_and_a_higher_one_g
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1_000_000, 80))  # every run takes 80 s: 0.80 USD at 36 USD an hour
-    monkeypatch.setattr(compare, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(interleaving, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     terms = Terms(pairs=4, fixed=True, usd_per_hour=36.0, budget_usd=4.5)
     made = bench.go(terms, Player(played(bench)))
     assert made.outcome == "undecided"
     assert len(made.runs) == 5
-    assert compare_cost.cost_usd(made, made.elapsed_s) == pytest.approx(4.0)
+    assert cost.cost_usd(made, made.elapsed_s) == pytest.approx(4.0)
     assert not bench.go(terms, Player(iter([]))).discarded, "the same budget buys no further run"
     more = bench.go(dataclasses.replace(terms, budget_usd=100.0), Player(played(bench)))
     assert len(more.runs) == 8
@@ -437,12 +442,12 @@ def test_a_damaged_file_is_named(bench: Bench) -> None:
 
 
 def with_losses(bench: Bench, a: list[float], b: list[float]) -> Comparison:
-    blank = compare.lay_out(*bench.subjects(), Terms(), machine.capture())
+    blank = interleaving.lay_out(*bench.subjects(), Terms(), computer.capture())
     made = [
         comparisons.ComparedRun(f"r{k}", arm, k, 75.0, 80.0, 80.0, loss)  # type: ignore[arg-type]
         for k, (arm, loss) in enumerate([*(("A", x) for x in a), *(("B", x) for x in b)])
     ]
-    return compare.compare_losses(dataclasses.replace(blank, runs=tuple(made)))
+    return interleaving.compare_losses(dataclasses.replace(blank, runs=tuple(made)))
 
 
 def test_losses_are_alike_different_or_unclear_by_welchs_interval(bench: Bench) -> None:

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from harness import venv
 from harness.doctor import host as host_lines
 from harness.doctor.wanted import find_wanted
-from harness.replay_plan import TRAINING
+from harness.replay import venv
+from harness.replay.plan import TRAINING
 from harness.store.layout import Project
 
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ import math
 import numpy as np
 import pytest
 
-from harness import stats
-from harness.metrics import measure
-from harness.schema import RunLog
-from harness.track import load_track, ruleset_of
-from harness.verdict.base import Evidence, LedgerExtract
+from harness.catalog.tracks import load_track, ruleset_of
+from harness.core import stats
+from harness.core.measurement import RunLog
+from harness.evidence.contents import Evidence, LedgerExtract
+from harness.evidence.metrics import measure
 from harness.verdict.statistics import HOPELESS, below_target, ways
 from tests.unit.test_verdict import ROOT
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import jsonform
-from harness.errors import Problem, StoreError
-from harness.schema import DataReceipt, Gpu, LogProblem, Machine, RunLog, RunOutcome, ShardReceipt
-from harness.store.runs import RunFile
+from harness.core import jsonform
+from harness.core.errors import Problem, StoreError
+from harness.core.measurement import DataReceipt, Gpu, LogProblem, Machine, RunLog, RunOutcome, ShardReceipt
+from harness.store.run_files import RunFile
 
 GPU = Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0, "96.00.74.00.01")
 MACHINE = Machine((GPU, GPU), "550.54", "a CPU", 8, 1 << 34, "6.1", "3.11.7", None, "f" * 64)

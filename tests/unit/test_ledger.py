@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 from harness.store.ledger import Ledger, find_breaks, read_chain
 
 SCRIPT, OTHER = "a" * 64, "b" * 64

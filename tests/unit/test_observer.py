@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 from harness.launch import observer
 from harness.launch.observed import read_observed
 from harness.launch.observer import READS, TELEMETRY, TELEMETRY_HEADER, Gpus

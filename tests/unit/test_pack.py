@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import submit
-from harness.errors import StoreError
+from harness.catalog.subjects import find_subject
+from harness.core.errors import StoreError
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, read_chain
-from harness.store.pack import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
+from harness.store.packs import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
-from harness.subject import find_subject
+from harness.submission import packing
 
 SCRIPT = b"import torch\n" * 3000
 
@@ -215,7 +215,7 @@ def kill_at(patched: pytest.MonkeyPatch, moment: int) -> None:
 def test_the_evidence_of_a_record_is_never_packed_over() -> None:
     project = Project(Path(__file__).parents[2])
     with pytest.raises(StoreError, match="is no submission"):
-        submit.pack(project, find_subject(project, "smoke/2"))
+        packing.pack(project, find_subject(project, "smoke/2"))
 
 
 def test_a_link_is_no_evidence_folder(packed: tuple[Path, list[Path]], tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from harness import pairs
-from harness.pairs import BOUNDS, FIRST_LOOK, Rule
+from harness.compare import pairs
+from harness.compare.pairs import BOUNDS, FIRST_LOOK, Rule
 
 SEQUENTIAL = Rule(16, BOUNDS[16])
 SPREAD = 0.0008  # of one run's log seconds, as on a quiet 8-GPU host

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from harness.dataset.patience import Line, LineDown, PassingFault, Patience, Stopped, rate_limit_s, retry_after_s
-from harness.errors import DatasetError
+from harness.core.errors import DatasetError
+from harness.dataset.retry import Line, LineDown, PassingFault, Patience, Stopped, rate_limit_s, retry_after_s
 
 DATE = "Tue, 01 Jan 1980 00:00:00 GMT"
 

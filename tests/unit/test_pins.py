@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness import yamlfile
+from harness.core import yamlfile
+from harness.core.errors import TrackError
+from harness.core.task import Shard
 from harness.dataset.pins import with_pins
-from harness.errors import TrackError
-from harness.schema import Shard
 
 COMMIT = "c" * 40
 PINS = (Shard("a_000000.bin", 5, "0" * 64), Shard("b_000001.bin", None, None))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.catalog.tracks import load_track
 from harness.dataset import probe_data, synthetic
 from harness.dataset.shard import DOCUMENT_START, check_tokens, read_tokens, to_bytes
-from harness.track import load_track
 
 ROOT = Path(__file__).parents[2]
 SMOKE, SHORT = (load_track(ROOT / "tracks", name) for name in ("smoke", "short"))

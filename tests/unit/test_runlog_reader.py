@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import LogError
+from harness.core.errors import LogError
+from harness.core.measurement import RunLog
 from harness.runlog.reader import read_bytes, timed_lines
-from harness.schema import RunLog
 
 SEPARATOR = "=" * 100 + "\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import LogError
-from harness.logs import extract
+from harness.core.errors import LogError
+from harness.runlog.collection import extract
 from harness.runlog.reader import read_bytes
 from harness.runlog.source import embedded_files
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.verdict.scan import scan
+from harness.verdict.scan.scanner import scan
 
 ROOT = Path(__file__).parents[2]
 

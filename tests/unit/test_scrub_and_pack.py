@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from harness.store.pack import remove_source, restore_source
+from harness.store.packs import remove_source, restore_source
 from harness.store.scrub import Names, scrub, scrub_log
 
 NAMES = Names(home="/home/ada", user="ada", host="node-17.rack")

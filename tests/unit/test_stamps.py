@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import StoreError
+from harness.core.errors import StoreError
 from harness.launch.clock import read_clock
 from harness.launch.observed import read_observed
 from harness.launch.observer import READS_HEADER, TELEMETRY_HEADER

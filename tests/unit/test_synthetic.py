@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.catalog.tracks import load_track
 from harness.dataset import shard, synthetic
-from harness.track import load_track
 
 TRACK = load_track(Path(__file__).parents[2] / "tracks", "smoke")
 

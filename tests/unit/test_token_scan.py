@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.core.errors import DatasetError
 from harness.dataset.shard import DOCUMENT_START, TokenScan, check_tokens, to_bytes
-from harness.errors import DatasetError
 
 SOUND = np.array([DOCUMENT_START, 1, 2, 300, 70, 5], dtype=np.uint16)
 TOO_HIGH = np.array([DOCUMENT_START, 1, 2, 3, 4, DOCUMENT_START + 1], dtype=np.uint16)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.schema import (
+from harness.catalog.tracks import load_track, ruleset_of
+from harness.core.measurement import (
     DataReceipt,
     Gpu,
     LogProblem,
     Machine,
-    Manifest,
     Metrics,
     Observed,
     RunLog,
@@ -23,9 +23,9 @@ from harness.schema import (
     ShardReceipt,
     TimedLine,
 )
-from harness.track import load_track, ruleset_of
+from harness.core.task import Manifest
+from harness.evidence.contents import Evidence, LedgerExtract
 from harness.verdict import CHECKS, judge
-from harness.verdict.base import Evidence, LedgerExtract
 
 ROOT = Path(__file__).parents[2]
 SMOKE = load_track(ROOT / "tracks", "smoke")

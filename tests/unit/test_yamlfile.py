@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import yamlfile
-from harness.errors import HarnessError, TrackError, YamlError
+from harness.core import yamlfile
+from harness.core.errors import HarnessError, TrackError, YamlError
 
 # What a file holds, the line that the message must name (0: none), and words of the message.
 REFUSED: dict[str, tuple[str, int, str]] = {

@@ -1,0 +1,1 @@
+"""Tracks, manifests, records and originals: which thing a name means, and where its files are."""

@@ -1,0 +1,199 @@
+"""The upstream repository of the past records, read and never executed: a git clone, or a plain copy of its tree.
+
+Bytes come out by path and commit. Nothing is checked out, so a clone's working tree is not touched, no hook or filter
+runs, and a partial clone downloads just the files that are asked for. The clone of the cache is made under a temporary
+name and renamed, so a killed or failed clone leaves nothing that looks like one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from harness.core.errors import StoreError
+from harness.store.files import disk_error
+from harness.store.layout import cache_folder
+
+MOST_BYTES = 64 << 20  # the largest log of the archive has 5 MB
+WHAT_IT_HOLDS = "`speedrun replay --original --plan --checkout DIR` says what DIR holds"
+_COMMIT = r"[0-9a-f]{7,40}|HEAD"
+HOST = "https://github.com"  # SPEEDRUN_UPSTREAM names a mirror of it
+_GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+
+
+class NotFetched(StoreError):
+    """Something would have to be downloaded, and that is not allowed."""
+
+
+class NotInside(StoreError):
+    """A checkout lacks a commit, or a file that no commit says more of: it may be of another repository."""
+
+
+class Checkout:
+    """A place that bytes of the upstream repository can be had from."""
+
+    def __init__(self, folder: Path, repository: str, *, partial: bool = False, network: bool = True) -> None:
+        self.folder = folder
+        self.repository = repository  # owner/name
+        self.partial = partial  # the clone of the cache, which lacks the contents of files until they are asked for
+        self.network = network
+        self.has_git = (folder / ".git").exists() or (folder / "objects").is_dir()
+
+    def read(self, commit: str | None, path: str) -> bytes:
+        """The bytes of a file at a commit; from a plain tree, the file as it lies there.
+
+        Raises StoreError for a commit or a file that is not there, a link, a path that leads outside, and a file of
+        more than 64 MB.
+        """
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\0" in path or not pure.parts:
+            raise StoreError.at(ascii(path), "leads outside the repository", "name a file below its root")
+        if self.has_git:
+            return self._from_git(commit or "HEAD", str(pure))
+        return self._from_tree(pure)
+
+    def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Have the contents of many files (commit, path) in one request; git would make one for each.
+
+        What is not there is left to `read`, which says so for its row.
+        """
+        paths: dict[str, list[str]] = {}
+        for commit, path in wanted:
+            if re.fullmatch(_COMMIT, commit) and "\0" not in path:
+                paths.setdefault(commit, []).append(path)
+        if not self.partial or not self.network or not paths:
+            return
+        blobs = set()
+        for commit, listed in paths.items():
+            entries = self._git("ls-tree", "-z", commit, "--", *listed).stdout.split(b"\0")
+            blobs |= {entry.split(b"\t")[0].split()[2] for entry in entries if b"\t" in entry}
+        # The folders are here; what is missing of their files is printed as ?<hash>.
+        told = self._git("rev-list", "--objects", "--missing=print", "--no-walk", *paths).stdout
+        missing = blobs & {line[1:] for line in told.splitlines() if line.startswith(b"?")}
+        if missing:
+            noop = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
+            self._git(*noop, "--filter=blob:none", "--stdin", "origin", stdin=b"\n".join(sorted(missing)) + b"\n")
+
+    def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return git("-C", self.folder, *arguments, stdin=stdin, network=self.network)
+
+    def _from_tree(self, pure: PurePosixPath) -> bytes:
+        path = self.folder
+        for part in pure.parts:
+            path = path / part
+            if path.is_symlink():
+                raise StoreError.at(pure, "is a link in this checkout", "put the file itself there")
+        if not path.is_file():
+            what = f"is not in this checkout, so that is no copy of {self.repository}, or of another commit"
+            raise NotInside.at(pure, what, "check out the commit that the record names, or name another --checkout DIR")
+        if path.stat().st_size > MOST_BYTES:
+            raise StoreError.at(pure, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
+        return path.read_bytes()
+
+    def _from_git(self, commit: str, path: str) -> bytes:
+        if not re.fullmatch(_COMMIT, commit):
+            raise StoreError.at(ascii(commit), "is no commit", "name it by its hexadecimal digits")
+        found = self._git("ls-tree", commit, "--", path)
+        if found.returncode and self.partial:
+            todo = f"remove {self.folder}, and it is cloned anew, or give --checkout DIR"
+            raise NotInside.at(commit[:12], f"is no commit of {self.repository} as it was cloned here", todo)
+        if found.returncode:
+            name = self.folder.resolve().name
+            what = f"is no commit in {name}, so that is not a clone of {self.repository}, or an old one"
+            raise NotInside.at(commit[:12], what, "fetch there, or name another --checkout DIR")
+        entry = found.stdout.decode("utf-8", "replace").partition("\t")[0].split()
+        if not entry:
+            kind = NotInside if commit == "HEAD" else StoreError
+            raise kind.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
+        if entry[0] not in ("100644", "100755"):
+            raise StoreError.at(path, "is a link or a folder in the repository", "a script must be a plain file")
+        size = self._git("cat-file", "-s", entry[2])
+        if size.returncode == 0 and int(size.stdout) > MOST_BYTES:
+            raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
+        blob = self._git("cat-file", "blob", entry[2])
+        if blob.returncode and not self.network:
+            raise NotFetched.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
+        if blob.returncode:
+            raise StoreError.at(path, f"cannot be read from git ({said(blob)})", "check the network and the clone")
+        return blob.stdout
+
+
+def given(folder: Path, repository: str, *, allow_network: bool = True) -> Checkout:
+    """The checkout of a repository that a user named; raises StoreError where there is no such folder."""
+    if not folder.is_dir():
+        raise StoreError.at(folder, "is no folder", "name a clone of the upstream repository, or a copy of its tree")
+    return Checkout(folder, repository, network=allow_network)
+
+
+def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
+    """The clone of a repository in the cache, made on first use: history without file contents, 20 MB or so.
+
+    Raises StoreError where it is not there and cannot be made; nothing half-made is left.
+    """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise StoreError.at(ascii(repository), "is no repository like owner/name", "check the record's facts")
+    folder = cache_folder() / "upstream" / repository.replace("/", "--")
+    with _locked(folder):
+        if not folder.is_dir():
+            if not allow_network:
+                todo = "leave --no-fetch out, or give --checkout DIR"
+                raise NotFetched.at(repository, "was never cloned here", todo)
+            _clone(repository, folder)
+    return Checkout(folder, repository, partial=True, network=allow_network)
+
+
+def _clone(repository: str, folder: Path) -> None:
+    aside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    url = f"{os.environ.get('SPEEDRUN_UPSTREAM', HOST)}/{repository}"
+    try:
+        done = git("clone", "--quiet", "--filter=blob:none", "--no-checkout", url, aside)
+        if done.returncode:
+            full = "No space left" in said(done) or shutil.disk_usage(folder.parent).free < 1 << 20
+            why = "the disk is full" if full else said(done)
+            cure = "check the network, or name a clone or a plain copy of it with --checkout DIR"
+            todo = "free some space" if full else f"{cure}; {WHAT_IT_HOLDS}"
+            raise StoreError.at(url, f"cannot be cloned: {why}", todo)
+        aside.rename(folder)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def git(*arguments: str | Path, stdin: bytes = b"", network: bool = True) -> subprocess.CompletedProcess[bytes]:
+    """Run git without a user's or a system's configuration, without prompts; raises StoreError where there is none."""
+    passed = {name: os.environ[name] for name in ("PATH", "HOME", "https_proxy", "HTTPS_PROXY") if name in os.environ}
+    clean = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    clean |= {} if network else {"GIT_ALLOW_PROTOCOL": "none"}  # a partial clone fetches whenever it lacks something
+    command = [*_GIT, *map(str, arguments)]
+    try:
+        return subprocess.run(command, env=passed | clean, input=stdin, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise StoreError.at(
+            "git", "is not installed", "install git, or give a plain copy with --checkout DIR"
+        ) from None
+
+
+def said(done: subprocess.CompletedProcess[bytes]) -> str:
+    """The last line that git printed as an error."""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else f"exit code {done.returncode}"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Only one process clones at a time."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f".{folder.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise disk_error(folder, error) from error

@@ -1,0 +1,93 @@
+"""Stored same-machine comparisons in, the one that a maintainer's decision rests on out.
+
+Seconds of two machines cannot be compared, so on the tracks that rank by time a record is judged by runs of both
+scripts on one machine: `.runs/comparisons/*.json`, written by `speedrun compare`. Who could repeat one until it says
+what he hoped for would choose its outcome, so the one that counts is settled before: the until-decided one where it
+decided, else the first fixed one that did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.catalog import originals, scripts
+from harness.catalog.subjects import Subject
+from harness.core.errors import StoreError
+from harness.core.record import Record
+from harness.store import records
+from harness.store.comparisons import Comparison, other_torch, read_comparisons
+from harness.store.layout import Project
+
+DECIDED = ("faster", "tie", "slower")
+USUAL_PAIRS = 16  # of a fixed comparison, where one is to be made
+
+
+def sentence(comparison: Comparison, a: str) -> str:
+    """The outcome in words; `a` is how people call the record that it was compared with."""
+    torches = comparison.a.torch, comparison.b.torch
+    change = f"; torch {torches[1]} against {torches[0]}" if other_torch(*torches) else ""
+    gpus, gain = comparison.machine.gpus, comparison.gain
+    machine = f"{len(gpus)}× {gpus[0].name}" if gpus else comparison.machine.cpu
+    where = f"on one machine ({machine}, {comparison.started_at[:10]}, {comparison.pairs} pairs)"
+    if gain is None or comparison.outcome == "tie":
+        return f"{where}: a tie with {a}{change}"
+    sign, word = (1, "less") if gain > 0 else (-1, "more")
+    between = ""
+    if comparison.interval is not None:
+        low, high = sorted(100 * sign * bound for bound in comparison.interval)
+        between = f" (95 %: {low:.2f} to {high:.2f} %)"
+    return f"{where}: {100 * abs(gain):.2f} % {word} time than {a}{between}{change}"
+
+
+def called(record: Record, held: Sequence[Record]) -> str:
+    """A record's name as people write it: short/12, or short/21.1."""
+    return f"{record.track}/{records.display_number(record, held)}"
+
+
+def find_comparison(project: Project, found: Subject, best: Record) -> Comparison:
+    """The decided comparison of the current record (A) with `found` (B) that counts.
+
+    A ran the script that set the record's time, never a reimplementation of it. Raises StoreError, with the command
+    that makes one, where there is none.
+    """
+    held = records.read_records(project)
+    name = called(best, held)
+    official = scripts.official_sha256(project, best)
+    if official is None:
+        why = f"the current record {name} was set with a script that nobody published"
+        raise StoreError.at(found.name, why, "nothing can be compared with it; a maintainer decides")
+    twins = {
+        f"{r.track}/{r.slug}"
+        for r in held
+        if r.track == best.track and (r.slug == best.slug or (best.retimes is not None and r.number == best.retimes))
+    }
+    made = sorted(read_comparisons(project), key=lambda c: (c.started_at, c.id))  # the first one first
+    mine = [c for c in made if c.b.script_sha256 == found.chain and c.track == best.track]
+    against = [c for c in mine if c.a.subject.removeprefix("records/") in twins]
+    counted = [c for c in against if c.a.script_sha256 == official]
+    decided = sorted((c for c in counted if c.outcome in DECIDED), key=lambda c: c.mode == "fixed")
+    if decided:
+        return decided[0]
+    if counted:
+        why = f"its comparison with the current record {name} decided nothing"
+    elif against:
+        why = f"it was compared with another script than that of the current record {name}, as a reimplementation is"
+    elif mine:
+        why = f"it was compared with {mine[-1].a.subject[:100]}, and the current record is {name}"
+    else:
+        why = f"there is no same-machine comparison with the current record {name}"
+    raise StoreError.at(found.name, why, f"make one: {_command(project, found, best, name, counted)}")
+
+
+def _command(project: Project, found: Subject, best: Record, name: str, made: Sequence[Comparison]) -> str:
+    """What to type for a comparison that counts; `made`: those that are there and decided nothing."""
+    # By its own name a record is run with the script in its folder; by its track's with its original.
+    a = best.track if scripts.has_script(project, best) and originals.published(best) else name
+    command = f"speedrun compare {a} {found.name}"
+    unfinished = next((c for c in made if c.outcome == "undecided"), None)
+    if unfinished is not None and unfinished.mode == "fixed":
+        return f"{command} --pairs {unfinished.max_pairs}"
+    if unfinished is not None or all(c.mode == "fixed" for c in made):
+        return command
+    taken = {c.max_pairs for c in made if c.mode == "fixed"}
+    return f"{command} --pairs {next(n for n in range(USUAL_PAIRS, 101) if n not in taken)}"

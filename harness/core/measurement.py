@@ -1,0 +1,182 @@
+"""What one run was given, what it printed and what the harness saw of it.
+
+Nothing in this module reads a file or a clock. None means "not measured"; 0, -1 or "" never do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReceipt:
+    """What one token file was when it was looked at."""
+
+    name: str
+    bytes: int
+    tokens: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceipt:
+    """Which tokens a run was given: hashed before and after."""
+
+    source: str
+    revision: str | None
+    shards: tuple[ShardReceipt, ...]
+    unchanged: bool | None = None  # None until hashed again after the run
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One accelerator as the driver names it."""
+
+    name: str
+    memory_mib: int | None
+    power_cap_w: float | None
+    vbios: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """This computer, as far as a result may depend on it. Holds no host name, user or address."""
+
+    gpus: tuple[Gpu, ...]
+    driver: str | None
+    cpu: str
+    cpu_count: int
+    memory_bytes: int
+    kernel: str
+    python: str
+    torch: str | None
+    fingerprint: str  # sha256 over all the other fields
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How one execution ended, as the harness saw it."""
+
+    state: Literal["finished", "failed", "hung", "stopped", "lost"]
+    exit_code: int | None
+    wall_time_s: float
+    reason: str | None = None  # one sentence, where it did not finish
+
+
+@dataclass(frozen=True, slots=True)
+class LogProblem:
+    """Something in a log that a reader must not pass over."""
+
+    kind: str
+    line: int  # 1-based
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunLog:
+    """What one run in one log says; a value that the log does not hold is None."""
+
+    path: str
+    run: int | None  # 1-based within the file; None where only the end of the file was read, as are the next two
+    n_runs: int | None
+    dialect: str | None
+    first_step: int | None
+    final_step: int | None
+    total_steps: int | None
+    final_val_loss: float | None  # at the final step
+    final_val_ema_loss: float | None
+    last_val_step: int | None
+    last_val_loss: float | None
+    final_train_time_s: float | None
+    step_avg_ms: float | None  # as printed on the final line
+    n_val_points: int | None
+    n_train_points: int | None
+    reached_last_step: bool | None
+    has_final_val: bool
+    source_sha256: str | None
+    source_bytes: int | None
+    source_origin: Literal["bytes", "placeholder"] | None
+    script_sha256: str | None
+    gpu_name: str | None
+    gpu_count: int | None
+    world_size: int | None
+    driver: str | None
+    cuda: str | None
+    torch: str | None
+    triton: str | None
+    python: str | None
+    peak_memory_mib: int | None
+    started_at: str | None
+    seed: int | None
+    val_tokens: int | None
+    overrides: tuple[str, ...]
+    extra: dict[str, str] = field(default_factory=dict)
+    problems: tuple[LogProblem, ...] = ()
+    curve: tuple[tuple[int, float, float | None], ...] = ()  # (step, val_loss, train_time_s)
+    final_val_text: str | None = None  # final_val_loss as printed, with all its decimals
+
+    @classmethod
+    def nothing(cls, path: str) -> RunLog:
+        """What a log says that holds no metric line."""
+        kinds = {field.name: None for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        counts = {"run": 1, "n_runs": 1, "n_val_points": 0, "n_train_points": 0, "has_final_val": False}
+        texts = {"path": path, "dialect": "none", "overrides": ()}
+        return cls(**{**kinds, **counts, **texts, "extra": {}})  # type: ignore[arg-type]
+
+    def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
+        """The object that `speedrun log --json` prints for this run."""
+        shown = [field.name for field in dataclasses.fields(self) if field.name not in ("curve", "final_val_text")]
+        data = {name: getattr(self, name) for name in shown}
+        data["overrides"] = list(self.overrides)
+        data["problems"] = [dataclasses.asdict(problem) for problem in self.problems]
+        if with_curve:
+            data["curve"] = [list(point) for point in self.curve]
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class TimedLine:
+    """A line of a log that says something about time, and when the harness saw it arrive."""
+
+    line: int  # 1-based in the log file
+    kind: Literal["val", "train", "clock_start", "clock_stop"]
+    step: int | None
+    train_time_s: float | None  # as printed
+    arrival_s: float | None = None  # on the harness's monotonic clock; None where nobody stamped
+    step_avg_ms: float | None = None  # as printed
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the observer beside a run saw; None where the platform did not let it look."""
+
+    opens: tuple[tuple[float, str], ...] | None  # (seconds after the start, name of the shard)
+    read_bytes: tuple[tuple[float, int], ...] | None  # (seconds, bytes that all processes of the run had read by then)
+    throttling: tuple[str, ...] | None  # slow-downs by heat or hardware that any GPU named
+    busy: tuple[tuple[float, float], ...] | None  # (seconds, mean utilisation of the GPUs, 0 to 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What one run measured, in base units, beside what the harness saw of it."""
+
+    run_id: str
+    log: RunLog
+    seed: int | None
+    step: int | None  # the step that the loss was taken at
+    val_loss: float | None  # nats per token
+    train_time_s: float | None  # timed sections, as the script reports
+    wall_time_s: float | None  # process start to exit, as the harness saw
+    timed_lines: tuple[TimedLine, ...] = ()
+    log_sha256: str | None = None  # of the log's bytes
+    outcome: RunOutcome | None = None  # None where only a log is left
+    machine: Machine | None = None
+    data: DataReceipt | None = None
+    first_line_s: float | None = None  # arrival of the first line of the log, seconds after the start
+    header_end_s: float | None = None  # arrival of the line before the first timed one
+    given_seed: int | None = None  # the seed that the harness gave the run
+    given_files: tuple[tuple[str, str], ...] | None = None  # name and sha256 of what the harness laid out for the run
+    started_at: str | None = None  # by the harness's calendar, UTC
+    observed: Observed | None = None

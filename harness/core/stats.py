@@ -1,0 +1,182 @@
+"""Small samples in, the numbers that decisions rest on out. Pure; never NaN, never infinity.
+
+Hard because the samples are tiny (one to forty runs) and a wrong default is a wrong record: a test that a sample
+cannot support raises `StatisticsError` instead of answering. Sums are exactly rounded (`math.fsum`), so that the
+order of the runs cannot change a digit. scipy is imported where it is used: nothing here slows a start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.core.errors import StatisticsError
+
+
+@dataclass(frozen=True, slots=True)
+class Welch:
+    """The comparison of two means whose spreads may differ."""
+
+    difference: float  # mean(first) − mean(second), in the unit of the samples
+    standard_error: float
+    degrees: float  # Welch and Satterthwaite's degrees of freedom
+    t: float
+    p: float  # one-sided: how likely at least this t is if the first mean is not below the second
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; raises StatisticsError on an empty sample or a value that is no finite number."""
+    _need(values, 1, "a mean")
+    return math.fsum(values) / len(values)
+
+
+def sd(values: Sequence[float]) -> float:
+    """The sample standard deviation (n − 1); raises StatisticsError for fewer than two values."""
+    _need(values, 2, "a standard deviation")
+    centre = mean(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; raises StatisticsError on an empty sample or a value that is no finite number."""
+    _need(values, 1, "a median")
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def t_below(values: Sequence[float], target: float) -> float:
+    """One-sided one-sample t-test: the p of a sample at least this low if the true mean were the target.
+
+    A value below the ruleset's level says that the mean is below the target. Raises StatisticsError for fewer than
+    two values and for equal values, whose spread a t-test cannot know.
+    """
+    _need(values, 2, "a t-test")
+    _need((target,), 1, "a target")
+    spread = sd(values)
+    if spread == 0.0:
+        raise _refusal(f"all {len(values)} values are equal, so a t-test has no spread to judge by", "add runs")
+    t = (mean(values) - target) * math.sqrt(len(values)) / spread
+    return student(len(values) - 1, t)
+
+
+def welch_below(first: Sequence[float], second: Sequence[float]) -> Welch:
+    """Welch's one-sided test that the mean of `first` is below the mean of `second`.
+
+    Raises StatisticsError for fewer than two values on a side, and where neither side has any spread.
+    """
+    _need(first, 2, "a Welch test")
+    _need(second, 2, "a Welch test")
+    variance_1, variance_2 = sd(first) ** 2 / len(first), sd(second) ** 2 / len(second)
+    if variance_1 + variance_2 == 0.0:
+        raise _refusal("neither sample has any spread, so a Welch test cannot judge", "add runs")
+    difference = mean(first) - mean(second)
+    error = math.sqrt(variance_1 + variance_2)
+    # As shares of the whole, so that spreads of 1e-160 do not underflow to 0/0.
+    share_1, share_2 = variance_1 / (variance_1 + variance_2), variance_2 / (variance_1 + variance_2)
+    degrees = 1.0 / (share_1**2 / (len(first) - 1) + share_2**2 / (len(second) - 1))
+    return Welch(difference, error, degrees, difference / error, student(degrees, difference / error))
+
+
+def closed_form(values: Sequence[float], target: float) -> float:
+    """(target − mean)·√n: the rule value of the optimization track, which takes the standard deviation as known."""
+    _need((target,), 1, "a target")
+    return (target - mean(values)) * math.sqrt(len(values))
+
+
+Bounds = Sequence[tuple[int, int, float]]  # (first n, last n, bound)
+
+
+def sequential(values: Sequence[float], target: float, sigma_floor: float, bounds: Bounds) -> int | None:
+    """The first n at which the guarded two-level rule accepts that the mean is below the target; None if it does not.
+
+    Accepts at n where Σ(target − value) over the first n reaches the bound of n times the standard deviation of the
+    first n, but at least `sigma_floor`. The bounds were set by simulation so that a look after every run keeps the
+    rate of false accepts below 1 % (tests/unit/test_error_rates.py); it assumes independent runs of one script.
+    """
+    _need(values, 1, "a sequential test")
+    for n in range(2, len(values) + 1):
+        bound = bound_at(n, bounds)
+        if bound is not None:
+            spread = max(sigma_floor, sd(values[:n]))
+            if math.fsum(target - value for value in values[:n]) >= bound * spread:
+                return n
+    return None
+
+
+def bound_at(n: int, bounds: Bounds) -> float | None:
+    """The bound that applies after n values; None where no decision may be taken."""
+    return next((bound for first, last, bound in bounds if first <= n <= last), None)
+
+
+def more_runs(values: Sequence[float], target: float, sigma_floor: float, bounds: Bounds) -> int | None:
+    """How many more values the sequential rule likely needs if the mean and spread stay; None if not within its end."""
+    gap = target - mean(values)
+    if gap <= 0.0:
+        return None
+    spread = max(sigma_floor, sd(values)) if len(values) > 1 else sigma_floor
+    for n in range(len(values) + 1, bounds[-1][1] + 1):
+        bound = bound_at(n, bounds)
+        if bound is not None and n * gap >= bound * spread:
+            return n - len(values)
+    return None
+
+
+def not_worse(first: Sequence[float], second: Sequence[float], margin: float) -> float:
+    """One-sided Welch test of non-inferiority: the p of such samples if mean(first) were mean(second) + margin."""
+    return welch_below(first, [value + margin for value in second]).p
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The two-sided confidence interval of the mean by Student's t; needs two values and 0 < level < 1."""
+    _need(values, 2, "a confidence interval")
+    half = student_range(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
+    return mean(values) - half, mean(values) + half
+
+
+def difference_interval(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The two-sided confidence interval of mean(first) − mean(second), by Welch's degrees of freedom."""
+    welch = welch_below(first, second)
+    half = student_range(welch.degrees, level) * welch.standard_error
+    return welch.difference - half, welch.difference + half
+
+
+def student(degrees: float, t: float) -> float:
+    """Student's cumulative distribution at t."""
+    from scipy.special import stdtr
+
+    return _finite(float(stdtr(degrees, t)))
+
+
+def student_range(degrees: float, level: float) -> float:
+    """The t that a share `level` of Student's distribution lies within ±t of."""
+    from scipy.special import stdtrit
+
+    if not 0.0 < level < 1.0:
+        raise _refusal(f"a confidence level of {level} is outside 0 to 1", "use one like 0.95")
+    return _finite(float(stdtrit(degrees, (1.0 + level) / 2.0)))
+
+
+def normal_score(p: float) -> float:
+    """The z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
+    from scipy.special import ndtri
+
+    return _finite(-float(ndtri(min(1.0 - 1e-16, max(1e-300, p)))))
+
+
+def _need(values: Sequence[float], count: int, what: str) -> None:
+    if len(values) < count:
+        raise _refusal(f"{what} needs at least {count} values and there are {len(values)}", "add runs")
+    if not all(math.isfinite(value) for value in values):
+        raise _refusal(f"{what} was asked of a value that is no finite number", "leave out runs without a figure")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise _refusal("the distribution gave no finite number for this sample", "report it with the sample")
+    return value
+
+
+def _refusal(what: str, todo: str) -> StatisticsError:
+    return StatisticsError.at("statistics", what, todo)

@@ -1,0 +1,209 @@
+"""One dataset revision in the user's cache: its shards, what is known about them, and who may write.
+
+The receipt beside the data remembers every verified shard by (size, mtime, inode, sha256), so that a second start
+costs one stat call per shard. A wrong or old receipt costs a new hash, never a wrong answer. Times are compared for
+equality only: no clock is asked.
+
+Shards are not synced to the disk, which would take as long as the download on a fast line. Instead the receipt, which
+is synced, names the boot in which they were written: after a restart (or on another computer that shares the cache)
+they are hashed once more before they are trusted, so that a power cut cannot leave a torn shard unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import HarnessError
+from harness.store.files import disk_error, write_atomic
+
+UNPINNED = "unpinned"
+RECEIPT = "receipt.json"
+_PARTIAL = ".part"
+_LOCKS = ".locks"
+_LONGEST_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A shard that was verified, and how to see without reading it that it is still the same file."""
+
+    name: str
+    bytes: int
+    tokens: int
+    sha256: str
+    mtime_ns: int
+    inode: int
+    boot: str | None  # since when these bytes may not have reached the disk; None: they were read back after a restart
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a shelf remembers; `commit` is the revision that its first shard came from."""
+
+    commit: str | None
+    shards: dict[str, Known]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The folder of one dataset revision in the cache."""
+
+    folder: Path
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def partial(self, name: str) -> Path:
+        """Where an unfinished download of a shard grows."""
+        return self.folder / (name + _PARTIAL)
+
+    def receipt(self) -> Receipt:
+        """What is remembered; empty where there is no receipt or it cannot be read."""
+        try:
+            data = json.loads((self.folder / RECEIPT).read_text(encoding="utf-8"))
+            shards = [Known(name=name, **fields) for name, fields in data["shards"].items()]
+            commit = data["commit"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return Receipt(None, {})
+        if not all(_is_sound(shard) for shard in shards):
+            return Receipt(None, {})
+        sound_commit = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit)
+        return Receipt(commit if sound_commit else None, {shard.name: shard for shard in shards})
+
+    def still_known(self, known: Known | None) -> bool:
+        """Whether a remembered shard is, as far as stat tells, the file that was verified."""
+        if known is None:
+            return False
+        try:
+            stat = self.path(known.name).stat()
+        except OSError:
+            return False
+        same = (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (known.bytes, known.mtime_ns, known.inode)
+        return same and known.boot in (None, boot_id())
+
+    def remember(self, known: Known, commit: str | None) -> None:
+        """Add a verified shard to the receipt; the commit of the first one stays."""
+        self._change(lambda old: Receipt(old.commit or commit, {**old.shards, known.name: known}))
+
+    def forget(self, names: set[str]) -> None:
+        """Take shards out of the receipt, so that the next fetch hashes them again."""
+        self._change(lambda old: Receipt(old.commit, {n: k for n, k in old.shards.items() if n not in names}))
+
+    def _change(self, change: Callable[[Receipt], Receipt]) -> None:
+        with self.lock("receipt"):
+            new = change(self.receipt())
+            shards = {}
+            for name in sorted(new.shards):
+                shards[name] = dataclasses.asdict(new.shards[name])
+                del shards[name]["name"]
+            content = {"schema": 1, "commit": new.commit, "shards": shards}
+            write_atomic(self.folder / RECEIPT, json.dumps(content, indent=1) + "\n")
+
+    @contextlib.contextmanager
+    def lock(
+        self, name: str, *, waiting: Callable[[], None] | None = None, check: Callable[[], None] | None = None
+    ) -> Iterator[None]:
+        """Hold a name for this thread alone, among all threads and processes; the kernel drops it on any death.
+
+        waiting: called once if somebody else holds it. check: called while waiting; may raise to stop.
+        Raises StoreError where the cache cannot be written.
+        """
+        path = self.folder / _LOCKS / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        pause_s = 0.002  # the receipt is held for some milliseconds, a download for minutes
+        try:
+            while not _try_lock(descriptor):
+                if waiting is not None:
+                    waiting()
+                    waiting = None
+                if check is not None:
+                    check()
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_POLL_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def look(self, name: str, path: Path, sha256: str, tokens: int) -> Known:
+        """What to remember of a shard that was verified at `path` and lies, or will lie, under `name`."""
+        stat = path.stat()
+        known = Known(name, stat.st_size, tokens, sha256, stat.st_mtime_ns, stat.st_ino, boot_id())
+        before = self.receipt().shards.get(name)
+        if before is not None and before.boot != boot_id() and dataclasses.replace(known, boot=before.boot) == before:
+            return dataclasses.replace(known, boot=None)  # unchanged since an earlier boot: read back from the disk
+        return known
+
+
+def shelf_of(cache: Path, repository: str, revision: str | None) -> Shelf:
+    """The shelf of a dataset revision; None is the one of a track that nobody has pinned."""
+    return Shelf(cache / "data" / repository.replace("/", "--") / (revision or UNPINNED))
+
+
+@functools.cache
+def boot_id() -> str | None:
+    """What names this computer's time since its last start; None where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
+    except OSError:
+        return None
+
+
+def hash_file(path: Path, *, check: Callable[[], None], advance: Callable[[int], None]) -> str:
+    """The sha256 of a file, in hexadecimal; calls `check` and `advance(bytes)` on the way. Raises OSError."""
+    digest = hashlib.sha256()
+    buffer = bytearray(4 << 20)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            check()
+            digest.update(memoryview(buffer)[:count])
+            advance(count)
+    return digest.hexdigest()
+
+
+def try_remember(shelf: Shelf, known: Known, commit: str | None) -> bool:
+    """Remember a shard if the cache can be written; a read-only cache only costs a hash at the next start."""
+    try:
+        shelf.remember(known, commit)
+    except HarnessError:
+        return False
+    return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        # Some cluster file systems know no locks. Two writers of one partial file then end as wrong bytes, which the
+        # hash finds; nothing wrong is ever kept.
+    return True
+
+
+def _is_sound(known: Known) -> bool:
+    numbers: tuple[Any, ...] = (known.bytes, known.tokens, known.mtime_ns, known.inode)
+    return (
+        all(type(number) is int for number in numbers)
+        and isinstance(known.sha256, str)
+        and re.fullmatch(r"[0-9a-f]{64}", known.sha256) is not None
+        and (known.boot is None or isinstance(known.boot, str))
+    )

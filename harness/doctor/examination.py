@@ -1,0 +1,47 @@
+"""What this machine has, against what a record needs: one line each, green, yellow or red, with the fix.
+
+Answers in less than 5 seconds and before anything is fetched, so nothing here waits: nvidia-smi has a time limit,
+versions come from the metadata of installed packages (importing torch alone takes seconds), shards cost a stat.
+Red means that `run` or `replay` would refuse or break; yellow, that the result would say less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.doctor import gpus, host
+from harness.doctor.wanted import Line, State, find_wanted
+from harness.machine import nvidia
+from harness.store.layout import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All lines, for one record, submission or track, or for none."""
+
+    target: str | None
+    lines: tuple[Line, ...]
+
+    @property
+    def state(self) -> State:
+        """The worst of the lines."""
+        states = {line.state for line in self.lines}
+        return "red" if "red" in states else "yellow" if "yellow" in states else "green"
+
+
+def examine(project: Project, target: str | None = None) -> Report:
+    """Look at this machine. Raises HarnessError where the target means nothing or more than one thing."""
+    wanted = None if target is None else find_wanted(project, target)
+    seen = nvidia.look(gpus.NVIDIA_SMI_S)
+    lines = (
+        *gpus.gpu_lines(seen, wanted),
+        host.disk(project, wanted),
+        host.memory(wanted),
+        host.processors(wanted),
+        host.python(wanted),
+        host.torch(wanted),
+        *host.nccl(seen, wanted),
+        *host.data(project, wanted),
+        *host.environment(wanted),
+    )
+    return Report(None if wanted is None else wanted.name, lines)

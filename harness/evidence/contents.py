@@ -1,0 +1,46 @@
+"""Everything that a verdict looks at, gathered from run folders, ledger and manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.core.measurement import Metrics
+from harness.core.record import Claimed
+from harness.core.task import Manifest, Ruleset, Track
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerExtract:
+    """The chain of ledger entries of one script, as far as the judge needs it."""
+
+    runs_started: tuple[str, ...]  # ids of all that count, in order
+    problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
+    log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
+    n_max: int | None = None  # how many runs a test may look at, declared before the first
+    broken: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
+    open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a verdict may look at."""
+
+    subject: str  # "records/smoke/2026-11-21_muon"
+    track: Track
+    ruleset: Ruleset
+    runs: tuple[Metrics, ...]
+    script: bytes | None = None  # the frozen entry script
+    script_sha256: str | None = None
+    manifest: Manifest | None = None
+    claim: str | None = None  # ml or systems
+    claimed: Claimed | None = None
+    ledger: LedgerExtract | None = None
+    files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
+    baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
+    baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
+    baseline_broken: int = 0  # how many of the parent's runs were broken off
+    contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
+
+    def requires(self, family: str) -> bool:
+        """Whether the ruleset asks for this family of evidence."""
+        return family in self.ruleset.evidence

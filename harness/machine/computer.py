@@ -1,0 +1,125 @@
+"""This computer in, `Machine` out: what a result may depend on, and whether it can run a track.
+
+Seconds from two machines cannot be compared (two "8×H100" hosts differ by 0.5 to 8 %), so every run carries a
+fingerprint over model, count, memory, power cap and firmware of the GPUs, driver, CPU, memory, kernel, Python and
+torch. Host name, user and addresses are left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from harness.core import jsonform
+from harness.core.errors import MachineError, Problem
+from harness.core.measurement import Gpu, Machine
+from harness.core.task import Track
+from harness.machine import nvidia
+
+
+def capture(*, torch: str | None = None) -> Machine:
+    """Look at this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs).
+
+    torch: the version that a run will use, where that is not the harness's own.
+    """
+    gpus, driver = nvidia.named()
+    machine = Machine(
+        gpus=gpus,
+        driver=driver,
+        cpu=cpu_model(),
+        cpu_count=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=platform.release(),
+        python=platform.python_version(),
+        torch=torch or version("torch"),
+        fingerprint="",
+    )
+    return with_torch(machine, machine.torch)
+
+
+def with_torch(machine: Machine, torch: str | None) -> Machine:
+    """The same computer as a run sees it whose environment holds this torch."""
+    machine = dataclasses.replace(machine, torch=torch, fingerprint="")
+    facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
+    return dataclasses.replace(machine, fingerprint=hashlib.sha256(facts).hexdigest())
+
+
+def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
+    """Raise MachineError, saying all that is missing, where this machine cannot run the track.
+
+    dry: the scaled-down run on synthetic data needs nothing but torch.
+    """
+    problems = []
+    hardware = track.hardware
+    if machine.torch is None:
+        problems.append(Problem("torch", "is not installed", "install the training extra: pip install '.[train]'"))
+    if not dry and hardware.kind == "gpu":
+        need = f"the track {track.name} needs {hardware.processes}× {hardware.gpu_name or 'GPU'}"
+        ways = "use such a machine, or try the pipeline here with --dry"
+        if not machine.gpus:
+            problems.append(Problem("GPUs", f"none found (nvidia-smi); {need}", ways))
+        elif len(machine.gpus) < hardware.processes:
+            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {machine.gpus[0].name} found; {need}", ways))
+        elif hardware.gpu_name and any(gpu.name != hardware.gpu_name for gpu in machine.gpus):
+            other = next(gpu.name for gpu in machine.gpus if gpu.name != hardware.gpu_name)
+            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {other} found; {need}", ways))
+    if problems:
+        raise MachineError(*problems)
+
+
+def differences(before: Machine, now: Machine) -> list[str]:
+    """Every field in which two machines differ, as "driver: 570.1, now 575.2"; empty where times may be compared."""
+    found = []
+    for field in dataclasses.fields(Machine):
+        old, new = getattr(before, field.name), getattr(now, field.name)
+        if old == new or field.name == "fingerprint":
+            continue
+        if field.name == "gpus" and len(old) == len(new):
+            for part in dataclasses.fields(Gpu):
+                olds, news = ([getattr(gpu, part.name) for gpu in gpus] for gpus in (old, new))
+                if olds != news:
+                    found.append(f"gpus.{part.name}: {_few(olds)}, now {_few(news)}")
+        elif field.name == "gpus":
+            found.append(f"gpus: {len(old)}, now {len(new)}")
+        else:
+            found.append(f"{field.name}: {old}, now {new}")
+    if not found and before.fingerprint != now.fingerprint:
+        found.append("fingerprint: of another version of the harness")
+    return found
+
+
+def _few(values: list[object]) -> str:
+    """Equal values once."""
+    return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values))
+
+
+def describe(machine: Machine) -> str:
+    """One line for people."""
+    gpus = f"{len(machine.gpus)}× {machine.gpus[0].name}, driver {machine.driver}" if machine.gpus else "no GPU"
+    memory = machine.memory_bytes / 2**30
+    torch = f"torch {machine.torch}" if machine.torch else "no torch"
+    return f"{gpus}; {machine.cpu_count} cores of {machine.cpu}, {memory:.0f} GiB; {torch}"
+
+
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package, without importing it; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""What maintainers do to records: accept, time again, withdraw, import."""

@@ -1,0 +1,83 @@
+"""The text of a script and what is known about it in, what would stop it here out. Nothing is run.
+
+A replay asks before it makes an environment and before it fetches a token: a script that another Python must read, that
+imports a file nobody has, that looks for its tokens on its author's disk, or that would train on another batch with
+fewer ranks, says so in the first second instead of after the download.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import warnings
+from pathlib import PurePosixPath
+
+from harness.catalog.subjects import Subject
+from harness.core.errors import Problem
+from harness.replay.environments import Needs
+
+_ACCUMULATES = re.compile(rb"accum", re.IGNORECASE)
+
+
+def obstacles(found: Subject, needs: Needs | None) -> list[Problem]:
+    """Everything that is certain to stop this script here; empty where nothing is known to."""
+    problems = []
+    line = unreadable(found.script)
+    if line is not None:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        said = f"Python {version} cannot read its line {line}"
+        used = f"Python {needs.python}" if needs is not None and needs.python else "a newer Python"
+        problems.append(Problem(f"{found.name}: {found.entry}", said, f"start this program with {used}"))
+    if needs is None:
+        return problems
+    imported = imports(found.script)
+    for name, shape in re.findall(r"(\w+)(\.py|/)", needs.missing or ""):
+        if name in imported and f"{name}.py" not in found.files:
+            said = f"imports {name}{shape}, whose hash no record gives"
+            problems.append(Problem(f"{found.name}: {found.entry}", said, "it cannot be replayed unmodified"))
+    if needs.data is not None and outside(needs.data):
+        said = f"reads {needs.data}, which lies outside of any run folder"
+        problems.append(Problem(f"{found.name}: {found.entry}", said, "it cannot be replayed unmodified"))
+    return problems
+
+
+def unreadable(script: bytes) -> int | None:
+    """The first line that this Python cannot parse; None where it reads them all."""
+    try:
+        _parse(script)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return getattr(error, "lineno", None) or 1
+    return None
+
+
+def imports(script: bytes) -> set[str]:
+    """The modules that a script imports whatever happens: at its top, outside of any `if` and `try`."""
+    try:
+        body = _parse(script).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
+
+
+def accumulates(script: bytes) -> bool:
+    """Whether a script speaks of accumulation at all; one that does not trains on a smaller batch with fewer ranks."""
+    return _ACCUMULATES.search(script) is not None
+
+
+def outside(folder: str) -> bool:
+    """Whether a script's folder of tokens lies where a run cannot offer it: the run's own folder is one above work/."""
+    parts = PurePosixPath(folder).parts
+    return PurePosixPath(folder).is_absolute() or ".." in parts[1:] or parts == ("..",)
+
+
+def _parse(script: bytes) -> ast.Module:
+    with warnings.catch_warnings():  # an invalid escape in somebody's script is not this program's concern
+        warnings.simplefilter("ignore")
+        return ast.parse(script)

@@ -1,0 +1,1 @@
+"""One run, a series of runs, and why one failed."""

@@ -1,0 +1,59 @@
+"""The folder of a run that did not finish in, what a person needs to see of it out."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.measurement import RunOutcome
+from harness.runlog.torchrun_summary import first_failure
+from harness.store.run_files import LOG, STDERR
+
+LAST_LINES = 30
+_TAIL_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a run did not finish."""
+
+    sentence: str  # "failed: rank 1 ended with exit code 1"
+    last_lines: tuple[str, ...]  # of the rank that failed
+
+
+def explain(folder: Path, outcome: RunOutcome) -> Cause:
+    """Name the failed rank and its exit code, and find the last lines that it printed."""
+    failed = first_failure(_tail(folder / STDERR)) if outcome.state == "failed" else None
+    if failed is None:
+        return Cause(f"{outcome.state}: {outcome.reason}", _last_lines(folder / STDERR, folder / LOG))
+    rank, code = failed
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    # Ranks above 0 write to files of their own below ranks/.
+    own = sorted((folder / "ranks").glob(f"**/{rank}/stderr.log")) if rank else []
+    return Cause(f"failed: rank {rank} {how}", _last_lines(own[-1] if own else folder / STDERR, folder / LOG))
+
+
+def _last_lines(*paths: Path) -> tuple[str, ...]:
+    """The last 30 lines of the first of these files that holds any, without torchrun's own report."""
+    for path in paths:
+        text = _tail(path).decode("utf-8", "replace")
+        lines = [line for line in text.splitlines() if line.strip()]
+        own = next(
+            (i for i, line in enumerate(lines) if "torch/distributed/elastic" in line or "elastic/multiproc" in line),
+            None,
+        )
+        lines = lines[:own] if own else lines
+        if lines:
+            return tuple(line[:500] for line in lines[-LAST_LINES:])
+    return ()
+
+
+def _tail(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            return file.read()
+    except OSError:
+        return b""

@@ -1,0 +1,138 @@
+"""The story of `speedrun log`: paths in, one result per file out, in the order of the paths.
+
+Folders are walked, several processes may share the files, and the memory of all of them together stays below the
+largest single log plus 200 MB: workers take only logs that are small when unpacked, large ones are read here, alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness.core.errors import LogError, Problem
+from harness.core.measurement import RunLog
+from harness.runlog.log_files import LargerThanAsked, read_data, read_file
+from harness.runlog.reader import NoLog
+from harness.runlog.source import embedded_files
+from harness.store.files import write_atomic
+
+MOST_JOBS = 6  # a worker takes about 20 MB of its own
+_WORKER_BYTES = 4 << 20  # the largest log that a worker takes; real ones are below 1 MB
+_BATCH = 16
+_HEAD_BYTES = 1024  # a shard's header: 12 bytes of numbers, then zeros
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file to read."""
+
+    name: str  # as given, or found below a folder as given
+    named: bool  # whether the user named this very file
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one file gave: its runs, or why it gives none."""
+
+    target: Target
+    runs: tuple[RunLog, ...]
+    refusal: Problem | None  # no training log, or unreadable
+    too_large: bool = False  # for a worker; read again alone
+    no_log: bool = False  # a readable file that has nothing of a training log
+
+
+def find_logs(paths: Sequence[str]) -> Iterator[Target]:
+    """All files that the paths name: files as they are, folders recursively and sorted, links to folders not followed."""
+    for path in paths:
+        if not os.path.isdir(path):
+            yield Target(path, True)
+            continue
+        for folder, below, files in os.walk(path):
+            below.sort()
+            for name in sorted(files):
+                yield Target(os.path.join(folder, name), False)
+
+
+def read_logs(
+    targets: Sequence[Target], *, curve: bool = False, final_only: bool = False, jobs: int = 1
+) -> Iterator[Reading]:
+    """Read files one after the other, or in `jobs` processes (at most 6); results keep the order of `targets`."""
+    jobs = min(jobs, MOST_JOBS, len(targets))
+    if jobs <= 1:
+        for target in targets:
+            yield _read_one(target, curve, final_only)
+        return
+    work = partial(_read_one, curve=curve, final_only=final_only, most_bytes=_WORKER_BYTES)
+    with ProcessPoolExecutor(jobs) as pool:
+        # A bounded number of batches is under way, so that a million files do not queue up as results.
+        for start in range(0, len(targets), _BATCH * jobs * 4):
+            for reading in pool.map(work, targets[start : start + _BATCH * jobs * 4], chunksize=_BATCH):
+                yield _read_one(reading.target, curve, final_only) if reading.too_large else reading
+
+
+def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int | None = None) -> Reading:
+    if not target.named and _is_binary(target.name):
+        what = "no training log: its first bytes are not text"
+        return Reading(target, (), Problem(target.name, what, "name logs of training runs"), no_log=True)
+    limit = {} if most_bytes is None else {"most_bytes": most_bytes}
+    try:
+        runs = read_file(Path(target.name), name=target.name, curve=curve, final_only=final_only, **limit)
+    except LargerThanAsked as error:
+        return Reading(target, (), error.problems[0], too_large=most_bytes is not None)
+    except LogError as error:
+        return Reading(target, (), error.problems[0], no_log=isinstance(error, NoLog))
+    return Reading(target, tuple(runs), None)
+
+
+def _is_binary(path: str) -> bool:
+    """Whether a file found in a folder begins as a shard does, so that some hundred MB need not be read to tell."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return False
+            return file.read(_HEAD_BYTES).count(0) > _HEAD_BYTES // 2
+    except OSError:
+        return False  # read_file says why
+
+
+def names_of(readings: Iterable[Reading]) -> dict[str, str]:
+    """What to call each log that was read: by its own name, or where names repeat by the path below what they share."""
+    paths = list(dict.fromkeys(reading.target.name for reading in readings if reading.runs))
+    repeated = {name for name, count in Counter(os.path.basename(path) for path in paths).items() if count > 1}
+    alike = [path for path in paths if os.path.basename(path) in repeated]
+    folders = [os.path.dirname(os.path.abspath(path)) for path in alike]
+    shared = os.path.commonpath(folders) if folders else ""
+    return {path: os.path.relpath(path, shared) if path in alike else os.path.basename(path) or path for path in paths}
+
+
+def exit_status(readings: Sequence[tuple[bool, bool, bool]], *, strict: bool) -> int:
+    """The exit status for (named, read, has problems) per file.
+
+    2 where nothing was readable; 1 where a file that the user named was not, or with `strict` where a run has
+    problems; else 0. Files found in a folder that are no training logs change nothing.
+    """
+    if not any(read for _, read, _ in readings):
+        return 2
+    missed = any(named and not read for named, read, _ in readings)
+    return 1 if missed or (strict and any(problems for _, _, problems in readings)) else 0
+
+
+def extract(log: str, folder: Path) -> dict[str, bytes]:
+    """Write the script that a log embeds, and the files behind it, into `folder`, byte for byte; returns them by name.
+
+    Raises LogError where the log holds no source or another file of that name is there already.
+    """
+    files = embedded_files(read_data(Path(log), name=log), path=log)
+    for name, content in files.items():
+        there = folder / name
+        if there.is_symlink() or (there.exists() and (not there.is_file() or there.read_bytes() != content)):
+            raise LogError.at(there, "something else of this name is there already", "choose an empty folder")
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    return files

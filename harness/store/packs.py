@@ -1,0 +1,183 @@
+"""Evidence folders: what a submission or a record keeps of its runs, small.
+
+    evidence/ledger.jsonl              the chain of the script, line for line
+    evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
+    evidence/runs/<id>/log.txt.xz      the scrubbed log, its source part replaced by one line with size and hash
+    evidence/runs/<id>/clock.csv.xz    the stamps; reads.csv.xz and telemetry.csv.xz: what the observer saw
+    evidence/baseline/…                the same, ledger and all, for the parent on the same machine, where it ran there
+
+The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's. The
+same runs give the same bytes. Packs without compression, as the first records have them, are read as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import Problem, StoreError, raise_if
+from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, sync_folder, write_atomic
+from harness.store.ledger import Entry
+from harness.store.run_files import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
+from harness.store.scrub import own_names, scrub_log
+
+PACK, LEDGER, RUNS, BASELINE = "evidence", "ledger.jsonl", "runs", "baseline"
+_NEW, _OLD = f".{PACK}.new", f".{PACK}.old"  # beside the pack, while another one takes its place
+COMPRESSED = (CLOCK, READS, TELEMETRY)
+MOST_FILES = 1000  # 40 runs and 20 of the parent, 6 names each, with their folders
+MOST_BYTES = 16 << 20  # of what was compressed; 20 runs of 100 kB logs have below 1 MB
+MOST_PROBLEMS = 50
+_RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
+_FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
+_NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
+_FILE = re.compile(rf"(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
+_REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\n")
+
+
+def remove_source(log: bytes, script: bytes) -> bytes:
+    """The log with the script's own source, which it starts with, replaced by one line; other logs as they are."""
+    if not script or not log.startswith(script):
+        return log
+    digest = hashlib.sha256(script).hexdigest().encode()
+    return b"[source removed: %d bytes, sha256 %s]\n" % (len(script), digest) + log[len(script) :]
+
+
+def restore_source(log: bytes, script: bytes) -> bytes:
+    """Undo `remove_source` with the same script; a log of another script stays as it is."""
+    match = _REMOVED.match(log)
+    if match is None or match[2].decode() != hashlib.sha256(script).hexdigest():
+        return log
+    return script + log[match.end() :]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What there is of the runs of a submission's parent, which are packed beside its own."""
+
+    name: str  # "records/short/…"
+    script_sha256: str
+    ledger_name: str  # of its chain
+    script: bytes  # as its runs had it; empty where it is not known here
+    has_script: bool  # it lies in the record's folder, so that packed logs need not hold it
+    chain: tuple[Entry, ...] = ()
+    folders: tuple[Path, ...] = ()
+
+
+def write_pack(
+    target: Path,
+    chain: Sequence[Entry],
+    folders: Sequence[Path],
+    script: bytes,
+    baseline: Baseline | None = None,
+) -> None:
+    """Write the evidence of the runs in `folders` to `target/evidence`, replacing a pack that is there.
+
+    The new pack appears whole or not at all, and at no moment is there less than one whole pack: the old one is moved
+    aside, not taken away, until the new one stands; `settle` ends what a kill left. Raises StoreError on a full disk.
+    """
+    aside, old = target / _NEW, target / _OLD
+    try:
+        settle(target)
+        shutil.rmtree(aside, ignore_errors=True)
+        write_atomic(aside / LEDGER, b"".join(entry.raw + b"\n" for entry in chain))
+        for folder in folders:
+            keep_run(folder, aside / RUNS / folder.name, script)
+        if baseline is not None:
+            write_atomic(aside / BASELINE / LEDGER, b"".join(entry.raw + b"\n" for entry in baseline.chain))
+            for folder in baseline.folders:
+                keep_run(folder, aside / BASELINE / folder.name, baseline.script, whole=not baseline.has_script)
+        if _is_folder(target / PACK):
+            (target / PACK).rename(old)
+            settle(target)
+        else:
+            aside.rename(target / PACK)
+            sync_folder(target)
+    except OSError as error:
+        raise disk_error(target / PACK, error) from error
+    finally:
+        if not _is_folder(old):  # else both wait for `settle`
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def settle(target: Path) -> None:
+    """End what a pack began that was killed: afterwards `target/evidence` is the new pack, or the old one.
+
+    An old pack is moved aside only when the new one is whole, so wherever both are there the new one takes its place.
+    Touches nothing else, and nothing through a link. Raises StoreError where the folder cannot be written.
+    """
+    pack, aside, old = target / PACK, target / _NEW, target / _OLD
+    if not _is_folder(old):
+        return
+    try:
+        if not os.path.lexists(pack):
+            (aside if _is_folder(aside) else old).rename(pack)
+            sync_folder(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(pack, error) from error
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def keep_run(folder: Path, kept: Path, script: bytes, *, whole: bool = False) -> None:
+    """Copy what is kept of one run, scrubbed and compressed; `whole` leaves the source in its log."""
+    log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+    scrubbed = scrub_log(log, script, own_names())
+    write_atomic(kept / f"{LOG}{PACKED}", compress(scrubbed if whole else remove_source(scrubbed, script)))
+    for name in COMPRESSED:
+        if (folder / name).is_file():
+            write_atomic(kept / f"{name}{PACKED}", compress((folder / name).read_bytes()))
+    if (folder / RUN_FILE).is_file():
+        write_atomic(kept / RUN_FILE, (folder / RUN_FILE).read_bytes())
+
+
+def check_pack(pack: Path, name: str) -> None:
+    """Raise StoreError with everything in an evidence folder that speedrun does not write: links, names, sizes.
+
+    Looks at names and sizes only and reads nothing; call it before anything in the folder is opened.
+    """
+    if not _is_folder(pack):
+        raise StoreError.at(name, "is a link or no folder", "pack the submission again")
+    problems: list[Problem] = []
+    total, count = 0, 0
+    waiting = [(pack, "")]
+    while waiting and len(problems) < MOST_PROBLEMS:
+        folder, inside = waiting.pop()
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = f"{inside}{entry.name}"
+            where = f"{name}/{ascii(path)[1:-1][:120]}"
+            count += 1
+            if count > MOST_FILES:
+                problems.append(Problem(name, f"holds more than {MOST_FILES} files", "pack the submission again"))
+                raise StoreError(*problems)
+            if entry.is_symlink() or not (entry.is_file() or entry.is_dir(follow_symlinks=False)):
+                problems.append(Problem(where, "is a link or no regular file", "pack the submission again"))
+            elif entry.is_dir(follow_symlinks=False):
+                if not _FOLDER.fullmatch(path):
+                    problems.append(Problem(where, "is no folder of a pack", "pack the submission again"))
+                else:
+                    waiting.append((Path(entry.path), f"{path}/"))
+            else:
+                total += entry.stat(follow_symlinks=False).st_size
+                if not _FILE.fullmatch(path):
+                    problems.append(Problem(where, "is no file of a pack", "pack the submission again"))
+    if total > MOST_BYTES:
+        problems.append(Problem(name, f"has {total:,} bytes", f"evidence may have {MOST_BYTES:,}; log less"))
+    raise_if(problems, StoreError)
+
+
+def restore_log(folder: Path, script: bytes) -> bytes:
+    """The scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
+
+    Raises StoreError for a file that is no pack of ours: a bomb, a link, a torn one.
+    """
+    if not has_kept(folder / LOG):
+        return b""
+    return restore_source(read_kept(folder / LOG, name=f"{folder.name}/{LOG}"), script)

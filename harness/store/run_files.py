@@ -1,0 +1,111 @@
+"""Run folders: `.runs/<id>/` while and after a run, the same names inside a record's or a submission's evidence."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core import jsonform
+from harness.core.errors import StoreError
+from harness.core.measurement import DataReceipt, Machine, RunOutcome
+from harness.store.files import write_atomic
+from harness.store.layout import Project
+
+READS, TELEMETRY = "reads.csv", "telemetry.csv"  # by the observer, which imports nothing of the harness either
+# What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
+RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, CACHE, LOCK = (
+    "run.json",
+    "log.txt",
+    "clock.csv",
+    "stderr.txt",
+    "outcome.json",
+    "work",
+    "cache",
+    "lock",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFile:
+    """What run.json holds: the plan of a run, where it ran, what it was given, and how it ended."""
+
+    schema: int
+    id: str
+    sitting: str
+    subject: str  # records/… or submissions/…
+    track: str
+    ruleset: str
+    script_sha256: str
+    files: dict[str, str]  # name -> sha256 of everything that the script's folder offered
+    processes: int
+    arguments: tuple[str, ...]
+    dry: bool
+    started_at: str  # UTC
+    machine: Machine
+    data: DataReceipt
+    outcome: RunOutcome | None  # None while it runs
+    log_sha256: str | None  # after scrubbing
+
+
+def new_run_id(script_sha256: str) -> str:
+    """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e0f."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{script_sha256[:8]}-{secrets.token_hex(2)}"
+
+
+def now() -> str:
+    """The time, UTC, as run files and ledgers write it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def draw_seed() -> int:
+    """A seed for a run that nobody could choose beforehand."""
+    return secrets.randbelow(2**31)
+
+
+def write_run_file(folder: Path, run: RunFile) -> None:
+    """Write run.json whole."""
+    write_atomic(folder / RUN_FILE, jsonform.to_text(run))
+
+
+def read_run_file(folder: Path) -> RunFile:
+    """Read run.json; raises StoreError naming the file."""
+    return jsonform.read(folder / RUN_FILE, RunFile, name=f"{folder.name}/{RUN_FILE}")
+
+
+def read_outcome_file(folder: Path) -> RunOutcome:
+    """Read the outcome that the recorder wrote; raises StoreError where it never came to that."""
+    return jsonform.read(folder / OUTCOME, RunOutcome, name=f"{folder.name}/{OUTCOME}")
+
+
+def run_folder(project: Project, run_id: str) -> Path:
+    """Where a run of this machine lies."""
+    return project.runs / run_id
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's lock, so that nobody closes its books meanwhile; the recorder holds it too."""
+    with (folder / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a harness or a recorder still holds the run's lock."""
+    try:
+        with (folder / LOCK).open("r") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError.at(folder, f"cannot be read ({error.strerror})", "check its permissions") from None

@@ -1,0 +1,1 @@
+"""A submission: made, frozen, compared with its parent, checked and packed."""

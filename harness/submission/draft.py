@@ -1,0 +1,243 @@
+"""A submission's folder, made and frozen: `speedrun new`, so that nobody types a hash, a date or a number.
+
+`make` fills submissions/<slug>/ from the template or from a record's script. While its author edits the script the
+hashes in the manifest grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
+does, because runs of another script do not count.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness.catalog import scripts, subjects
+from harness.catalog.manifests import FILE_NAME, MANIFEST, check_kind, load_manifest
+from harness.catalog.subjects import Subject
+from harness.catalog.tracks import current_ruleset
+from harness.core import yamlfile
+from harness.core.errors import ManifestError, StoreError
+from harness.store import records, run_files
+from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.layout import Project, is_slug
+from harness.store.ledger import Ledger, chain_of
+from harness.store.packs import PACK
+
+README, TEMPLATE = "README.md", "_template"
+_FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
+
+
+# ------------------------------------------------------------------------------------------------ making
+
+
+def make(
+    project: Project, name: str, start: str | None = None, *, checkout: Path | None = None
+) -> tuple[Path, Subject]:
+    """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
+
+    A record without a script here is copied from its frozen original: from the cache, `checkout`, or its repository.
+    The folder comes back with what was copied. Raises HarnessError where the folder exists, the name says nothing,
+    nobody is named as its author, or an original cannot be had.
+    """
+    folder = project.submissions / slug_of(name)
+    taken = [f for f in (folder, *project.records.glob(f"*/{folder.name}")) if f.exists()]
+    if taken:
+        raise StoreError.at(project.show(taken[0]), "exists already", "use another name; nothing was changed")
+    template = project.submissions / TEMPLATE
+    if start is None:
+        source = subjects.submission(project, template, frozen=False)
+    else:
+        source = scripts.find_script(project, start, checkout=checkout, frozen=False)
+    values: dict[str, object] = {
+        "track": source.track.name,
+        "ruleset": current_ruleset(source.track).id,
+        "title": folder.name[11:].replace("-", " ").capitalize(),
+        "contributors": [author(project)],
+        "parent": parent_of(project, source),
+        "entry": source.entry,
+    }
+    aside = project.submissions / f".{folder.name}.{os.getpid()}"
+    try:
+        aside.mkdir(parents=True)
+        for name in source.files:
+            write_atomic(aside / name, (source.files_folder / name).read_bytes())
+        write_atomic(aside / MANIFEST, set_values((template / MANIFEST).read_text("utf-8"), values))
+        readme = (template / README).read_text("utf-8")
+        write_atomic(aside / README, readme.replace(readme.partition("\n")[0], f"# {values['title']}", 1))
+        write_hashes(aside, listed(aside))
+        aside.rename(folder)  # fails where somebody made it meanwhile
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return folder, source
+
+
+def parent_of(project: Project, source: Subject) -> str | None:
+    """The record whose script was copied; of a submission, the one that it builds on itself. None where there is none."""
+    if source.record is not None:
+        return scripts.called_in(project, source.record)
+    named = source.manifest.parent if source.manifest is not None else None
+    try:
+        return (
+            None
+            if named is None
+            else scripts.called_in(project, records.read_record(records.find_record(project, named)))
+        )
+    except StoreError:  # the template's, in a project that does not hold that record
+        return None
+
+
+def described(project: Project, source: Subject) -> str:
+    """What a new submission is a copy of, in words."""
+    if source.record is None:
+        return source.name
+    kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
+    kind = kind if source.files_folder.is_relative_to(project.records) else "the frozen original of"
+    return f"{kind} {scripts.called_in(project, source.record)} ({source.record.title})"
+
+
+def slug_of(name: str) -> str:
+    """The folder name for what a person called an idea: today's date (UTC) and kebab-case; a whole slug stays."""
+    if is_slug(name):
+        return name
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not words or len(words) > 60 or not name.isascii():
+        raise StoreError.at(ascii(name)[:80], "names no idea", "use 1 to 60 letters and digits, like fewer-steps")
+    return f"{datetime.datetime.now(datetime.UTC).date()}_{words}"
+
+
+def author(project: Project) -> str:
+    """Who makes the submission, by git; raises StoreError where git does not know."""
+    try:
+        asked = ["git", "config", "user.name"]
+        name = subprocess.run(asked, cwd=project.root, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        name = ""
+    name = "".join(char for char in name if char.isprintable()).strip()[:100]
+    if not name:
+        raise StoreError.at("git", "has no user.name", "say who you are: git config user.name 'Your Name'")
+    return name
+
+
+def set_values(text: str, values: dict[str, object]) -> str:
+    """The template of a manifest with the line of every key in `values` rewritten; comments stay."""
+    for key, value in values.items():
+        if isinstance(value, list):  # JSON is YAML on one line
+            line = f"{key}: {json.dumps(value, ensure_ascii=False)}"
+        else:
+            line = yamlfile.dump({key: value}).strip()
+        text = re.sub(rf"^{key}:.*$", lambda _, line=line: line, text, count=1, flags=re.M)  # type: ignore[misc]
+    return text
+
+
+# ------------------------------------------------------------------------------------------------ freezing
+
+
+def listed(folder: Path) -> dict[str, str]:
+    """The files of a submission that its script may use, with their hashes: all but manifest, README and evidence.
+
+    Raises ManifestError for a link or a file that is too large.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in (MANIFEST, README) or path.is_dir() or not re.fullmatch(FILE_NAME, path.name):
+            continue
+        problem = check_kind(path)
+        if problem is not None:
+            raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
+        found[path.name] = sha256_file(path)
+    return found
+
+
+def write_hashes(folder: Path, files: dict[str, str]) -> None:
+    """Rewrite the key `files` of a manifest and leave every other line as it is."""
+    path = folder / MANIFEST
+    text = path.read_text("utf-8")
+    block = yamlfile.dump({"files": files})
+    new = _FILES.sub(lambda _: block, text, count=1)
+    before, after = yamlfile.parse(text.encode(), MANIFEST).data, yamlfile.parse(new.encode(), MANIFEST).data
+    if after.pop("files", None) != files or after != {key: v for key, v in before.items() if key != "files"}:
+        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "`files` cannot be rewritten", f"write it as\n{block}")
+    write_atomic(path, new)
+
+
+def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
+    """A submission's folder, its files by its manifest, and as they are; None where both agree or it is no submission."""
+    folder = Path(name)
+    if not (folder / MANIFEST).is_file():
+        return None
+    held = yamlfile.load(folder / MANIFEST, name=project.show(folder / MANIFEST)).data.get("files")
+    if not isinstance(held, dict):
+        return None  # reading the manifest says what is wrong
+    now = listed(folder)
+    return None if now == held else (folder, held, now)
+
+
+def refresh(project: Project, name: str) -> str:
+    """Write the hashes of a submission's files into its manifest; what was done, as a sentence."""
+    if not (Path(name) / MANIFEST).is_file():
+        raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
+    found = stale(project, name)
+    if found is None:
+        return f"{name}: the manifest holds the hashes of all files already"
+    folder, held, now = found
+    write_hashes(folder, now)
+    made = _runs(project, folder, held, now)
+    lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
+    return f"froze {_changes(held, now)} of {project.show(folder)}{lost}"
+
+
+def freeze_for_run(project: Project, name: str) -> str | None:
+    """What `run` does first: refresh a submission that has no runs yet; None where nothing changed.
+
+    Raises ManifestError where runs were made (they would not count for the changed script), and for a bad manifest.
+    """
+    if (Path(name) / MANIFEST).is_file():
+        load_manifest(Path(name), name=project.show(Path(name)), frozen=False)
+    found = stale(project, name)
+    if found is None:
+        return None
+    folder, held, now = found
+    made = _runs(project, folder, held, now)
+    if made or (folder / PACK).is_dir():
+        since = f"its {_count(made)}" if made else "its evidence was packed"
+        what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
+        todo = f"restore it, or start over with what is there: speedrun new --refresh {project.show(folder)}"
+        raise ManifestError.at(project.show(folder), what, todo)
+    return refresh(project, name)
+
+
+def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
+    """How many runs this machine's ledger has of scripts that the manifest names and that are no more.
+
+    A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
+    that were made under the submission's name.
+    """
+    if now == held or not held:
+        return 0
+    chain = chain_of({name: str(digest) for name, digest in held.items()})
+    started = [e.data["run"] for e in Ledger(project.ledger).chain(chain) if e.data["kind"] == "start"]
+    if started and chain in scripts.chains_of_records(project):
+        started = [run_id for run_id in started if _is_own(project, folder, run_id)]
+    return len(started)
+
+
+def _is_own(project: Project, folder: Path, run_id: str) -> bool:
+    try:
+        return run_files.read_run_file(run_files.run_folder(project, run_id)).subject == project.show(folder)
+    except StoreError:  # its folder was thrown away
+        return False
+
+
+def _changes(held: dict[str, str], now: dict[str, str]) -> str:
+    gone = [f"{name} (gone)" for name in held if name not in now]
+    return ", ".join([f"{name} ({digest[:12]})" for name, digest in now.items() if held.get(name) != digest] + gone)
+
+
+def _count(runs: int) -> str:
+    return f"{runs} run" if runs == 1 else f"{runs} runs"

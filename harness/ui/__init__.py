@@ -1,0 +1,1 @@
+"""What people see: the console, progress, and the text of each command."""

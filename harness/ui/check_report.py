@@ -1,0 +1,141 @@
+"""What `check` prints: for people, as annotations of a workflow, and as the report for a pull request.
+
+Titles, names and log lines are strangers': they are escaped for the terminal, for Markdown and for workflow commands.
+"""
+
+from __future__ import annotations
+
+import re
+
+from harness.board.markdown import cell
+from harness.core import stats
+from harness.core.errors import HarnessError
+from harness.core.measurement import Metrics
+from harness.store.layout import Project
+from harness.submission import codediff
+from harness.submission.inspection import Checked
+from harness.ui import console, run_report
+
+
+def say(project: Project, checked: Checked) -> None:
+    """For people, on stderr."""
+    for problem in checked.problems:
+        console.say(f"  {problem}", style="red")
+    if checked.found is None:
+        console.say(f"{checked.name}: {_count(checked)}; it cannot be judged", style="red")
+        return
+    if checked.problems:
+        console.say(f"{checked.name}: {_count(checked)}", style="red")
+    else:
+        told = f"({checked.found.script_sha256[:12]}, {checked.found.ruleset.id})"
+        console.say(f"{checked.name}: manifest, names and hashes are in order {told}")
+    if checked.gathered is None or checked.verdict is None:
+        if not checked.problems:
+            console.say(f"it has no runs yet; make some: speedrun run {checked.name}")
+        return
+    run_report.say_outcome(project, checked.found, checked.gathered, checked.verdict)
+
+
+def _count(checked: Checked) -> str:
+    return "1 problem" if len(checked.problems) == 1 else f"{len(checked.problems)} problems"
+
+
+# ------------------------------------------------------------------------------------------ workflow commands
+
+
+def workflow_lines(checked: Checked) -> list[str]:
+    """`::error …` lines, one for each problem and each finding that is not pass."""
+    lines = []
+    for problem in checked.problems:
+        path, line = _place(problem.where, checked.name)
+        lines.append(annotation("error", path, line, f"{problem.what}; {problem.todo}"))
+    manifest = f"{checked.name}/manifest.yaml"
+    for finding in checked.verdict.findings if checked.verdict is not None else ():
+        if finding.outcome in ("fail", "inconclusive"):
+            level = "error" if finding.outcome == "fail" else "warning"
+            lines.append(annotation(level, manifest, 1, f"{finding.rule} {finding.outcome}: {finding.text}"))
+    for warning in checked.verdict.warnings if checked.verdict is not None else ():
+        lines.append(annotation("notice", manifest, 1, warning))
+    return lines
+
+
+def annotation(level: str, path: str, line: int, text: str) -> str:
+    """One workflow command; nothing in its parts can end it or begin another."""
+    return f"::{level} file={_property(path)},line={line}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    shown = console.printable(text.replace("\n", " "))
+    return shown.replace("%", "%25").replace("\r", "%0D").replace("##[", "## [")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _place(where: str, name: str) -> tuple[str, int]:
+    path, _, line = where.rpartition(":")
+    if path and re.fullmatch(r"[0-9]{1,9}", line):
+        return path, int(line)
+    return (where if where.startswith(name) else name), 1
+
+
+# ------------------------------------------------------------------------------------------ Markdown
+
+
+def markdown(project: Project, checked: Checked) -> str:
+    """The report for the pull request."""
+    found, verdict, gathered = checked.found, checked.verdict, checked.gathered
+    outcome = "in order" if checked.in_order else "refused"
+    lines = [f"## {cell(checked.name)}: {outcome}", ""]
+    if found is not None and found.manifest is not None:
+        about = f"by {', '.join(found.manifest.contributors)}; {found.ruleset.id}; claim: {found.manifest.claim}"
+        lines += [f"**{cell(found.manifest.title)}**, {cell(about)}", "", f"Code: {cell(_size(project, checked))}", ""]
+    if checked.problems:
+        lines += ["| where | what | what to do |", "|---|---|---|"]
+        lines += [f"| {cell(p.where)} | {cell(p.what)} | {cell(p.todo)} |" for p in checked.problems]
+        lines.append("")
+    if gathered is not None:
+        lines += ["| | runs | steps | train time, mean ± sd | val loss, mean ± sd |", "|---|--:|--:|--:|--:|"]
+        lines.append(_figures("this submission", gathered.runs))
+        if gathered.baseline:
+            lines.append(_figures("its parent, same machine", gathered.baseline))
+        else:
+            lines.append("| its parent, same machine | none yet | | | |")
+        lines.append("")
+    if verdict is not None:
+        lines += ["| rule | outcome | finding |", "|---|---|---|"]
+        lines += [
+            f"| {f.rule} {cell(f.name)} | {f.outcome} | {cell(f.text)} |"
+            for f in verdict.findings
+            if f.outcome != "not applicable"
+        ]
+        lines += ["", f"Verdict: **{verdict.outcome}** under {cell(verdict.ruleset)}.", ""]
+        lines += [f"- warning: {cell(warning)}" for warning in verdict.warnings]
+    elif found is not None:
+        lines += ["It has no runs yet.", ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _size(project: Project, checked: Checked) -> str:
+    assert checked.found is not None
+    try:
+        old = codediff.against(project, checked.found)
+    except HarnessError as error:
+        return f"not compared: {error.problems[0].what}"
+    return f"{codediff.between(old, checked.found).size} against {old.name}"
+
+
+def _figures(name: str, runs: tuple[Metrics, ...]) -> str:
+    times = [run.train_time_s for run in runs if run.train_time_s is not None]
+    losses = [run.val_loss for run in runs if run.val_loss is not None]
+    steps = sorted({run.step for run in runs if run.step is not None})
+    cells = [name, str(len(runs)), ", ".join(map(str, steps)), _spread(times, 2, " s"), _spread(losses, 4, "")]
+    return f"| {' | '.join(cells)} |"
+
+
+def _spread(values: list[float], digits: int, unit: str) -> str:
+    if not values:
+        return "none"
+    spread = f" ± {stats.sd(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{stats.mean(values):.{digits}f}{spread}{unit}"

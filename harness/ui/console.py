@@ -1,0 +1,143 @@
+"""Text for people: escaped, coloured where a terminal shows it, plain lines where not. The only home of rich.
+
+Log lines, titles and names come from submissions. Nothing of them may move the cursor, change colours, or pass as a
+message of the harness: control characters are shown as escapes and rich markup is never interpreted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from harness.core.judgement import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
+
+
+def printable(text: str) -> str:
+    """`text` with control characters and invisible ones shown as escapes, fit for a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def make_console(*, stderr: bool = True) -> Console:
+    """A rich console on stderr (or stdout) that interprets no markup in what it is given."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """Print one message for a person on stderr."""
+    if sys.stderr.isatty() and style is not None:
+        make_console().print(printable(text), style=style)
+    else:
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def put(text: str, *, style: str | None = None) -> None:
+    """Print one line of what was asked for on stdout."""
+    if sys.stdout.isatty() and style is not None:
+        make_console(stderr=False).print(printable(text), style=style)
+    else:
+        print(printable(text))
+
+
+def say_verdict(verdict: Verdict) -> None:
+    """Print a verdict, finding by finding."""
+    for finding in verdict.findings:
+        if finding.outcome == "not applicable":
+            continue
+        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+    never = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
+    if never:
+        say(f"  not applicable: {', '.join(never)} (`speedrun verify --json` says why)", style="dim")
+    for warning in verdict.warnings:
+        say(f"  warning            {warning}", style="yellow")
+    said = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
+    say(said, style=f"bold {_COLOURS[verdict.outcome]}")
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a small table, columns padded to their widest cell."""
+    cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+    for row in cells:
+        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+_SIGNS = {"green": "✓", "yellow": "!", "red": "✗"}
+
+
+def say_lights(lights: Sequence[tuple[str, str, str, str | None]]) -> None:
+    """Print lines of (green | yellow | red, name, value, fix): readable without the colours."""
+    width = max((len(name) for _, name, _, _ in lights), default=0)
+    for state, name, value, fix in lights:
+        said = value.replace("\n", " ")  # a value is one line, whatever it holds
+        say(f"{_SIGNS[state]} {state:<6}  {name:<{width}}  {said}", style=state)
+        if fix is not None:
+            say(f"{'':<8}  {'':<{width}}  → {fix}")
+
+
+class LiveRun:
+    """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, title: str, target: float) -> None:
+        self.title = title
+        self.target = target
+        self.started = time.monotonic()
+        self.last_plain = 0.0
+        self.val_loss: float | None = None
+        self.tokens_per_step: int | None = None  # from the log's header, where it says so
+        self.terminal = sys.stderr.isatty()
+
+    def show(
+        self,
+        step: int,
+        total: int | None,
+        val_loss: float | None,
+        train_time_s: float | None,
+        step_avg_ms: float | None,
+    ) -> None:
+        """Show the newest metric line."""
+        if val_loss is not None:
+            self.val_loss = val_loss
+        parts = [f"{self.title}  step {step}/{total}" if total else f"{self.title}  step {step}"]
+        if self.val_loss is not None:
+            parts.append(f"val_loss {self.val_loss:.4f} ({self.val_loss - self.target:+.4f} to {self.target:g})")
+        if train_time_s is not None:
+            parts.append(f"train_time {train_time_s:.1f} s")
+        if step_avg_ms is not None and step > 0:
+            parts.append(f"{step_avg_ms:.1f} ms/step")
+            if self.tokens_per_step is not None and step_avg_ms > 0:
+                parts.append(f"{self.tokens_per_step / step_avg_ms * 1000:,.0f} tokens/s")
+            if total:
+                parts.append(f"ETA {max(0.0, (total - step) * step_avg_ms / 1000):.0f} s")
+        line = "  ".join(parts)
+        if self.terminal:
+            sys.stderr.write("\r\x1b[K" + printable(line)[: shutil.get_terminal_size().columns - 1])
+            sys.stderr.flush()
+        elif val_loss is not None or time.monotonic() - self.last_plain > 30:
+            self.last_plain = time.monotonic()
+            say(line)
+
+    def end(self) -> None:
+        """Leave the status line behind."""
+        if self.terminal and self.val_loss is not None:
+            sys.stderr.write("\n")
+            sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Say what is being waited for, and how long it took."""
+    say(f"{text} …")
+    began = time.monotonic()
+    yield
+    say(f"{text}: {time.monotonic() - began:.1f} s")

@@ -1,0 +1,297 @@
+"""What `run` and `verify` tell a person: the plan before, the run while it goes, the verdict and the row after.
+
+A story module: it puts what the stages know into sentences and hands them to the console.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from harness.catalog.ranking import current
+from harness.catalog.subjects import Subject
+from harness.core import stats
+from harness.core.errors import MachineError
+from harness.core.judgement import Verdict
+from harness.core.measurement import Machine, Metrics
+from harness.core.task import Track
+from harness.evidence import gather, timeline
+from harness.evidence.contents import Evidence
+from harness.machine import computer
+from harness.run.series import Sitting
+from harness.runlog import grammar
+from harness.store import records
+from harness.store.layout import Project
+from harness.ui import console
+
+
+def say_plan(sitting: Sitting, *, looking: bool = False) -> None:
+    """Say what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
+    for run_id, how in sitting.settled:
+        console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
+    found = sitting.subject
+    track, hardware = found.track, found.track.hardware
+    console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
+    if found.reimplementation:
+        console.say(
+            "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
+        )
+    console.say(f"  track    {track.name}: {track.title}; judged by {found.ruleset.id}")
+    here = computer.capture()
+    console.say(f"  machine  {computer.describe(here)}")
+    if looking:
+        say_refusal(here, track, dry=sitting.dry)
+    if sitting.dry:
+        overrides = " ".join(track.dry)
+        console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
+        return
+    ranks = f"{hardware.processes} process{'es' * (hardware.processes != 1)}"
+    of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
+    count = len(sitting.done)
+    have = f"; {count} finished run{'s' * (count > 1)} of an earlier start count{'s' * (count == 1)}" if count else ""
+    most = "at most " if sitting.until_decided else ""
+    console.say(f"  runs     {most}{sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if sitting.declared is not None and len(sitting.done) + sitting.runs > sitting.declared:
+        fixed = f"{sitting.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
+        console.say(f"  note     {fixed}, further ones are shown and cannot change it", style="yellow")
+    console.say(f"  data     {_data(found)}")
+
+
+def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
+    """Say what a machine lacks for a track; nothing where it has it all."""
+    try:
+        computer.check(here, track, dry=dry)
+    except MachineError as error:
+        for problem in error.problems:
+            console.say(f"  cannot   {problem}", style="red")
+
+
+def say_stand_in(project: Project, name: str, found: Subject) -> None:
+    """Say where a track's name got another script than that of its current record, which has none here."""
+    best = current(found.track, records.read_records(project)) if name == found.track.name else None
+    if best is not None and found.record is not None and best.slug != found.record.slug:
+        held = [r for r in records.read_records(project) if r.track == best.track]
+        said = f"the current record is {best.track}/{records.display_number(best, held)}, whose script is not here"
+        console.say(f"{said}; this is the best that has one in its folder", style="yellow")
+
+
+def _title(found: Subject) -> str:
+    if found.record is not None:
+        return f"{found.record.track}/{found.record.number}: {found.record.title}"
+    return found.manifest.title if found.manifest else found.name
+
+
+def _data(found: Subject) -> str:
+    data = found.track.data
+    if data.source == "synthetic":
+        return f"made here from seed {data.seed}: {data.shard_tokens:,} train tokens"
+    shards = 1 + -(-found.train_tokens // data.shard_tokens)
+    size = shards * data.shard_tokens * 2 / 1e9
+    return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
+
+
+def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]]:
+    """A watcher for the pipeline: shows every run while it goes."""
+    return watch_runs(sitting.subject.track.target_loss)
+
+
+def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], None]]:
+    """A watcher that shows how far each of several runs is from the target."""
+
+    def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
+        console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
+        return follow(f"run {number}/{count}", target)
+
+    return begin
+
+
+def follow(title: str, target: float) -> Callable[[bytes], None]:
+    """Takes the log lines of one run and shows where it is."""
+    live = console.LiveRun(title, target)
+
+    def take(line: bytes) -> None:
+        said = grammar.TOKENS_PER_STEP.match(line)
+        if said is not None:
+            live.tokens_per_step = int(said[1])
+        metric = grammar.parse_metric(line.decode("utf-8", "replace"))
+        if metric is not None:
+            live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
+            if metric.step == metric.total_steps and metric.val_loss is not None:
+                live.end()
+
+    return take
+
+
+def after_a_stop(sitting: Sitting) -> str:
+    """What to do where Ctrl-C ended these runs."""
+    if sitting.dry or sitting.subject.manifest is None:
+        return "the same command starts again from the first run; what was fetched and printed is kept"
+    return "the runs that were finished are kept and count; the same command makes those that are missing"
+
+
+def say_dry_end(sitting: Sitting) -> None:
+    """Say that the pipeline works."""
+    console.say(
+        f"the dry run of {sitting.subject.name} went through: launch, log and clock work here; nothing was judged"
+    )
+
+
+def say_outcome(
+    project: Project,
+    found: Subject,
+    gathered: Evidence,
+    verdict: Verdict,
+    *,
+    ran: bool = False,
+    usd_per_hour: float | None = None,
+) -> int:
+    """Print runs, findings, verdict and the row it would earn; the exit status that follows.
+
+    ran: the runs were made here and now; else they are stored evidence, of this machine or of another.
+    """
+    console.say("")
+    say_runs(gathered.runs)
+    console.say("")
+    say_phases(gathered.runs)
+    console.say_verdict(verdict)
+    say_more_runs(gathered, verdict, usd_per_hour)
+    say_newer(project, found, ran=ran)
+    if verdict.outcome == "pass":
+        stored = found.record is not None and not ran
+        say_row(found, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
+        console.say(f"  {_standing(project, found, gathered, ran=ran)}")
+    return 0 if verdict.outcome == "pass" else 1
+
+
+def say_newer(project: Project, found: Subject, *, ran: bool = False) -> None:
+    """Say where a pack is older than the runs of this machine."""
+    newer = gather.newer_runs(project, found)
+    if newer:
+        what = "its pack holds none of" if ran else "judged by its pack, which holds none of"
+        said = f"{what} the {newer} run{'s' * (newer > 1)} made here since: speedrun pack {found.name}"
+        console.say(said, style="yellow")
+
+
+def say_past(gathered: Evidence, verdict: Verdict) -> None:
+    """Print the verdict on a record of the past: its figures, its findings, and what they cannot say."""
+    console.say("")
+    say_runs(gathered.runs)
+    console.say("")
+    console.say_verdict(verdict)
+    console.say("these are the final figures of its own runs as imported; its logs are not here")
+
+
+def say_runs(runs: Sequence[Metrics]) -> None:
+    """One line per run."""
+    rows = []
+    for run in runs:
+        cells = ((run.seed, "d", ""), (run.step, "d", ""), (run.val_loss, ".4f", ""))
+        times = ((run.train_time_s, ".2f", " s"), (run.wall_time_s, ".2f", " s"))
+        rows.append((run.run_id, *("-" if v is None else f"{v:{form}}{unit}" for v, form, unit in (*cells, *times))))
+    console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall_time"), rows)
+
+
+def say_phases(runs: Sequence[Metrics]) -> None:
+    """Where the wall time of every run went, in seconds; nothing where no clock was held."""
+    accounts = [(run, phases_of(run)) for run in runs if run.wall_time_s is not None]
+    if not accounts:
+        return
+    rows: list[tuple[str, ...]] = [
+        (run.run_id, *(_seconds(value) for value in dataclasses.astuple(account)), _seconds(busy_of(run)))
+        for run, account in accounts
+    ]
+    columns: tuple[str, ...] = (
+        "seconds of",
+        "start",
+        "import",
+        "warm-up",
+        "timed",
+        "validation",
+        "tail",
+        "untimed",
+        "GPU busy untimed",
+    )
+    if all(busy_of(run) is None for run, _ in accounts):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    console.say_table(columns, rows)
+    console.say("")
+
+
+def phases_of(run: Metrics) -> timeline.Phases:
+    """The account of one run's wall time."""
+    return timeline.phases(run.timed_lines, run.wall_time_s, run.first_line_s, run.header_end_s)
+
+
+def busy_of(run: Metrics) -> float | None:
+    """Seconds of full use of the GPUs outside the timed sections; None where nobody sampled them."""
+    if run.observed is None or run.observed.busy is None:
+        return None
+    return timeline.busy_untimed_s(run.timed_lines, run.observed.busy)
+
+
+def run_figures(run: Metrics) -> dict[str, Any]:
+    """What `--json` says of one run."""
+    figures = {"id": run.run_id, "seed": run.seed, "step": run.step, "val_loss": run.val_loss}
+    times = {"train_time_s": run.train_time_s, "wall_time_s": run.wall_time_s}
+    return {**figures, **times, "phases": dataclasses.asdict(phases_of(run)), "gpu_busy_untimed_s": busy_of(run)}
+
+
+def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | None) -> None:
+    """How many more runs are likely needed, how long they take, and what they cost at the user's price."""
+    more = next((finding.more_runs for finding in verdict.findings if finding.rule == "S1"), None)
+    walls = [run.wall_time_s for run in gathered.runs if run.wall_time_s is not None]
+    if more is None or not walls:
+        return
+    hours = more * stats.mean(walls) / 3600
+    price = "" if usd_per_hour is None else f", {hours * usd_per_hour:,.2f} USD at {usd_per_hour:g} USD an hour"
+    runs = "1 more run" if more == 1 else f"{more} more runs"
+    console.say(f"{runs} likely decide: about {60 * hours:.1f} minutes on this machine{price}")
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:z.2f}"  # z: no −0.00
+
+
+def say_row(found: Subject, gathered: Evidence, heading: str) -> None:
+    """The row of the leaderboard that these runs would earn."""
+    losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
+    times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
+    time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "-"
+    console.say("")
+    console.say(heading)
+    console.say_table(
+        ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
+        [
+            (
+                found.track.name,
+                str(gathered.runs[0].step),
+                time,
+                str(len(losses)),
+                f"{stats.mean(losses):.4f}",
+                _title(found),
+            )
+        ],
+    )
+
+
+def _standing(project: Project, found: Subject, gathered: Evidence, *, ran: bool) -> str:
+    """How the row stands against the current record, as a sentence."""
+    best = current(found.track, records.read_records(project))
+    is_best = found.record is not None and best is not None and found.record.slug == best.slug
+    whose = "this machine's" if ran else "those of the machine that ran it"
+    about_time = f"seconds are {whose} and are never compared with another's"
+    if is_best:
+        return f"this is the current record{', run again' if ran else ', judged by its own evidence'}; {about_time}"
+    if found.record is not None and not ran:
+        held = "" if best is None else f"; {best.track}/{best.number} is the current one"
+        return f"this is the record {found.record.track}/{found.record.number}, judged by its own evidence{held}"
+    if found.track.metric == "train_time":
+        return "it becomes a record only if it is faster than the current one in a same-machine comparison"
+    steps = gathered.runs[0].step
+    if best is None or best.claimed.steps is None or steps is None:
+        return f"ranked by steps; {about_time}"
+    held = f"{best.track}/{best.number} holds the record with {best.claimed.steps} steps"
+    if steps < best.claimed.steps:
+        return f"{held}; this is {best.claimed.steps - steps} fewer: a new record; {about_time}"
+    return f"{held}; this is no new record; {about_time}"

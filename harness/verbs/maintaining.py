@@ -1,0 +1,74 @@
+"""accept, import: what maintainers do to records."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.verbs.verb import Verb, project_of
+
+
+def _accept_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("submission", nargs="?", help="submissions/<slug>, packed")
+    what.add_argument("--retime", metavar="RECORD", help="a re-timing from its comparison with the current record")
+    what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
+    parser.add_argument("--why", metavar="TEXT", help="the reason of a withdrawal, one line")
+
+
+def _accept(args: argparse.Namespace) -> int:
+    from harness.board import leaderboard
+    from harness.catalog import subjects
+    from harness.core.errors import HarnessError
+    from harness.maintain import acceptance, amendments
+    from harness.ui import console, run_report
+
+    if (args.withdraw is None) != (args.why is None):
+        raise HarnessError.at(
+            "accept", "--withdraw and --why go together", "accept --withdraw RECORD --why 'the reason'"
+        )
+    project = project_of(args)
+    if args.withdraw is not None:
+        path = amendments.withdraw(project, args.withdraw, args.why)
+        console.say(f"withdrawn: {project.show(path)}")
+    elif args.retime is not None:
+        timed, said = amendments.retime(project, args.retime)
+        console.say(f"timed again, {said}: records/{timed.track}/{timed.slug}")
+    else:
+        found = subjects.find_subject(project, args.submission)
+        verdict, record = acceptance.accept(project, found)
+        console.say_verdict(verdict)
+        run_report.say_newer(project, found)
+        if record is None:
+            return 1
+        console.say(
+            f"accepted as {record.track}/{record.number}: {found.name} moved to records/{record.track}/{record.slug}"
+        )
+    for path in leaderboard.write(project):
+        console.say(f"wrote {project.show(path)}")
+    console.say("commit what was added, moved and written together")
+    return 0
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("facts", metavar="FACTS_DIR", help="the folder of records.csv, evidence.csv, scripts.csv, …")
+
+
+def _import(args: argparse.Namespace) -> int:
+    from harness.maintain import history
+    from harness.ui import console
+
+    done = history.import_history(project_of(args), Path(args.facts))
+    console.say(f"{done.records} records imported; {done.written} files written")
+    return 0
+
+
+VERBS = (
+    Verb(
+        "accept",
+        "make a packed submission a record; time one again; withdraw one (maintainers)",
+        _accept_arguments,
+        _accept,
+    ),
+    Verb("import", "write the records of the recorded past from its facts", _import_arguments, _import),
+)

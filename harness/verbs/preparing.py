@@ -1,0 +1,153 @@
+"""doctor, fetch: this machine and its tokens, before anything is run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from harness.verbs.verb import Verb, project_of
+
+if TYPE_CHECKING:
+    from harness.core.task import Track
+    from harness.dataset.fetching import Fetched
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target", nargs="?", metavar="RECORD", help="what is to be run: a record, a track or submissions/<slug>"
+    )
+    parser.add_argument("--json", action="store_true", help="the lines as JSON on stdout")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from harness.core import jsonform
+    from harness.doctor import examination
+    from harness.ui import console
+
+    report = examination.examine(project_of(args), args.target)
+    if args.json:
+        data = {"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)}
+        json.dump(data, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+        sys.stdout.write("\n")
+    console.say_lights([(line.state, line.name, line.value, line.fix) for line in report.lines])
+    what = f"for {report.target}" if report.target else "for no record in particular (name one to have it judged)"
+    console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
+    return 2 if report.state == "red" else 0
+
+
+def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target", nargs="?", metavar="TRACK|RECORD|SUBMISSION", help="whose tokens (--list: all tracks)"
+    )
+    parser.add_argument(
+        "--tokens", type=_count, metavar="N", help="tokens that a run reads (default: the track's number)"
+    )
+    parser.add_argument("--verify", action="store_true", help="hash every shard again")
+    parser.add_argument("--pin", action="store_true", help="write revision and hashes into the track's file")
+    parser.add_argument("--list", action="store_true", help="show what is there and fetch nothing")
+    parser.add_argument("--json", action="store_true", help="print data on stdout")
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from harness.core.errors import HarnessError
+    from harness.dataset.fetching import fetch_for, pin, track_of, verify
+    from harness.ui.bars import file_progress
+
+    project = project_of(args)
+    if args.list:
+        return _list_shards(args)
+    if args.target is None:
+        raise HarnessError.at("fetch", "no track was named", "name one, or see `speedrun fetch --list`")
+    track, tokens = track_of(project, args.target)
+    tokens = tokens if args.tokens is None else args.tokens
+    with file_progress("fetching") as progress:
+        fetched = fetch_for(track, tokens, progress=progress)
+        problems = verify(fetched, progress) if args.verify else ()
+        pinned_in = pin(project.tracks, track, fetched, progress) if args.pin and not problems else None
+    for problem in problems:
+        print(f"speedrun: {problem}", file=sys.stderr)
+    if pinned_in is not None:
+        print(f"pinned in {project.show(pinned_in)}; review and commit it", file=sys.stderr)
+    if args.json:
+        print(json.dumps(_as_data(track, fetched, [str(problem) for problem in problems]), indent=1))
+    _summary(fetched, verified=args.verify and not problems)
+    return 1 if problems else 0
+
+
+def _summary(fetched: Fetched, *, verified: bool) -> None:
+    shards = fetched.receipt.shards
+    size = sum(shard.bytes for shard in shards) / 1e6
+    how = "hashed again, " if verified else ""
+    against = "the track's pins" if fetched.pinned else "the source only: the track pins no hashes yet"
+    print(
+        f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.folder}, {how}verified against {against}",
+        file=sys.stderr,
+    )
+
+
+def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, Any]:
+    return {
+        "track": track.name,
+        "source": fetched.receipt.source,
+        "revision": fetched.receipt.revision,
+        "pinned": fetched.pinned,
+        "folder": str(fetched.folder),
+        "downloaded_bytes": fetched.downloaded_bytes,
+        "shards": [
+            {"name": s.name, "path": str(path), "bytes": s.bytes, "tokens": s.tokens, "sha256": s.sha256}
+            for s, path in zip(fetched.receipt.shards, fetched.paths, strict=True)
+        ],
+        "problems": problems,
+    }
+
+
+def _list_shards(args: argparse.Namespace) -> int:
+    from harness.catalog.tracks import load_tracks
+    from harness.dataset.fetching import track_of, what_is_there
+
+    project = project_of(args)
+    tracks = [track_of(project, args.target)[0]] if args.target else list(load_tracks(project.tracks).values())
+    listed = []
+    for track in tracks:
+        folder, entries = what_is_there(track)
+        there = sum(entry.state == "verified" for entry in entries)
+        print(f"{track.name}: {there} of {len(entries)} shards verified in {folder}", file=sys.stderr)
+        for entry in entries:
+            size = f"{entry.bytes / 1e6:12,.1f} MB" if entry.bytes else " " * 15
+            print(f"  {entry.name:<32}{entry.state:<12}{size}", file=sys.stderr)
+        listed.append(
+            {
+                "track": track.name,
+                "folder": str(folder),
+                "shards": [
+                    {"name": e.name, "state": e.state, "bytes": e.bytes, "sha256": e.sha256, "path": str(e.path)}
+                    for e in entries
+                ],
+            }
+        )
+    if args.json:
+        print(json.dumps(listed, indent=1))
+    return 0
+
+
+def _count(text: str) -> int:
+    """A whole number of tokens, also as 983M or 1.5B."""
+    scale = {"k": 10**3, "m": 10**6, "b": 10**9}.get(text[-1:].lower(), 1)
+    digits = text[:-1] if scale > 1 else text.replace("_", "").replace(",", "")
+    try:
+        value = int(digits) if scale == 1 else round(float(digits) * scale)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens; write 983040000 or 983M") from None
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is below zero")
+    return value
+
+
+VERBS = (
+    Verb(
+        "doctor", "look at this machine: GPUs, disk, memory, torch, data, and what to mend", _doctor_arguments, _doctor
+    ),
+    Verb("fetch", "fetch, verify and keep the tokens of a track", _fetch_arguments, _fetch),
+)

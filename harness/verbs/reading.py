@@ -1,0 +1,196 @@
+"""log, show, board: logs, records and the leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.errors import HarnessError
+from harness.verbs.verb import Verb, project_of
+
+if TYPE_CHECKING:
+    from harness.core.measurement import RunLog
+    from harness.runlog.collection import Reading
+
+
+def _log_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="log files (plain, .gz, .xz) and folders of them")
+    parser.add_argument("--json", action="store_true", help="one JSON object per run and line on stdout")
+    parser.add_argument("--curve", action="store_true", help="with --json: all validation points of each run")
+    parser.add_argument("--final-only", action="store_true", help="only the last run's final figures; reads file ends")
+    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="read with N processes (default 1, most 6)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a log has problems")
+    parser.add_argument("--extract", metavar="DIR", help="write the script that one log embeds into DIR")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
+    return int(text)
+
+
+def _log(args: argparse.Namespace) -> int:
+    if args.extract is not None:
+        return _extract(args)
+    from harness.runlog import collection
+    from harness.ui import console
+
+    told: list[tuple[bool, bool, bool]] = []
+    counts: Counter[str] = Counter()
+    table: list[Reading] = []
+    targets = list(collection.find_logs(args.paths))
+    for reading in collection.read_logs(
+        targets, curve=args.json and args.curve, final_only=args.final_only, jobs=args.jobs
+    ):
+        told.append((reading.target.named, bool(reading.runs), any(run.problems for run in reading.runs)))
+        counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
+        counts["runs"] += len(reading.runs)
+        if reading.refusal is not None and (reading.target.named or not reading.no_log):
+            console.say(str(reading.refusal))
+        for run in reading.runs:
+            if args.json:  # at once, so that a million logs are not held
+                print(json.dumps(run.to_json(with_curve=args.curve), allow_nan=False))
+            else:
+                for problem in run.problems:
+                    console.say(f"{run.path}:{problem.line}: {problem.kind}: {problem.text}")
+        if reading.runs and not args.json:
+            table.append(reading)
+    if table:
+        _say_table(table, final_only=args.final_only)
+    console.say(_summary(counts))
+    return collection.exit_status(told, strict=args.strict)
+
+
+def _say_table(readings: list[Reading], *, final_only: bool) -> None:
+    """One line per run; the end of a file alone says nothing of points, machine and torch."""
+    from harness.runlog import collection
+    from harness.ui import console
+
+    names = collection.names_of(readings)
+    rows = [_row(names[r.target.name], run) for r in readings for run in r.runs]
+    skipped = {"run", "points", "machine", "torch"} if final_only else set()
+    shown = [index for index, column in enumerate(_COLUMNS) if column not in skipped]
+    console.say_table([_COLUMNS[i] for i in shown], [[row[i] for i in shown] for row in rows])
+
+
+_COLUMNS = ("log", "run", "step", "val_loss", "train_time", "step_avg", "points", "machine", "torch", "problems")
+
+
+def _row(name: str, run: RunLog) -> tuple[str, ...]:
+    """One line of the table; a value that the log does not hold is a dash, a loss has the decimals of the log."""
+
+    def show(value: object, form: str = "{}") -> str:
+        return "-" if value is None else form.format(value)
+
+    loss = show(run.final_val_loss if run.final_val_text is None else run.final_val_text)
+    if run.final_val_ema_loss is not None:
+        places = len(loss.partition(".")[2]) or 4
+        loss += f" (ema {run.final_val_ema_loss:.{places}f})"
+    problems = [f"{len(run.problems)}"] if run.problems else []
+    problems += _unfinished(run)
+    return (
+        name,
+        "last" if run.run is None else f"{run.run}/{run.n_runs}",
+        f"{show(run.final_step)}/{show(run.total_steps)}",
+        loss,
+        show(run.final_train_time_s, "{:.3f} s"),
+        show(run.step_avg_ms, "{:.2f} ms"),
+        f"{show(run.n_val_points)} val {show(run.n_train_points)} train",
+        ("" if run.gpu_count is None else f"{run.gpu_count}× ") + show(run.gpu_name),
+        show(run.torch),
+        ", ".join(problems) or "none",
+    )
+
+
+def _unfinished(run: RunLog) -> list[str]:
+    """How a run stopped short of its end: broken off, or on purpose, as in the optimization track at the target."""
+    said = []
+    if run.reached_last_step is False:
+        said.append(f"ends at step {run.final_step} of {run.total_steps}")
+    if not run.has_final_val:
+        said.append("no loss at its last step")
+    return said
+
+
+def _summary(counts: Counter[str]) -> str:
+    read, runs, no_logs, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
+    said = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
+    said += f"; {no_logs} other file{'s are no training logs' if no_logs != 1 else ' is no training log'}"
+    return said + (f"; {refused} gave no run, as said above" if refused else "")
+
+
+def _extract(args: argparse.Namespace) -> int:
+    from harness.runlog import collection
+    from harness.ui import console
+
+    if len(args.paths) != 1:
+        raise HarnessError.at("--extract", f"{len(args.paths)} logs are named", "name one log")
+    for name, content in collection.extract(args.paths[0], Path(args.extract)).items():
+        digest = hashlib.sha256(content).hexdigest()
+        if args.json:
+            print(json.dumps({"name": name, "bytes": len(content), "sha256": digest}))
+        else:
+            console.say(f"{os.path.join(args.extract, name)}  {len(content):,} bytes  sha256 {digest}")
+    return 0
+
+
+def _board_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if anything is stale")
+    parser.add_argument("--json", action="store_true", help="the rows as JSON on stdout")
+
+
+def _board(args: argparse.Namespace) -> int:
+    from harness.board import leaderboard
+    from harness.ui import console
+
+    project = project_of(args)
+    if args.json:
+        sys.stdout.write(leaderboard.read_and_render(project)["leaderboard/records.json"])
+        return 0
+    if args.check:
+        stale = leaderboard.check(project)
+        for file in stale:
+            console.say(f"{project.show(file.path)} {file.why}; run `speedrun board` and commit what it writes")
+        if not stale:
+            console.say("the board is current")
+        return 1 if stale else 0
+    changed = leaderboard.write(project)
+    for path in changed:
+        console.say(f"wrote {project.show(path)}")
+    if not changed:
+        console.say("the board was current; nothing was written")
+    return 0
+
+
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("record", help="a record like short/12, short/21.1, or its folder")
+    parser.add_argument("--json", action="store_true", help="the row and its runs as JSON on stdout")
+
+
+def _show(args: argparse.Namespace) -> int:
+    from harness.board import leaderboard
+    from harness.core import jsonform
+    from harness.ui import show_report
+
+    project = project_of(args)
+    record, row = leaderboard.row_of(project, args.record)
+    if args.json:
+        data = {"row": jsonform.encode(row), "record": jsonform.encode(record)}
+        json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return 0
+    show_report.say_record(project, record, row)
+    return 0
+
+
+VERBS = (
+    Verb("log", "read training logs of every dialect", _log_arguments, _log),
+    Verb("board", "write the leaderboard from the records, or check that it is current", _board_arguments, _board),
+    Verb("show", "show one record: its runs, curve, evidence, status and why", _show_arguments, _show),
+)

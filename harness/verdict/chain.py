@@ -1,0 +1,59 @@
+"""G: every run of the script that was started is in the ledger, and every one of them is counted."""
+
+from __future__ import annotations
+
+from harness.evidence.contents import Evidence
+from harness.verdict.checks import Check, Ruling, all_of, missing, names
+
+
+def chain(evidence: Evidence) -> Ruling:
+    """The ledger's chain is whole: no gap, no edit, no reordering."""
+    if evidence.ledger is None:
+        return missing(evidence, "ledger", "there is no ledger of the runs")
+    if evidence.ledger.problems:
+        return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
+    if evidence.ledger.open:
+        said = f"{names(evidence.ledger.open)} goes on, or its harness was killed"
+        return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which closes its books")
+    count = len(evidence.ledger.runs_started)
+    said = f"the ledger's chain is whole, with {count} run{'' if count == 1 else 's'}"
+    return Ruling("pass", said, 0, 0, "broken entries")
+
+
+def counted(evidence: Evidence) -> Ruling:
+    """Every started run of the script is among the evidence, with the log that the ledger hashed."""
+    if evidence.ledger is None:
+        return missing(evidence, "ledger", "there is no ledger of the runs")
+    here = {run.run_id: run for run in evidence.runs}
+    started = evidence.ledger.runs_started
+    broken = evidence.ledger.broken
+    dropped = [run_id for run_id in started if run_id not in here and run_id not in broken]
+    if dropped:
+        return Ruling(
+            "fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs"
+        )
+    strangers = [run_id for run_id in here if run_id not in started]
+    if strangers:
+        return Ruling("fail", f"{names(strangers)} is not in the ledger", len(strangers), 0, "runs not in the ledger")
+    for run_id, digest in evidence.ledger.log_hashes.items():
+        if run_id in here and here[run_id].log_sha256 is None:
+            return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")
+        if run_id in here and here[run_id].log_sha256 != digest:
+            return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
+    verb = "counts" if len(started) == 1 else "count"
+    said = f"{all_of(len(started))} of the ledger {verb}"
+    if broken:
+        said += f", {len(broken)} of them as broken off (see S1)"
+    return Ruling("pass", said, len(started), len(started), "runs")
+
+
+CHECKS = (
+    Check("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.", chain),
+    Check(
+        "G2",
+        "all runs counted",
+        "ledger",
+        "Every started run of the script is counted, with its log unchanged.",
+        counted,
+    ),
+)
