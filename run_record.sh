@@ -10,11 +10,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./setup_env.sh
 setup_env train
 
-case "${1:-}" in
-  ""|-*)         exec .venv/bin/python -m harness run smoke "$@" ;;
-  submissions/*) exec .venv/bin/python -m harness run "$@" ;;
-esac
-if [ -f "tracks/$1.yaml" ] || [ -f "$1/manifest.yaml" ]; then
-  exec .venv/bin/python -m harness run "$@"
-fi
-exec .venv/bin/python -m harness replay "$@"
+exec .venv/bin/python -m harness.run_record "$@"

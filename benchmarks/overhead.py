@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.catalog import subjects
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.dataset import fetching
@@ -91,7 +91,8 @@ def stamp_cost_us(lines: int = 200_000) -> float:
 
 def main() -> int:
     pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
-    found = subjects.find_subject(PROJECT, "smoke")
+    catalog = Catalog(PROJECT)
+    found = catalog.subject(catalog.find("smoke"))
     ratios, extra = [], []
     for pair in range(pairs):
         seed = secrets.randbelow(2**31)

@@ -12,21 +12,17 @@ import hashlib
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from harness.catalog import tracks
 from harness.catalog.checkout import Checkout, NotFetched, NotInside, cloned, given
-from harness.catalog.manifests import FILE_NAME, load_script
-from harness.catalog.subjects import Subject
+from harness.catalog.manifests import FILE_NAME
 from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
 from harness.runlog.source import embedded_files
-from harness.store import records
 from harness.store.files import disk_error, sha256_file, write_atomic
-from harness.store.layout import Project, cache_folder
 
 MAIN = "train_gpt.py"
 
@@ -62,9 +58,8 @@ def source_of(checkout: Path | None, *, allow_network: bool = True) -> Source:
     return clone
 
 
-def resolve(record: Record, number: str, source: Source) -> Resolved:
+def resolve(record: Record, name: str, source: Source) -> Resolved:
     """Find and verify one original; never raises for what a record or a checkout lacks."""
-    name = f"{record.track}/{number}"
     original = record.original
     if original is None or original.kind == "none":
         return Resolved(name, "none", original.reason or "none was published" if original else "it was measured here")
@@ -114,52 +109,21 @@ def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
     raise_if(problems, StoreError)
 
 
-def as_subject(
-    project: Project,
-    folder: Path,
-    held: Record,
-    number: str,
-    source: Source,
-    *,
-    given: bool = False,
-    look: bool = False,
-) -> Subject:
-    """The original of a record as something to run, its files kept in the cache.
+def obtain(record: Record, name: str, kept: Path, source: Source, *, given: bool = False, look: bool = False) -> None:
+    """Have the files of a record's original in the folder `kept` of the cache, each verified.
 
     given: the user named where it is to come from, so that it is read there whatever the cache holds. look: what
-    would have to be downloaded may be missing from its folder. Raises StoreError where it cannot be had, with the
-    reason.
+    would have to be downloaded may stay away. Raises StoreError, with the reason, where it cannot be had.
     """
-    found = described(project, folder, held)
-    if given or not is_whole(found.files_folder, found.files):
-        resolved = resolve(held, number, source)
-        if resolved.state != "resolved" and not (look and resolved.state == "not here"):
-            said, todo = f"its original cannot be had: {resolved.said}", "see `speedrun replay --original --plan`"
-            raise StoreError.at(f"{held.track}/{number}", said, resolved.todo or todo)
-        if resolved.files and not is_whole(found.files_folder, found.files):
-            keep(found.files_folder, resolved.files)
-    return found
-
-
-def described(project: Project, folder: Path, held: Record) -> Subject:
-    """A published original by what its record says of it; whether its files are in the cache is not looked at."""
-    track = tracks.load_track(project.tracks, held.track)
-    assert held.original is not None
-    hashes = dict(held.original.files)
-    kept = cache_folder() / "originals" / hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:32]
-    has_script = (folder / records.SCRIPT / "script.yaml").is_file()
-    told = load_script(folder / records.SCRIPT, name=project.show(folder)) if has_script else None
-    return Subject(
-        name=project.show(folder),
-        folder=folder,
-        files_folder=kept,
-        entry=entry_of(held.original),
-        files=hashes,
-        track=track,
-        ruleset=tracks.ruleset_of(track, held.ruleset),
-        train_tokens=(told.train_tokens if told else None) or track.train_tokens,
-        record=held,
-    )
+    expected = dict(record.original.files) if record.original is not None else {}
+    if not given and is_whole(kept, expected):
+        return
+    resolved = resolve(record, name, source)
+    if resolved.state != "resolved" and not (look and resolved.state == "not here"):
+        said, todo = f"its original cannot be had: {resolved.said}", "see `speedrun replay --original --plan`"
+        raise StoreError.at(name, said, resolved.todo or todo)
+    if resolved.files and not is_whole(kept, expected):
+        keep(kept, resolved.files)
 
 
 def published(held: Record) -> bool:
@@ -206,15 +170,11 @@ def where_it_lies(original: Original) -> tuple[str, str]:
     return original.commit or "", original.path or ""
 
 
-def resolve_all(project: Project, source: Source) -> list[Resolved]:
-    """What becomes of the original of every record of the imported past, in the order of the tracks."""
-    held = [record for record in records.read_records(project) if record.original is not None]
-    published = [r.original for r in held if r.original and r.original.kind != "none" and r.original.repository]
-    for repository in sorted({original.repository or "" for original in published}):
+def resolve_all(named: Sequence[tuple[str, Record]], source: Source) -> list[Resolved]:
+    """Say what becomes of the original of every record, each with its name."""
+    found = [record.original for _, record in named if published(record)]
+    originals = [original for original in found if original is not None and original.repository]
+    for repository in sorted({original.repository or "" for original in originals}):
         with contextlib.suppress(HarnessError):  # each row says by itself what is wrong with it
-            source(repository).prefetch(where_it_lies(o) for o in published if o.repository == repository)
-    ordered = sorted(held, key=lambda r: (r.track, r.number, r.kind != "record", r.slug))
-    return [
-        resolve(record, records.display_number(record, [r for r in held if r.track == record.track]), source)
-        for record in ordered
-    ]
+            source(repository).prefetch(where_it_lies(o) for o in originals if o.repository == repository)
+    return [resolve(record, name, source) for name, record in named]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.catalog import originals, scripts, subjects
+from harness.catalog.lookup import Catalog, Named
+from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
-from harness.catalog.tracks import track_names
 from harness.core.errors import StoreError, TrackError
 from harness.core.measurement import Machine
 from harness.dataset.progress import Progress
@@ -69,40 +69,34 @@ class Ready:
 
 
 def find(
-    project: Project, name: str, *, checkout: Path | None = None, allow_network: bool = True, looking: bool = False
+    catalog: Catalog, named: Named, *, checkout: Path | None = None, allow_network: bool = True, looking: bool = False
 ) -> Contender:
-    """The contender that a name means; a track means its current record, by its original where that was published.
+    """Return the arm that a name means; a track means its current record, by its original where that was published.
 
     looking: only a plan is asked for, so that an original which would have to be fetched is described by what its
-    record says of it. Raises HarnessError where nothing is meant or an original cannot be had.
+    record says of it. Raises HarnessError where an original cannot be had.
     """
-    held = scripts.find_held(project, name)
-    if held is None:
-        found = subjects.find_subject(project, name)
-        return Contender(found, "submission", found.name)
-    held = scripts.run_with(project, held)
-    called = scripts.called_in(project, held)
-    by_track = name in track_names(project.tracks)
-    if scripts.has_script(project, held) and not (by_track and originals.published(held)):
-        found = subjects.record(project, scripts.folder_of(project, held))
-        return Contender(found, "reimplementation" if found.reimplementation else "record", called)
-    if not originals.published(held):
+    if named.record is None:
+        subject = catalog.subject(named)
+        return Contender(subject, "submission", subject.name)
+    record = catalog.run_with(named.record)
+    called = catalog.name(record)
+    if catalog.has_script(record) and not (named.by_track and published(record)):
+        subject = catalog.script_here(record)
+        return Contender(subject, "reimplementation" if subject.reimplementation else "record", called)
+    if not published(record):
         raise StoreError.at(called, "has no script here, and none was published", "name another record")
-    chosen = plan.plan(project, called, original=True, checkout=checkout, allow_network=allow_network, look=looking)
+    chosen = plan.plan(catalog, record, original=True, checkout=checkout, allow_network=allow_network, look=looking)
     away = None if chosen.here else "never cloned here"
     return Contender(chosen.subject, "original", called, chosen if chosen.here else None, chosen.wishes, away)
 
 
-def need_one_track(project: Project, a: str, b: str) -> None:
+def need_one_track(catalog: Catalog, a: Named, b: Named) -> None:
     """Raise TrackError, before anything is fetched, where two names belong to two tracks."""
-    tracks = []
-    for name in (a, b):
-        held = scripts.find_held(project, name)
-        tracks.append(held.track if held is not None else subjects.find_subject(project, name).track.name)
-    if tracks[0] != tracks[1]:
-        raise TrackError.at(
-            f"{a} and {b}", f"belong to {tracks[0]} and {tracks[1]}", "compare two scripts of one track"
-        )
+    first, second = catalog.track_of(a).name, catalog.track_of(b).name
+    if first != second:
+        said = f"belong to {first} and {second}"
+        raise TrackError.at(f"{a.name} and {b.name}", said, "compare two scripts of one track")
 
 
 def check(contender: Contender, here: Machine) -> None:

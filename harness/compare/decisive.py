@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.catalog import originals, scripts
+from harness.catalog.lookup import Catalog
+from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.core.record import Record
-from harness.store import records
 from harness.store.comparisons import Comparison, other_torch, read_comparisons
-from harness.store.layout import Project
 
 DECIDED = ("faster", "tie", "slower")
 USUAL_PAIRS = 16  # of a fixed comparison, where one is to be made
@@ -39,30 +38,24 @@ def sentence(comparison: Comparison, a: str) -> str:
     return f"{where}: {100 * abs(gain):.2f} % {word} time than {a}{between}{change}"
 
 
-def called(record: Record, held: Sequence[Record]) -> str:
-    """A record's name as people write it: short/12, or short/21.1."""
-    return f"{record.track}/{records.display_number(record, held)}"
-
-
-def find_comparison(project: Project, found: Subject, best: Record) -> Comparison:
-    """The decided comparison of the current record (A) with `found` (B) that counts.
+def find_comparison(catalog: Catalog, subject: Subject, best: Record) -> Comparison:
+    """Return the decided comparison of the current record (A) with `subject` (B) that counts.
 
     A ran the script that set the record's time, never a reimplementation of it. Raises StoreError, with the command
     that makes one, where there is none.
     """
-    held = records.read_records(project)
-    name = called(best, held)
-    official = scripts.official_sha256(project, best)
+    name = catalog.name(best)
+    official = catalog.official_sha256(best)
     if official is None:
         why = f"the current record {name} was set with a script that nobody published"
-        raise StoreError.at(found.name, why, "nothing can be compared with it; a maintainer decides")
+        raise StoreError.at(subject.name, why, "nothing can be compared with it; a maintainer decides")
     twins = {
         f"{r.track}/{r.slug}"
-        for r in held
-        if r.track == best.track and (r.slug == best.slug or (best.retimes is not None and r.number == best.retimes))
+        for r in catalog.records(best.track)
+        if (r.slug == best.slug or (best.retimes is not None and r.number == best.retimes))
     }
-    made = sorted(read_comparisons(project), key=lambda c: (c.started_at, c.id))  # the first one first
-    mine = [c for c in made if c.b.script_sha256 == found.chain and c.track == best.track]
+    made = sorted(read_comparisons(catalog.project), key=lambda c: (c.started_at, c.id))  # the first one first
+    mine = [c for c in made if c.b.script_sha256 == subject.chain and c.track == best.track]
     against = [c for c in mine if c.a.subject.removeprefix("records/") in twins]
     counted = [c for c in against if c.a.script_sha256 == official]
     decided = sorted((c for c in counted if c.outcome in DECIDED), key=lambda c: c.mode == "fixed")
@@ -76,14 +69,14 @@ def find_comparison(project: Project, found: Subject, best: Record) -> Compariso
         why = f"it was compared with {mine[-1].a.subject[:100]}, and the current record is {name}"
     else:
         why = f"there is no same-machine comparison with the current record {name}"
-    raise StoreError.at(found.name, why, f"make one: {_command(project, found, best, name, counted)}")
+    raise StoreError.at(subject.name, why, f"make one: {_command(catalog, subject, best, name, counted)}")
 
 
-def _command(project: Project, found: Subject, best: Record, name: str, made: Sequence[Comparison]) -> str:
+def _command(catalog: Catalog, subject: Subject, best: Record, name: str, made: Sequence[Comparison]) -> str:
     """What to type for a comparison that counts; `made`: those that are there and decided nothing."""
     # By its own name a record is run with the script in its folder; by its track's with its original.
-    a = best.track if scripts.has_script(project, best) and originals.published(best) else name
-    command = f"speedrun compare {a} {found.name}"
+    a = best.track if catalog.has_script(best) and published(best) else name
+    command = f"speedrun compare {a} {subject.name}"
     unfinished = next((c for c in made if c.outcome == "undecided"), None)
     if unfinished is not None and unfinished.mode == "fixed":
         return f"{command} --pairs {unfinished.max_pairs}"

@@ -14,9 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import subjects
-from harness.catalog.manifests import MANIFEST
-from harness.catalog.tracks import load_track, track_names
+from harness.catalog.tracks import load_track
 from harness.core.errors import DatasetError, Problem, StoreError, TrackError, raise_if
 from harness.core.measurement import DataReceipt, ShardReceipt
 from harness.core.task import Shard, Track, TrackData
@@ -29,8 +27,7 @@ from harness.dataset.retry import Line, Patience
 from harness.dataset.shard import HEADER_BYTES
 from harness.dataset.snapshot import Shelf, shelf_of
 from harness.store.files import disk_error, sha256_file, write_atomic
-from harness.store.layout import Project, cache_folder
-from harness.store.records import SCRIPT, find_record
+from harness.store.layout import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,22 +292,3 @@ def missing_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
 def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
     """What shards take on disk, by the tokens that they hold."""
     return sum(HEADER_BYTES + 2 * (shard.tokens or track.data.shard_tokens) for shard in shards)
-
-
-def track_of(project: Project, target: str) -> tuple[Track, int]:
-    """The track that a track's name, a record or a submission's folder belongs to, and the tokens that it reads.
-
-    Raises HarnessError where nothing or more than one thing is meant.
-    """
-    if target in track_names(project.tracks):
-        track = load_track(project.tracks, target)
-        return track, track.train_tokens
-    if (Path(target) / MANIFEST).is_file():
-        found = subjects.submission(project, Path(target))
-        return found.track, found.train_tokens
-    folder = find_record(project, target)
-    if (folder / SCRIPT).is_dir():
-        found = subjects.record(project, folder)
-        return found.track, found.train_tokens
-    track = load_track(project.tracks, folder.parent.name)
-    return track, track.train_tokens

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.catalog.lookup import Catalog
 from harness.doctor import gpus, host
 from harness.doctor.wanted import Line, State, find_wanted
 from harness.machine import nvidia
-from harness.store.layout import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class Report:
         return "red" if "red" in states else "yellow" if "yellow" in states else "green"
 
 
-def examine(project: Project, target: str | None = None) -> Report:
+def examine(catalog: Catalog, target: str | None = None) -> Report:
     """Look at this machine. Raises HarnessError where the target means nothing or more than one thing."""
-    wanted = None if target is None else find_wanted(project, target)
+    wanted = None if target is None else find_wanted(catalog, target)
     seen = nvidia.look(gpus.NVIDIA_SMI_S)
     lines = (
         *gpus.gpu_lines(seen, wanted),
-        host.disk(project, wanted),
+        host.disk(catalog.project, wanted),
         host.memory(wanted),
         host.processors(wanted),
         host.python(wanted),
         host.torch(wanted),
         *host.nccl(seen, wanted),
-        *host.data(project, wanted),
+        *host.data(catalog.project, wanted),
         *host.environment(wanted),
     )
     return Report(None if wanted is None else wanted.name, lines)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from harness.catalog.manifests import MANIFEST
-from harness.catalog.subjects import Subject, find_subject
-from harness.catalog.tracks import track_names
+from harness.catalog.lookup import Catalog
+from harness.catalog.subjects import Subject
 from harness.core.record import Record
 from harness.core.task import Track
-from harness.dataset import fetching
 from harness.replay import environments
 from harness.replay.environments import Build, Needs
-from harness.store import records
-from harness.store.layout import Project
 
 State = Literal["green", "yellow", "red"]
 
@@ -55,17 +50,16 @@ class Wanted:
         return self.replayed and divides
 
 
-def find_wanted(project: Project, target: str) -> Wanted:
-    """What a track, a record or a submission's folder needs."""
-    track, tokens = fetching.track_of(project, target)
-    is_record = target not in track_names(project.tracks) and not (Path(target) / MANIFEST).is_file()
-    folder = records.find_record(project, target) if is_record else None
-    found = None if folder and not (folder / records.SCRIPT).is_dir() else find_subject(project, target)
-    held = records.read_record(folder) if folder else found.record if found else None
-    if held is None:
-        return Wanted(found.name if found else target, track, tokens, found, None, None, None)
-    all_of_track = [r for r in records.read_records(project) if r.track == held.track]
-    name = f"{held.track}/{records.display_number(held, all_of_track)}"
-    told = environments.read_environments(project).of(name) if held.original is not None else None
+def find_wanted(catalog: Catalog, target: str) -> Wanted:
+    """Return what a track's current record, a record or a submission needs. Raises HarnessError for anything else."""
+    named = catalog.find(target)
+    record = named.record
+    track, tokens = catalog.tokens(named.name)
+    has_script = record is None or catalog.has_script(record)
+    subject = catalog.subject(named) if has_script else None
+    if record is None:
+        return Wanted(named.name, track, tokens, subject, None, None, None)
+    told = environments.read_environments(catalog.project).of(named.name) if record.original is not None else None
     build, needs = told or (None, None)
-    return Wanted(name, track, tokens, found, held, build, needs, is_record)
+    # `run` takes a track whose current record has its script here; all else about records is for `replay`.
+    return Wanted(named.name, track, tokens, subject, record, build, needs, not (named.by_track and has_script))

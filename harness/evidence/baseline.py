@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.catalog.originals import described, entry_of, is_whole
-from harness.catalog.subjects import Subject, record
+from harness.catalog.lookup import Catalog
+from harness.catalog.originals import entry_of, is_whole
+from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError
 from harness.core.measurement import Metrics
 from harness.store import run_files
 from harness.store.layout import Project
 from harness.store.ledger import Entry, Ledger, chain_of, find_breaks, read_chain, standing
 from harness.store.packs import BASELINE, LEDGER, Baseline
-from harness.store.records import find_record, read_record
 
 MOST_RUNS = 40  # what the sequential rule looks at
 
@@ -76,14 +76,17 @@ def _parent_of(project: Project, found: Subject) -> Baseline | None:
     """The parent's script, still without runs."""
     if found.parent is None:
         return None
-    try:
-        folder = find_record(project, found.parent)
-        held = read_record(folder)
-        if (folder / "script").is_dir():
-            parent = record(project, folder)
-            return Baseline(parent.name, parent.script_sha256, parent.chain, parent.script, True)
-    except HarnessError:  # what is wrong with the parent's name or folder is said by `check`
+    catalog = Catalog(project)
+    held = catalog.parent(found)
+    if held is None:
         return None
+    folder = catalog.folder(held)
+    if catalog.has_script(held):
+        try:
+            parent = catalog.script_here(held)
+        except HarnessError:  # `check` says what is wrong with the parent's folder
+            return None
+        return Baseline(parent.name, parent.script_sha256, parent.chain, parent.script, True)
     if held.original is None or not held.original.files:
         return None
     files = dict(held.original.files)
@@ -92,6 +95,6 @@ def _parent_of(project: Project, found: Subject) -> Baseline | None:
 
 def _cached(project: Project, parent: Baseline) -> bytes:
     """An original that ran here, out of the cache; empty where it was thrown away since."""
-    folder = project.root / parent.name
-    original = described(project, folder, read_record(folder))
+    catalog = Catalog(project)
+    original = catalog.described_original(catalog.record(parent.name))
     return original.script if is_whole(original.files_folder, original.files) else b""

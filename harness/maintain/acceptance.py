@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.catalog.ranking import current
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
-from harness.compare.decisive import called, find_comparison, sentence
+from harness.compare.decisive import find_comparison, sentence
 from harness.core import stats, yamlfile
 from harness.core.errors import Problem, StoreError
 from harness.core.judgement import Verdict
@@ -32,24 +32,23 @@ from harness.submission import inspection
 from harness.verdict import judge
 
 
-def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
+def accept(catalog: Catalog, found: Subject) -> tuple[Verdict, Record | None]:
     """Judge a packed submission and, if it passes, make it the track's next record.
 
     The submission's folder becomes the record's; the verdict comes back with None where it is not pass. Raises
     StoreError with every reason why the folder cannot be accepted at all.
     """
-    manifest = _acceptable(project, found)
-    gathered = gather.gather(project, found)
+    manifest = _acceptable(catalog, found)
+    gathered = gather.gather(catalog.project, found)
     verdict = judge(gathered)
     if verdict.outcome != "pass":
         return verdict, None
-    record = make_record(project, found, manifest, gathered)
+    record = make_record(catalog, found, manifest, gathered)
     comparison = None
-    held = records.read_records(project)
-    best = current(found.track, held)
+    best = catalog.current(found.track)
     if found.track.metric == "train_time" and best is not None:
-        comparison = find_comparison(project, found, best)
-        said = sentence(comparison, called(best, held))
+        comparison = find_comparison(catalog, found, best)
+        said = sentence(comparison, catalog.name(best))
         if comparison.outcome != "faster":
             raise StoreError.at(found.name, f"is not faster than the current record ({said})", "it is no record")
         notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
@@ -63,15 +62,15 @@ def accept(project: Project, found: Subject) -> tuple[Verdict, Record | None]:
             copy(found.folder / "README.md", aside / "README.md")
         shutil.copytree(found.folder / PACK, aside / PACK)
 
-    add_folder(project, record, fill, curve=canonical_curve(gathered.runs), comparison=comparison)
+    add_folder(catalog.project, record, fill, curve=canonical_curve(gathered.runs), comparison=comparison)
     shutil.rmtree(found.folder)
     return verdict, record
 
 
-def _acceptable(project: Project, found: Subject) -> Manifest:
+def _acceptable(catalog: Catalog, found: Subject) -> Manifest:
     if found.manifest is None:
         raise StoreError.at(found.name, "is no submission", "accept takes a folder under submissions/")
-    problems = list(inspection.check(project, found.folder).problems)
+    problems = list(inspection.check(catalog, found.folder).problems)
     if not (found.folder / PACK).is_dir():
         problems.append(Problem(found.name, "holds no evidence", f"speedrun pack {found.name}"))
     if problems:
@@ -79,10 +78,10 @@ def _acceptable(project: Project, found: Subject) -> Manifest:
     return found.manifest
 
 
-def make_record(project: Project, found: Subject, manifest: Manifest, gathered: Evidence) -> Record:
+def make_record(catalog: Catalog, found: Subject, manifest: Manifest, gathered: Evidence) -> Record:
     """The record that the judged runs are, every figure computed from them."""
     judged = gathered.runs
-    numbers = [record.number for record in records.read_records(project) if record.track == found.track.name]
+    numbers = [record.number for record in catalog.records(found.track.name)]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
     by_time = found.track.metric == "train_time"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from harness.catalog import originals, scripts, subjects
-from harness.catalog.ranking import current
+from harness.catalog.lookup import Catalog
+from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
-from harness.compare.decisive import called, find_comparison, sentence
+from harness.compare.decisive import find_comparison, sentence
 from harness.core import stats, yamlfile
 from harness.core.errors import StoreError
 from harness.core.record import Claimed, Record, RecordRun
@@ -23,23 +24,23 @@ from harness.store.files import write_atomic
 from harness.store.layout import Project
 
 
-def retime(project: Project, name: str) -> tuple[Record, str]:
+def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
     """Make the stored comparison of the current record (A) with a record (B) a re-timing of B, and say its outcome.
 
     Raises StoreError where there is no decided comparison, or where it is older than a re-timing that is there.
     """
-    found = _named(project, name)
+    project = catalog.project
+    found = _named(catalog, name)
     if found.record is None:
         raise StoreError.at(found.name, "is no record", "name one like short/12")
     if found.track.metric != "train_time":
         raise StoreError.at(found.name, f"{found.track.name} ranks by steps", "a time means nothing there")
-    held = records.read_records(project)
-    best = current(found.track, held)
+    best = catalog.current(found.track)
     assert best is not None  # there is at least the record that was named
-    comparison = find_comparison(project, found, best)
+    comparison = find_comparison(catalog, found, best)
     timed = found.record
     number = timed.number if timed.retimes is None else timed.retimes
-    earlier = [r for r in held if r.track == timed.track and r.retimes == number]
+    earlier = [r for r in catalog.records(timed.track) if r.retimes == number]
     date = datetime.date.fromisoformat(comparison.started_at[:10])
     stem = f"{date}_{re.sub(r'^[0-9-]+_|-retimed.*$', '', timed.slug)}-retimed"
     taken = [r.slug for r in earlier]
@@ -49,10 +50,10 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
         raise StoreError.at(found.name, why, "compare again, so that the numbers of re-timings keep their order")
     if any(comparison_file(project, comparison.id).read_bytes() == _stored(project, r) for r in earlier):
         raise StoreError.at(found.name, "this comparison is a re-timing already", "compare again for another one")
-    record = _retiming(found, comparison, slug, number, best, called(best, held))
+    record = _retiming(found, comparison, slug, number, best, catalog.name(best))
 
     def fill(aside: Path) -> None:
-        if not scripts.has_script(project, timed):
+        if not catalog.has_script(timed):
             return  # it is run with the original of the record that it times
         of = f"{found.track.name}/{found.files_folder.parent.name}"
         origin = "reimplementation" if found.reimplementation else "original"
@@ -60,16 +61,16 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
         write_atomic(aside / records.SCRIPT / "script.yaml", yamlfile.dump(script))
 
     add_folder(project, record, fill, comparison=comparison)
-    return record, sentence(comparison, called(best, held))
+    return record, sentence(comparison, catalog.name(best))
 
 
-def _named(project: Project, name: str) -> Subject:
-    """The record that a name means, with the script that `compare` runs it with; the files of an original may be away."""
-    held = scripts.find_held(project, name)
-    held = None if held is None else scripts.run_with(project, held)
-    if held is None or scripts.has_script(project, held) or not originals.published(held):
-        return subjects.find_subject(project, name)
-    return originals.described(project, scripts.folder_of(project, held), held)
+def _named(catalog: Catalog, name: str) -> Subject:
+    """Return what a name means with the script that `compare` runs it with; the files of an original may be away."""
+    named = catalog.find(name)
+    record = None if named.record is None else catalog.run_with(named.record)
+    if record is None or catalog.has_script(record) or not published(record):
+        return catalog.subject(named if record is None else replace(named, record=record))
+    return catalog.described_original(record)
 
 
 def _stored(project: Project, record: Record) -> bytes | None:
@@ -127,13 +128,13 @@ def _compared_run(run: ComparedRun, comparison: Comparison) -> RecordRun:
     )
 
 
-def withdraw(project: Project, name: str, why: str) -> Path:
+def withdraw(catalog: Catalog, name: str, why: str) -> Path:
     """Mark a record as withdrawn by a file of its own; it keeps its row and is never the current record again."""
-    folder = records.find_record(project, name)
-    record = records.read_record(folder, name=project.show(folder))
+    record = catalog.record(name)
+    folder = catalog.folder(record)
     if record.withdrawn is not None:
         raise StoreError.at(
-            project.show(folder), f"is withdrawn already ({record.withdrawn[:100]})", "nothing is left to do"
+            catalog.project.show(folder), f"is withdrawn already ({record.withdrawn[:100]})", "nothing is left to do"
         )
     why = " ".join(why.split())
     if not why or len(why) > 300 or not why.isprintable():

@@ -16,8 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import subjects
-from harness.catalog.ranking import rank
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import jsonform
 from harness.core.errors import LogError, RunError
@@ -28,7 +27,7 @@ from harness.launch.launcher import Launcher, LaunchPlan
 from harness.machine import computer
 from harness.run import execution, failure
 from harness.runlog import grammar, reader
-from harness.store import records, run_files
+from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project
 from harness.verdict import probe_rules
@@ -71,32 +70,25 @@ class Plan:
         return max(self.subject.train_tokens, self.parent.train_tokens if self.parent else 0)
 
 
-def plan(project: Project, found: Subject, names: tuple[str, ...]) -> Plan:
+def plan(catalog: Catalog, found: Subject, names: tuple[str, ...]) -> Plan:
     """Choose the runs of the named probes and the honest script beside them: the parent, else the current record.
 
     Where that has no script here, it is the best record that has one. A record is probed beside the record before it;
     the first of a track stands alone.
     """
     chosen = tuple(name for name in probe_rules.PROBES if name in names)
-    parent = _parent(project, found) if any(name in PARENT for name in chosen) else None
+    parent = _parent(catalog, found) if any(name in PARENT for name in chosen) else None
     return Plan(found, parent, chosen)
 
 
-def _parent(project: Project, found: Subject) -> Subject | None:
+def _parent(catalog: Catalog, found: Subject) -> Subject | None:
     if found.manifest is not None and found.manifest.parent is not None:
-        folder = records.find_record(project, found.manifest.parent)
-        if (folder / records.SCRIPT).is_dir():
-            return subjects.record(project, folder)
-    held = [r for r in records.read_records(project) if r.track == found.track.name and r.withdrawn is None]
-    if found.record is not None:
-        held = [r for r in held if r.number < found.record.number]
-    for best in rank(found.track, held):
-        folder = project.records / best.track / best.slug
-        if (folder / "script").is_dir():
-            other = subjects.record(project, folder)
-            if other.chain != found.chain:
-                return other
-    return None
+        named = catalog.record(found.manifest.parent)
+        if catalog.has_script(named):
+            return catalog.script_here(named)
+    mine = found.record
+    others = catalog.best_with_script(found.track, lambda record: mine is None or record.number < mine.number)
+    return next((other for other in others if other.chain != found.chain), None)
 
 
 @dataclass(frozen=True, slots=True)

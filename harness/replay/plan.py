@@ -11,14 +11,13 @@ from pathlib import Path
 
 from harness.catalog import originals
 from harness.catalog.checkout import given
-from harness.catalog.subjects import Subject, record
-from harness.core.errors import MachineError, ManifestError, Problem, StoreError
+from harness.catalog.lookup import Catalog
+from harness.catalog.subjects import Subject
+from harness.core.errors import MachineError, Problem, StoreError
 from harness.core.record import Record
 from harness.replay import environments
 from harness.replay import obstacles as feasible
 from harness.replay.environments import Build, Needs
-from harness.store import records
-from harness.store.layout import Project
 
 TRAINING = ("torch==2.13.0", "numpy")  # what the scripts in records/ are tested with; numpy silences torch's warning
 
@@ -29,7 +28,7 @@ class Plan:
 
     subject: Subject
     held: Record
-    number: str  # "12", "21.1"
+    name: str  # of the record, as people type it: "short/12", "short/21.1"
     original: bool  # the record's own script, not a reimplementation
     processes: int
     runs: int
@@ -41,15 +40,10 @@ class Plan:
     obstacles: tuple[Problem, ...] = ()  # what is certain to stop it here
     here: bool = True  # its files are on this machine; False only for a look that downloads nothing
 
-    @property
-    def name(self) -> str:
-        """The record, as people type it."""
-        return f"{self.held.track}/{self.number}"
-
 
 def plan(
-    project: Project,
-    name: str,
+    catalog: Catalog,
+    record: Record,
     *,
     original: bool = False,
     checkout: Path | None = None,
@@ -62,28 +56,25 @@ def plan(
 
     look: only to be told; nothing is downloaded, so an original may be missing.
     """
-    folder = records.find_record(project, name)
-    held = records.read_record(folder)
-    number = records.display_number(held, [r for r in records.read_records(project) if r.track == held.track])
-    if held.original is None:
+    name = catalog.name(record)
+    if record.original is None:
         original = False  # this harness measured it: the script in its folder is the original
     if checkout is not None and not original:
-        said = f"{held.track}/{number} was measured here, and its script lies in its folder"
+        said = f"{name} was measured here, and its script lies in its folder"
         raise StoreError.at("--checkout", said, "leave --checkout out; nothing is read from there")
     if original:
         source = originals.source_of(checkout, allow_network=allow_network and not look)
-        is_given = checkout is not None
-        found = originals.as_subject(project, folder, held, number, source, given=is_given, look=look)
+        found = catalog.original(record, source, given=checkout is not None, look=look)
     else:
-        found = with_script(project, folder)
+        found = catalog.script_here(record)
     here = not original or originals.is_whole(found.files_folder, found.files)
-    told = environments.read_environments(project).of(f"{held.track}/{number}") if original else None
+    told = environments.read_environments(catalog.project).of(name) if original else None
     build, needs = told if told is not None else (None, None)
     processes = ranks(found, needs, gpus, here=here)
     return Plan(
         subject=found,
-        held=held,
-        number=number,
+        held=record,
+        name=name,
         original=not found.reimplementation,
         processes=processes,
         runs=count or (found.track.runs if not original else 1),
@@ -95,23 +86,6 @@ def plan(
         obstacles=tuple(feasible.obstacles(found, needs)) if here else (),
         here=here,
     )
-
-
-def with_script(project: Project, folder: Path) -> Subject:
-    """A record by the script in its folder; where it has none, raises ManifestError that names ways to go on."""
-    if (folder / records.SCRIPT / "script.yaml").is_file():
-        return record(project, folder)
-    held = records.read_record(folder)
-    all_held = [r for r in records.read_records(project) if r.track == held.track]
-    name = f"{held.track}/{records.display_number(held, all_held)}"
-    published = held.original is not None and held.original.kind != "none"
-    ways = [f"`speedrun replay {name} --original` runs its frozen original"] if published else []
-    having = [r for r in all_held if (project.records / r.track / r.slug / records.SCRIPT / "script.yaml").is_file()]
-    if having:
-        numbers = ", /".join(records.display_number(r, all_held) for r in having)
-        ways.append(f"in their folders {held.track}/{numbers} have a script")
-    said = "there is no script in its folder" + ("" if published else ", and its original was never published")
-    raise ManifestError.at(name, said, "; ".join(ways) or f"no record of the track {held.track} has one")
 
 
 def loss_only(found: Subject, processes: int) -> tuple[str, ...]:
@@ -160,19 +134,22 @@ def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...]
     return (*exact, (f"torch=={release}", *packages))
 
 
-def resolve_all(project: Project, checkout: Path | None, *, allow_network: bool = True) -> list[originals.Resolved]:
+def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool = True) -> list[originals.Resolved]:
     """What becomes of the original of every record.
 
     A clone that cannot be had, and a checkout that holds nothing of what is looked for, are one error each, not one
     for every row.
     """
     source = originals.source_of(checkout, allow_network=allow_network)
-    held = [r.original for r in records.read_records(project) if r.original is not None]
-    repositories = sorted({original.repository for original in held if original.repository})
+    past = sorted(
+        (record for record in catalog.records() if record.original is not None),
+        key=lambda record: (record.track, record.number, record.kind != "record", record.slug),
+    )
+    repositories = sorted({r.original.repository for r in past if r.original and r.original.repository})
     if checkout is None:
         for repository in repositories:
             source(repository)
-    found = originals.resolve_all(project, source)
+    found = originals.resolve_all([(catalog.name(record), record) for record in past], source)
     sought = [row for row in found if row.state != "none"]
     if checkout is not None and sought and all(row.foreign for row in sought):
         kind = "clone" if given(checkout, "").has_git else "copy"

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import originals, scripts
+from harness.catalog.lookup import Catalog
+from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
-from harness.store.layout import Project
 
 MAX_LINES = 10_000  # the longest script of the history has 3,600; matching grows with the square
 CONTEXT = 3
@@ -41,22 +41,22 @@ class CodeDiff:
         return f"+{self.added} −{self.removed} lines of code"
 
 
-def against(project: Project, found: Subject, name: str | None = None, *, checkout: Path | None = None) -> Subject:
-    """The record that a submission is compared with: `name`, else the parent of its manifest.
+def against(catalog: Catalog, subject: Subject, name: str | None = None, *, checkout: Path | None = None) -> Subject:
+    """Return the record that a submission is compared with: `name`, else the parent of its manifest.
 
     One without a script here is compared by its frozen original, from the cache or from `checkout`; nothing is
     downloaded. Raises HarnessError where there is none or it has no script.
     """
-    name = name or (found.manifest.parent if found.manifest else None)
+    name = name or (subject.manifest.parent if subject.manifest else None)
     if name is None:
-        raise StoreError.at(found.name, "names no parent", "say what to compare with: --against RECORD")
+        raise StoreError.at(subject.name, "names no parent", "say what to compare with: --against RECORD")
+    named = catalog.find(name)
     try:
-        return scripts.find_script(project, name, checkout=checkout, allow_network=False, frozen=False)
+        return catalog.script(named, checkout=checkout, allow_network=False, frozen=False)
     except StoreError as error:
-        [problem, *_] = error.problems
-        held = scripts.find_held(project, name)
-        if checkout is not None or held is None or not originals.published(held):
+        if checkout is not None or named.record is None or not published(named.record):
             raise
+        [problem, *_] = error.problems
         get = "fetch all with `speedrun replay --original --plan`, or name a copy with --checkout DIR"
         raise StoreError.at(problem.where, f"has no script here, and {problem.what}", get) from None
 

@@ -15,13 +15,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from harness.catalog import scripts, subjects
+from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import FILE_NAME, MANIFEST, check_kind, load_manifest
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.errors import ManifestError, StoreError
-from harness.store import records, run_files
+from harness.store import run_files
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, chain_of
@@ -35,7 +35,7 @@ _FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # t
 
 
 def make(
-    project: Project, name: str, start: str | None = None, *, checkout: Path | None = None
+    catalog: Catalog, name: str, start: str | None = None, *, checkout: Path | None = None
 ) -> tuple[Path, Subject]:
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
@@ -43,21 +43,22 @@ def make(
     The folder comes back with what was copied. Raises HarnessError where the folder exists, the name says nothing,
     nobody is named as its author, or an original cannot be had.
     """
+    project = catalog.project
     folder = project.submissions / slug_of(name)
     taken = [f for f in (folder, *project.records.glob(f"*/{folder.name}")) if f.exists()]
     if taken:
         raise StoreError.at(project.show(taken[0]), "exists already", "use another name; nothing was changed")
     template = project.submissions / TEMPLATE
     if start is None:
-        source = subjects.submission(project, template, frozen=False)
+        source = catalog.submission(template, frozen=False)
     else:
-        source = scripts.find_script(project, start, checkout=checkout, frozen=False)
+        source = catalog.script(catalog.find(start), checkout=checkout, frozen=False)
     values: dict[str, object] = {
         "track": source.track.name,
         "ruleset": current_ruleset(source.track).id,
         "title": folder.name[11:].replace("-", " ").capitalize(),
         "contributors": [author(project)],
-        "parent": parent_of(project, source),
+        "parent": parent_of(catalog, source),
         "entry": source.entry,
     }
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
@@ -77,28 +78,19 @@ def make(
     return folder, source
 
 
-def parent_of(project: Project, source: Subject) -> str | None:
-    """The record whose script was copied; of a submission, the one that it builds on itself. None where there is none."""
-    if source.record is not None:
-        return scripts.called_in(project, source.record)
-    named = source.manifest.parent if source.manifest is not None else None
-    try:
-        return (
-            None
-            if named is None
-            else scripts.called_in(project, records.read_record(records.find_record(project, named)))
-        )
-    except StoreError:  # the template's, in a project that does not hold that record
-        return None
+def parent_of(catalog: Catalog, source: Subject) -> str | None:
+    """Return the record whose script was copied; of a submission, the one that it builds on. None where there is none."""
+    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
+    return None if parent is None else catalog.name(parent)
 
 
-def described(project: Project, source: Subject) -> str:
+def described(catalog: Catalog, source: Subject) -> str:
     """What a new submission is a copy of, in words."""
     if source.record is None:
         return source.name
     kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
-    kind = kind if source.files_folder.is_relative_to(project.records) else "the frozen original of"
-    return f"{kind} {scripts.called_in(project, source.record)} ({source.record.title})"
+    kind = kind if source.files_folder.is_relative_to(catalog.project.records) else "the frozen original of"
+    return f"{kind} {catalog.name(source.record)} ({source.record.title})"
 
 
 def slug_of(name: str) -> str:
@@ -178,41 +170,41 @@ def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, 
     return None if now == held else (folder, held, now)
 
 
-def refresh(project: Project, name: str) -> str:
+def refresh(catalog: Catalog, name: str) -> str:
     """Write the hashes of a submission's files into its manifest; what was done, as a sentence."""
     if not (Path(name) / MANIFEST).is_file():
         raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
-    found = stale(project, name)
+    found = stale(catalog.project, name)
     if found is None:
         return f"{name}: the manifest holds the hashes of all files already"
     folder, held, now = found
     write_hashes(folder, now)
-    made = _runs(project, folder, held, now)
+    made = _runs(catalog, folder, held, now)
     lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
-    return f"froze {_changes(held, now)} of {project.show(folder)}{lost}"
+    return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost}"
 
 
-def freeze_for_run(project: Project, name: str) -> str | None:
+def freeze_for_run(catalog: Catalog, name: str) -> str | None:
     """What `run` does first: refresh a submission that has no runs yet; None where nothing changed.
 
     Raises ManifestError where runs were made (they would not count for the changed script), and for a bad manifest.
     """
     if (Path(name) / MANIFEST).is_file():
-        load_manifest(Path(name), name=project.show(Path(name)), frozen=False)
-    found = stale(project, name)
+        load_manifest(Path(name), name=catalog.project.show(Path(name)), frozen=False)
+    found = stale(catalog.project, name)
     if found is None:
         return None
     folder, held, now = found
-    made = _runs(project, folder, held, now)
+    made = _runs(catalog, folder, held, now)
     if made or (folder / PACK).is_dir():
         since = f"its {_count(made)}" if made else "its evidence was packed"
         what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
-        todo = f"restore it, or start over with what is there: speedrun new --refresh {project.show(folder)}"
-        raise ManifestError.at(project.show(folder), what, todo)
-    return refresh(project, name)
+        todo = f"restore it, or start over with what is there: speedrun new --refresh {catalog.project.show(folder)}"
+        raise ManifestError.at(catalog.project.show(folder), what, todo)
+    return refresh(catalog, name)
 
 
-def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
+def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
     """How many runs this machine's ledger has of scripts that the manifest names and that are no more.
 
     A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
@@ -221,9 +213,9 @@ def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, s
     if now == held or not held:
         return 0
     chain = chain_of({name: str(digest) for name, digest in held.items()})
-    started = [e.data["run"] for e in Ledger(project.ledger).chain(chain) if e.data["kind"] == "start"]
-    if started and chain in scripts.chains_of_records(project):
-        started = [run_id for run_id in started if _is_own(project, folder, run_id)]
+    started = [e.data["run"] for e in Ledger(catalog.project.ledger).chain(chain) if e.data["kind"] == "start"]
+    if started and chain in catalog.chains():
+        started = [run_id for run_id in started if _is_own(catalog.project, folder, run_id)]
     return len(started)
 
 

@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import subjects
+from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import MANIFEST, MAX_FILE_BYTES
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
@@ -26,7 +26,7 @@ from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack
-from harness.store.records import SCRIPT, find_record, script_files
+from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
 from harness.verdict import judge
 
@@ -51,8 +51,9 @@ class Checked:
         return not self.problems and (self.verdict is None or self.verdict.outcome == "pass")
 
 
-def check(project: Project, folder: Path) -> Checked:
+def check(catalog: Catalog, folder: Path) -> Checked:
     """Check one submission's folder; raises nothing for what a stranger may have put there."""
+    project = catalog.project
     name = project.show(folder)
     if (folder / "record.yaml").is_file():
         todo = f"judge it by its evidence: speedrun verify {name}"
@@ -62,7 +63,7 @@ def check(project: Project, folder: Path) -> Checked:
     problems = name_problems(name, folder.name)
     found: Subject | None = None
     try:
-        found = subjects.submission(project, folder)
+        found = catalog.submission(folder)
     except HarnessError as error:
         unread = error.problems
     else:
@@ -71,7 +72,7 @@ def check(project: Project, folder: Path) -> Checked:
     problems += [*file_problems, *unread]
     if found is not None:
         problems += unknown_files(found, listed, name)
-        problems += reference_problems(project, found)
+        problems += reference_problems(catalog, found)
         problems += copy_problems(project, found)
     problems += private_problems(folder, listed, name)
     problems += readme_problems(project, folder, listed, name)
@@ -141,7 +142,7 @@ def unknown_files(found: Subject, listed: list[str], name: str) -> list[Problem]
     ]
 
 
-def reference_problems(project: Project, found: Subject) -> list[Problem]:
+def reference_problems(catalog: Catalog, found: Subject) -> list[Problem]:
     """A parent that is no record, rules that are not the track's newest, a name that is taken."""
     assert found.manifest is not None
     problems, where = [], f"{found.name}/{MANIFEST}"
@@ -153,15 +154,16 @@ def reference_problems(project: Project, found: Subject) -> list[Problem]:
         problems.append(Problem(where, f"`entry` is {found.entry!a}", "name a Python script"))
     if found.manifest.parent is not None:
         try:
-            parent = find_record(project, found.manifest.parent)
-            if parent.parent.name != found.track.name:
+            if catalog.record(found.manifest.parent).track != found.track.name:
                 problems.append(Problem(where, f"`parent` {found.manifest.parent} is of another track", "name its own"))
         except HarnessError:
             said = f"`parent` {found.manifest.parent} is no record"
             problems.append(Problem(where, said, "name one like short/12, or null"))
-    taken = project.records / found.track.name / found.folder.name
+    taken = catalog.project.records / found.track.name / found.folder.name
     if taken.exists():
-        problems.append(Problem(found.name, f"{project.show(taken)} has this name already", "rename the folder"))
+        problems.append(
+            Problem(found.name, f"{catalog.project.show(taken)} has this name already", "rename the folder")
+        )
     return problems
 
 

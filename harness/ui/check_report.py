@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 
 from harness.board.markdown import cell
+from harness.catalog.lookup import Catalog
 from harness.core import stats
 from harness.core.errors import HarnessError
 from harness.core.measurement import Metrics
-from harness.store.layout import Project
 from harness.submission import codediff
 from harness.submission.inspection import Checked
 from harness.ui import console, run_report
 
 
-def say(project: Project, checked: Checked) -> None:
+def say(catalog: Catalog, checked: Checked) -> None:
     """For people, on stderr."""
     for problem in checked.problems:
         console.say(f"  {problem}", style="red")
@@ -33,7 +33,7 @@ def say(project: Project, checked: Checked) -> None:
         if not checked.problems:
             console.say(f"it has no runs yet; make some: speedrun run {checked.name}")
         return
-    run_report.say_outcome(project, checked.found, checked.gathered, checked.verdict)
+    run_report.say_outcome(catalog, checked.found, checked.gathered, checked.verdict)
 
 
 def _count(checked: Checked) -> str:
@@ -83,14 +83,14 @@ def _place(where: str, name: str) -> tuple[str, int]:
 # ------------------------------------------------------------------------------------------ Markdown
 
 
-def markdown(project: Project, checked: Checked) -> str:
+def markdown(catalog: Catalog, checked: Checked) -> str:
     """The report for the pull request."""
     found, verdict, gathered = checked.found, checked.verdict, checked.gathered
     outcome = "in order" if checked.in_order else "refused"
     lines = [f"## {cell(checked.name)}: {outcome}", ""]
     if found is not None and found.manifest is not None:
         about = f"by {', '.join(found.manifest.contributors)}; {found.ruleset.id}; claim: {found.manifest.claim}"
-        lines += [f"**{cell(found.manifest.title)}**, {cell(about)}", "", f"Code: {cell(_size(project, checked))}", ""]
+        lines += [f"**{cell(found.manifest.title)}**, {cell(about)}", "", f"Code: {cell(_size(catalog, checked))}", ""]
     if checked.problems:
         lines += ["| where | what | what to do |", "|---|---|---|"]
         lines += [f"| {cell(p.where)} | {cell(p.what)} | {cell(p.todo)} |" for p in checked.problems]
@@ -117,10 +117,10 @@ def markdown(project: Project, checked: Checked) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _size(project: Project, checked: Checked) -> str:
+def _size(catalog: Catalog, checked: Checked) -> str:
     assert checked.found is not None
     try:
-        old = codediff.against(project, checked.found)
+        old = codediff.against(catalog, checked.found)
     except HarnessError as error:
         return f"not compared: {error.problems[0].what}"
     return f"{codediff.between(old, checked.found).size} against {old.name}"

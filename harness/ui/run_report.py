@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.catalog.ranking import current
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.core.errors import MachineError
@@ -21,7 +21,6 @@ from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.run.series import Sitting
 from harness.runlog import grammar
-from harness.store import records
 from harness.store.layout import Project
 from harness.ui import console
 
@@ -65,15 +64,6 @@ def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
     except MachineError as error:
         for problem in error.problems:
             console.say(f"  cannot   {problem}", style="red")
-
-
-def say_stand_in(project: Project, name: str, found: Subject) -> None:
-    """Say where a track's name got another script than that of its current record, which has none here."""
-    best = current(found.track, records.read_records(project)) if name == found.track.name else None
-    if best is not None and found.record is not None and best.slug != found.record.slug:
-        held = [r for r in records.read_records(project) if r.track == best.track]
-        said = f"the current record is {best.track}/{records.display_number(best, held)}, whose script is not here"
-        console.say(f"{said}; this is the best that has one in its folder", style="yellow")
 
 
 def _title(found: Subject) -> str:
@@ -138,7 +128,7 @@ def say_dry_end(sitting: Sitting) -> None:
 
 
 def say_outcome(
-    project: Project,
+    catalog: Catalog,
     found: Subject,
     gathered: Evidence,
     verdict: Verdict,
@@ -156,11 +146,11 @@ def say_outcome(
     say_phases(gathered.runs)
     console.say_verdict(verdict)
     say_more_runs(gathered, verdict, usd_per_hour)
-    say_newer(project, found, ran=ran)
+    say_newer(catalog.project, found, ran=ran)
     if verdict.outcome == "pass":
         stored = found.record is not None and not ran
         say_row(found, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
-        console.say(f"  {_standing(project, found, gathered, ran=ran)}")
+        console.say(f"  {_standing(catalog, found, gathered, ran=ran)}")
     return 0 if verdict.outcome == "pass" else 1
 
 
@@ -275,9 +265,9 @@ def say_row(found: Subject, gathered: Evidence, heading: str) -> None:
     )
 
 
-def _standing(project: Project, found: Subject, gathered: Evidence, *, ran: bool) -> str:
+def _standing(catalog: Catalog, found: Subject, gathered: Evidence, *, ran: bool) -> str:
     """How the row stands against the current record, as a sentence."""
-    best = current(found.track, records.read_records(project))
+    best = catalog.current(found.track)
     is_best = found.record is not None and best is not None and found.record.slug == best.slug
     whose = "this machine's" if ran else "those of the machine that ran it"
     about_time = f"seconds are {whose} and are never compared with another's"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, dollars, next_step, project_of, terminated
+from harness.verbs.verb import Verb, catalog_of, dollars, next_step, terminated
 
 if TYPE_CHECKING:
     from harness.compare.interleaving import Terms
@@ -52,12 +52,13 @@ def _compare(args: argparse.Namespace) -> int:
 
     terms = _terms(args)
     signal.signal(signal.SIGTERM, terminated)
-    project = project_of(args)
+    catalog = catalog_of(args)
+    project = catalog.project
     network = not args.no_fetch
-    arms.need_one_track(project, args.a, args.b)
+    names = [catalog.find(name) for name in (args.a, args.b)]
+    arms.need_one_track(catalog, *names)
     a, b = (
-        arms.find(project, name, checkout=args.checkout, allow_network=network, looking=args.plan)
-        for name in (args.a, args.b)
+        arms.find(catalog, name, checkout=args.checkout, allow_network=network, looking=args.plan) for name in names
     )
     if args.plan:
         compare_report.say_plan(project, interleaving.plan(project, a, b, terms, act=False), looking=True)
@@ -120,7 +121,6 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(args: argparse.Namespace) -> int:
-    from harness.catalog import subjects
     from harness.core import jsonform
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import probing
@@ -128,8 +128,8 @@ def _probe(args: argparse.Namespace) -> int:
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
-    project = project_of(args)
-    chosen = probing.plan(project, subjects.find_subject(project, args.submission), tuple(args.probe or NAMES))
+    catalog = catalog_of(args)
+    chosen = probing.plan(catalog, catalog.subject(catalog.find(args.submission)), tuple(args.probe or NAMES))
     _say_probe_plan(chosen)
     if args.plan:
         return 0
@@ -137,10 +137,10 @@ def _probe(args: argparse.Namespace) -> int:
     with next_step("a probe is judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
             tokens = probing.prepare(chosen, progress=progress)
-        folder, verdict = probing.run(project, chosen, tokens, TorchrunLauncher(), watch)
+        folder, verdict = probing.run(catalog.project, chosen, tokens, TorchrunLauncher(), watch)
     console.say("")
     console.say_verdict(verdict)
-    console.say(f"  logs and verdict.json are in {project.show(folder)}; no run of a probe counts for a record")
+    console.say(f"  logs and verdict.json are in {catalog.project.show(folder)}; no run of a probe counts for a record")
     if args.json:
         json.dump(jsonform.encode(verdict), sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")

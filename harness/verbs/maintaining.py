@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.verbs.verb import Verb, project_of
+from harness.verbs.verb import Verb, catalog_of, project_of
 
 
 def _accept_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,6 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _accept(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
-    from harness.catalog import subjects
     from harness.core.errors import HarnessError
     from harness.maintain import acceptance, amendments
     from harness.ui import console, run_report
@@ -27,25 +26,25 @@ def _accept(args: argparse.Namespace) -> int:
         raise HarnessError.at(
             "accept", "--withdraw and --why go together", "accept --withdraw RECORD --why 'the reason'"
         )
-    project = project_of(args)
+    catalog = catalog_of(args)
     if args.withdraw is not None:
-        path = amendments.withdraw(project, args.withdraw, args.why)
-        console.say(f"withdrawn: {project.show(path)}")
+        path = amendments.withdraw(catalog, args.withdraw, args.why)
+        console.say(f"withdrawn: {catalog.project.show(path)}")
     elif args.retime is not None:
-        timed, said = amendments.retime(project, args.retime)
+        timed, said = amendments.retime(catalog, args.retime)
         console.say(f"timed again, {said}: records/{timed.track}/{timed.slug}")
     else:
-        found = subjects.find_subject(project, args.submission)
-        verdict, record = acceptance.accept(project, found)
+        found = catalog.subject(catalog.find(args.submission))
+        verdict, record = acceptance.accept(catalog, found)
         console.say_verdict(verdict)
-        run_report.say_newer(project, found)
+        run_report.say_newer(catalog.project, found)
         if record is None:
             return 1
         console.say(
             f"accepted as {record.track}/{record.number}: {found.name} moved to records/{record.track}/{record.slug}"
         )
-    for path in leaderboard.write(project):
-        console.say(f"wrote {project.show(path)}")
+    for path in leaderboard.write(catalog.project):
+        console.say(f"wrote {catalog.project.show(path)}")
     console.say("commit what was added, moved and written together")
     return 0
 

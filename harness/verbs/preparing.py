@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from harness.verbs.verb import Verb, project_of
+from harness.verbs.verb import Verb, catalog_of
 
 if TYPE_CHECKING:
     from harness.core.task import Track
@@ -26,7 +26,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from harness.doctor import examination
     from harness.ui import console
 
-    report = examination.examine(project_of(args), args.target)
+    report = examination.examine(catalog_of(args), args.target)
     if args.json:
         data = {"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)}
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
@@ -52,24 +52,24 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(args: argparse.Namespace) -> int:
     from harness.core.errors import HarnessError
-    from harness.dataset.fetching import fetch_for, pin, track_of, verify
+    from harness.dataset.fetching import fetch_for, pin, verify
     from harness.ui.bars import file_progress
 
-    project = project_of(args)
+    catalog = catalog_of(args)
     if args.list:
         return _list_shards(args)
     if args.target is None:
         raise HarnessError.at("fetch", "no track was named", "name one, or see `speedrun fetch --list`")
-    track, tokens = track_of(project, args.target)
+    track, tokens = catalog.tokens(args.target)
     tokens = tokens if args.tokens is None else args.tokens
     with file_progress("fetching") as progress:
         fetched = fetch_for(track, tokens, progress=progress)
         problems = verify(fetched, progress) if args.verify else ()
-        pinned_in = pin(project.tracks, track, fetched, progress) if args.pin and not problems else None
+        pinned_in = pin(catalog.project.tracks, track, fetched, progress) if args.pin and not problems else None
     for problem in problems:
         print(f"speedrun: {problem}", file=sys.stderr)
     if pinned_in is not None:
-        print(f"pinned in {project.show(pinned_in)}; review and commit it", file=sys.stderr)
+        print(f"pinned in {catalog.project.show(pinned_in)}; review and commit it", file=sys.stderr)
     if args.json:
         print(json.dumps(_as_data(track, fetched, [str(problem) for problem in problems]), indent=1))
     _summary(fetched, verified=args.verify and not problems)
@@ -105,10 +105,10 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
 
 def _list_shards(args: argparse.Namespace) -> int:
     from harness.catalog.tracks import load_tracks
-    from harness.dataset.fetching import track_of, what_is_there
+    from harness.dataset.fetching import what_is_there
 
-    project = project_of(args)
-    tracks = [track_of(project, args.target)[0]] if args.target else list(load_tracks(project.tracks).values())
+    catalog = catalog_of(args)
+    tracks = [catalog.tokens(args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
     listed = []
     for track in tracks:
         folder, entries = what_is_there(track)

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.errors import Problem, raise_if
-from harness.verbs.verb import Verb, count_of_runs, next_step, project_of, terminated
+from harness.core.errors import Problem, StoreError, raise_if
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, next_step, terminated
 
 if TYPE_CHECKING:
-    from harness.store.layout import Project
+    from harness.catalog.lookup import Catalog
+    from harness.core.record import Record
 
 AGAIN = "the same command starts again: a record is run afresh each time; what was made, fetched or stored is kept"
 
@@ -48,15 +49,15 @@ def _replay(args: argparse.Namespace) -> int:
     from harness.ui import replay_report
 
     signal.signal(signal.SIGTERM, terminated)
-    project = project_of(args)
+    catalog = catalog_of(args)
     raise_if(_meaningless(args))
     if args.record is None:
-        return _resolve_all(args, project)
+        return _resolve_all(args, catalog)
     if args.dry:
-        return _dry(args, project)
+        return _dry(args, catalog)
     chosen = plan.plan(
-        project,
-        args.record,
+        catalog,
+        _record(catalog, args.record),
         original=args.original,
         checkout=args.checkout,
         gpus=args.gpus,
@@ -67,9 +68,17 @@ def _replay(args: argparse.Namespace) -> int:
     replay_report.say_plan(chosen, session.look(chosen), only=args.plan)
     if not args.plan:
         with next_step(AGAIN):
-            screen = replay_report.Screen(project, chosen, as_json=args.json)
-            session.perform(project, chosen, screen, allow_network=not args.no_fetch)
+            screen = replay_report.Screen(catalog.project, chosen, as_json=args.json)
+            session.perform(catalog.project, chosen, screen, allow_network=not args.no_fetch)
     return 0
+
+
+def _record(catalog: Catalog, name: str) -> Record:
+    """Return the record that a name means, a track's current one; raises StoreError for a submission."""
+    record = catalog.find(name).record
+    if record is None:
+        raise StoreError.at(name, "is a submission, no record", f"run it: speedrun run {name}")
+    return record
 
 
 def _meaningless(args: argparse.Namespace) -> Iterator[Problem]:
@@ -103,29 +112,27 @@ def _meaningless(args: argparse.Namespace) -> Iterator[Problem]:
         yield Problem(flag, why, todo)
 
 
-def _dry(args: argparse.Namespace, project: Project) -> int:
+def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     """The script in the record's folder, scaled down: shows whether the pipeline works here."""
     from harness.launch.torchrun import TorchrunLauncher
-    from harness.replay import plan
     from harness.run import series
-    from harness.store import records
     from harness.ui import run_report
 
-    found = plan.with_script(project, records.find_record(project, args.record))
-    sitting = series.plan(project, found, None, dry=True, settle=not args.plan)
+    found = catalog.script_here(_record(catalog, args.record))
+    sitting = series.plan(catalog.project, found, None, dry=True, settle=not args.plan)
     run_report.say_plan(sitting)
     if not args.plan:
         with next_step(run_report.after_a_stop(sitting)):
-            series.run(project, sitting, series.prepare(sitting), TorchrunLauncher(), run_report.watch(sitting))
+            series.run(catalog.project, sitting, series.prepare(sitting), TorchrunLauncher(), run_report.watch(sitting))
         run_report.say_dry_end(sitting)
     return 0
 
 
-def _resolve_all(args: argparse.Namespace, project: Project) -> int:
+def _resolve_all(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.replay import plan
     from harness.ui import console
 
-    found = plan.resolve_all(project, args.checkout, allow_network=not args.no_fetch)
+    found = plan.resolve_all(catalog, args.checkout, allow_network=not args.no_fetch)
     if args.json:
         rows = [{"record": row.record, "state": row.state, "said": row.said} for row in found]
         json.dump(rows, sys.stdout, indent=1, ensure_ascii=False)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, count_of_runs, dollars, next_step, project_of, terminated
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, terminated
 
 if TYPE_CHECKING:
     from harness.core.judgement import Verdict
@@ -36,13 +36,13 @@ def _new(args: argparse.Namespace) -> int:
     from harness.submission import draft
     from harness.ui import console
 
-    project = project_of(args)
+    catalog = catalog_of(args)
     if args.refresh:
-        console.say(draft.refresh(project, args.name))
+        console.say(draft.refresh(catalog, args.name))
         return 0
-    folder, source = draft.make(project, args.name, args.start, checkout=args.checkout)
-    name = project.show(folder)
-    console.say(f"made {name} from {draft.described(project, source)}")
+    folder, source = draft.make(catalog, args.name, args.start, checkout=args.checkout)
+    name = catalog.project.show(folder)
+    console.say(f"made {name} from {draft.described(catalog, source)}")
     console.say("edit train_gpt.py and answer the questions of README.md there, then:")
     for step in (f"run {name}", f"pack {name}", f"check {name}"):
         console.say(f"  speedrun {step}")
@@ -60,13 +60,12 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(args: argparse.Namespace) -> int:
-    from harness.catalog import subjects
     from harness.submission import codediff
     from harness.ui import console
 
-    project = project_of(args)
-    found = subjects.find_subject(project, args.submission, frozen=False)
-    old = codediff.against(project, found, args.against, checkout=args.checkout)
+    catalog = catalog_of(args)
+    found = catalog.subject(catalog.find(args.submission), frozen=False)
+    old = codediff.against(catalog, found, args.against, checkout=args.checkout)
     change = codediff.between(old, found)
     for line in change.lines:
         console.put(line, style=codediff.style(line))
@@ -90,7 +89,6 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from harness.catalog import subjects
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import series
     from harness.submission import draft
@@ -98,26 +96,25 @@ def _run(args: argparse.Namespace) -> int:
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
-    project = project_of(args)
+    catalog = catalog_of(args)
     looking = args.plan or args.dry  # such a run counts for nothing, so nothing has to be frozen for it
-    if not looking and (froze := draft.freeze_for_run(project, args.subject)):
+    if not looking and (froze := draft.freeze_for_run(catalog, args.subject)):
         console.say(froze)
-    found = subjects.find_subject(project, args.subject, frozen=not looking)
+    found = catalog.subject(catalog.find(args.subject), frozen=not looking)
     sitting = series.plan(
-        project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
+        catalog.project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
-    run_report.say_stand_in(project, args.subject, found)
     run_report.say_plan(sitting, looking=args.plan)
     if args.plan:
         return 0
     with next_step(run_report.after_a_stop(sitting)):
         with file_progress("fetching") as progress:
             ready = series.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(project, sitting, ready, TorchrunLauncher(), run_report.watch(sitting))
+        judged = series.run(catalog.project, sitting, ready, TorchrunLauncher(), run_report.watch(sitting))
     if judged is None:
         run_report.say_dry_end(sitting)
         return 0
-    status = run_report.say_outcome(project, found, *judged, usd_per_hour=args.usd_per_hour, ran=True)
+    status = run_report.say_outcome(catalog, found, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _tell(args, *judged, status)
 
 
@@ -128,19 +125,19 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from harness.catalog import subjects
     from harness.run import series
     from harness.ui import run_report
 
-    project = project_of(args)
-    past = subjects.past_record(project, args.subject)
+    catalog = catalog_of(args)
+    named = catalog.find(args.subject)
+    past = catalog.past(named)
     if past is not None:
-        gathered, verdict = series.verify_past(project, past)
+        gathered, verdict = series.verify_past(catalog.project, past)
         run_report.say_past(gathered, verdict)
         return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
-    found = subjects.find_subject(project, args.subject)
-    gathered, verdict = series.verify(project, found)
-    status = run_report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
+    found = catalog.subject(named)
+    gathered, verdict = series.verify(catalog.project, found)
+    status = run_report.say_outcome(catalog, found, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _tell(args, gathered, verdict, status)
 
 
@@ -165,16 +162,16 @@ def _check(args: argparse.Namespace) -> int:
     from harness.submission import inspection
     from harness.ui import check_report
 
-    project = project_of(args)
+    catalog = catalog_of(args)
     status = 0
     for name in args.submissions:
-        checked = inspection.check(project, Path(name))
-        check_report.say(project, checked)
+        checked = inspection.check(catalog, Path(name))
+        check_report.say(catalog, checked)
         if args.format == "github":
             for line in check_report.workflow_lines(checked):
                 print(line)
         if args.markdown:
-            print(check_report.markdown(project, checked))
+            print(check_report.markdown(catalog, checked))
         # A folder that cannot be read at all is unusable input; anything else that was found is a finding.
         status = max(status, 0 if checked.in_order else 2 if checked.found is None else 1)
     return status
@@ -185,13 +182,12 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from harness.catalog import subjects
     from harness.submission import packing
     from harness.ui import console
 
-    project = project_of(args)
-    found = subjects.find_subject(project, args.submission)
-    count, parents = packing.pack(project, found)
+    catalog = catalog_of(args)
+    found = catalog.subject(catalog.find(args.submission))
+    count, parents = packing.pack(catalog.project, found)
     beside = f", and {parents} of its parent" if parents else ""
     console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {found.name}/evidence")
     console.say(f"next: speedrun check {found.name}")

@@ -10,8 +10,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.store.layout import Project, find_project
+
+if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,15 @@ class Verb:
 
 
 def project_of(args: argparse.Namespace) -> Project:
-    """The project that a command works on."""
+    """Return the project that a command works on."""
     return find_project(Path.cwd(), args.root)
+
+
+def catalog_of(args: argparse.Namespace) -> Catalog:
+    """Return the tracks, records and submissions that a command works on, each read once."""
+    from harness.catalog.lookup import Catalog
+
+    return Catalog(project_of(args))
 
 
 def count_of_runs(text: str) -> int:

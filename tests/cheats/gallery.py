@@ -18,7 +18,6 @@ from unittest import mock
 
 import yaml
 
-from harness.catalog.subjects import find_subject
 from harness.catalog.tracks import load_track
 from harness.core.judgement import Verdict
 from harness.core.measurement import Gpu, Machine, RunOutcome
@@ -29,6 +28,7 @@ from harness.machine import computer
 from harness.run import execution, series
 from harness.store import run_files
 from harness.store.layout import Project
+from tests.named import find_subject
 
 HERE = Path(__file__).parent
 HONEST = (HERE / "honest" / "train_gpt.py").read_text()

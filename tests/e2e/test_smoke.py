@@ -57,7 +57,7 @@ def test_what_is_not_known_is_a_dash_and_a_cut_name_says_so(project: Path) -> No
     rows = [line.split()[0] for line in shown.splitlines() if "  own  " in line]
     assert len(rows) == 10
     assert all(row.startswith("…/prefix-1375-8x/") for row in rows)
-    assert "there is no script here" in speedrun(project, "run", "short/88", status=2).stderr
+    assert "there is no script in its folder" in speedrun(project, "run", "short/88", status=2).stderr
 
 
 def test_an_edited_log_in_a_pack_is_named(project: Path) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.run_record import command_of
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -147,26 +149,34 @@ def test_another_python_that_is_named_makes_the_environment_anew(checkout: Path,
     assert (".venv has Python 3.11, SPEEDRUN_PYTHON names 3.12" in done.stderr) == anew
 
 
+def test_run_record_passes_on_all_that_it_is_given(checkout: Path) -> None:
+    test_a_second_start_asks_neither_pip_nor_python(checkout)
+    (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
+    shutil.copy(ROOT / "run_record.sh", checkout)
+    clean = {"PATH": os.environ["PATH"], "HOME": str(checkout)}
+    for given in ("", "--plan", "short/12 --dry"):
+        command = ["bash", "run_record.sh", *given.split()]
+        done = subprocess.run(command, cwd=checkout, env=clean, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == ["-m", "harness.run_record", *given.split()], done.stderr
+
+
 @pytest.mark.parametrize(
-    ("given", "verb"),
+    ("given", "command"),
     [
         ("", "run smoke"),
         ("--plan", "run smoke --plan"),
         ("smoke --plan", "run smoke --plan"),
-        ("submissions/x", "run submissions/x"),
-        ("./submissions/x --runs 3", "run ./submissions/x --runs 3"),
+        ("short", "run short"),
+        ("submissions/_template", "run submissions/_template"),
+        ("./submissions/_template --runs 3", "run ./submissions/_template --runs 3"),
+        ("submissions/missing", "run submissions/missing"),
         ("short/12 --dry", "replay short/12 --dry"),
         ("records/smoke/2026-11-21_muon", "replay records/smoke/2026-11-21_muon"),
+        ("short/999", "replay short/999"),
     ],
 )
-def test_what_run_record_is_given_goes_to_the_verb_that_knows_it(checkout: Path, given: str, verb: str) -> None:
-    test_a_second_start_asks_neither_pip_nor_python(checkout)
-    (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
-    shutil.copy(ROOT / "run_record.sh", checkout)
-    for name in ("tracks/smoke.yaml", "submissions/x/manifest.yaml"):
-        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / name).touch()
-    clean = {"PATH": os.environ["PATH"], "HOME": str(checkout)}
-    command = ["bash", "run_record.sh", *given.split()]
-    done = subprocess.run(command, cwd=checkout, env=clean, capture_output=True, text=True, check=False)
-    assert done.stdout == f"-m harness {verb}\n", done.stderr
+def test_what_run_record_is_given_goes_to_the_command_that_knows_it(
+    given: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert " ".join(command_of(given.split())) == command

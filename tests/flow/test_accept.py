@@ -12,13 +12,13 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from harness.catalog import scripts
+from harness.catalog.lookup import Catalog
 from harness.catalog.ranking import current
 from harness.catalog.tracks import load_track
 from harness.compare import arms
 from harness.core.judgement import ComparisonOutcome
 from harness.core.measurement import Gpu, Machine
-from harness.store import comparisons, records
+from harness.store import comparisons
 from harness.store.layout import Project
 from harness.store.records import read_records
 from tests.flow.repositories import RECORDS, Repository
@@ -85,6 +85,11 @@ def record(project: Repository, slug: str) -> dict[str, Any]:
     held = yaml.safe_load((project.root / "records" / "smoke" / slug / "record.yaml").read_text())
     assert isinstance(held, dict)
     return held
+
+
+def kind_of(project: Project, name: str, *, looking: bool = False) -> str:
+    catalog = Catalog(project)
+    return arms.find(catalog, catalog.find(name), looking=looking).kind
 
 
 def test_a_race_by_time_asks_for_a_comparison_with_the_current_record(project: Repository) -> None:
@@ -154,7 +159,7 @@ def test_a_comparison_with_a_reimplementation_never_counts(project: Repository) 
     assert "another script than that of the current record smoke/1, as a reimplementation is" in said
     assert f"speedrun compare smoke submissions/{SECOND}" in said, "by its track a record is run as its original"
     place = Project(project.root)
-    assert (arms.find(place, "smoke/1").kind, arms.find(place, "smoke", looking=True).kind) == (
+    assert (kind_of(place, "smoke/1"), kind_of(place, "smoke", looking=True)) == (
         "reimplementation",
         "original",
     )
@@ -174,9 +179,10 @@ def test_a_record_without_a_script_is_timed_again_and_keeps_its_original(project
     assert "timed again" in project.speedrun("accept", "--retime", "smoke/1")
     compare(project, "adamw", "muon", "faster", name="c2", a=side)
     assert "accepted as smoke/2" in project.speedrun("accept", f"submissions/{SECOND}")
-    timed = records.read_record(records.find_record(Project(project.root), "smoke/1.1"))
-    assert scripts.run_with(Project(project.root), timed).slug == FIRST
-    assert scripts.official_sha256(Project(project.root), timed) == digest
+    catalog = Catalog(Project(project.root))
+    timed = catalog.record("smoke/1.1")
+    assert catalog.run_with(timed).slug == FIRST
+    assert catalog.official_sha256(timed) == digest
 
 
 def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(project: Repository) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.catalog.manifests import load_manifest
-from harness.catalog.subjects import find_subject
 from harness.core.errors import HarnessError
 from harness.store.layout import Project
 from harness.store.ledger import chain_of
 from harness.submission.draft import set_values, slug_of, write_hashes
 from tests.flow.repositories import ROOT, Repository
+from tests.named import find_subject
 
 TODAY = datetime.datetime.now(datetime.UTC).date()
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import load_manifest
-from harness.catalog.subjects import find_subject
 from harness.probe import probing
 from harness.submission import draft
 from tests.faults.projects import HONEST, SCRIPT, TRACK, Small
+from tests.named import find_subject
 from tests.replay.upstream import KERNELS, Upstream, make_upstream, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ def test_a_probe_stands_a_copy_of_an_original_beside_the_best_script_that_is_her
 ) -> None:
     do(project, "new", "idea", "--from", "tiny", "--checkout", str(upstream.folder))
     found = find_subject(upstream.project, str(project.root / IDEA))
-    parent = probing.plan(upstream.project, found, ("other-text",)).parent
+    parent = probing.plan(Catalog(upstream.project), found, ("other-text",)).parent
     assert parent is not None and parent.name == "records/tiny/2026-01-01_here"
     assert "beside   records/tiny/2026-01-01_here" in do(project, "probe", IDEA, "--plan")
 
@@ -129,4 +130,4 @@ def test_runs_of_an_unedited_copy_are_its_own_and_those_of_an_original_are_not(
     with (project.root / ".runs" / "ledger.jsonl").open("a") as ledger:
         ledger.write(json.dumps(entry) + "\n")
     (other / "train_gpt.py").write_text(GONE + "# edited\n")
-    assert "froze train_gpt.py" in (draft.freeze_for_run(upstream.project, str(other)) or "")
+    assert "froze train_gpt.py" in (draft.freeze_for_run(Catalog(upstream.project), str(other)) or "")

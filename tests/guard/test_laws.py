@@ -16,7 +16,7 @@ MODULES = sorted(HARNESS.rglob("*.py"))
 # A package (or a module at the top of harness/) imports only what stands before it.
 ORDER = (
     "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "run",
-    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "ui", "verbs", "cli", "__main__",
+    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "ui", "verbs", "cli", "run_record", "__main__",
 )  # fmt: skip
 MOST_LEVELS = 15  # of packages that import one another
 HOMES = {

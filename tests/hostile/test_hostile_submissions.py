@@ -26,6 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import load_manifest
 from harness.cli import main
 from harness.core.errors import HarnessError
@@ -67,7 +68,7 @@ def project_of(folder: Path) -> Project:
 
 
 def checked(folder: Path) -> inspection.Checked:
-    return inspection.check(project_of(folder), folder)
+    return inspection.check(Catalog(project_of(folder)), folder)
 
 
 def manifest(old: str, new: str) -> Attack:

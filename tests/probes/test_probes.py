@@ -16,7 +16,6 @@ import pytest
 import yaml
 from harness.verbs.probing_verb import NAMES
 
-from harness.catalog.subjects import find_subject
 from harness.core.judgement import Finding
 from harness.launch.torchrun import TorchrunLauncher
 from harness.probe import probing
@@ -25,6 +24,7 @@ from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
+from tests.named import find_subject
 
 SCRIPTS = Path(__file__).parent
 ROOT = SCRIPTS.parents[1]

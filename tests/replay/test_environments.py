@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.subjects import find_subject
 from harness.core.errors import MachineError, StoreError
 from harness.replay import environments, plan, session, venv
 from harness.replay.environments import Build, Needs, build_of
 from harness.store.layout import Project, cache_folder
+from tests.named import find_subject
 from tests.replay.wheels import make_wheel, only_from
 
 ROOT = Path(__file__).parents[2]

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.subjects import Subject, find_subject
+from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, StoreError
 from harness.replay import obstacles as feasible
 from harness.replay import plan, session
 from harness.replay.environments import Needs
 from harness.replay.venv import Venv
 from harness.store.layout import Project
+from tests.named import find_subject
 
 ROOT = Path(__file__).parents[2]
 NEEDS = Needs("short/1", "build", None, None, (), (), None, None, None)

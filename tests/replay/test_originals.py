@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.lookup import Catalog
+from harness.catalog.originals import source_of
 from harness.core.errors import StoreError
-from harness.replay.plan import resolve_all, source_of
+from harness.replay.plan import resolve_all
 from harness.store.layout import cache_folder
 from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
 
@@ -30,7 +32,7 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Upstream:
 
 
 def states(upstream: Upstream, checkout: Path | None) -> dict[str, tuple[str, str]]:
-    return {row.record: (row.state, row.said) for row in resolve_all(upstream.project, checkout)}
+    return {row.record: (row.state, row.said) for row in resolve_all(Catalog(upstream.project), checkout)}
 
 
 def filled(upstream: Upstream) -> Upstream:
@@ -71,7 +73,7 @@ def test_a_plain_tree_resolves_all_but_what_is_in_git_only(upstream: Upstream, t
 
 def test_the_files_that_are_handed_out_have_the_right_bytes(upstream: Upstream) -> None:
     filled(upstream)
-    rows = {row.record: row for row in resolve_all(upstream.project, upstream.folder)}
+    rows = {row.record: row for row in resolve_all(Catalog(upstream.project), upstream.folder)}
     assert rows["tiny/2"].files == {"train_gpt.py": SCRIPT}
     assert rows["tiny/3"].files == {"train_gpt.py": SCRIPT}
     assert rows["tiny/4"].files == {"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS}
@@ -87,7 +89,7 @@ def test_a_wrong_hash_is_named_and_nothing_is_handed_out(upstream: Upstream) -> 
     upstream.commit_files({"records/x.txt": LAYOUTS["printed"]().replace(b"a script", b"a cheat")})
     upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
     assert "has sha256" in broken(upstream)
-    [row] = resolve_all(upstream.project, upstream.folder)
+    [row] = resolve_all(Catalog(upstream.project), upstream.folder)
     assert row.files == {}
 
 
@@ -146,7 +148,7 @@ def test_a_checkout_of_something_else_is_one_error(upstream: Upstream, tmp_path:
         subprocess.run(["git", "init", "--quiet", str(other)], check=True)
     what = "clone" if kind == "another repository" else "copy"
     with pytest.raises(StoreError, match=f"this is not a {what} of somebody/upstream") as error:
-        resolve_all(upstream.project, other)
+        resolve_all(Catalog(upstream.project), other)
     assert len(error.value.problems) == 1
     line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan", "--checkout", str(other))
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
@@ -185,7 +187,7 @@ def test_an_upstream_that_is_not_there_is_one_error_and_leaves_nothing(upstream:
     upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
     shutil.rmtree(upstream.folder)
     with pytest.raises(StoreError, match="cannot be cloned"):
-        resolve_all(upstream.project, None)
+        resolve_all(Catalog(upstream.project), None)
     assert not [path for path in (cache_folder() / "upstream").iterdir() if path.is_dir()]
     with pytest.raises(StoreError, match="never cloned here"):
         source_of(None, allow_network=False)("somebody/upstream")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.subjects import Subject, find_subject
+from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.core.measurement import Gpu, Machine, Metrics
 from harness.core.record import Record
@@ -19,6 +19,7 @@ from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import Environment, add_replay, read_replays
+from tests.named import find_subject
 from tests.unit.test_verdict import a_run
 
 PROJECT = Project(Path(__file__).parents[2])
@@ -34,7 +35,7 @@ def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), proces
     folder = records.find_record(PROJECT, name)
     held: Record = records.read_record(folder)
     found: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=held)
-    return replay_plan.Plan(found, held, name.partition("/")[2], original, processes, 1, (), None, None, loss_only)
+    return replay_plan.Plan(found, held, name, original, processes, 1, (), None, None, loss_only)
 
 
 def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:

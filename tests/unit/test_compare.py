@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.catalog.subjects import Subject, find_subject
+from harness.catalog.subjects import Subject
 from harness.cli import main
 from harness.compare import cost, interleaving
 from harness.compare.arms import Contender
@@ -27,6 +27,7 @@ from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.ui import compare_report
 from tests.faults.projects import Small, make_project
+from tests.named import find_subject
 
 DRAW = comparisons.draw_coins
 COINS = ("ABBA", "BAAB", "BAAB", "ABBA", "BAAB", "ABBA", "ABBA", "BAAB")  # the same in every test that plays times

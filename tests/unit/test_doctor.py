@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from harness.catalog.lookup import Catalog
 from harness.doctor import host as host_lines
 from harness.doctor.wanted import find_wanted
 from harness.replay import venv
@@ -25,6 +26,7 @@ from harness.replay.plan import TRAINING
 from harness.store.layout import Project
 
 ROOT = Path(__file__).parents[2]
+IDEA = "the submission of the fixture `idea`"
 H100 = "NVIDIA H100 80GB HBM3"
 FAKE = """#!/bin/sh
 here=$(dirname "$0")
@@ -154,18 +156,24 @@ def test_four_gpus_serve_for_the_loss_of_a_script_that_allows_it(
     assert said in line["value"] + (line["fix"] or "")
 
 
-def test_a_submission_needs_the_whole_machine(host: Host, tmp_path: Path) -> None:
-    host.gpus(4)
-    [template] = sorted((ROOT / "records" / "short").glob("2024-11-19_flex-attention"))
+@pytest.fixture
+def idea(tmp_path: Path) -> str:
+    """A submission to the short track, which `run` runs in this environment."""
+    [record] = sorted((ROOT / "records" / "short").glob("2024-11-19_flex-attention"))
     folder = tmp_path / "2026-11-21_idea"
-    shutil.copytree(template / "script", folder)
+    shutil.copytree(record / "script", folder)
     digest = (folder / "script.yaml").read_text().split("train_gpt.py: ")[1].split()[0]
     (folder / "script.yaml").unlink()
     (folder / "manifest.yaml").write_text(
         "schema: 1\ntrack: short\nruleset: short@2\ntitle: t\ncontributors: ['@a']\nclaim: ml\nentry: train_gpt.py\n"
         f"files:\n  train_gpt.py: {digest}\n"
     )
-    line = host.lines(str(folder), status=2)["GPUs"]
+    return str(folder)
+
+
+def test_a_submission_needs_the_whole_machine(host: Host, idea: str) -> None:
+    host.gpus(4)
+    line = host.lines(idea, status=2)["GPUs"]
     assert line["state"] == "red"
     assert f"use a machine with 8× {H100}" in line["fix"]
 
@@ -182,8 +190,8 @@ def test_a_submission_needs_the_whole_machine(host: Host, tmp_path: Path) -> Non
         ({"driver": "470.82.01"}, "short/12", "driver", "red", "too old for the original's torch", "525 or newer"),
         ({"capability": "8.0"}, "short/12", "capability", "yellow", "no FP8", "H100 has 9.0"),
         ({"memory": 40960}, "short/12", "GPU memory", "yellow", "40,960 MiB", "80 GB"),
-        ({"driver": "470.82.01"}, "short", "driver", "red", "too old for torch 2.13.0+cu126", "525 or newer"),
-        ({"name": "NVIDIA H200"}, "short", "GPUs", "red", "8× NVIDIA H200", f"use a machine with 8× {H100}"),
+        ({"driver": "470.82.01"}, IDEA, "driver", "red", "too old for torch 2.13.0+cu126", "525 or newer"),
+        ({"name": "NVIDIA H200"}, IDEA, "GPUs", "red", "8× NVIDIA H200", f"use a machine with 8× {H100}"),
         (
             {"name": "NVIDIA H200"},
             "short/12",
@@ -195,10 +203,10 @@ def test_a_submission_needs_the_whole_machine(host: Host, tmp_path: Path) -> Non
     ],
 )
 def test_every_trouble_has_its_light_and_its_fix(
-    host: Host, changes: dict[str, object], target: str | None, name: str, state: str, value: str, fix: str
+    host: Host, idea: str, changes: dict[str, object], target: str | None, name: str, state: str, value: str, fix: str
 ) -> None:
     host.gpus(8, **changes)
-    done = host.run(*([target] if target else []), "--json")
+    done = host.run(*([idea if target == IDEA else target] if target else []), "--json")
     report = json.loads(done.stdout)
     line = next(line for line in report["lines"] if line["name"] == name)
     assert line["state"] == state
@@ -297,10 +305,10 @@ def test_the_report_reads_without_colours(host: Host) -> None:
     assert lines[-1] == "doctor: yellow for short/12"
 
 
-def test_a_torch_that_cannot_use_the_gpus_is_red_where_a_run_would_use_it(host: Host) -> None:
+def test_a_torch_that_cannot_use_the_gpus_is_red_where_a_run_would_use_it(host: Host, idea: str) -> None:
     host.gpus(8)
     host.package("torch", "2.13.0+cpu")
-    assert "built without CUDA" in host.lines("short", status=2)["torch"]["value"]
+    assert "built without CUDA" in host.lines(idea, status=2)["torch"]["value"]
     assert host.lines("short/12", status=0)["torch"]["state"] == "green"
 
 
@@ -342,7 +350,7 @@ def test_the_disk_is_measured_against_what_is_still_missing(
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "there"))
     project = Project(ROOT)
-    line = host_lines.disk(project, find_wanted(project, "short/12"))
+    line = host_lines.disk(project, find_wanted(Catalog(project), "short/12"))
     assert line.state == state
     assert said in line.value
 
@@ -355,7 +363,7 @@ def test_memory_that_a_machine_never_has_is_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, free_gib: int, total_gib: int, said: str | None
 ) -> None:
     monkeypatch.setattr(host_lines, "available_memory", lambda: (free_gib << 30, total_gib << 30))
-    line = host_lines.memory(find_wanted(Project(ROOT), "short/12"))
+    line = host_lines.memory(find_wanted(Catalog(Project(ROOT)), "short/12"))
     assert line.state == ("green" if said is None else "yellow")
     assert said is None or (said in (line.fix or "") and "8 ranks want some 32 GiB" in (line.fix or ""))
 
@@ -372,7 +380,7 @@ def test_the_advice_on_another_python_can_be_followed(
     monkeypatch: pytest.MonkeyPatch, used: str, here: str, said: str | None
 ) -> None:
     monkeypatch.setattr(host_lines.platform, "python_version", lambda: here)
-    wanted = find_wanted(Project(ROOT), "short/12")
+    wanted = find_wanted(Catalog(Project(ROOT)), "short/12")
     assert wanted.needs is not None
     line = host_lines.python(replace(wanted, needs=replace(wanted.needs, python=used)))
     assert (line.fix is None) == (said is None)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.subjects import find_subject
 from harness.core.errors import StoreError
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
@@ -19,6 +18,7 @@ from harness.store.ledger import Entry, Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
 from harness.submission import packing
+from tests.named import find_subject
 
 SCRIPT = b"import torch\n" * 3000
 

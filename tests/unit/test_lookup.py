@@ -1,0 +1,110 @@
+"""What a name means: one answer for every command, from records that are read once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.catalog.lookup import Catalog
+from harness.cli import main
+from harness.core.errors import HarnessError, ManifestError, StoreError
+from harness.store import records
+from harness.store.layout import Project
+
+ROOT = Path(__file__).parents[2]
+FLEX = "2024-11-19_flex-attention"
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return Catalog(Project(ROOT))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each record's folder is read."""
+    counted: Counter[Path] = Counter()
+    read = records.read_record
+
+    def count(folder: Path, *, name: str | None = None) -> records.Record:
+        counted[folder] += 1
+        return read(folder, name=name)
+
+    monkeypatch.setattr(records, "read_record", count)
+    return counted
+
+
+@pytest.mark.parametrize(
+    "name", ["short/12", f"records/short/{FLEX}", f"short/{FLEX}", FLEX, "2024-11-19", f"./records/short/{FLEX}/"]
+)
+def test_all_names_of_a_record_mean_it(catalog: Catalog, name: str) -> None:
+    named = catalog.find(name)
+    assert (named.name, named.folder, named.by_track) == ("short/12", ROOT / "records" / "short" / FLEX, False)
+    assert named.record is not None and named.record.number == 12
+
+
+def test_a_retiming_has_the_number_of_what_it_times_and_its_own(catalog: Catalog) -> None:
+    record = catalog.record("short/21.2")
+    assert (record.kind, record.retimes, catalog.name(record)) == ("retiming", 21, "short/21.2")
+
+
+@pytest.mark.parametrize("name", ["smoke", "short", "medium", "optimization"])
+def test_a_track_means_its_current_record_wherever_its_script_lies(catalog: Catalog, name: str) -> None:
+    named = catalog.find(name)
+    assert named.by_track and named.record == catalog.current(catalog.track(name))
+
+
+@pytest.mark.parametrize("name", ["short/999", "nowhere", "short/", "", "short/12.1", "12"])
+def test_what_means_nothing_is_said(catalog: Catalog, name: str) -> None:
+    with pytest.raises(StoreError, match="there is no such record"):
+        catalog.find(name)
+
+
+def test_what_means_several_records_names_some(catalog: Catalog) -> None:
+    with pytest.raises(StoreError, match=r"means \d+ records \(short/2024-11-0"):
+        catalog.find("short/2024-11-0")
+
+
+def test_a_folder_of_submissions_without_a_manifest_says_how_to_make_one(catalog: Catalog) -> None:
+    with pytest.raises(ManifestError, match=r"holds no manifest\.yaml; make a submission with `speedrun new NAME`"):
+        catalog.find("submissions/2026-01-01_missing")
+
+
+@pytest.mark.parametrize("verb", ["run", "probe"])
+def test_a_command_that_needs_a_script_says_where_the_current_record_has_its_own(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--root", str(ROOT), verb, "medium", "--plan"]) == 2
+    said = capsys.readouterr().err
+    assert "medium/18: there is no script in its folder" in said
+    assert "`speedrun replay medium/18 --original` runs its frozen original" in said
+    assert "`speedrun new NAME --from medium/18` starts a submission from it" in said
+
+
+def test_the_records_that_have_a_script_are_named(catalog: Catalog) -> None:
+    with pytest.raises(ManifestError, match=r"in their folders short/1, /2, /4, .*, /12, /13 have a script"):
+        catalog.script_here(catalog.record("short/88"))
+
+
+def test_a_comparison_reads_each_record_once(reads: Counter[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(ROOT), "compare", "short/13", "short/12", "--plan"]) == 0
+    assert "a reimplementation of the record short/13" in capsys.readouterr().err
+    assert set(reads.values()) == {1}
+    assert len(reads) <= len(records.record_folders(Project(ROOT)))
+
+
+def test_only_the_records_of_the_track_are_read(reads: Counter[Path]) -> None:
+    Catalog(Project(ROOT)).find("smoke/1")
+    assert {folder.parent.name for folder in reads} == {"smoke"}
+
+
+def test_problems_of_all_records_come_at_once(tmp_path: Path) -> None:
+    for number in (1, 2):
+        folder = tmp_path / "records" / "tiny" / f"2026-01-0{number}_x"
+        folder.mkdir(parents=True)
+        (folder / "record.yaml").write_text("schema: 1\n")
+    with pytest.raises(HarnessError) as raised:
+        Catalog(Project(tmp_path)).records()
+    assert {problem.where.split("/")[2] for problem in raised.value.problems} == {"2026-01-01_x", "2026-01-02_x"}
