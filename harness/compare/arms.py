@@ -19,7 +19,7 @@ from harness.dataset.progress import Progress
 from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
-from harness.replay import plan, session, venv
+from harness.replay import outlook, own_environment, plan, session, venv
 from harness.run import execution
 from harness.store.layout import Project
 
@@ -103,12 +103,12 @@ def check(contender: Contender, here: Machine) -> None:
     """Raise MachineError where the machine is not the track's own, or something is certain to stop the script here."""
     computer.check(contender.sees(here), contender.subject.track)
     if contender.replay is not None:
-        session.check_machine(contender.replay)
+        outlook.check_machine(contender.replay)
 
 
 def make_environment(project: Project, contender: Contender) -> venv.Venv | None:
     """Have its own environment, a minute or more where it is not made yet; None where it needs none."""
-    return None if contender.replay is None else session.make_environment(project, contender.replay)[0]
+    return None if contender.replay is None else own_environment.make_environment(project, contender.replay)[0]
 
 
 def prepare(

@@ -8,34 +8,29 @@ A time counts only for the original on the track's own hardware; everything else
 from __future__ import annotations
 
 import dataclasses
-import platform
-import re
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from harness.core import stats
-from harness.core.errors import HarnessError, MachineError, Problem, RunError, StoreError, raise_if
+from harness.core.errors import RunError
 from harness.core.measurement import Machine, Metrics
-from harness.core.record import Record
-from harness.core.replayed import Label, within_spread
-from harness.core.task import Hardware
-from harness.dataset import fetching
+from harness.core.replayed import within_spread
 from harness.dataset.progress import Progress
 from harness.evidence import gather
 from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
-from harness.replay import environments, obstacles, venv
+from harness.replay import obstacles, venv
+from harness.replay.outlook import _asked, check_machine
+from harness.replay.own_environment import make_environment
 from harness.replay.plan import Plan
 from harness.run import execution, failure
 from harness.run.series import Watcher
 from harness.store import records, replays, run_files
-from harness.store.files import free_bytes
-from harness.store.layout import Project, cache_folder
+from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
 from harness.submission.draft import author
 
@@ -76,169 +71,10 @@ def perform(project: Project, chosen: Plan, onlooker: Onlooker, *, allow_network
 # ------------------------------------------------------------------------------------------ before anything is made
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a replay would find on this machine; nothing was made, fetched or run to know it."""
-
-    machine: Machine
-    problems: tuple[Problem, ...]  # what would stop it
-    environments: tuple[tuple[str, str], ...]  # the requirements of each that would be tried; whether made, what result
-    free_bytes: int  # where environments and tokens go
-    shards: int  # that the script reads
-    missing: int
-    missing_bytes: int
-
-
-def look(chosen: Plan) -> Outlook:
-    """Look at this machine for a plan: can it, what is made, what is fetched. Costs a stat per shard."""
-    track, tokens = chosen.subject.track, chosen.subject.train_tokens
-    here = computer.capture(torch="in an environment of its own")
-    missing = fetching.missing_shards(track, tokens)
-    wishes = tuple(dict.fromkeys(chosen.wishes))
-    problems = list(machine_problems(chosen, here))
-    made = venv.find(wishes[0])
-    if made is not None and chosen.here:
-        try:
-            check_modules(chosen, made)
-        except HarnessError as error:
-            problems += error.problems
-    return Outlook(
-        machine=here,
-        problems=tuple(problems),
-        environments=tuple((", ".join(wish), expected(chosen, wish)) for wish in wishes),
-        free_bytes=free_bytes(cache_folder()),
-        shards=len(fetching.needed_shards(track, tokens)),
-        missing=len(missing),
-        missing_bytes=fetching.size_bytes(track, missing),
-    )
-
-
-def machine_problems(chosen: Plan, here: Machine) -> tuple[Problem, ...]:
-    """Everything that is certain to stop a replay on this machine."""
-    track = chosen.subject.track
-    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
-    try:
-        computer.check(here, dataclasses.replace(track, hardware=asked))
-    except MachineError as error:
-        # A dry run overrides settings, which no original takes.
-        todo = "use such a machine" + (", or fewer GPUs with --gpus where the script allows it" if here.gpus else "")
-        found = [dataclasses.replace(p, todo=todo) if chosen.upstream else p for p in error.problems]
-        return (*chosen.obstacles, *found)
-    return chosen.obstacles
-
-
-def check_machine(chosen: Plan) -> None:
-    """Raise MachineError, before anything is fetched or installed, where this machine cannot do it."""
-    raise_if(machine_problems(chosen, computer.capture(torch="in an environment of its own")), MachineError)
-
-
-def expected(chosen: Plan, wish: tuple[str, ...]) -> str:
-    """Whether an environment is made or to be made, and whether the result would be exact or substituted."""
-    made = venv.find(wish)
-    if made is not None:
-        told = describe(chosen, made, ())
-        return "; ".join((f"made already; the result is {told.label}", *told.differences))
-    torch, used = wish[0].partition("==")[2], used_torch(chosen)
-    room = f"to be made, up to {venv.ROOM_BYTES / 1e9:.0f} GB; where it can be had the result is"
-    # The default index does not say in a version which CUDA a build is for; the build itself does.
-    open_end = used is not None and "+" not in torch and used.partition("+")[0] == torch
-    certain = differences(chosen, used if open_end else torch, None)
-    if certain:
-        return "; ".join((f"{room} substituted", *certain))
-    return f"{room} exact" + (f" if the index gives torch {used}" if open_end else "")
-
-
 # ------------------------------------------------------------------------------------------ its environment
 
 
-def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environment]:
-    """Make the best environment that can be had, and note beside the record's build whether that was to be had.
-
-    Raises StoreError, with every attempt, where none can be made.
-    """
-    tried: list[str] = []
-    for wish in dict.fromkeys(chosen.wishes):
-        try:
-            made = venv.make(wish)
-        except StoreError as error:
-            tried.append(f"{wish[0]}: {error.problems[0].what}")
-            if "disk is full" in tried[-1]:
-                raise
-            # pip lists what the index has instead; an index that was not reached lists nothing and proves nothing.
-            if re.search(rf"requirement {re.escape(wish[0])} \(from versions: (?!none)", tried[-1]):
-                note_build(project, chosen, wish, "not found")
-            continue
-        note_build(project, chosen, wish, "installed")
-        check_modules(chosen, made)
-        return made, describe(chosen, made, tuple(tried))
-    raise StoreError.at(chosen.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
-
-
-def note_build(project: Project, chosen: Plan, wish: tuple[str, ...], found: str) -> None:
-    """Say in environments.yaml what became of the record's own build."""
-    if chosen.build is not None and wish[0] == f"torch=={chosen.build.torch}":
-        here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        environments.note_availability(project, chosen.build.name, f"{found} on {run_files.now()[:10]} ({here})")
-
-
-def check_modules(chosen: Plan, made: venv.Venv) -> None:
-    """Raise StoreError, before any token is fetched, for modules that the script imports and nothing installed."""
-    beside = {Path(name).stem for name in chosen.subject.files}
-    lacking = venv.lacking(made, obstacles.imports(chosen.subject.script) - beside)
-    todo = f"build it into its environment with {made.python} -m pip, then start again"
-    raise_if(
-        (Problem(chosen.name, f"its script imports {name}, which no package gives", todo) for name in lacking),
-        StoreError,
-    )
-
-
-def describe(chosen: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environment:
-    """How an environment differs from what the record ran with."""
-    found = differences(chosen, made.torch, made.packages)
-    label: Label = "substituted" if found else "exact"
-    return Environment(label, made.torch, platform.python_version(), used_torch(chosen), found, tried)
-
-
-def differences(chosen: Plan, torch: str | None, packages: dict[str, str] | None) -> tuple[str, ...]:
-    """All ways in which an environment with this torch is not the record's; packages: None before it is made."""
-    used, needs, python = used_torch(chosen), chosen.needs, platform.python_version()
-    found = []
-    if used is None:
-        found.append("the record does not say which torch it used")
-    elif torch != used:
-        why = f": {chosen.build.why}" if chosen.build is not None else ""
-        found.append(f"torch {torch} for {used}{why}")
-    if needs is None:
-        return tuple(found)
-    if needs.python and needs.python.split(".")[:2] != python.split(".")[:2]:
-        found.append(f"Python {python} for {needs.python}")
-    if needs.triton and packages is not None and packages.get("triton") != needs.triton:
-        found.append(f"triton {packages.get('triton', 'none')} for {needs.triton}")
-    for kernel in needs.hub_kernels:
-        if "@" not in kernel:
-            found.append(f"hub kernel {kernel}: its revision is not recorded")
-    if needs.missing:
-        found.append(f"not from a package: {needs.missing}")
-    return tuple(found)
-
-
-def used_torch(chosen: Plan) -> str | None:
-    """The torch build that the record ran with."""
-    return chosen.build.torch if chosen.build is not None else _own_torch(chosen.held)
-
-
-def _own_torch(held: Record) -> str | None:
-    """The torch build that a record of this harness logged."""
-    return next((run.torch for run in held.runs if run.torch), None)
-
-
 # ------------------------------------------------------------------------------------------ running
-
-
-def _asked(chosen: Plan) -> Hardware:
-    """So many GPUs of any model: another model gives a loss to compare, if no time."""
-    hardware = chosen.subject.track.hardware
-    return dataclasses.replace(hardware, processes=chosen.processes, gpu_name=None)
 
 
 def prepare(

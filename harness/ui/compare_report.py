@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
-from harness.compare import interleaving, pairs
+from harness.compare import decision, interleaving, pairs
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.core.task import Ruleset
@@ -255,7 +255,7 @@ def loss_sentence(comparison: Comparison) -> str | None:
         return None
     low, high = comparison.loss_interval
     said = {
-        "alike": f"the losses are alike within ±{interleaving.LOSS_MARGIN:g}",
+        "alike": f"the losses are alike within ±{decision.LOSS_MARGIN:g}",
         "different": f"the losses differ: B's mean is {'higher' if comparison.loss_difference > 0 else 'lower'}",
         "unclear": "the losses do not differ significantly, but too few runs are there to call them alike",
     }[comparison.losses_alike]

@@ -12,8 +12,8 @@ from harness.core import jsonform
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import venv
+from harness.replay.outlook import Outlook
 from harness.replay.plan import Plan
-from harness.replay.session import Outlook
 from harness.store.layout import Project, cache_folder
 from harness.store.replays import ReplayResult
 from harness.ui import console, run_report

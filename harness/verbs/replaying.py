@@ -45,7 +45,7 @@ def _gpus(text: str) -> int:
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from harness.replay import plan, session
+    from harness.replay import outlook, plan, session
     from harness.ui import replay_report
 
     signal.signal(signal.SIGTERM, terminated)
@@ -65,7 +65,7 @@ def _replay(args: argparse.Namespace) -> int:
         allow_network=not args.no_fetch,
         look=args.plan,
     )
-    replay_report.say_plan(chosen, session.look(chosen), only=args.plan)
+    replay_report.say_plan(chosen, outlook.look(chosen), only=args.plan)
     if not args.plan:
         with next_step(AGAIN):
             screen = replay_report.Screen(catalog.project, chosen, as_json=args.json)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import MachineError, StoreError
-from harness.replay import environments, plan, session, venv
+from harness.replay import environments, own_environment, plan, venv
 from harness.replay.environments import Build, Needs, build_of
 from harness.store.layout import Project, cache_folder
 from tests.named import find_subject
@@ -74,7 +74,7 @@ def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
 
 def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.10.0")
-    made, told = session.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
+    made, told = own_environment.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
     assert made.packages["torch"] == "2.10.0"
     assert made.python.is_file()
     assert made.folder.is_relative_to(cache_folder())
@@ -89,13 +89,13 @@ def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, p
 
 def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.9.1")
-    made, told = session.make_environment(project, a_plan("2.9.1"))
+    made, told = own_environment.make_environment(project, a_plan("2.9.1"))
     assert told.label == "exact"
     assert told.tried == ()
     stamp = (made.folder / venv.LOCK_FILE).stat().st_mtime_ns
     assert availability(project, "2.9.1").startswith("installed on 20")
     file = (project.root / environments.FILE).read_bytes()
-    again, _ = session.make_environment(project, a_plan("2.9.1"))
+    again, _ = own_environment.make_environment(project, a_plan("2.9.1"))
     assert (project.root / environments.FILE).read_bytes() == file
     assert (again.folder / venv.LOCK_FILE).stat().st_mtime_ns == stamp
     assert left_over() == [made.folder.name]
@@ -103,7 +103,7 @@ def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: 
 
 def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:
     with pytest.raises(StoreError, match=r"no environment can be had .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
-        session.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
+        own_environment.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
     assert error.value.exit_status == 2
     assert left_over() == []
     assert availability(project, NIGHTLY) == "unchecked", "an index that lists nothing may not have been reached"

@@ -13,7 +13,7 @@ import pytest
 from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, StoreError
 from harness.replay import obstacles as feasible
-from harness.replay import plan, session
+from harness.replay import outlook, own_environment, plan
 from harness.replay.environments import Needs
 from harness.replay.venv import Venv
 from harness.store.layout import Project
@@ -74,7 +74,7 @@ def test_a_replay_that_cannot_be_ends_before_anything_is_made(monkeypatch: pytes
     obstacles = tuple(feasible.obstacles(FOUND, needs))
     chosen = plan.Plan(FOUND, FOUND.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
     with pytest.raises(MachineError, match="outside of any run folder"):
-        session.check_machine(chosen)
+        outlook.check_machine(chosen)
     assert not (tmp_path / "cache").exists()
 
 
@@ -86,7 +86,7 @@ def test_modules_that_an_environment_lacks_are_named_before_any_token_is_fetched
     assert FOUND.record is not None
     chosen = plan.Plan(found, FOUND.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
     with pytest.raises(StoreError) as error:
-        session.check_modules(chosen, made)
+        own_environment.check_modules(chosen, made)
     assert [problem.what for problem in error.value.problems] == [
         "its script imports flash_attn_interface, which no package gives"
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from harness.catalog.subjects import Subject
 from harness.cli import main
-from harness.compare import cost, interleaving
+from harness.compare import cost, decision, interleaving
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan, Terms
 from harness.core import stats
@@ -268,7 +268,7 @@ def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixt
 def test_a_restless_machine_decides_nothing(bench: Bench) -> None:
     made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
     # A track for any machine is given room for its noise; the limit of a quiet host is asked for here.
-    strict = interleaving.conclude(dataclasses.replace(made, hiccup_limit=0.005))
+    strict = decision.conclude(dataclasses.replace(made, hiccup_limit=0.005))
     assert strict.outcome == "inconclusive"
     assert strict.reason is not None and "2 of 8 runs are hiccups" in strict.reason
 
@@ -298,7 +298,7 @@ def test_an_interrupted_run_is_listed_and_its_place_is_run_again(bench: Bench) -
 def test_a_run_that_finished_unseen_counts_so_that_a_kill_chooses_nothing(bench: Bench) -> None:
     bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, 74.9, 75.1, 74.8, 75.2, 74.7])))
     whole = bench.stored()
-    forgotten = interleaving.conclude(dataclasses.replace(whole, runs=whole.runs[:4]))  # as a kill -9 would leave it
+    forgotten = decision.conclude(dataclasses.replace(whole, runs=whole.runs[:4]))  # as a kill -9 would leave it
     comparisons.write_comparison(bench.project, forgotten)
     again = bench.go(Terms(pairs=3, fixed=True), Player(iter([])))
     assert [run.run for run in again.runs] == [run.run for run in whole.runs]
@@ -448,7 +448,7 @@ def with_losses(bench: Bench, a: list[float], b: list[float]) -> Comparison:
         comparisons.ComparedRun(f"r{k}", arm, k, 75.0, 80.0, 80.0, loss)  # type: ignore[arg-type]
         for k, (arm, loss) in enumerate([*(("A", x) for x in a), *(("B", x) for x in b)])
     ]
-    return interleaving.compare_losses(dataclasses.replace(blank, runs=tuple(made)))
+    return decision.compare_losses(dataclasses.replace(blank, runs=tuple(made)))
 
 
 def test_losses_are_alike_different_or_unclear_by_welchs_interval(bench: Bench) -> None:
