@@ -158,39 +158,39 @@ def catch_up(comparison: Comparison, readings: Readings) -> Comparison:
     return conclude(comparison, find_wrong(comparison, readings))
 
 
-def check(project: Project, laid: Plan) -> None:
+def check(project: Project, plan: Plan) -> None:
     """Raise MachineError, before anything is installed or fetched, where a script cannot run here or would be disturbed.
 
     Nothing is asked where nothing is left to run.
     """
-    if laid.comparison.outcome != "undecided":
+    if plan.comparison.outcome != "undecided":
         return
     here = computer.capture()
-    for found in laid.contenders.values():
+    for found in plan.contenders.values():
         arms.check(found, here)
     busy = execution.runs_going_on(project)
     if busy:
         raise MachineError.at(busy[0], "is a run that is going on here", "wait until it has ended; it would cost time")
 
 
-def make_environments(project: Project, laid: Plan) -> dict[Arm, Venv]:
+def make_environments(project: Project, plan: Plan) -> dict[Arm, Venv]:
     """Have the environments of originals that run in one of their own; none where nothing is left to run."""
-    if laid.comparison.outcome != "undecided":
+    if plan.comparison.outcome != "undecided":
         return {}
-    made = ((arm, arms.make_environment(project, found)) for arm, found in laid.contenders.items())
+    made = ((arm, arms.make_environment(project, found)) for arm, found in plan.contenders.items())
     return {arm: environment for arm, environment in made if environment is not None}
 
 
 def prepare(
-    laid: Plan, made: dict[Arm, Venv], *, allow_network: bool = True, progress: Progress | None = None
+    plan: Plan, made: dict[Arm, Venv], *, allow_network: bool = True, progress: Progress | None = None
 ) -> dict[Arm, Ready]:
     """Have the tokens of both; nothing where nothing is left to run."""
-    if laid.comparison.outcome != "undecided":
+    if plan.comparison.outcome != "undecided":
         return {}
     here = computer.capture()
     return {
         arm: arms.prepare(found, made.get(arm), here, allow_network=allow_network, progress=progress)
-        for arm, found in laid.contenders.items()
+        for arm, found in plan.contenders.items()
     }
 
 
@@ -208,7 +208,7 @@ def note_torch(comparison: Comparison, ready: dict[Arm, Ready]) -> Comparison:
 
 def run(
     project: Project,
-    laid: Plan,
+    plan: Plan,
     ready: dict[Arm, Ready],
     watcher: Watcher,
     say: Callable[[Comparison], None],
@@ -217,20 +217,20 @@ def run(
 
     Raises RunError where a run broke, and MachineError where the machine changed meanwhile; what was made is kept.
     """
-    comparison = note_torch(laid.comparison, ready)
+    comparison = note_torch(plan.comparison, ready)
     comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
-    while comparison.outcome == "undecided" and next_is_paid_for(comparison, laid.usual_s):
+    while comparison.outcome == "undecided" and next_is_paid_for(comparison, plan.usual_s):
         number = len(comparison.runs)
         arm = cast(Arm, comparison.arms[number])
         same_machine(project, comparison, computer.capture())
-        run_id = run_files.new_run_id(laid.subjects[arm].script_sha256)
+        run_id = run_files.new_run_id(plan.subjects[arm].script_sha256)
         began = time.monotonic()
         watch = watcher(run_id, arm, number + 1, len(comparison.arms))
         outcome = execution.execute(project, ready[arm].prepared, run_id, comparison.id, ready[arm].launcher, watch)
         elapsed = time.monotonic() - began
-        comparison, taken = take(comparison, laid.readings, run_id, elapsed)
+        comparison, taken = take(comparison, plan.readings, run_id, elapsed)
         if taken:
-            comparison = conclude(comparison, find_wrong(comparison, laid.readings))
+            comparison = conclude(comparison, find_wrong(comparison, plan.readings))
         comparisons.write_comparison(project, comparison)
         if not taken:
             raise broken(project, comparison.discarded[-1], outcome)

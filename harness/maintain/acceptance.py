@@ -32,67 +32,67 @@ from harness.submission import inspection
 from harness.verdict import judge
 
 
-def accept(catalog: Catalog, found: Subject) -> tuple[Verdict, Record | None]:
+def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     """Judge a packed submission and, if it passes, make it the track's next record.
 
     The submission's folder becomes the record's; the verdict comes back with None where it is not pass. Raises
     StoreError with every reason why the folder cannot be accepted at all.
     """
-    manifest = _acceptable(catalog, found)
-    gathered = gather.gather(catalog.project, found)
+    manifest = _acceptable(catalog, subject)
+    gathered = gather.gather(catalog.project, subject)
     verdict = judge(gathered)
     if verdict.outcome != "pass":
         return verdict, None
-    record = make_record(catalog, found, manifest, gathered)
+    record = make_record(catalog, subject, manifest, gathered)
     comparison = None
-    best = catalog.current(found.track)
-    if found.track.metric == "train_time" and best is not None:
-        comparison = find_comparison(catalog, found, best)
+    best = catalog.current(subject.track)
+    if subject.track.metric == "train_time" and best is not None:
+        comparison = find_comparison(catalog, subject, best)
         said = sentence(comparison, catalog.name(best))
         if comparison.outcome != "faster":
-            raise StoreError.at(found.name, f"is not faster than the current record ({said})", "it is no record")
+            raise StoreError.at(subject.name, f"is not faster than the current record ({said})", "it is no record")
         notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
 
     def fill(aside: Path) -> None:
-        for name in found.files:
-            copy(found.files_folder / name, aside / records.SCRIPT / name)
-        write_atomic(aside / records.SCRIPT / "script.yaml", script_yaml(found, record))
-        if (found.folder / "README.md").is_file():
-            copy(found.folder / "README.md", aside / "README.md")
-        shutil.copytree(found.folder / PACK, aside / PACK)
+        for name in subject.files:
+            copy(subject.files_folder / name, aside / records.SCRIPT / name)
+        write_atomic(aside / records.SCRIPT / "script.yaml", script_yaml(subject, record))
+        if (subject.folder / "README.md").is_file():
+            copy(subject.folder / "README.md", aside / "README.md")
+        shutil.copytree(subject.folder / PACK, aside / PACK)
 
     add_folder(catalog.project, record, fill, curve=canonical_curve(gathered.runs), comparison=comparison)
-    shutil.rmtree(found.folder)
+    shutil.rmtree(subject.folder)
     return verdict, record
 
 
-def _acceptable(catalog: Catalog, found: Subject) -> Manifest:
-    if found.manifest is None:
-        raise StoreError.at(found.name, "is no submission", "accept takes a folder under submissions/")
-    problems = list(inspection.check(catalog, found.folder).problems)
-    if not (found.folder / PACK).is_dir():
-        problems.append(Problem(found.name, "holds no evidence", f"speedrun pack {found.name}"))
+def _acceptable(catalog: Catalog, subject: Subject) -> Manifest:
+    if subject.manifest is None:
+        raise StoreError.at(subject.name, "is no submission", "accept takes a folder under submissions/")
+    problems = list(inspection.check(catalog, subject.folder).problems)
+    if not (subject.folder / PACK).is_dir():
+        problems.append(Problem(subject.name, "holds no evidence", f"speedrun pack {subject.name}"))
     if problems:
         raise StoreError(*problems)
-    return found.manifest
+    return subject.manifest
 
 
-def make_record(catalog: Catalog, found: Subject, manifest: Manifest, gathered: Evidence) -> Record:
+def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered: Evidence) -> Record:
     """The record that the judged runs are, every figure computed from them."""
     judged = gathered.runs
-    numbers = [record.number for record in catalog.records(found.track.name)]
+    numbers = [record.number for record in catalog.records(subject.track.name)]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
-    by_time = found.track.metric == "train_time"
+    by_time = subject.track.metric == "train_time"
     return Record(
-        track=found.track.name,
-        slug=found.folder.name,
-        ruleset=found.ruleset.id,
+        track=subject.track.name,
+        slug=subject.folder.name,
+        ruleset=subject.ruleset.id,
         number=max(numbers, default=0) + 1,
         kind="record",
         retimes=None,
-        date=datetime.date.fromisoformat(found.folder.name[:10]),
+        date=datetime.date.fromisoformat(subject.folder.name[:10]),
         title=manifest.title,
         contributors=manifest.contributors,
         pull_request=None,
@@ -106,7 +106,7 @@ def make_record(catalog: Catalog, found: Subject, manifest: Manifest, gathered: 
         notes=manifest.notes,
         withdrawn=None,
         runs=(
-            *(record_run(run, found.script_sha256) for run in judged),
+            *(record_run(run, subject.script_sha256) for run in judged),
             *(record_run(run, run.log.script_sha256, parent=manifest.parent) for run in gathered.baseline),
         ),
         has_evidence=True,
@@ -139,18 +139,18 @@ def canonical_curve(judged: Sequence[Metrics]) -> records.Curve:
     return ranked[len(ranked) // 2].log.curve
 
 
-def script_yaml(found: Subject, record: Record) -> str:
+def script_yaml(subject: Subject, record: Record) -> str:
     """The script.yaml of an accepted record: its script is the original."""
     return yamlfile.dump(
         {
             "schema": 1,
             "origin": "original",
             "of": f"{record.track}/{record.number}",
-            "entry": found.entry,
-            "files": dict(found.files),
-            "train_tokens": found.train_tokens,
-            "claim": found.claim,
-            "parent": found.parent,
+            "entry": subject.entry,
+            "files": dict(subject.files),
+            "train_tokens": subject.train_tokens,
+            "claim": subject.claim,
+            "parent": subject.parent,
         }
     )
 

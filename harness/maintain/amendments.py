@@ -78,8 +78,8 @@ def _stored(project: Project, record: Record) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
 
 
-def _retiming(found: Subject, comparison: Comparison, slug: str, number: int, best: Record, against: str) -> Record:
-    timed = found.record
+def _retiming(subject: Subject, comparison: Comparison, slug: str, number: int, best: Record, against: str) -> Record:
+    timed = subject.record
     assert timed is not None
     own = [run for run in comparison.runs if run.arm == "B"]
     losses = [run.val_loss for run in own if run.val_loss is not None]

@@ -20,25 +20,25 @@ from harness.replay.environments import Needs
 _ACCUMULATES = re.compile(rb"accum", re.IGNORECASE)
 
 
-def obstacles(found: Subject, needs: Needs | None) -> list[Problem]:
+def obstacles(subject: Subject, needs: Needs | None) -> list[Problem]:
     """Everything that is certain to stop this script here; empty where nothing is known to."""
     problems = []
-    line = unreadable(found.script)
+    line = unreadable(subject.script)
     if line is not None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         said = f"Python {version} cannot read its line {line}"
         used = f"Python {needs.python}" if needs is not None and needs.python else "a newer Python"
-        problems.append(Problem(f"{found.name}: {found.entry}", said, f"start this program with {used}"))
+        problems.append(Problem(f"{subject.name}: {subject.entry}", said, f"start this program with {used}"))
     if needs is None:
         return problems
-    imported = imports(found.script)
+    imported = imports(subject.script)
     for name, shape in re.findall(r"(\w+)(\.py|/)", needs.missing or ""):
-        if name in imported and f"{name}.py" not in found.files:
+        if name in imported and f"{name}.py" not in subject.files:
             said = f"imports {name}{shape}, whose hash no record gives"
-            problems.append(Problem(f"{found.name}: {found.entry}", said, "it cannot be replayed unmodified"))
+            problems.append(Problem(f"{subject.name}: {subject.entry}", said, "it cannot be replayed unmodified"))
     if needs.data is not None and outside(needs.data):
         said = f"reads {needs.data}, which lies outside of any run folder"
-        problems.append(Problem(f"{found.name}: {found.entry}", said, "it cannot be replayed unmodified"))
+        problems.append(Problem(f"{subject.name}: {subject.entry}", said, "it cannot be replayed unmodified"))
     return problems
 
 

@@ -30,23 +30,23 @@ class Outlook:
     missing_bytes: int
 
 
-def look(chosen: Plan) -> Outlook:
+def look(plan: Plan) -> Outlook:
     """Look at this machine for a plan: can it, what is made, what is fetched. Costs a stat per shard."""
-    track, tokens = chosen.subject.track, chosen.subject.train_tokens
+    track, tokens = plan.subject.track, plan.subject.train_tokens
     here = computer.capture(torch="in an environment of its own")
     missing = fetching.missing_shards(track, tokens)
-    wishes = tuple(dict.fromkeys(chosen.wishes))
-    problems = list(machine_problems(chosen, here))
+    wishes = tuple(dict.fromkeys(plan.wishes))
+    problems = list(machine_problems(plan, here))
     made = venv.find(wishes[0])
-    if made is not None and chosen.here:
+    if made is not None and plan.here:
         try:
-            check_modules(chosen, made)
+            check_modules(plan, made)
         except HarnessError as error:
             problems += error.problems
     return Outlook(
         machine=here,
         problems=tuple(problems),
-        environments=tuple((", ".join(wish), expected(chosen, wish)) for wish in wishes),
+        environments=tuple((", ".join(wish), expected(plan, wish)) for wish in wishes),
         free_bytes=free_bytes(cache_folder()),
         shards=len(fetching.needed_shards(track, tokens)),
         missing=len(missing),
@@ -54,42 +54,42 @@ def look(chosen: Plan) -> Outlook:
     )
 
 
-def machine_problems(chosen: Plan, here: Machine) -> tuple[Problem, ...]:
+def machine_problems(plan: Plan, here: Machine) -> tuple[Problem, ...]:
     """Everything that is certain to stop a replay on this machine."""
-    track = chosen.subject.track
-    asked = _asked(chosen) if here.gpus else dataclasses.replace(track.hardware, processes=chosen.processes)
+    track = plan.subject.track
+    asked = _asked(plan) if here.gpus else dataclasses.replace(track.hardware, processes=plan.processes)
     try:
         computer.check(here, dataclasses.replace(track, hardware=asked))
     except MachineError as error:
         # A dry run overrides settings, which no original takes.
         todo = "use such a machine" + (", or fewer GPUs with --gpus where the script allows it" if here.gpus else "")
-        found = [dataclasses.replace(p, todo=todo) if chosen.upstream else p for p in error.problems]
-        return (*chosen.obstacles, *found)
-    return chosen.obstacles
+        found = [dataclasses.replace(p, todo=todo) if plan.upstream else p for p in error.problems]
+        return (*plan.obstacles, *found)
+    return plan.obstacles
 
 
-def check_machine(chosen: Plan) -> None:
+def check_machine(plan: Plan) -> None:
     """Raise MachineError, before anything is fetched or installed, where this machine cannot do it."""
-    raise_if(machine_problems(chosen, computer.capture(torch="in an environment of its own")), MachineError)
+    raise_if(machine_problems(plan, computer.capture(torch="in an environment of its own")), MachineError)
 
 
-def expected(chosen: Plan, wish: tuple[str, ...]) -> str:
+def expected(plan: Plan, wish: tuple[str, ...]) -> str:
     """Whether an environment is made or to be made, and whether the result would be exact or substituted."""
     made = venv.find(wish)
     if made is not None:
-        told = describe(chosen, made, ())
+        told = describe(plan, made, ())
         return "; ".join((f"made already; the result is {told.label}", *told.differences))
-    torch, used = wish[0].partition("==")[2], used_torch(chosen)
+    torch, used = wish[0].partition("==")[2], used_torch(plan)
     room = f"to be made, up to {venv.ROOM_BYTES / 1e9:.0f} GB; where it can be had the result is"
     # The default index does not say in a version which CUDA a build is for; the build itself does.
     open_end = used is not None and "+" not in torch and used.partition("+")[0] == torch
-    certain = differences(chosen, used if open_end else torch, None)
+    certain = differences(plan, used if open_end else torch, None)
     if certain:
         return "; ".join((f"{room} substituted", *certain))
     return f"{room} exact" + (f" if the index gives torch {used}" if open_end else "")
 
 
-def _asked(chosen: Plan) -> Hardware:
+def _asked(plan: Plan) -> Hardware:
     """So many GPUs of any model: another model gives a loss to compare, if no time."""
-    hardware = chosen.subject.track.hardware
-    return dataclasses.replace(hardware, processes=chosen.processes, gpu_name=None)
+    hardware = plan.subject.track.hardware
+    return dataclasses.replace(hardware, processes=plan.processes, gpu_name=None)

@@ -16,13 +16,13 @@ from harness.store.layout import Project
 from harness.store.replays import Environment
 
 
-def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environment]:
+def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environment]:
     """Make the best environment that can be had, and note beside the record's build whether that was to be had.
 
     Raises StoreError, with every attempt, where none can be made.
     """
     tried: list[str] = []
-    for wish in dict.fromkeys(chosen.wishes):
+    for wish in dict.fromkeys(plan.wishes):
         try:
             made = venv.make(wish)
         except StoreError as error:
@@ -31,47 +31,47 @@ def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environ
                 raise
             # pip lists what the index has instead; an index that was not reached lists nothing and proves nothing.
             if re.search(rf"requirement {re.escape(wish[0])} \(from versions: (?!none)", tried[-1]):
-                note_build(project, chosen, wish, "not found")
+                note_build(project, plan, wish, "not found")
             continue
-        note_build(project, chosen, wish, "installed")
-        check_modules(chosen, made)
-        return made, describe(chosen, made, tuple(tried))
-    raise StoreError.at(chosen.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
+        note_build(project, plan, wish, "installed")
+        check_modules(plan, made)
+        return made, describe(plan, made, tuple(tried))
+    raise StoreError.at(plan.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
 
 
-def note_build(project: Project, chosen: Plan, wish: tuple[str, ...], found: str) -> None:
+def note_build(project: Project, plan: Plan, wish: tuple[str, ...], found: str) -> None:
     """Say in environments.yaml what became of the record's own build."""
-    if chosen.build is not None and wish[0] == f"torch=={chosen.build.torch}":
+    if plan.build is not None and wish[0] == f"torch=={plan.build.torch}":
         here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        environments.note_availability(project, chosen.build.name, f"{found} on {run_files.now()[:10]} ({here})")
+        environments.note_availability(project, plan.build.name, f"{found} on {run_files.now()[:10]} ({here})")
 
 
-def check_modules(chosen: Plan, made: venv.Venv) -> None:
+def check_modules(plan: Plan, made: venv.Venv) -> None:
     """Raise StoreError, before any token is fetched, for modules that the script imports and nothing installed."""
-    beside = {Path(name).stem for name in chosen.subject.files}
-    lacking = venv.lacking(made, obstacles.imports(chosen.subject.script) - beside)
+    beside = {Path(name).stem for name in plan.subject.files}
+    lacking = venv.lacking(made, obstacles.imports(plan.subject.script) - beside)
     todo = f"build it into its environment with {made.python} -m pip, then start again"
     raise_if(
-        (Problem(chosen.name, f"its script imports {name}, which no package gives", todo) for name in lacking),
+        (Problem(plan.name, f"its script imports {name}, which no package gives", todo) for name in lacking),
         StoreError,
     )
 
 
-def describe(chosen: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environment:
+def describe(plan: Plan, made: venv.Venv, tried: tuple[str, ...]) -> Environment:
     """How an environment differs from what the record ran with."""
-    found = differences(chosen, made.torch, made.packages)
+    found = differences(plan, made.torch, made.packages)
     label: Label = "substituted" if found else "exact"
-    return Environment(label, made.torch, platform.python_version(), used_torch(chosen), found, tried)
+    return Environment(label, made.torch, platform.python_version(), used_torch(plan), found, tried)
 
 
-def differences(chosen: Plan, torch: str | None, packages: dict[str, str] | None) -> tuple[str, ...]:
+def differences(plan: Plan, torch: str | None, packages: dict[str, str] | None) -> tuple[str, ...]:
     """All ways in which an environment with this torch is not the record's; packages: None before it is made."""
-    used, needs, python = used_torch(chosen), chosen.needs, platform.python_version()
+    used, needs, python = used_torch(plan), plan.needs, platform.python_version()
     found = []
     if used is None:
         found.append("the record does not say which torch it used")
     elif torch != used:
-        why = f": {chosen.build.why}" if chosen.build is not None else ""
+        why = f": {plan.build.why}" if plan.build is not None else ""
         found.append(f"torch {torch} for {used}{why}")
     if needs is None:
         return tuple(found)
@@ -87,11 +87,11 @@ def differences(chosen: Plan, torch: str | None, packages: dict[str, str] | None
     return tuple(found)
 
 
-def used_torch(chosen: Plan) -> str | None:
+def used_torch(plan: Plan) -> str | None:
     """The torch build that the record ran with."""
-    return chosen.build.torch if chosen.build is not None else _own_torch(chosen.held)
+    return plan.build.torch if plan.build is not None else _own_torch(plan.held)
 
 
-def _own_torch(held: Record) -> str | None:
+def _own_torch(record: Record) -> str | None:
     """The torch build that a record of this harness logged."""
-    return next((run.torch for run in held.runs if run.torch), None)
+    return next((run.torch for run in record.runs if run.torch), None)

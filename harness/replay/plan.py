@@ -64,35 +64,35 @@ def plan(
         raise StoreError.at("--checkout", said, "leave --checkout out; nothing is read from there")
     if original:
         source = originals.source_of(checkout, allow_network=allow_network and not look)
-        found = catalog.original(record, source, given=checkout is not None, look=look)
+        subject = catalog.original(record, source, given=checkout is not None, look=look)
     else:
-        found = catalog.script_here(record)
-    here = not original or originals.is_whole(found.files_folder, found.files)
+        subject = catalog.script_here(record)
+    here = not original or originals.is_whole(subject.files_folder, subject.files)
     told = environments.read_environments(catalog.project).of(name) if original else None
     build, needs = told if told is not None else (None, None)
-    processes = ranks(found, needs, gpus, here=here)
+    processes = ranks(subject, needs, gpus, here=here)
     return Plan(
-        subject=found,
+        subject=subject,
         held=record,
         name=name,
-        original=not found.reimplementation,
+        original=not subject.reimplementation,
         processes=processes,
-        runs=count or (found.track.runs if not original else 1),
+        runs=count or (subject.track.runs if not original else 1),
         wishes=wishes_of(build, needs),
         build=build,
         needs=needs,
-        loss_only=loss_only(found, processes),
+        loss_only=loss_only(subject, processes),
         upstream=original,
-        obstacles=tuple(feasible.obstacles(found, needs)) if here else (),
+        obstacles=tuple(feasible.obstacles(subject, needs)) if here else (),
         here=here,
     )
 
 
-def loss_only(found: Subject, processes: int) -> tuple[str, ...]:
+def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
     """Why a time will not count, as far as it is known before the machine is looked at."""
-    hardware = found.track.hardware
+    hardware = subject.track.hardware
     reasons = []
-    if found.reimplementation:
+    if subject.reimplementation:
         reasons.append("the script is a reimplementation of the record's")
     if hardware.kind == "gpu" and processes != hardware.processes:
         reasons.append(f"{processes} GPU{'s' * (processes != 1)}, not {hardware.processes}")
@@ -101,21 +101,21 @@ def loss_only(found: Subject, processes: int) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def ranks(found: Subject, needs: Needs | None, gpus: int | None, *, here: bool = True) -> int:
+def ranks(subject: Subject, needs: Needs | None, gpus: int | None, *, here: bool = True) -> int:
     """The ranks to start; raises MachineError at once where the script cannot run with so many.
 
     here: False where the script is not here to be asked.
     """
-    hardware = found.track.hardware
+    hardware = subject.track.hardware
     if gpus is None or gpus == hardware.processes:
         return hardware.processes
     if hardware.kind != "gpu":
-        raise MachineError.at("--gpus", f"the track {found.track.name} uses no GPU", "leave --gpus out")
+        raise MachineError.at("--gpus", f"the track {subject.track.name} uses no GPU", "leave --gpus out")
     size = needs.world_size if needs is not None else None
     if size == f"== {hardware.processes}":
         said = f"the script asserts {hardware.processes} ranks"
         raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
-    if here and needs is not None and size is None and not feasible.accumulates(found.script):
+    if here and needs is not None and size is None and not feasible.accumulates(subject.script):
         said = "the script accumulates nothing, so with fewer ranks it would train on a smaller batch"
         raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
     if hardware.processes % gpus:

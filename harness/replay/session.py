@@ -44,28 +44,28 @@ class Onlooker(Protocol):
     def result(self, result: ReplayResult, stored: Path) -> None: ...
 
 
-def perform(project: Project, chosen: Plan, onlooker: Onlooker, *, allow_network: bool = True) -> None:
+def perform(project: Project, plan: Plan, onlooker: Onlooker, *, allow_network: bool = True) -> None:
     """Replay a record, from the look at the machine to the stored result.
 
     Where Ctrl-C, a broken run or a full disk ends it, the runs that had finished are compared and stored all the same
     before the exception goes on. Raises HarnessError, before anything is made, where the machine cannot do it or git
     does not know who replays.
     """
-    check_machine(chosen)
+    check_machine(plan)
     by = author(project)
     with onlooker.making():
-        made, environment = make_environment(project, chosen)
+        made, environment = make_environment(project, plan)
     with onlooker.fetching() as progress:
-        ready = prepare(chosen, made, allow_network=allow_network, progress=progress)
+        ready = prepare(plan, made, allow_network=allow_network, progress=progress)
     finished: list[Metrics] = []
     try:
-        run(project, chosen, TorchrunLauncher(str(made.python)), ready, onlooker.watch, finished)
+        run(project, plan, TorchrunLauncher(str(made.python)), ready, onlooker.watch, finished)
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
-            curve = records.read_curve(chosen.subject.folder)
-            result = compare(chosen, environment, here, tuple(finished), by, curve)
-            onlooker.result(result, replays.add_replay(chosen.subject.folder, result))
+            curve = records.read_curve(plan.subject.folder)
+            result = compare(plan, environment, here, tuple(finished), by, curve)
+            onlooker.result(result, replays.add_replay(plan.subject.folder, result))
 
 
 # ------------------------------------------------------------------------------------------ before anything is made
@@ -78,24 +78,24 @@ def perform(project: Project, chosen: Plan, onlooker: Onlooker, *, allow_network
 
 
 def prepare(
-    chosen: Plan, made: venv.Venv, *, allow_network: bool = True, progress: Progress | None = None
+    plan: Plan, made: venv.Venv, *, allow_network: bool = True, progress: Progress | None = None
 ) -> execution.Prepared:
     """Check the machine for so many GPUs, then have the tokens; offered where the script looks for them."""
     here = computer.capture(torch=made.torch)
-    track = chosen.subject.track
-    computer.check(here, dataclasses.replace(track, hardware=_asked(chosen)))
-    folder = chosen.needs.data if chosen.needs is not None else None
-    found = chosen.subject
+    track = plan.subject.track
+    computer.check(here, dataclasses.replace(track, hardware=_asked(plan)))
+    folder = plan.needs.data if plan.needs is not None else None
+    found = plan.subject
     if folder is not None and folder != track.data.folder and not obstacles.outside(folder):
         data = dataclasses.replace(track.data, folder=folder)
         found = dataclasses.replace(found, track=dataclasses.replace(track, data=data))
     ready = execution.prepare(found, here, allow_network=allow_network, progress=progress)
-    return dataclasses.replace(ready, processes=chosen.processes, bare=chosen.upstream)
+    return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream)
 
 
 def run(
     project: Project,
-    chosen: Plan,
+    plan: Plan,
     launcher: Launcher,
     ready: execution.Prepared,
     watcher: Watcher,
@@ -106,30 +106,30 @@ def run(
     What was made lies in `.runs/` and in the ledger.
     """
     sitting = secrets.token_hex(4)
-    for number in range(1, chosen.runs + 1):
-        run_id = run_files.new_run_id(chosen.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, chosen.runs))
+    for number in range(1, plan.runs + 1):
+        run_id = run_files.new_run_id(plan.subject.script_sha256)
+        outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, plan.runs))
         folder = run_files.run_folder(project, run_id)
         if outcome.state != "finished":
             cause = failure.explain(folder, outcome)
-            said = f"run {number} of {chosen.runs} {cause.sentence}"
+            said = f"run {number} of {plan.runs} {cause.sentence}"
             again = "start the same command again: a record is run afresh each time"
             todo = again if outcome.state == "stopped" else execution.advice(outcome)
             error = RunError.at(project.show(folder), said, todo)
             error.lines = cause.last_lines
             raise error
-        finished.append(gather.read_run(folder, chosen.subject.script, packed=False))
+        finished.append(gather.read_run(folder, plan.subject.script, packed=False))
 
 
 # ------------------------------------------------------------------------------------------ what it comes to
 
 
 def compare(
-    chosen: Plan, environment: Environment, here: Machine, made: tuple[Metrics, ...], by: str, curve: records.Curve
+    plan: Plan, environment: Environment, here: Machine, made: tuple[Metrics, ...], by: str, curve: records.Curve
 ) -> ReplayResult:
     """Claimed against replayed."""
-    held, why_not = chosen.held, list(chosen.loss_only)
-    hardware = chosen.subject.track.hardware
+    held, why_not = plan.held, list(plan.loss_only)
+    hardware = plan.subject.track.hardware
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
@@ -141,17 +141,17 @@ def compare(
     time = stats.mean(times) if times else None
     claimed_time = held.claimed.train_time_s
     counts = not why_not and claimed_time is not None and time is not None
-    processes = f"{chosen.processes} process{'es' * (chosen.processes != 1)}"
+    processes = f"{plan.processes} process{'es' * (plan.processes != 1)}"
     within, spread = within_spread(own, losses)
     return ReplayResult(
         schema=1,
-        record=chosen.name,
+        record=plan.name,
         date=run_files.now()[:10],
         by=by,
         machine=here,
-        gpus=f"{chosen.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {processes}",
-        script="original" if chosen.original else "reimplementation",
-        script_sha256=chosen.subject.script_sha256,
+        gpus=f"{plan.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {processes}",
+        script="original" if plan.original else "reimplementation",
+        script_sha256=plan.subject.script_sha256,
         environment=environment,
         time_counts=counts,
         why_not=tuple(why_not),

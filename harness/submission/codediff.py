@@ -66,11 +66,11 @@ def between(old: Subject, new: Subject) -> CodeDiff:
     return diff(_read(old), _read(new))
 
 
-def _read(found: Subject) -> dict[str, bytes]:
+def _read(subject: Subject) -> dict[str, bytes]:
     # The entry counts as the same file under whatever name.
     return {
-        "train_gpt.py" if name == found.entry else name: (found.files_folder / name).read_bytes()
-        for name in found.files
+        "train_gpt.py" if name == subject.entry else name: (subject.files_folder / name).read_bytes()
+        for name in subject.files
     }
 
 

@@ -61,37 +61,37 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     if folder.is_symlink() or not folder.is_dir():
         return Checked(name, (Problem(name, "is no folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)
-    found: Subject | None = None
+    subject: Subject | None = None
     try:
-        found = catalog.submission(folder)
+        subject = catalog.submission(folder)
     except HarnessError as error:
         unread = error.problems
     else:
         unread = ()
     listed, file_problems = list_files(folder, name)
     problems += [*file_problems, *unread]
-    if found is not None:
-        problems += unknown_files(found, listed, name)
-        problems += reference_problems(catalog, found)
-        problems += copy_problems(project, found)
+    if subject is not None:
+        problems += unknown_files(subject, listed, name)
+        problems += reference_problems(catalog, subject)
+        problems += copy_problems(project, subject)
     problems += private_problems(folder, listed, name)
     problems += readme_problems(project, folder, listed, name)
     pack_problems = evidence_problems(folder, name)
     problems += pack_problems
     gathered, verdict = None, None
-    if found is not None and not pack_problems:
+    if subject is not None and not pack_problems:
         try:
-            if not file_problems and has_runs(project, found):
-                gathered = gather.gather(project, found)
+            if not file_problems and has_runs(project, subject):
+                gathered = gather.gather(project, subject)
                 verdict = judge(gathered)
         except HarnessError as error:
             problems += error.problems
-    return Checked(name, tuple(dict.fromkeys(problems)), found, gathered, verdict)
+    return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
 
 
-def has_runs(project: Project, found: Subject) -> bool:
+def has_runs(project: Project, subject: Subject) -> bool:
     """Whether there is a pack, or a run on this machine."""
-    return (found.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(found.chain))
+    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain))
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:
@@ -132,9 +132,9 @@ def list_files(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
     return listed, problems
 
 
-def unknown_files(found: Subject, listed: list[str], name: str) -> list[Problem]:
+def unknown_files(subject: Subject, listed: list[str], name: str) -> list[Problem]:
     """Files that the manifest does not name."""
-    known = {*found.files, MANIFEST, README}
+    known = {*subject.files, MANIFEST, README}
     return [
         Problem(f"{name}/{ascii(file)[1:-1][:SHOWN]}", "is not in the manifest", "list it in `files`, or take it out")
         for file in listed
@@ -142,38 +142,40 @@ def unknown_files(found: Subject, listed: list[str], name: str) -> list[Problem]
     ]
 
 
-def reference_problems(catalog: Catalog, found: Subject) -> list[Problem]:
+def reference_problems(catalog: Catalog, subject: Subject) -> list[Problem]:
     """A parent that is no record, rules that are not the track's newest, a name that is taken."""
-    assert found.manifest is not None
-    problems, where = [], f"{found.name}/{MANIFEST}"
-    newest = current_ruleset(found.track).id
-    if found.ruleset.id != newest:
-        said = f"`ruleset` is {found.ruleset.id}; new submissions are judged by {newest}"
+    assert subject.manifest is not None
+    problems, where = [], f"{subject.name}/{MANIFEST}"
+    newest = current_ruleset(subject.track).id
+    if subject.ruleset.id != newest:
+        said = f"`ruleset` is {subject.ruleset.id}; new submissions are judged by {newest}"
         problems.append(Problem(where, said, f"write `ruleset: {newest}` before the first run"))
-    if not found.entry.endswith(".py"):
-        problems.append(Problem(where, f"`entry` is {found.entry!a}", "name a Python script"))
-    if found.manifest.parent is not None:
+    if not subject.entry.endswith(".py"):
+        problems.append(Problem(where, f"`entry` is {subject.entry!a}", "name a Python script"))
+    if subject.manifest.parent is not None:
         try:
-            if catalog.record(found.manifest.parent).track != found.track.name:
-                problems.append(Problem(where, f"`parent` {found.manifest.parent} is of another track", "name its own"))
+            if catalog.record(subject.manifest.parent).track != subject.track.name:
+                problems.append(
+                    Problem(where, f"`parent` {subject.manifest.parent} is of another track", "name its own")
+                )
         except HarnessError:
-            said = f"`parent` {found.manifest.parent} is no record"
+            said = f"`parent` {subject.manifest.parent} is no record"
             problems.append(Problem(where, said, "name one like short/12, or null"))
-    taken = catalog.project.records / found.track.name / found.folder.name
+    taken = catalog.project.records / subject.track.name / subject.folder.name
     if taken.exists():
         problems.append(
-            Problem(found.name, f"{catalog.project.show(taken)} has this name already", "rename the folder")
+            Problem(subject.name, f"{catalog.project.show(taken)} has this name already", "rename the folder")
         )
     return problems
 
 
-def copy_problems(project: Project, found: Subject) -> list[Problem]:
+def copy_problems(project: Project, subject: Subject) -> list[Problem]:
     """A script that is a record's, byte for byte: its runs would be a claim about the work of another."""
-    mine = sorted(found.files.values())
+    mine = sorted(subject.files.values())
     for folder in sorted(project.records.glob(f"*/*/{SCRIPT}")):
         if mine == sorted(sha256_file(path) for path in script_files(folder)):
             said = f"is the script of {project.show(folder.parent)}"
-            return [Problem(f"{found.name}/{found.entry}", said, "change it first")]
+            return [Problem(f"{subject.name}/{subject.entry}", said, "change it first")]
     return []
 
 

@@ -17,40 +17,40 @@ from harness.store.layout import Project
 from harness.ui import console, run_report
 
 
-def say_plan(project: Project, laid: Plan, *, looking: bool = False) -> None:
+def say_plan(project: Project, plan: Plan, *, looking: bool = False) -> None:
     """Say what is compared, in which order, how long it takes and what it costs; `looking`: and what would stop it."""
-    comparison = laid.comparison
-    for run_id, how in laid.settled:
+    comparison = plan.comparison
+    for run_id, how in plan.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
-    for arm, found in laid.contenders.items():
+    for arm, found in plan.contenders.items():
         console.say(f"{arm}: {script(found)}, {found.subject.ruleset.id}")
         console.say(f"     {environment(found)}")
         if found.away is not None:
             console.say(f"     its files are not here ({found.away}): {how_to_get(found)}", style="yellow")
         for problem in found.replay.obstacles if found.replay is not None else ():
             console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
-    for line in _cautions(laid.contenders["A"], laid.contenders["B"]):
+    for line in _cautions(plan.contenders["A"], plan.contenders["B"]):
         console.say(f"  note     {line}", style="yellow")
     console.say(f"  machine  {computer.describe(comparison.machine)}")
     if looking:
-        run_report.say_refusal(computer.capture(), laid.subjects["A"].track)
-    console.say(f"  runs     {_runs(laid)}")
-    if laid.resumed:
+        run_report.say_refusal(computer.capture(), plan.subjects["A"].track)
+    console.say(f"  runs     {_runs(plan)}")
+    if plan.resumed:
         file = project.show(comparison_file(project, comparison.id))
         made, state = len(comparison.runs), comparison.outcome
         if state == "undecided":
             console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs made")
         else:
             console.say(f"  finished {file}: {state}; nothing is run again")
-        if comparison.max_pairs != laid.asked_pairs:
-            said = f"{laid.asked_pairs} pairs were asked for, and this one is of {_most(comparison)} pairs"
+        if comparison.max_pairs != plan.asked_pairs:
+            said = f"{plan.asked_pairs} pairs were asked for, and this one is of {_most(comparison)} pairs"
             console.say(f"  note     {said}; a second one would choose by repetition", style="yellow")
     if comparison.outcome == "undecided":
-        console.say(f"  time     {_time(laid)}")
-        console.say(f"  price    {_price(laid)}")
+        console.say(f"  time     {_time(plan)}")
+        console.say(f"  price    {_price(plan)}")
 
 
-def script(found: Contender) -> str:
+def script(contender: Contender) -> str:
     """Whose script it is, and of what kind."""
     kinds = {
         "submission": "the submission",
@@ -58,25 +58,25 @@ def script(found: Contender) -> str:
         "reimplementation": "a reimplementation of the record",
         "original": "the frozen original of the record",
     }
-    under = "" if found.called == found.subject.name else f" ({found.subject.name})"
-    file = f"{found.subject.entry} ({found.subject.script_sha256[:12]})"
-    return f"{kinds[found.kind]} {found.called}{under}: {file}"
+    under = "" if contender.called == contender.subject.name else f" ({contender.subject.name})"
+    file = f"{contender.subject.entry} ({contender.subject.script_sha256[:12]})"
+    return f"{kinds[contender.kind]} {contender.called}{under}: {file}"
 
 
-def environment(found: Contender) -> str:
+def environment(contender: Contender) -> str:
     """What it runs in."""
-    if not found.wishes:
-        return f"in the harness's own environment, torch {found.torch or 'not installed'}"
-    made = found.made
+    if not contender.wishes:
+        return f"in the harness's own environment, torch {contender.torch or 'not installed'}"
+    made = contender.made
     if made is not None:
         return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
-    wishes = [", ".join(wish) for wish in dict.fromkeys(found.wishes)]
+    wishes = [", ".join(wish) for wish in dict.fromkeys(contender.wishes)]
     return f"in an environment of its own, made before the first run: {', or else '.join(wishes)}"
 
 
-def how_to_get(found: Contender) -> str:
+def how_to_get(contender: Contender) -> str:
     """Where the files of an original come from."""
-    held = found.subject.record
+    held = contender.subject.record
     repository = held.original.repository if held is not None and held.original is not None else None
     return f"without --plan they are fetched from {repository}, or read with --checkout DIR"
 
@@ -112,34 +112,34 @@ def _most(comparison: Comparison) -> str:
     return f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
 
 
-def _runs(laid: Plan) -> str:
-    comparison = laid.comparison
+def _runs(plan: Plan) -> str:
+    comparison = plan.comparison
     count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
-    order = f"in the order {blocks}, drawn by coin" if laid.drawn else "in blocks ABBA or BAAB, by coin"
+    order = f"in the order {blocks}, drawn by coin" if plan.drawn else "in blocks ABBA or BAAB, by coin"
     if comparison.bound is None:
         return f"{count}, {order}; one look at the end, p < {pairs.ALPHA:g}"
     return f"at most {count}, {order}; a look after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
 
 
-def _time(laid: Plan) -> str:
-    comparison = laid.comparison
-    rest = compare_cost.expected_rest_s(comparison, laid.usual_s)
+def _time(plan: Plan) -> str:
+    comparison = plan.comparison
+    rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
     if rest is None:
-        least = compare_cost.least_rest_s(comparison, laid.subjects.values())
+        least = compare_cost.least_rest_s(comparison, plan.subjects.values())
         floor = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
         return f"not known before the first runs: neither script has run on this machine{floor}"
-    a, b = (compare_cost.expected_run_s(comparison, laid.usual_s, arm) or 0.0 for arm in ("A", "B"))
+    a, b = (compare_cost.expected_run_s(comparison, plan.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
     return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for the {left} that remain"
 
 
-def _price(laid: Plan) -> str:
-    comparison = laid.comparison
+def _price(plan: Plan) -> str:
+    comparison = plan.comparison
     if comparison.usd_per_hour is None:
         return "not known: give --usd-per-hour, and --budget-usd to stop in time"
-    rest = compare_cost.expected_rest_s(comparison, laid.usual_s)
-    least = compare_cost.least_rest_s(comparison, laid.subjects.values()) if rest is None else rest
+    rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
+    least = compare_cost.least_rest_s(comparison, plan.subjects.values()) if rest is None else rest
     cost = None if least is None else compare_cost.cost_usd(comparison, least)
     word = "at least" if rest is None else "about"
     said = f"{comparison.usd_per_hour:g} USD an hour" + (
@@ -151,18 +151,18 @@ def _price(laid: Plan) -> str:
     return said
 
 
-def waiting(laid: Plan) -> AbstractContextManager[None]:
+def waiting(plan: Plan) -> AbstractContextManager[None]:
     """Say that environments are being made, where some are."""
-    if laid.comparison.outcome != "undecided" or all(found.made for found in laid.contenders.values() if found.wishes):
+    if plan.comparison.outcome != "undecided" or all(found.made for found in plan.contenders.values() if found.wishes):
         return contextlib.nullcontext()
     return console.waiting("the environment of the original (a minute or more, once)")
 
 
-def watch(laid: Plan) -> interleaving.Watcher:
+def watch(plan: Plan) -> interleaving.Watcher:
     """A watcher that shows every run while it goes."""
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
-        found = laid.subjects["A" if arm == "A" else "B"]
+        found = plan.subjects["A" if arm == "A" else "B"]
         console.say(f"run {number}/{count}  {arm}  {run_id}")
         return run_report.follow(f"run {number}/{count}  {arm}", found.track.target_loss)
 

@@ -22,59 +22,59 @@ from harness.ui.bars import file_progress
 CURVE_ROWS = 12
 
 
-def say_plan(chosen: Plan, seen: Outlook, *, only: bool) -> None:
+def say_plan(plan: Plan, seen: Outlook, *, only: bool) -> None:
     """Say what would be run, in which environment, on what, and what may be compared.
 
     only: nothing is going to be run, so what would stop it is said here; else it is about to be raised.
     """
-    found, needs = chosen.subject, chosen.needs
-    console.say(f"{chosen.name}: {chosen.held.title}")
-    console.say(f"  script       {_script(chosen)}")
-    ranks = f"{chosen.processes} rank{'s' * (chosen.processes != 1)}"
-    how = "started as its author did, without arguments" if chosen.upstream else "each with a seed drawn by the harness"
-    console.say(f"  runs         {chosen.runs} on {ranks}, {how}; a record is run afresh each time")
+    found, needs = plan.subject, plan.needs
+    console.say(f"{plan.name}: {plan.held.title}")
+    console.say(f"  script       {_script(plan)}")
+    ranks = f"{plan.processes} rank{'s' * (plan.processes != 1)}"
+    how = "started as its author did, without arguments" if plan.upstream else "each with a seed drawn by the harness"
+    console.say(f"  runs         {plan.runs} on {ranks}, {how}; a record is run afresh each time")
     for number, (requirements, told) in enumerate(seen.environments):
         console.say(f"  {'environment ' if number == 0 else 'or else     '} {requirements}")
         console.say(f"               {told}")
-    if chosen.build is not None and len(seen.environments) > 1:
-        console.say(f"               availability of torch {chosen.build.torch}: {chosen.build.availability}")
+    if plan.build is not None and len(seen.environments) > 1:
+        console.say(f"               availability of torch {plan.build.torch}: {plan.build.availability}")
     if needs is not None and needs.hub_kernels:
         console.say(f"  kernels      {', '.join(needs.hub_kernels)}, fetched by the script from the hub")
     if needs is not None and needs.missing:
         console.say(f"  missing      {needs.missing}; without it nothing is started", style="yellow")
     folder = (needs.data if needs is not None else None) or found.track.data.folder
-    console.say(f"  data         {found.train_tokens:,} training tokens under {folder}: {_tokens(chosen, seen)}")
-    console.say(f"  disk         {_disk(chosen, seen)}")
+    console.say(f"  data         {found.train_tokens:,} training tokens under {folder}: {_tokens(plan, seen)}")
+    console.say(f"  disk         {_disk(plan, seen)}")
     console.say(f"  machine      {computer.describe(seen.machine)}")
-    if chosen.loss_only:
-        console.say(f"  compared     loss only: {'; '.join(chosen.loss_only)}")
+    if plan.loss_only:
+        console.say(f"  compared     loss only: {'; '.join(plan.loss_only)}")
     else:
         console.say("  compared     time and loss")
     for problem in seen.problems if only else ():
         console.say(f"  cannot run   {problem}", style="red")
 
 
-def _script(chosen: Plan) -> str:
-    found = chosen.subject
-    kind = "the frozen original" if chosen.original else "a reimplementation of the original"
+def _script(plan: Plan) -> str:
+    found = plan.subject
+    kind = "the frozen original" if plan.original else "a reimplementation of the original"
     count = len(found.files)
     said = f"{kind}, {found.entry} ({found.script_sha256[:12]}), {count} file{'s' * (count != 1)}"
-    if chosen.here:
+    if plan.here:
         return f"{said}, verified"
-    repository = chosen.held.original.repository if chosen.held.original is not None else None
+    repository = plan.held.original.repository if plan.held.original is not None else None
     fetched = f"{repository} is cloned first (20 MB or so), or give --checkout DIR"
     return f"{said}: not here yet, so not looked at; {fetched}"
 
 
-def _tokens(chosen: Plan, seen: Outlook) -> str:
+def _tokens(plan: Plan, seen: Outlook) -> str:
     if not seen.missing:
         return f"all {seen.shards} shards are here"
-    made = "made here in seconds" if chosen.subject.track.data.source == "synthetic" else "to be fetched"
+    made = "made here in seconds" if plan.subject.track.data.source == "synthetic" else "to be fetched"
     return f"{seen.missing} of {seen.shards} shards are missing, {_size(seen.missing_bytes)}, {made}"
 
 
-def _disk(chosen: Plan, seen: Outlook) -> str:
-    making = venv.ROOM_BYTES if all(venv.find(wish) is None for wish in chosen.wishes) else 0
+def _disk(plan: Plan, seen: Outlook) -> str:
+    making = venv.ROOM_BYTES if all(venv.find(wish) is None for wish in plan.wishes) else 0
     wanted = making + seen.missing_bytes
     said = f"{_size(seen.free_bytes)} free in {cache_folder()}"
     if not wanted:
@@ -90,11 +90,11 @@ def _size(count: int) -> str:
 class Screen:
     """The onlooker of a replay at a terminal; with `as_json` the result goes to stdout as well."""
 
-    def __init__(self, project: Project, chosen: Plan, *, as_json: bool) -> None:
+    def __init__(self, project: Project, plan: Plan, *, as_json: bool) -> None:
         self.project = project
-        self.chosen = chosen
+        self.chosen = plan
         self.as_json = as_json
-        self.begin = run_report.watch_runs(chosen.subject.track.target_loss)
+        self.begin = run_report.watch_runs(plan.subject.track.target_loss)
 
     def making(self) -> AbstractContextManager[None]:
         """While its environment is made; where it is there already nothing has to be waited for."""

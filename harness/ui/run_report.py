@@ -66,17 +66,17 @@ def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
             console.say(f"  cannot   {problem}", style="red")
 
 
-def _title(found: Subject) -> str:
-    if found.record is not None:
-        return f"{found.record.track}/{found.record.number}: {found.record.title}"
-    return found.manifest.title if found.manifest else found.name
+def _title(subject: Subject) -> str:
+    if subject.record is not None:
+        return f"{subject.record.track}/{subject.record.number}: {subject.record.title}"
+    return subject.manifest.title if subject.manifest else subject.name
 
 
-def _data(found: Subject) -> str:
-    data = found.track.data
+def _data(subject: Subject) -> str:
+    data = subject.track.data
     if data.source == "synthetic":
         return f"made here from seed {data.seed}: {data.shard_tokens:,} train tokens"
-    shards = 1 + -(-found.train_tokens // data.shard_tokens)
+    shards = 1 + -(-subject.train_tokens // data.shard_tokens)
     size = shards * data.shard_tokens * 2 / 1e9
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
 
@@ -129,7 +129,7 @@ def say_dry_end(sitting: Sitting) -> None:
 
 def say_outcome(
     catalog: Catalog,
-    found: Subject,
+    subject: Subject,
     gathered: Evidence,
     verdict: Verdict,
     *,
@@ -146,20 +146,20 @@ def say_outcome(
     say_phases(gathered.runs)
     console.say_verdict(verdict)
     say_more_runs(gathered, verdict, usd_per_hour)
-    say_newer(catalog.project, found, ran=ran)
+    say_newer(catalog.project, subject, ran=ran)
     if verdict.outcome == "pass":
-        stored = found.record is not None and not ran
-        say_row(found, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
-        console.say(f"  {_standing(catalog, found, gathered, ran=ran)}")
+        stored = subject.record is not None and not ran
+        say_row(subject, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
+        console.say(f"  {_standing(catalog, subject, gathered, ran=ran)}")
     return 0 if verdict.outcome == "pass" else 1
 
 
-def say_newer(project: Project, found: Subject, *, ran: bool = False) -> None:
+def say_newer(project: Project, subject: Subject, *, ran: bool = False) -> None:
     """Say where a pack is older than the runs of this machine."""
-    newer = gather.newer_runs(project, found)
+    newer = gather.newer_runs(project, subject)
     if newer:
         what = "its pack holds none of" if ran else "judged by its pack, which holds none of"
-        said = f"{what} the {newer} run{'s' * (newer > 1)} made here since: speedrun pack {found.name}"
+        said = f"{what} the {newer} run{'s' * (newer > 1)} made here since: speedrun pack {subject.name}"
         console.say(said, style="yellow")
 
 
@@ -243,7 +243,7 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:z.2f}"  # z: no −0.00
 
 
-def say_row(found: Subject, gathered: Evidence, heading: str) -> None:
+def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
     """The row of the leaderboard that these runs would earn."""
     losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
@@ -254,29 +254,29 @@ def say_row(found: Subject, gathered: Evidence, heading: str) -> None:
         ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
         [
             (
-                found.track.name,
+                subject.track.name,
                 str(gathered.runs[0].step),
                 time,
                 str(len(losses)),
                 f"{stats.mean(losses):.4f}",
-                _title(found),
+                _title(subject),
             )
         ],
     )
 
 
-def _standing(catalog: Catalog, found: Subject, gathered: Evidence, *, ran: bool) -> str:
+def _standing(catalog: Catalog, subject: Subject, gathered: Evidence, *, ran: bool) -> str:
     """How the row stands against the current record, as a sentence."""
-    best = catalog.current(found.track)
-    is_best = found.record is not None and best is not None and found.record.slug == best.slug
+    best = catalog.current(subject.track)
+    is_best = subject.record is not None and best is not None and subject.record.slug == best.slug
     whose = "this machine's" if ran else "those of the machine that ran it"
     about_time = f"seconds are {whose} and are never compared with another's"
     if is_best:
         return f"this is the current record{', run again' if ran else ', judged by its own evidence'}; {about_time}"
-    if found.record is not None and not ran:
+    if subject.record is not None and not ran:
         held = "" if best is None else f"; {best.track}/{best.number} is the current one"
-        return f"this is the record {found.record.track}/{found.record.number}, judged by its own evidence{held}"
-    if found.track.metric == "train_time":
+        return f"this is the record {subject.record.track}/{subject.record.number}, judged by its own evidence{held}"
+    if subject.track.metric == "train_time":
         return "it becomes a record only if it is faster than the current one in a same-machine comparison"
     steps = gathered.runs[0].step
     if best is None or best.claimed.steps is None or steps is None:

@@ -147,15 +147,15 @@ def _probe(args: argparse.Namespace) -> int:
     return 0 if verdict.outcome == "pass" else 1
 
 
-def _say_probe_plan(chosen: Plan) -> None:
+def _say_probe_plan(plan: Plan) -> None:
     from harness.ui import console
     from harness.verdict.probe_rules import NAMES as MATERIAL
 
-    found, parent = chosen.subject, chosen.parent
-    console.say(f"probing {found.name} ({found.script_sha256[:12]}): {', '.join(chosen.probes)}")
+    found, parent = plan.subject, plan.parent
+    console.say(f"probing {found.name} ({found.script_sha256[:12]}): {', '.join(plan.probes)}")
     console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing'}")
-    console.say(f"  runs     {len(chosen.runs)} on {found.track.hardware.processes} processes; none enters the ledger")
-    for role, variant in chosen.runs:
+    console.say(f"  runs     {len(plan.runs)} on {found.track.hardware.processes} processes; none enters the ledger")
+    for role, variant in plan.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
 
 

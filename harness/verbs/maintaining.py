@@ -34,14 +34,14 @@ def _accept(args: argparse.Namespace) -> int:
         timed, said = amendments.retime(catalog, args.retime)
         console.say(f"timed again, {said}: records/{timed.track}/{timed.slug}")
     else:
-        found = catalog.subject(catalog.find(args.submission))
-        verdict, record = acceptance.accept(catalog, found)
+        subject = catalog.subject(catalog.find(args.submission))
+        verdict, record = acceptance.accept(catalog, subject)
         console.say_verdict(verdict)
-        run_report.say_newer(catalog.project, found)
+        run_report.say_newer(catalog.project, subject)
         if record is None:
             return 1
         console.say(
-            f"accepted as {record.track}/{record.number}: {found.name} moved to records/{record.track}/{record.slug}"
+            f"accepted as {record.track}/{record.number}: {subject.name} moved to records/{record.track}/{record.slug}"
         )
     for path in leaderboard.write(catalog.project):
         console.say(f"wrote {catalog.project.show(path)}")

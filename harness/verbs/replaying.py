@@ -118,8 +118,8 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.run import series
     from harness.ui import run_report
 
-    found = catalog.script_here(_record(catalog, args.record))
-    sitting = series.plan(catalog.project, found, None, dry=True, settle=not args.plan)
+    subject = catalog.script_here(_record(catalog, args.record))
+    sitting = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
     run_report.say_plan(sitting)
     if not args.plan:
         with next_step(run_report.after_a_stop(sitting)):

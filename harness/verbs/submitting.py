@@ -64,14 +64,14 @@ def _diff(args: argparse.Namespace) -> int:
     from harness.ui import console
 
     catalog = catalog_of(args)
-    found = catalog.subject(catalog.find(args.submission), frozen=False)
-    old = codediff.against(catalog, found, args.against, checkout=args.checkout)
-    change = codediff.between(old, found)
+    subject = catalog.subject(catalog.find(args.submission), frozen=False)
+    old = codediff.against(catalog, subject, args.against, checkout=args.checkout)
+    change = codediff.between(old, subject)
     for line in change.lines:
         console.put(line, style=codediff.style(line))
     for remark in change.remarks:
         console.say(remark, style="yellow")
-    console.say(f"{change.size} from {old.name} to {found.name}; comments, docstrings and blank lines do not count")
+    console.say(f"{change.size} from {old.name} to {subject.name}; comments, docstrings and blank lines do not count")
     return 0
 
 
@@ -100,9 +100,9 @@ def _run(args: argparse.Namespace) -> int:
     looking = args.plan or args.dry  # such a run counts for nothing, so nothing has to be frozen for it
     if not looking and (froze := draft.freeze_for_run(catalog, args.subject)):
         console.say(froze)
-    found = catalog.subject(catalog.find(args.subject), frozen=not looking)
+    subject = catalog.subject(catalog.find(args.subject), frozen=not looking)
     sitting = series.plan(
-        catalog.project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
+        catalog.project, subject, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
     run_report.say_plan(sitting, looking=args.plan)
     if args.plan:
@@ -114,7 +114,7 @@ def _run(args: argparse.Namespace) -> int:
     if judged is None:
         run_report.say_dry_end(sitting)
         return 0
-    status = run_report.say_outcome(catalog, found, *judged, usd_per_hour=args.usd_per_hour, ran=True)
+    status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _tell(args, *judged, status)
 
 
@@ -135,9 +135,9 @@ def _verify(args: argparse.Namespace) -> int:
         gathered, verdict = series.verify_past(catalog.project, past)
         run_report.say_past(gathered, verdict)
         return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
-    found = catalog.subject(named)
-    gathered, verdict = series.verify(catalog.project, found)
-    status = run_report.say_outcome(catalog, found, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
+    subject = catalog.subject(named)
+    gathered, verdict = series.verify(catalog.project, subject)
+    status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _tell(args, gathered, verdict, status)
 
 
@@ -186,11 +186,11 @@ def _pack(args: argparse.Namespace) -> int:
     from harness.ui import console
 
     catalog = catalog_of(args)
-    found = catalog.subject(catalog.find(args.submission))
-    count, parents = packing.pack(catalog.project, found)
+    subject = catalog.subject(catalog.find(args.submission))
+    count, parents = packing.pack(catalog.project, subject)
     beside = f", and {parents} of its parent" if parents else ""
-    console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {found.name}/evidence")
-    console.say(f"next: speedrun check {found.name}")
+    console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {subject.name}/evidence")
+    console.say(f"next: speedrun check {subject.name}")
     return 0
 
 
