@@ -176,7 +176,13 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [("show", "short/12"), ("log", "tests/golden/logs"), ("check", "records/smoke/2026-11-21_muon")]
+    "command",
+    [
+        ("show", "short/12"),
+        ("log", "tests/golden/logs/L0-llmc-plain.txt"),
+        ("check", "submissions/_template"),
+        ("verify", "records/smoke/2026-11-21_muon"),
+    ],
 )
 def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[str, ...]) -> None:
     program = f"import sys; from harness.cli import main\nprint(main({list(command)!r}), *sys.modules)"
