@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.core.replayed import Replayed
 
 Status = Literal["measured", "logged", "published"]
+# runs.csv has no column for these two facts and nothing in records/ is rewritten, so its notes hold them. They are
+# written from here and read here alone.
+INCOMPLETE = "incomplete: no validation at the last step"
+_CPU = re.compile(r"\d+ cores of .+")
+
+
+def cpu_note(cores: int, name: str) -> str:
+    """Say in a note which processor a run without GPUs was on."""
+    return f"{cores} cores of {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,17 @@ class RecordRun:
     started_at: str | None
     script_sha256: str | None
     note: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it validated at its last step."""
+        return self.value is not None and self.note != INCOMPLETE
+
+    @property
+    def cpu(self) -> str | None:
+        """The processor of a run without GPUs, like "4 cores of …"; None where it had GPUs or nothing says it."""
+        found = None if self.gpu_name else _CPU.search(self.note or "")
+        return found[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from harness.core import stats, yamlfile
 from harness.core.errors import Problem, StoreError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
-from harness.core.record import Claimed, Record, RecordRun
+from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
 from harness.evidence import gather
 from harness.evidence.contents import Evidence
@@ -115,7 +115,7 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
 
 def record_run(run: Metrics, script_sha256: str | None, *, parent: str | None = None) -> RecordRun:
     """One row of runs.csv; `parent`: the record that it is a run of, where it came along for comparison."""
-    where = None if run.machine is None or run.machine.gpus else f"{run.machine.cpu_count} cores of {run.machine.cpu}"
+    where = None if run.machine is None or run.machine.gpus else cpu_note(run.machine.cpu_count, run.machine.cpu)
     return RecordRun(
         id=run.run_id,
         role="own" if parent is None else "baseline",

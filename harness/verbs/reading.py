@@ -174,12 +174,12 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from harness.board import leaderboard
+    from harness.board import rows
     from harness.core import jsonform
     from harness.ui import show_report
 
     project = project_of(args)
-    record, row = leaderboard.row_of(project, args.record)
+    record, row = rows.row_of(project, args.record)
     if args.json:
         data = {"row": jsonform.encode(row), "record": jsonform.encode(record)}
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False)

@@ -175,6 +175,23 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
     assert not loaded & {"torch", "numpy", "scipy", "pandas", "matplotlib", "huggingface_hub", "rich", "yaml"}
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "short/12"),
+        ("log", "tests/golden/logs/L0-llmc-plain.txt"),
+        ("check", "submissions/_template"),
+        ("verify", "records/smoke/2026-11-21_muon"),
+    ],
+)
+def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[str, ...]) -> None:
+    program = f"import sys; from harness.cli import main\nprint(main({list(command)!r}), *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] in ("0", "1"), done.stderr
+    assert not {"pandas", "matplotlib"} & set(loaded)
+
+
 VERBS = {
     "doctor": {"--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
