@@ -25,11 +25,12 @@ from harness.core import stats
 from harness.core.errors import MachineError, Problem, RunError, StatisticsError, TrackError
 from harness.core.measurement import Machine, Metrics, RunOutcome
 from harness.dataset.progress import Progress
-from harness.evidence import gather
+from harness.evidence import metrics
 from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.replay.venv import Venv
-from harness.run import execution, failure
+from harness.run import earlier, ending, execution
+from harness.run.failure import run_error
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
 from harness.store.layout import Project
@@ -66,7 +67,7 @@ class Readings:
         """One run that ended."""
         if run_id not in self.read:
             folder = run_files.run_folder(self.project, run_id)
-            self.read[run_id] = gather.read_run(folder, self.subjects[arm].script, packed=False)
+            self.read[run_id] = metrics.read_run(folder, self.subjects[arm].script, packed=False)
         return self.read[run_id]
 
 
@@ -98,7 +99,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: boo
         said = f"belong to {a.subject.track.name} and {b.subject.track.name}"
         raise TrackError.at(f"{a.subject.name} and {b.subject.name}", said, "compare two scripts of one track")
     here = computer.capture()
-    settled = tuple(execution.settle(project)) if act else ()
+    settled = tuple(ending.settle(project)) if act else ()
     held = find_held(project, a.subject, b.subject, terms, here)
     comparison = lay_out(a.subject, b.subject, terms, here) if held is None else held
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
@@ -107,7 +108,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: boo
     if act and comparison.outcome == "undecided":
         comparison = catch_up(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: execution.usual_wall_time_s(project, found.subject.chain, found.sees(here))
+        arm: earlier.usual_wall_time_s(project, found.subject.chain, found.sees(here))
         for arm, found in contenders.items()
     }
     drawn = act or held is not None
@@ -167,14 +168,12 @@ def same_machine(project: Project, comparison: Comparison, here: Machine) -> Non
 
 def catch_up(comparison: Comparison, readings: Readings) -> Comparison:
     """Take in the runs of an earlier start that the ledger knows and the comparison's file does not."""
-    entries = Ledger(readings.project.ledger).entries()
-    ends = {e.data["run"]: e.data["state"] for e in entries if e.data["kind"] == "end"}
+    chain = Ledger(readings.project.ledger).read()
     known = {run.run for run in comparison.runs} | {run.run for run in comparison.discarded}
-    for entry in entries:
-        if entry.data["kind"] != "start" or entry.data["sitting"] != comparison.id or entry.data["run"] in known:
+    for run_id, start in chain.starts.items():
+        if start.series != comparison.id or run_id in known:
             continue
-        run_id = entry.data["run"]
-        if run_id not in ends:
+        if run_id not in chain.ends:
             raise MachineError.at(run_id, "is still going on", "wait until it has ended")
         comparison, _ = take(comparison, readings, run_id, None)
     return conclude(comparison, find_wrong(comparison, readings))
@@ -190,7 +189,7 @@ def check(project: Project, laid: Plan) -> None:
     here = computer.capture()
     for found in laid.contenders.values():
         arms.check(found, here)
-    busy = execution.runs_going_on(project)
+    busy = earlier.runs_in_progress(project)
     if busy:
         raise MachineError.at(busy[0], "is a run that is going on here", "wait until it has ended; it would cost time")
 
@@ -291,10 +290,7 @@ def broken(project: Project, discarded: DiscardedRun, outcome: RunOutcome) -> Ru
     folder = run_files.run_folder(project, discarded.run)
     if outcome.state == "finished":
         return RunError.at(project.show(folder), discarded.why, f"read {run_files.LOG} there")
-    cause = failure.explain(folder, outcome)
-    error = RunError.at(project.show(folder), f"run of {discarded.arm} {cause.sentence}", execution.advice(outcome))
-    error.lines = cause.last_lines
-    return error
+    return run_error(project, folder, outcome, f"run of {discarded.arm}")
 
 
 # ------------------------------------------------------------------------------------------ what it comes to
@@ -306,8 +302,8 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
         mine = tuple(readings.of(run.run, arm) for run in comparison.runs if run.arm == arm)
         if not mine:
             continue
-        held = Evidence(found.name, found.track, found.ruleset, mine, found.script, found.script_sha256)
-        for finding in checks.judge(held, (*completeness.CHECKS, *timing.CHECKS)).findings:
+        evidence = Evidence(found.name, found.track, found.ruleset, mine, found.script, found.script_sha256)
+        for finding in checks.judge(evidence, (*completeness.CHECKS, *timing.CHECKS)).findings:
             if finding.outcome == "fail":
                 return f"{arm} breaks {finding.rule}: {finding.text}"
         slowed = next(

@@ -20,13 +20,13 @@ from harness.catalog import subjects
 from harness.catalog.ranking import rank
 from harness.catalog.subjects import Subject
 from harness.core import jsonform
-from harness.core.errors import LogError, RunError
+from harness.core.errors import LogError
 from harness.core.judgement import Verdict
 from harness.dataset import fetching, probe_data
 from harness.dataset.progress import Progress
 from harness.launch.launcher import Launcher, LaunchPlan
 from harness.machine import computer
-from harness.run import execution, failure
+from harness.run.failure import explain, run_error
 from harness.runlog import grammar, reader
 from harness.store import records, run_files
 from harness.store.files import disk_error, write_atomic
@@ -41,6 +41,7 @@ OWN: dict[str, tuple[str, ...]] = {
     "warm-up": ("official", "swapped"),
 }
 PARENT: dict[str, tuple[str, ...]] = {"known-entropy": ("known",), "other-text": ("official", "other")}
+STARTS_OVER = "start the same command again: a probe is judged as a whole"
 BEFORE, AFTER = "before", "after"  # folders of links to the tokens that a swap exchanges
 
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]
@@ -261,14 +262,9 @@ class Sitting:
             for name in (run_files.CACHE, run_files.WORK, BEFORE, AFTER):
                 shutil.rmtree(folder / name, ignore_errors=True)
         if outcome.state != "finished":
-            cause = failure.explain(folder, outcome)
             if not self.made:
-                broken = RunError.at(
-                    self.project.show(folder), f"the first run {cause.sentence}", execution.advice(outcome)
-                )
-                broken.lines = cause.last_lines
-                raise broken
-            return ProbeRun((), cause.sentence)
+                raise run_error(self.project, folder, outcome, "the first run", again=STARTS_OVER)
+            return ProbeRun((), explain(folder, outcome).sentence)
         return read_probe_run(folder)
 
     def lay_out(self, script: Subject, folder: Path, paths: tuple[Path, ...], *, swaps: bool) -> Swap | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import re
-import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,21 +17,21 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.core import stats
-from harness.core.errors import HarnessError, MachineError, Problem, RunError, StoreError, raise_if
+from harness.core.errors import HarnessError, MachineError, Problem, StoreError, raise_if
 from harness.core.measurement import Machine, Metrics
 from harness.core.record import Record
 from harness.core.replayed import Label, within_spread
 from harness.core.task import Hardware
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
-from harness.evidence import gather
+from harness.evidence.metrics import read_run
 from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import environments, obstacles, venv
 from harness.replay.plan import Plan
-from harness.run import execution, failure
-from harness.run.series import Watcher
+from harness.run import execution
+from harness.run.series import Watcher, make_runs
 from harness.store import records, replays, run_files
 from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
@@ -269,20 +268,9 @@ def run(
 
     What was made lies in `.runs/` and in the ledger.
     """
-    sitting = secrets.token_hex(4)
-    for number in range(1, chosen.runs + 1):
-        run_id = run_files.new_run_id(chosen.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, chosen.runs))
+    for run_id in make_runs(project, ready, chosen.runs, launcher, watcher):
         folder = run_files.run_folder(project, run_id)
-        if outcome.state != "finished":
-            cause = failure.explain(folder, outcome)
-            said = f"run {number} of {chosen.runs} {cause.sentence}"
-            again = "start the same command again: a record is run afresh each time"
-            todo = again if outcome.state == "stopped" else execution.advice(outcome)
-            error = RunError.at(project.show(folder), said, todo)
-            error.lines = cause.last_lines
-            raise error
-        finished.append(gather.read_run(folder, chosen.subject.script, packed=False))
+        finished.append(read_run(folder, chosen.subject.script, packed=False))
 
 
 # ------------------------------------------------------------------------------------------ what it comes to

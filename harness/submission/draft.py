@@ -221,7 +221,7 @@ def _runs(project: Project, folder: Path, held: dict[str, str], now: dict[str, s
     if now == held or not held:
         return 0
     chain = chain_of({name: str(digest) for name, digest in held.items()})
-    started = [e.data["run"] for e in Ledger(project.ledger).chain(chain) if e.data["kind"] == "start"]
+    started = list(Ledger(project.ledger).chain(chain).starts)
     if started and chain in scripts.chains_of_records(project):
         started = [run_id for run_id in started if _is_own(project, folder, run_id)]
     return len(started)

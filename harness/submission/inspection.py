@@ -20,15 +20,14 @@ from harness.catalog.tracks import current_ruleset
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
 from harness.core.yamlfile import is_visible
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
+from harness.run import judging
 from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack
 from harness.store.records import SCRIPT, find_record, script_files
 from harness.store.scrub import find_private
-from harness.verdict import judge
 
 README, TEMPLATE = "README.md", "_template"
 MOST_FILES = 64
@@ -81,8 +80,7 @@ def check(project: Project, folder: Path) -> Checked:
     if found is not None and not pack_problems:
         try:
             if not file_problems and has_runs(project, found):
-                gathered = gather.gather(project, found)
-                verdict = judge(gathered)
+                gathered, verdict = judging.verify(project, found)
         except HarnessError as error:
             problems += error.problems
     return Checked(name, tuple(dict.fromkeys(problems)), found, gathered, verdict)
@@ -90,7 +88,7 @@ def check(project: Project, folder: Path) -> Checked:
 
 def has_runs(project: Project, found: Subject) -> bool:
     """Whether there is a pack, or a run on this machine."""
-    return (found.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(found.chain))
+    return (found.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(found.chain).entries)
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:
@@ -184,15 +182,14 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         check_pack(pack, where)
         if not (pack / LEDGER).is_file():
             return [Problem(where, "holds evidence without its ledger", "pack it again")]
-        entries = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
+        chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
     except HarnessError as error:
         return list(error.problems)
-    known = {entry.data["run"] for entry in entries if entry.data["kind"] == "start"}
     held = sorted(path.name for path in (pack / RUNS).glob("*"))
     return [
         Problem(f"{where}/{RUNS}/{run}", "is no run of the ledger", "pack the submission again")
         for run in held
-        if run not in known
+        if run not in chain.starts
     ]
 
 

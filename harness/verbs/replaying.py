@@ -112,12 +112,14 @@ def _dry(args: argparse.Namespace, project: Project) -> int:
     from harness.ui import run_report
 
     found = plan.with_script(project, records.find_record(project, args.record))
-    sitting = series.plan(project, found, None, dry=True, settle=not args.plan)
-    run_report.say_plan(sitting)
+    series_plan = series.plan(project, found, None, dry=True, settle=not args.plan)
+    run_report.say_plan(series_plan)
     if not args.plan:
-        with next_step(run_report.after_a_stop(sitting)):
-            series.run(project, sitting, series.prepare(sitting), TorchrunLauncher(), run_report.watch(sitting))
-        run_report.say_dry_end(sitting)
+        with next_step(run_report.after_a_stop(series_plan)):
+            series.run(
+                project, series_plan, series.prepare(series_plan), TorchrunLauncher(), run_report.watch(series_plan)
+            )
+        run_report.say_dry_end(series_plan)
     return 0
 
 

@@ -103,19 +103,19 @@ def _run(args: argparse.Namespace) -> int:
     if not looking and (froze := draft.freeze_for_run(project, args.subject)):
         console.say(froze)
     found = subjects.find_subject(project, args.subject, frozen=not looking)
-    sitting = series.plan(
+    series_plan = series.plan(
         project, found, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
     run_report.say_stand_in(project, args.subject, found)
-    run_report.say_plan(sitting, looking=args.plan)
+    run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
         return 0
-    with next_step(run_report.after_a_stop(sitting)):
+    with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
-            ready = series.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(project, sitting, ready, TorchrunLauncher(), run_report.watch(sitting))
+            ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
+        judged = series.run(project, series_plan, ready, TorchrunLauncher(), run_report.watch(series_plan))
     if judged is None:
-        run_report.say_dry_end(sitting)
+        run_report.say_dry_end(series_plan)
         return 0
     status = run_report.say_outcome(project, found, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _tell(args, *judged, status)
@@ -129,17 +129,17 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _verify(args: argparse.Namespace) -> int:
     from harness.catalog import subjects
-    from harness.run import series
+    from harness.run import judging
     from harness.ui import run_report
 
     project = project_of(args)
     past = subjects.past_record(project, args.subject)
     if past is not None:
-        gathered, verdict = series.verify_past(project, past)
+        gathered, verdict = judging.verify_past(project, past)
         run_report.say_past(gathered, verdict)
         return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     found = subjects.find_subject(project, args.subject)
-    gathered, verdict = series.verify(project, found)
+    gathered, verdict = judging.verify(project, found)
     status = run_report.say_outcome(project, found, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _tell(args, gathered, verdict, status)
 

@@ -26,7 +26,7 @@ def counted(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    broken = evidence.ledger.broken
+    broken = evidence.ledger.aborted
     dropped = [run_id for run_id in started if run_id not in here and run_id not in broken]
     if dropped:
         return Ruling(

@@ -18,7 +18,7 @@ def ended(evidence: Evidence) -> Ruling:
         return Ruling(
             "fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs"
         )
-    if not evidence.runs and evidence.ledger is not None and evidence.ledger.broken:
+    if not evidence.runs and evidence.ledger is not None and evidence.ledger.aborted:
         return Ruling("fail", "no run of the script finished", 0, 1, "runs")
     unknown = [run.run_id for run in evidence.runs if run.outcome is None]
     if unknown and evidence.requires("clock"):

@@ -44,7 +44,7 @@ def below_target(evidence: Evidence) -> Ruling:
 
 def broken_off(evidence: Evidence) -> int:
     """How many runs count that did not finish, so that nobody knows whether their loss would have been a bad one."""
-    return len(evidence.ledger.broken) if evidence.ledger is not None else 0
+    return len(evidence.ledger.aborted) if evidence.ledger is not None else 0
 
 
 def with_broken(evidence: Evidence, above: float) -> list[float]:
@@ -54,7 +54,7 @@ def with_broken(evidence: Evidence, above: float) -> list[float]:
     that is no better than the target, so breaking off what looks bad gains nothing.
     """
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
-    if evidence.ledger is None or not evidence.ledger.broken:
+    if evidence.ledger is None or not evidence.ledger.aborted:
         return losses
     found = {run.run_id: run.val_loss for run in evidence.runs}
     bad = evidence.track.target_loss + above
@@ -129,7 +129,7 @@ def _broken_before(evidence: Evidence, count: int) -> int:
     """How many runs were broken off before so many others had been started; later ones could choose nothing."""
     ledger, judged, broken = evidence.ledger, 0, 0
     for run_id in ledger.runs_started if ledger is not None else ():
-        if ledger is not None and run_id in ledger.broken:
+        if ledger is not None and run_id in ledger.aborted:
             broken += judged < count
         else:
             judged += 1
@@ -214,7 +214,7 @@ def not_inferior(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
     if stats.sd(mine) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
-    broken = ways(len(mine), broken_off(evidence)) * ways(len(parents), evidence.baseline_broken)
+    broken = ways(len(mine), broken_off(evidence)) * ways(len(parents), evidence.baseline_aborted)
     p = min(1.0, stats.not_worse(mine, parents, margin) * broken)
     said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
     said += f" {len(parents)} on this machine"

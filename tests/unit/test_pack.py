@@ -13,10 +13,11 @@ import pytest
 
 from harness.catalog.subjects import find_subject
 from harness.core.errors import StoreError
+from harness.store.entries import Chain, Declared
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, read_chain
-from harness.store.packs import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
+from harness.store.ledger import Ledger, read_chain
+from harness.store.packs import LEDGER, PACK, Baseline, ParentScript, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
 from harness.submission import packing
 
@@ -42,19 +43,20 @@ def a_run(folder: Path, seed: int) -> Path:
     return folder
 
 
-def parents(chain: list[Entry], folders: list[Path]) -> Baseline:
+def parents(chain: Chain, folders: list[Path]) -> Baseline:
     """Two of the runs, as if they were the parent's."""
-    return Baseline("records/tiny/first", "a" * 64, "a" * 64, SCRIPT, True, tuple(chain), tuple(folders[:2]))
+    script = ParentScript("records/tiny/first", "a" * 64, "a" * 64, SCRIPT, True)
+    return Baseline(script, chain, tuple(folders[:2]))
 
 
 @pytest.fixture
 def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
     ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
-    ledger.append("declare", "a" * 64, track="tiny", ruleset="tiny@1", n_max=3)
+    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
     folders = [a_run(tmp_path / "runs" / f"20261121T00000{n % 10}Z-{n:08x}-0000", n) for n in range(20)]
     target = tmp_path / "submission"
     target.mkdir()
-    write_pack(target, ledger.entries(), folders, SCRIPT, parents(ledger.entries(), folders))
+    write_pack(target, ledger.read(), folders, SCRIPT, parents(ledger.read(), folders))
     return target / PACK, folders
 
 
