@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.core import stats
 from harness.core.measurement import Metrics
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling
+from harness.verdict.checks import Ruling, rule
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
@@ -19,8 +19,8 @@ HOPELESS = 3.0
 SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
+@rule("S1", "mean below target", "logs", "The mean loss is below the target by the ruleset's test.")
 def below_target(evidence: Evidence) -> Ruling:
-    """The mean loss is below the target by the test that the ruleset names."""
     rule = evidence.ruleset.significance
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < len(evidence.runs):
@@ -194,8 +194,14 @@ def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
     return Ruling("inconclusive", text, len(losses), last, "runs", more_runs=more)
 
 
+@rule(
+    "S3",
+    "systems claim",
+    "logs",
+    "A systems claim whose loss does not stand by S1 loses at most the ruleset's margin against its parent's runs"
+    " on the same machine.",
+)
 def not_inferior(evidence: Evidence) -> Ruling:
-    """A systems claim loses at most the margin against its parent's runs on the same machine."""
     if not _systems(evidence):
         return Ruling("not applicable", "the claim is no systems claim")
     if below_target(evidence).outcome == "pass":
@@ -223,8 +229,8 @@ def not_inferior(evidence: Evidence) -> Ruling:
     return Ruling("inconclusive", f"{said}: it may be more than {margin:g} above (p = {p:.2g})", p, SYSTEMS_ALPHA, "p")
 
 
+@rule("S2", "possible loss", "data", "No loss is below what the source of the tokens scores itself.")
 def possible(evidence: Evidence) -> Ruling:
-    """No loss is below what the source of the tokens scores itself."""
     oracle = evidence.track.data.oracle_loss
     if oracle is None:
         return Ruling("not applicable", "the entropy of the track's data is not known")
@@ -249,15 +255,4 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-CHECKS = (
-    Check("S1", "mean below target", "logs", "The mean loss is below the target by the ruleset's test.", below_target),
-    Check("S2", "possible loss", "data", "No loss is below what the source of the tokens scores itself.", possible),
-    Check(
-        "S3",
-        "systems claim",
-        "logs",
-        "A systems claim whose loss does not stand by S1 loses at most the ruleset's margin against its parent's runs"
-        " on the same machine.",
-        not_inferior,
-    ),
-)
+CHECKS = (below_target, possible, not_inferior)
