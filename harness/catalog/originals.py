@@ -24,8 +24,6 @@ from harness.core.record import Original, Record
 from harness.runlog.source import embedded_files
 from harness.store.files import disk_error, sha256_file, write_atomic
 
-MAIN = "train_gpt.py"
-
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -80,7 +78,7 @@ def resolve(record: Record, name: str, source: Source) -> Resolved:
 def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
     """The files of an original by name, the entry first; unverified."""
     commit, path = where_it_lies(original)
-    expected, main = dict(original.files), entry_of(original)
+    expected, main = dict(original.files), original.entry
     if original.kind == "git":
         return {main: checkout.read(commit, path)}
     raw = checkout.read(original.commit, path)
@@ -129,12 +127,6 @@ def obtain(record: Record, name: str, kept: Path, source: Source, *, given: bool
 def published(held: Record) -> bool:
     """Whether a record has an original that somebody published."""
     return held.original is not None and held.original.kind != "none" and bool(held.original.files)
-
-
-def entry_of(original: Original) -> str:
-    """The file of an original that is started."""
-    names = dict(original.files)
-    return MAIN if MAIN in names else next(iter(names), MAIN)
 
 
 def is_whole(kept: Path, hashes: dict[str, str]) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import originals, tracks
+from harness.catalog import tracks
 from harness.catalog.manifests import ScriptFile
 from harness.core.record import Record
 from harness.core.task import Manifest, Ruleset, Track
@@ -95,7 +95,7 @@ def of_original(record: Record, folder: Path, name: str, track: Track, train_tok
         name=name,
         folder=folder,
         files_folder=cache_folder() / "originals" / digest[:32],
-        entry=originals.entry_of(record.original),
+        entry=record.original.entry,
         files=files,
         track=track,
         ruleset=tracks.ruleset_of(track, record.ruleset),

@@ -10,7 +10,7 @@ from harness.compare import pairs
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.measurement import Metrics
-from harness.evidence import gather
+from harness.evidence import metrics
 from harness.evidence.contents import Evidence
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, Comparison
@@ -34,7 +34,7 @@ class Readings:
         """One run that ended."""
         if run_id not in self.read:
             folder = run_files.run_folder(self.project, run_id)
-            self.read[run_id] = gather.read_run(folder, self.subjects[arm].script, packed=False)
+            self.read[run_id] = metrics.read_run(folder, self.subjects[arm].script, packed=False)
         return self.read[run_id]
 
 

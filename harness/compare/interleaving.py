@@ -27,7 +27,8 @@ from harness.core.measurement import Machine, RunOutcome
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay.venv import Venv
-from harness.run import execution, failure
+from harness.run import earlier, ending, execution
+from harness.run.failure import run_error
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
 from harness.store.layout import Project
@@ -76,7 +77,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: boo
         said = f"belong to {a.subject.track.name} and {b.subject.track.name}"
         raise TrackError.at(f"{a.subject.name} and {b.subject.name}", said, "compare two scripts of one track")
     here = computer.capture()
-    settled = tuple(execution.settle(project)) if act else ()
+    settled = tuple(ending.settle(project)) if act else ()
     held = find_held(project, a.subject, b.subject, terms, here)
     comparison = lay_out(a.subject, b.subject, terms, here) if held is None else held
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
@@ -85,7 +86,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: boo
     if act and comparison.outcome == "undecided":
         comparison = catch_up(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: execution.usual_wall_time_s(project, found.subject.chain, found.sees(here))
+        arm: earlier.usual_wall_time_s(project, found.subject.chain, found.sees(here))
         for arm, found in contenders.items()
     }
     drawn = act or held is not None
@@ -145,14 +146,12 @@ def same_machine(project: Project, comparison: Comparison, here: Machine) -> Non
 
 def catch_up(comparison: Comparison, readings: Readings) -> Comparison:
     """Take in the runs of an earlier start that the ledger knows and the comparison's file does not."""
-    entries = Ledger(readings.project.ledger).entries()
-    ends = {e.data["run"]: e.data["state"] for e in entries if e.data["kind"] == "end"}
+    chain = Ledger(readings.project.ledger).read()
     known = {run.run for run in comparison.runs} | {run.run for run in comparison.discarded}
-    for entry in entries:
-        if entry.data["kind"] != "start" or entry.data["sitting"] != comparison.id or entry.data["run"] in known:
+    for run_id, start in chain.starts.items():
+        if start.series != comparison.id or run_id in known:
             continue
-        run_id = entry.data["run"]
-        if run_id not in ends:
+        if run_id not in chain.ends:
             raise MachineError.at(run_id, "is still going on", "wait until it has ended")
         comparison, _ = take(comparison, readings, run_id, None)
     return conclude(comparison, find_wrong(comparison, readings))
@@ -168,7 +167,7 @@ def check(project: Project, plan: Plan) -> None:
     here = computer.capture()
     for found in plan.contenders.values():
         arms.check(found, here)
-    busy = execution.runs_going_on(project)
+    busy = earlier.runs_in_progress(project)
     if busy:
         raise MachineError.at(busy[0], "is a run that is going on here", "wait until it has ended; it would cost time")
 
@@ -269,10 +268,7 @@ def broken(project: Project, discarded: DiscardedRun, outcome: RunOutcome) -> Ru
     folder = run_files.run_folder(project, discarded.run)
     if outcome.state == "finished":
         return RunError.at(project.show(folder), discarded.why, f"read {run_files.LOG} there")
-    cause = failure.explain(folder, outcome)
-    error = RunError.at(project.show(folder), f"run of {discarded.arm} {cause.sentence}", execution.advice(outcome))
-    error.lines = cause.last_lines
-    return error
+    return run_error(project, folder, outcome, f"run of {discarded.arm}")
 
 
 # ------------------------------------------------------------------------------------------ what it comes to

@@ -21,6 +21,9 @@ def cpu_note(cores: int, name: str) -> str:
     return f"{cores} cores of {name}"
 
 
+MAIN = "train_gpt.py"  # what nearly all originals are called
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What a record claims."""
@@ -42,6 +45,12 @@ class Original:
     files: tuple[tuple[str, str], ...]  # name, sha256
     torch: str | None
     reason: str | None  # why there is none
+
+    @property
+    def entry(self) -> str:
+        """The name of the file that is started."""
+        names = [name for name, _ in self.files]
+        return MAIN if MAIN in names else next(iter(names), MAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Everything that a verdict looks at, gathered from run folders, ledger and manifest."""
+"""The evidence that a verdict rests on, as values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class LedgerExtract:
 
     runs_started: tuple[str, ...]  # ids of all that count, in order
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
-    log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
+    log_hashes: dict[str, str | None] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
     n_max: int | None = None  # how many runs a test may look at, declared before the first
-    broken: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
+    aborted: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
 
 
@@ -38,7 +38,7 @@ class Evidence:
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
-    baseline_broken: int = 0  # how many of the parent's runs were broken off
+    baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
 
     def requires(self, family: str) -> bool:

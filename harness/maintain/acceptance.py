@@ -21,15 +21,14 @@ from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
 from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
+from harness.run import judging
 from harness.store import records
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.packs import PACK
 from harness.submission import inspection
-from harness.verdict import judge
 
 
 def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
@@ -39,8 +38,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     StoreError with every reason why the folder cannot be accepted at all.
     """
     manifest = _acceptable(catalog, subject)
-    gathered = gather.gather(catalog.project, subject)
-    verdict = judge(gathered)
+    gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
     record = make_record(catalog, subject, manifest, gathered)

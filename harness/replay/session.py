@@ -8,18 +8,16 @@ A time counts only for the original on the track's own hardware; everything else
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from harness.core import stats
-from harness.core.errors import RunError
 from harness.core.measurement import Machine, Metrics
 from harness.core.replayed import within_spread
 from harness.dataset.progress import Progress
-from harness.evidence import gather
+from harness.evidence.metrics import read_run
 from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -27,8 +25,8 @@ from harness.replay import obstacles, venv
 from harness.replay.outlook import _asked, check_machine
 from harness.replay.own_environment import make_environment
 from harness.replay.plan import Plan
-from harness.run import execution, failure
-from harness.run.series import Watcher
+from harness.run import execution
+from harness.run.series import Watcher, make_runs
 from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
@@ -105,20 +103,9 @@ def run(
 
     What was made lies in `.runs/` and in the ledger.
     """
-    sitting = secrets.token_hex(4)
-    for number in range(1, plan.runs + 1):
-        run_id = run_files.new_run_id(plan.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, plan.runs))
+    for run_id in make_runs(project, ready, plan.runs, launcher, watcher):
         folder = run_files.run_folder(project, run_id)
-        if outcome.state != "finished":
-            cause = failure.explain(folder, outcome)
-            said = f"run {number} of {plan.runs} {cause.sentence}"
-            again = "start the same command again: a record is run afresh each time"
-            todo = again if outcome.state == "stopped" else execution.advice(outcome)
-            error = RunError.at(project.show(folder), said, todo)
-            error.lines = cause.last_lines
-            raise error
-        finished.append(gather.read_run(folder, plan.subject.script, packed=False))
+        finished.append(read_run(folder, plan.subject.script, packed=False))
 
 
 # ------------------------------------------------------------------------------------------ what it comes to

@@ -9,6 +9,7 @@ output on the same machine; the source of the script is never touched, because i
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import re
 import socket
@@ -79,3 +80,8 @@ def scrub_log(log: bytes, script: bytes, names: Names) -> bytes:
     """
     cut = len(script) if script and log.startswith(script) else 0
     return log[:cut] + scrub(log[cut:], names)
+
+
+def scrubbed_sha256(log: bytes, script: bytes) -> str:
+    """Hash a run's log as the ledger does, scrubbed of this machine's names."""
+    return hashlib.sha256(scrub_log(log, script, own_names())).hexdigest()

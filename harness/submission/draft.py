@@ -213,7 +213,7 @@ def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, s
     if now == held or not held:
         return 0
     chain = chain_of({name: str(digest) for name, digest in held.items()})
-    started = [e.data["run"] for e in Ledger(catalog.project.ledger).chain(chain) if e.data["kind"] == "start"]
+    started = list(Ledger(catalog.project.ledger).chain(chain).starts)
     if started and chain in catalog.chains():
         started = [run_id for run_id in started if _is_own(catalog.project, folder, run_id)]
     return len(started)

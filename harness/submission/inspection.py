@@ -20,15 +20,14 @@ from harness.catalog.tracks import current_ruleset
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
 from harness.core.yamlfile import is_visible
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
+from harness.run import judging
 from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
-from harness.verdict import judge
 
 README, TEMPLATE = "README.md", "_template"
 MOST_FILES = 64
@@ -82,8 +81,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     if subject is not None and not pack_problems:
         try:
             if not file_problems and has_runs(project, subject):
-                gathered = gather.gather(project, subject)
-                verdict = judge(gathered)
+                gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
     return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
@@ -91,7 +89,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
 
 def has_runs(project: Project, subject: Subject) -> bool:
     """Whether there is a pack, or a run on this machine."""
-    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain))
+    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain).entries)
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:
@@ -188,15 +186,14 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         check_pack(pack, where)
         if not (pack / LEDGER).is_file():
             return [Problem(where, "holds evidence without its ledger", "pack it again")]
-        entries = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
+        chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
     except HarnessError as error:
         return list(error.problems)
-    known = {entry.data["run"] for entry in entries if entry.data["kind"] == "start"}
     held = sorted(path.name for path in (pack / RUNS).glob("*"))
     return [
         Problem(f"{where}/{RUNS}/{run}", "is no run of the ledger", "pack the submission again")
         for run in held
-        if run not in known
+        if run not in chain.starts
     ]
 
 

@@ -19,17 +19,17 @@ from harness.core.task import Track
 from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
-from harness.run.series import Sitting
+from harness.run.series import SeriesPlan
 from harness.runlog import grammar
 from harness.store.layout import Project
 from harness.ui import console
 
 
-def say_plan(sitting: Sitting, *, looking: bool = False) -> None:
+def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
     """Say what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
-    for run_id, how in sitting.settled:
+    for run_id, how in plan.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
-    found = sitting.subject
+    found = plan.subject
     track, hardware = found.track, found.track.hardware
     console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
     if found.reimplementation:
@@ -40,19 +40,19 @@ def say_plan(sitting: Sitting, *, looking: bool = False) -> None:
     here = computer.capture()
     console.say(f"  machine  {computer.describe(here)}")
     if looking:
-        say_refusal(here, track, dry=sitting.dry)
-    if sitting.dry:
+        say_refusal(here, track, dry=plan.dry)
+    if plan.dry:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
         return
     ranks = f"{hardware.processes} process{'es' * (hardware.processes != 1)}"
     of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
-    count = len(sitting.done)
+    count = len(plan.done)
     have = f"; {count} finished run{'s' * (count > 1)} of an earlier start count{'s' * (count == 1)}" if count else ""
-    most = "at most " if sitting.until_decided else ""
-    console.say(f"  runs     {most}{sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
-    if sitting.declared is not None and len(sitting.done) + sitting.runs > sitting.declared:
-        fixed = f"{sitting.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
+    most = "at most " if plan.until_decided else ""
+    console.say(f"  runs     {most}{plan.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if plan.declared is not None and len(plan.done) + plan.runs > plan.declared:
+        fixed = f"{plan.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further ones are shown and cannot change it", style="yellow")
     console.say(f"  data     {_data(found)}")
 
@@ -81,9 +81,9 @@ def _data(subject: Subject) -> str:
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
 
 
-def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]]:
+def watch(plan: SeriesPlan) -> Callable[[str, int, int], Callable[[bytes], None]]:
     """A watcher for the pipeline: shows every run while it goes."""
-    return watch_runs(sitting.subject.track.target_loss)
+    return watch_runs(plan.subject.track.target_loss)
 
 
 def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], None]]:
@@ -113,18 +113,16 @@ def follow(title: str, target: float) -> Callable[[bytes], None]:
     return take
 
 
-def after_a_stop(sitting: Sitting) -> str:
+def after_a_stop(plan: SeriesPlan) -> str:
     """What to do where Ctrl-C ended these runs."""
-    if sitting.dry or sitting.subject.manifest is None:
+    if plan.dry or plan.subject.manifest is None:
         return "the same command starts again from the first run; what was fetched and printed is kept"
     return "the runs that were finished are kept and count; the same command makes those that are missing"
 
 
-def say_dry_end(sitting: Sitting) -> None:
+def say_dry_end(plan: SeriesPlan) -> None:
     """Say that the pipeline works."""
-    console.say(
-        f"the dry run of {sitting.subject.name} went through: launch, log and clock work here; nothing was judged"
-    )
+    console.say(f"the dry run of {plan.subject.name} went through: launch, log and clock work here; nothing was judged")
 
 
 def say_outcome(

@@ -13,7 +13,7 @@ from harness.verbs.verb import Verb, catalog_of, dollars, next_step, terminated
 
 if TYPE_CHECKING:
     from harness.compare.interleaving import Terms
-    from harness.probe.probing import Plan
+    from harness.probe.probe_plan import ProbePlan
 
 
 SEQUENTIAL = (8, 12, 16)  # for these the bound is worked out (harness/compare/pairs.py)
@@ -123,20 +123,21 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 def _probe(args: argparse.Namespace) -> int:
     from harness.core import jsonform
     from harness.launch.torchrun import TorchrunLauncher
-    from harness.probe import probing
+    from harness.probe import material, probe_plan, probing
     from harness.ui import console, run_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    chosen = probing.plan(catalog, catalog.subject(catalog.find(args.submission)), tuple(args.probe or NAMES))
+    subject = catalog.subject(catalog.find(args.submission))
+    chosen = probe_plan.plan(catalog, subject, tuple(args.probe or NAMES))
     _say_probe_plan(chosen)
     if args.plan:
         return 0
     watch = run_report.watch_runs(chosen.subject.track.target_loss)
     with next_step("a probe is judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
-            tokens = probing.prepare(chosen, progress=progress)
+            tokens = material.prepare(chosen, progress=progress)
         folder, verdict = probing.run(catalog.project, chosen, tokens, TorchrunLauncher(), watch)
     console.say("")
     console.say_verdict(verdict)
@@ -147,7 +148,7 @@ def _probe(args: argparse.Namespace) -> int:
     return 0 if verdict.outcome == "pass" else 1
 
 
-def _say_probe_plan(plan: Plan) -> None:
+def _say_probe_plan(plan: ProbePlan) -> None:
     from harness.ui import console
     from harness.verdict.probe_rules import NAMES as MATERIAL
 

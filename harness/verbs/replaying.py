@@ -119,12 +119,12 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.ui import run_report
 
     subject = catalog.script_here(_record(catalog, args.record))
-    sitting = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
-    run_report.say_plan(sitting)
+    plan = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
+    run_report.say_plan(plan)
     if not args.plan:
-        with next_step(run_report.after_a_stop(sitting)):
-            series.run(catalog.project, sitting, series.prepare(sitting), TorchrunLauncher(), run_report.watch(sitting))
-        run_report.say_dry_end(sitting)
+        with next_step(run_report.after_a_stop(plan)):
+            series.run(catalog, plan, series.prepare(plan), TorchrunLauncher(), run_report.watch(plan))
+        run_report.say_dry_end(plan)
     return 0
 
 

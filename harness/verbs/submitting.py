@@ -101,18 +101,18 @@ def _run(args: argparse.Namespace) -> int:
     if not looking and (froze := draft.freeze_for_run(catalog, args.subject)):
         console.say(froze)
     subject = catalog.subject(catalog.find(args.subject), frozen=not looking)
-    sitting = series.plan(
+    plan = series.plan(
         catalog.project, subject, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
-    run_report.say_plan(sitting, looking=args.plan)
+    run_report.say_plan(plan, looking=args.plan)
     if args.plan:
         return 0
-    with next_step(run_report.after_a_stop(sitting)):
+    with next_step(run_report.after_a_stop(plan)):
         with file_progress("fetching") as progress:
-            ready = series.prepare(sitting, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(catalog.project, sitting, ready, TorchrunLauncher(), run_report.watch(sitting))
+            ready = series.prepare(plan, allow_network=not args.no_fetch, progress=progress)
+        judged = series.run(catalog, plan, ready, TorchrunLauncher(), run_report.watch(plan))
     if judged is None:
-        run_report.say_dry_end(sitting)
+        run_report.say_dry_end(plan)
         return 0
     status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _tell(args, *judged, status)
@@ -125,18 +125,18 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from harness.run import series
+    from harness.run import judging
     from harness.ui import run_report
 
     catalog = catalog_of(args)
     named = catalog.find(args.subject)
     past = catalog.past(named)
     if past is not None:
-        gathered, verdict = series.verify_past(catalog.project, past)
+        gathered, verdict = judging.verify_past(catalog.project, past)
         run_report.say_past(gathered, verdict)
         return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     subject = catalog.subject(named)
-    gathered, verdict = series.verify(catalog.project, subject)
+    gathered, verdict = judging.verify(catalog, subject)
     status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _tell(args, gathered, verdict, status)
 
@@ -187,7 +187,7 @@ def _pack(args: argparse.Namespace) -> int:
 
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission))
-    count, parents = packing.pack(catalog.project, subject)
+    count, parents = packing.pack(catalog, subject)
     beside = f", and {parents} of its parent" if parents else ""
     console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {subject.name}/evidence")
     console.say(f"next: speedrun check {subject.name}")

@@ -29,7 +29,7 @@ from harness.verdict import (
 from harness.verdict.checks import Check
 
 _FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, chain)
-CHECKS: tuple[Check, ...] = tuple(
+CHECKS: tuple[Check[Evidence], ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),
         key=lambda check: ("ILRDTSHG".index(check.rule[0]), check.rule),

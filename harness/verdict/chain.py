@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, missing, names
+from harness.verdict.checks import Ruling, all_of, missing, names, rule
 
 
+@rule("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.")
 def chain(evidence: Evidence) -> Ruling:
-    """The ledger's chain is whole: no gap, no edit, no reordering."""
     if evidence.ledger is None:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     if evidence.ledger.problems:
@@ -20,13 +20,13 @@ def chain(evidence: Evidence) -> Ruling:
     return Ruling("pass", said, 0, 0, "broken entries")
 
 
+@rule("G2", "all runs counted", "ledger", "Every started run of the script is counted, with its log unchanged.")
 def counted(evidence: Evidence) -> Ruling:
-    """Every started run of the script is among the evidence, with the log that the ledger hashed."""
     if evidence.ledger is None:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    broken = evidence.ledger.broken
+    broken = evidence.ledger.aborted
     dropped = [run_id for run_id in started if run_id not in here and run_id not in broken]
     if dropped:
         return Ruling(
@@ -47,13 +47,4 @@ def counted(evidence: Evidence) -> Ruling:
     return Ruling("pass", said, len(started), len(started), "runs")
 
 
-CHECKS = (
-    Check("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.", chain),
-    Check(
-        "G2",
-        "all runs counted",
-        "ledger",
-        "Every started run of the script is counted, with its log unchanged.",
-        counted,
-    ),
-)
+CHECKS = (chain, counted)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, names
+from harness.verdict.checks import Ruling, all_of, names, rule
 
 # Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
 _BAD_NUMBERS = ("non-finite-loss", "conflicting-line", "metrics-before-separator", "total-changed", "echo-differs")
 
 
+@rule("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.")
 def ended(evidence: Evidence) -> Ruling:
-    """Every run ended by itself with exit code 0."""
     bad = [run for run in evidence.runs if run.outcome is not None and run.outcome.state != "finished"]
     if bad:
         outcome = bad[0].outcome
@@ -18,7 +18,7 @@ def ended(evidence: Evidence) -> Ruling:
         return Ruling(
             "fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs"
         )
-    if not evidence.runs and evidence.ledger is not None and evidence.ledger.broken:
+    if not evidence.runs and evidence.ledger is not None and evidence.ledger.aborted:
         return Ruling("fail", "no run of the script finished", 0, 1, "runs")
     unknown = [run.run_id for run in evidence.runs if run.outcome is None]
     if unknown and evidence.requires("clock"):
@@ -28,8 +28,8 @@ def ended(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{all_of(len(evidence.runs))} ended with exit code 0", 0, 0, "runs")
 
 
+@rule("L2", "finite numbers", "logs", "Every printed loss is one finite number, and a log holds one run.")
 def numbers(evidence: Evidence) -> Ruling:
-    """Every printed loss is one finite number, and a log is the log of one run."""
     for run in evidence.runs:
         for problem in run.log.problems:
             if problem.kind in _BAD_NUMBERS:
@@ -39,8 +39,8 @@ def numbers(evidence: Evidence) -> Ruling:
     return Ruling("pass", "every printed loss is one finite number")
 
 
+@rule("L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.")
 def steps(evidence: Evidence) -> Ruling:
-    """Every run did all its steps and validated at the last one, and all runs did the same number."""
     if not evidence.runs:
         return Ruling("inconclusive", "there is no run")
     for run in evidence.runs:
@@ -66,10 +66,4 @@ def steps(evidence: Evidence) -> Ruling:
     )
 
 
-CHECKS = (
-    Check("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.", ended),
-    Check("L2", "finite numbers", "logs", "Every printed loss is one finite number, and a log holds one run.", numbers),
-    Check(
-        "L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps
-    ),
-)
+CHECKS = (ended, numbers, steps)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, missing, names
+from harness.verdict.checks import Ruling, missing, names, rule
 
 
+@rule("H1", "GPUs", "machine", "Times count only on the track's number and model of GPUs.")
 def gpus(evidence: Evidence) -> Ruling:
-    """Every run had the track's GPUs, by its log and by the harness's own look."""
     hardware = evidence.track.hardware
     if evidence.track.metric == "steps":
         return Ruling("not applicable", "the track ranks steps, on any machine")
@@ -34,8 +34,8 @@ def gpus(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"every run had {required}", required, required)
 
 
+@rule("H2", "ranks", "machine", "Times count only with the track's number of ranks.")
 def processes(evidence: Evidence) -> Ruling:
-    """Every run had the track's number of ranks, where the track asks for one."""
     if evidence.track.hardware.kind == "any":
         return Ruling("not applicable", "the track does not fix the number of ranks")
     required = evidence.track.hardware.processes
@@ -50,8 +50,8 @@ def processes(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
 
 
+@rule("H3", "no slow-down", "telemetry", "No GPU is slowed down by heat or hardware during a run.")
 def throttling(evidence: Evidence) -> Ruling:
-    """No GPU was slowed down by heat or by its hardware while a run went on."""
     if evidence.track.metric == "steps":
         return Ruling("not applicable", "the track ranks steps, on any machine")
     unseen = [r.run_id for r in evidence.runs if r.observed is None or r.observed.throttling is None]
@@ -65,8 +65,4 @@ def throttling(evidence: Evidence) -> Ruling:
     return Ruling("pass", "no GPU was slowed down by heat or hardware")
 
 
-CHECKS = (
-    Check("H1", "GPUs", "machine", "Times count only on the track's number and model of GPUs.", gpus),
-    Check("H2", "ranks", "machine", "Times count only with the track's number of ranks.", processes),
-    Check("H3", "no slow-down", "telemetry", "No GPU is slowed down by heat or hardware during a run.", throttling),
-)
+CHECKS = (gpus, processes, throttling)

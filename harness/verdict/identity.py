@@ -8,13 +8,18 @@ from collections.abc import Hashable, Iterable
 
 from harness.core.measurement import Metrics
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, missing, names
+from harness.verdict.checks import Ruling, all_of, missing, names, rule
 
 MIN_POINTS = 4  # losses with four decimals and the field's spread agree at one point in about one of 40 pairs
 
 
+@rule(
+    "I1",
+    "frozen script",
+    "script",
+    "Every run logs the source of the frozen script, byte for byte, and ran with its frozen files.",
+)
 def source(evidence: Evidence) -> Ruling:
-    """Every run logged the source of the frozen script."""
     frozen = evidence.script_sha256
     if frozen is None:
         return missing(evidence, "script", "there is no frozen script to compare the logged sources with")
@@ -39,8 +44,8 @@ def source(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{all_of(len(evidence.runs))} logged the frozen script {_short(frozen)}", frozen, frozen)
 
 
+@rule("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.")
 def distinct(evidence: Evidence) -> Ruling:
-    """The runs are different runs: no log twice, no seed twice, no curve twice."""
     for what, values in (
         ("the same log", [run.log_sha256 for run in evidence.runs]),
         ("the same seed", [run.seed for run in evidence.runs]),
@@ -65,8 +70,8 @@ def curve_of(run: Metrics) -> Hashable:
     return trained if len(trained) >= MIN_POINTS else run.log.curve or None
 
 
+@rule("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.")
 def overrides(evidence: Evidence) -> Ruling:
-    """No run changed the script's settings by an argument; only the seed may differ."""
     changed = [run for run in evidence.runs if run.log.overrides]
     if changed:
         what = ", ".join(changed[0].log.overrides[:3])
@@ -83,8 +88,13 @@ def repeated(values: Iterable[Hashable]) -> list[int]:
     return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
 
 
+@rule(
+    "I4",
+    "one story",
+    "machine",
+    "Log, run.json, ledger and manifest tell the same of every run: seed, versions, GPUs, files, end, ruleset.",
+)
 def one_story(evidence: Evidence) -> Ruling:
-    """The log, the harness and the manifest tell the same of every run."""
     manifest = evidence.manifest
     if manifest is not None and (manifest.track, manifest.ruleset) != (evidence.track.name, evidence.ruleset.id):
         said = f"the manifest is for {manifest.ruleset}, the runs are judged by {evidence.ruleset.id}"
@@ -125,21 +135,4 @@ def _short(digest: str | None) -> str:
     return "none" if digest is None else digest[:12]
 
 
-CHECKS = (
-    Check(
-        "I1",
-        "frozen script",
-        "script",
-        "Every run logs the source of the frozen script, byte for byte, and ran with its frozen files.",
-        source,
-    ),
-    Check("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.", distinct),
-    Check("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.", overrides),
-    Check(
-        "I4",
-        "one story",
-        "machine",
-        "Log, run.json, ledger and manifest tell the same of every run: seed, versions, GPUs, files, end, ruleset.",
-        one_story,
-    ),
-)
+CHECKS = (source, distinct, overrides, one_story)

@@ -9,13 +9,12 @@ history none starts below ln 50,304.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.judgement import Finding, Verdict
+from harness.core.judgement import Verdict
 from harness.core.task import Track
-from harness.verdict.checks import Ruling, worst
+from harness.verdict.checks import Ruling, rule, verdict_of
 
 Role = Literal["own", "parent"]
 Curve = tuple[tuple[int, float], ...]  # (step, val_loss)
@@ -80,8 +79,8 @@ NAMES = {
 }
 
 
+@rule("P1", "known entropy", "known-entropy", "No score is below the entropy of tokens drawn at random.")
 def known_entropy(evidence: ProbeEvidence) -> Ruling:
-    """No validation scores below the entropy of a source that nobody can predict."""
     run = evidence.get("known")
     if run is None:
         return evidence.lacking("known")
@@ -105,8 +104,8 @@ def known_entropy(evidence: ProbeEvidence) -> Ruling:
     )
 
 
+@rule("P2", "relabelling", "relabelling", "A secret renaming of all tokens leaves the curve alike.")
 def relabelling(evidence: ProbeEvidence) -> Ruling:
-    """A secret permutation of the ids leaves the curve alike."""
     plain, renamed = evidence.get("official"), evidence.get("relabelled")
     if plain is None or renamed is None:
         return evidence.lacking("official", "relabelled")
@@ -126,8 +125,8 @@ def relabelling(evidence: ProbeEvidence) -> Ruling:
     return Ruling("pass", said, final, evidence.alike, "nats/token")
 
 
+@rule("P3", "other text", "other-text", "The official validation text is no better known than other text.")
 def other_text(evidence: ProbeEvidence) -> Ruling:
-    """The official validation text is not scored better than other text, nor at all by a model trained on noise."""
     noise, plain, other = (evidence.get(variant) for variant in ("noise", "official", "other"))
     if noise is not None and (known := _below(evidence, noise.curve)) is not None:
         said = (
@@ -150,8 +149,8 @@ def other_text(evidence: ProbeEvidence) -> Ruling:
     return Ruling("fail", f"{said}: it was trained on the official text", gain, evidence.alike, "nats/token")
 
 
+@rule("P4", "untrained start", "warm-up", "At step 0 the loss is that of an untrained model.")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
-    """The validation at step 0 is no better than that of a model that has learned nothing."""
     run = evidence.get("official")
     if run is None:
         return evidence.lacking("official")
@@ -165,8 +164,8 @@ def untrained_start(evidence: ProbeEvidence) -> Ruling:
     return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, "nats/token")
 
 
+@rule("P5", "warm-up data", "warm-up", "What is read before the clock starts leaves the curve alike.")
 def warm_up_data(evidence: ProbeEvidence) -> Ruling:
-    """What is read before the clock starts does not change the curve."""
     plain, swapped = evidence.get("official"), evidence.get("swapped")
     if plain is None or swapped is None:
         return evidence.lacking("official", "swapped")
@@ -211,52 +210,12 @@ def _widest(one: Curve, other: Curve) -> tuple[int, float]:
     return max(gaps, key=lambda gap: abs(gap[1]), default=(0, 0.0))
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeCheck:
-    """One rule about probe runs: which probe it belongs to, and the function that looks."""
-
-    rule: str
-    name: str
-    probe: str  # as --probe names it
-    demands: str
-    look: Callable[[ProbeEvidence], Ruling]
-
-
-CHECKS = (
-    ProbeCheck(
-        "P1",
-        "known entropy",
-        "known-entropy",
-        "No score is below the entropy of tokens drawn at random.",
-        known_entropy,
-    ),
-    ProbeCheck(
-        "P2", "relabelling", "relabelling", "A secret renaming of all tokens leaves the curve alike.", relabelling
-    ),
-    ProbeCheck(
-        "P3", "other text", "other-text", "The official validation text is no better known than other text.", other_text
-    ),
-    ProbeCheck(
-        "P4", "untrained start", "warm-up", "At step 0 the loss is that of an untrained model.", untrained_start
-    ),
-    ProbeCheck(
-        "P5", "warm-up data", "warm-up", "What is read before the clock starts leaves the curve alike.", warm_up_data
-    ),
-)
-PROBES = tuple(dict.fromkeys(check.probe for check in CHECKS))
+CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data)
+PROBES = tuple(dict.fromkeys(check.family for check in CHECKS))  # as --probe names them
 
 
 def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
     """Apply the rules of these probes; the worst finding is the outcome, and what could not be tested is a warning."""
-    findings = []
-    for check in CHECKS:
-        if check.probe in probes:
-            ruling = check.look(evidence)
-            findings.append(
-                Finding(
-                    check.rule, check.name, ruling.outcome, ruling.text, ruling.measured, ruling.required, ruling.unit
-                )
-            )
-    outcome = worst(finding.outcome for finding in findings)
-    untested = tuple(f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable")
-    return Verdict(evidence.subject, evidence.ruleset, outcome, tuple(findings), untested)
+    findings = [check.finding(evidence) for check in CHECKS if check.family in probes]
+    untested = [f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable"]
+    return verdict_of(evidence.subject, evidence.ruleset, findings, untested)

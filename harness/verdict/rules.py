@@ -7,7 +7,7 @@ import functools
 import re
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, missing
+from harness.verdict.checks import Ruling, missing, rule
 from harness.verdict.scan.places import Scan
 from harness.verdict.scan.scanner import scan
 
@@ -22,8 +22,13 @@ def scans(evidence: Evidence) -> list[tuple[str, Scan]]:
     return [(name, _scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
 
 
+@rule(
+    "R1",
+    "no forbidden setting",
+    "script",
+    "The script sets nothing that the ruleset forbids, in any spelling (its text is read, never executed).",
+)
 def flags(evidence: Evidence) -> Ruling:
-    """The script sets nothing that the ruleset forbids, in any spelling."""
     forbidden = evidence.ruleset.forbidden
     if not forbidden:
         return Ruling("not applicable", f"{evidence.ruleset.id} forbids no setting")
@@ -41,8 +46,8 @@ def flags(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"no forbidden setting in {len(found)} file{'s' if len(found) > 1 else ''}", 0, 0)
 
 
+@rule("D3", "training files", "data", "No pattern of the script's training files matches a validation file.")
 def training_files(evidence: Evidence) -> Ruling:
-    """No file pattern that the script trains on matches a validation file of the track."""
     found = scans(evidence)
     if not found:
         return missing(evidence, "data", "there is no script to look at")
@@ -75,19 +80,4 @@ def warnings(evidence: Evidence) -> tuple[str, ...]:
     return (*shown, f"and {hidden} more") if hidden > 0 else shown
 
 
-CHECKS = (
-    Check(
-        "R1",
-        "no forbidden setting",
-        "script",
-        "The script sets nothing that the ruleset forbids, in any spelling (its text is read, never executed).",
-        flags,
-    ),
-    Check(
-        "D3",
-        "training files",
-        "data",
-        "No pattern of the script's training files matches a validation file.",
-        training_files,
-    ),
-)
+CHECKS = (flags, training_files)

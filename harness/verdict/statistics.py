@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.core import stats
 from harness.core.measurement import Metrics
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling
+from harness.verdict.checks import Ruling, rule
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
@@ -19,8 +19,8 @@ HOPELESS = 3.0
 SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
+@rule("S1", "mean below target", "logs", "The mean loss is below the target by the ruleset's test.")
 def below_target(evidence: Evidence) -> Ruling:
-    """The mean loss is below the target by the test that the ruleset names."""
     rule = evidence.ruleset.significance
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < len(evidence.runs):
@@ -44,7 +44,7 @@ def below_target(evidence: Evidence) -> Ruling:
 
 def broken_off(evidence: Evidence) -> int:
     """How many runs count that did not finish, so that nobody knows whether their loss would have been a bad one."""
-    return len(evidence.ledger.broken) if evidence.ledger is not None else 0
+    return len(evidence.ledger.aborted) if evidence.ledger is not None else 0
 
 
 def with_broken(evidence: Evidence, above: float) -> list[float]:
@@ -54,7 +54,7 @@ def with_broken(evidence: Evidence, above: float) -> list[float]:
     that is no better than the target, so breaking off what looks bad gains nothing.
     """
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
-    if evidence.ledger is None or not evidence.ledger.broken:
+    if evidence.ledger is None or not evidence.ledger.aborted:
         return losses
     found = {run.run_id: run.val_loss for run in evidence.runs}
     bad = evidence.track.target_loss + above
@@ -129,7 +129,7 @@ def _broken_before(evidence: Evidence, count: int) -> int:
     """How many runs were broken off before so many others had been started; later ones could choose nothing."""
     ledger, judged, broken = evidence.ledger, 0, 0
     for run_id in ledger.runs_started if ledger is not None else ():
-        if ledger is not None and run_id in ledger.broken:
+        if ledger is not None and run_id in ledger.aborted:
             broken += judged < count
         else:
             judged += 1
@@ -194,8 +194,14 @@ def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
     return Ruling("inconclusive", text, len(losses), last, "runs", more_runs=more)
 
 
+@rule(
+    "S3",
+    "systems claim",
+    "logs",
+    "A systems claim whose loss does not stand by S1 loses at most the ruleset's margin against its parent's runs"
+    " on the same machine.",
+)
 def not_inferior(evidence: Evidence) -> Ruling:
-    """A systems claim loses at most the margin against its parent's runs on the same machine."""
     if not _systems(evidence):
         return Ruling("not applicable", "the claim is no systems claim")
     if below_target(evidence).outcome == "pass":
@@ -214,7 +220,7 @@ def not_inferior(evidence: Evidence) -> Ruling:
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
     if stats.sd(mine) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
-    broken = ways(len(mine), broken_off(evidence)) * ways(len(parents), evidence.baseline_broken)
+    broken = ways(len(mine), broken_off(evidence)) * ways(len(parents), evidence.baseline_aborted)
     p = min(1.0, stats.not_worse(mine, parents, margin) * broken)
     said = f"mean val_loss {stats.mean(mine):.4f} over {_runs(len(mine))}, the parent's {stats.mean(parents):.4f} over"
     said += f" {len(parents)} on this machine"
@@ -223,8 +229,8 @@ def not_inferior(evidence: Evidence) -> Ruling:
     return Ruling("inconclusive", f"{said}: it may be more than {margin:g} above (p = {p:.2g})", p, SYSTEMS_ALPHA, "p")
 
 
+@rule("S2", "possible loss", "data", "No loss is below what the source of the tokens scores itself.")
 def possible(evidence: Evidence) -> Ruling:
-    """No loss is below what the source of the tokens scores itself."""
     oracle = evidence.track.data.oracle_loss
     if oracle is None:
         return Ruling("not applicable", "the entropy of the track's data is not known")
@@ -249,15 +255,4 @@ def _runs(count: int) -> str:
     return "1 run" if count == 1 else f"{count} runs"
 
 
-CHECKS = (
-    Check("S1", "mean below target", "logs", "The mean loss is below the target by the ruleset's test.", below_target),
-    Check("S2", "possible loss", "data", "No loss is below what the source of the tokens scores itself.", possible),
-    Check(
-        "S3",
-        "systems claim",
-        "logs",
-        "A systems claim whose loss does not stand by S1 loses at most the ruleset's margin against its parent's runs"
-        " on the same machine.",
-        not_inferior,
-    ),
-)
+CHECKS = (below_target, possible, not_inferior)

@@ -14,7 +14,7 @@ from harness.core import stats
 from harness.core.measurement import Metrics, TimedLine
 from harness.evidence.contents import Evidence
 from harness.evidence.timeline import Section, Timeline, read_timeline
-from harness.verdict.checks import Check, Ruling, missing, names
+from harness.verdict.checks import Ruling, missing, names, rule
 
 SECTION_LIMIT_S = 0.020  # drift within a section, and a late start of one
 RUN_LIMIT_S = 0.030  # their sums over a run
@@ -24,8 +24,12 @@ GAP_SHARE, GAP_LIMIT_S = 0.20, 0.050  # a validation gap may exceed the same gap
 STEP_AVG_ROUNDING_MS = 0.51, 0.0051  # of train_time, and per step
 
 
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
+@rule("T1", "time never falls", "clock", "The reported train time never falls once timing has begun.")
 def monotone(evidence: Evidence) -> Ruling:
-    """The reported train time never falls after the untimed steps."""
     untimed = evidence.ruleset.untimed_steps
     for run in evidence.runs:
         before = None
@@ -43,8 +47,13 @@ def monotone(evidence: Evidence) -> Ruling:
     return Ruling("pass", "train_time never falls")
 
 
+@rule(
+    "T2",
+    "within the wall time",
+    "clock",
+    f"Reported train time fits into the time from start to exit and between validations (+{_ms(WALL_LIMIT_S)}).",
+)
 def within_wall(evidence: Evidence) -> Ruling:
-    """No run reports more train time than passed, from start to exit and between any two validation lines."""
     unseen = [run.run_id for run in evidence.runs if run.wall_time_s is None or run.train_time_s is None]
     if unseen or not evidence.runs:
         return missing(evidence, "clock", f"no outside clock for {names(unseen) or 'the runs'}")
@@ -73,8 +82,13 @@ def _validation_pairs(run: Metrics, untimed: int) -> Iterator[tuple[TimedLine, T
     yield from itertools.pairwise(lines)
 
 
+@rule(
+    "T3",
+    "clock marks",
+    "clock",
+    "clock:start and clock:stop bracket every timed section; no step and no time is printed outside.",
+)
 def marks(evidence: Evidence) -> Ruling:
-    """The log brackets every timed section with clock:start and clock:stop, and trains nowhere else."""
     timelines = _timelines(evidence)
     for run, timeline in timelines:
         if timeline.flaw is not None:
@@ -86,8 +100,14 @@ def marks(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"all {count} timed sections of every run are bracketed, and no step lies outside")
 
 
+@rule(
+    "T4",
+    "same pace",
+    "clock",
+    f"Printed time and ours drift apart by at most {_ms(SECTION_LIMIT_S)} a section and {_ms(RUN_LIMIT_S)} a run"
+    " (lower envelopes of 20 step lines or more).",
+)
 def drift(evidence: Evidence) -> Ruling:
-    """Within a timed section the printed time runs as ours does."""
     timelines = _stamped(evidence)
     if not timelines:
         return missing(evidence, "clock", "no outside clock has stamped the lines")
@@ -111,8 +131,14 @@ def drift(evidence: Evidence) -> Ruling:
     return Ruling("pass", said, worst, SECTION_LIMIT_S, "s")
 
 
+@rule(
+    "T5",
+    "clock at its marks",
+    "clock",
+    f"The script's clock starts within {_ms(SECTION_LIMIT_S)} of clock:start and stops within"
+    f" {_ms(STOP_LIMIT_S)} of clock:stop; {_ms(RUN_LIMIT_S)} in sum.",
+)
 def ends(evidence: Evidence) -> Ruling:
-    """The script's clock starts at clock:start and stops at clock:stop."""
     timelines = [(run, timeline) for run, timeline in _stamped(evidence) if timeline.marked]
     if not timelines:
         return missing(evidence, "clock", "no stamped clock marks")
@@ -142,8 +168,13 @@ def ends(evidence: Evidence) -> Ruling:
     )
 
 
+@rule(
+    "T6",
+    "gaps alike",
+    "clock",
+    f"Validation gap k exceeds that of the other runs by at most {GAP_SHARE:.0%} and {_ms(GAP_LIMIT_S)}.",
+)
 def gaps(evidence: Evidence) -> Ruling:
-    """Gap k is alike in all runs: nothing but the validation happens while the clock stands."""
     if evidence.track.metric != "train_time":
         return Ruling("not applicable", "the track ranks steps; its machines are shared and their gaps vary")
     rows = {run.run_id: [section.gap_s for section in timeline.sections] for run, timeline in _stamped(evidence)}
@@ -185,8 +216,8 @@ def _longer_than_parent(evidence: Evidence, rows: dict[str, list[float | None]])
     return None
 
 
+@rule("T7", "step average", "logs", "The printed step_avg is train_time over the timed steps.")
 def step_average(evidence: Evidence) -> Ruling:
-    """The printed step_avg is train_time over the timed steps, as the ruleset counts them."""
     if evidence.track.metric != "train_time":
         return Ruling("not applicable", "the track does not rank time, and its scripts average as they like")
     untimed = evidence.ruleset.untimed_steps
@@ -232,48 +263,4 @@ def _theft(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
     return Ruling("fail", f"{said}; the limit is {_ms(limit)}", amount, limit, "s")
 
 
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms"
-
-
-CHECKS = (
-    Check("T1", "time never falls", "clock", "The reported train time never falls once timing has begun.", monotone),
-    Check(
-        "T2",
-        "within the wall time",
-        "clock",
-        f"Reported train time fits into the time from start to exit and between validations (+{_ms(WALL_LIMIT_S)}).",
-        within_wall,
-    ),
-    Check(
-        "T3",
-        "clock marks",
-        "clock",
-        "clock:start and clock:stop bracket every timed section; no step and no time is printed outside.",
-        marks,
-    ),
-    Check(
-        "T4",
-        "same pace",
-        "clock",
-        f"Printed time and ours drift apart by at most {_ms(SECTION_LIMIT_S)} a section and {_ms(RUN_LIMIT_S)} a run"
-        " (lower envelopes of 20 step lines or more).",
-        drift,
-    ),
-    Check(
-        "T5",
-        "clock at its marks",
-        "clock",
-        f"The script's clock starts within {_ms(SECTION_LIMIT_S)} of clock:start and stops within"
-        f" {_ms(STOP_LIMIT_S)} of clock:stop; {_ms(RUN_LIMIT_S)} in sum.",
-        ends,
-    ),
-    Check(
-        "T6",
-        "gaps alike",
-        "clock",
-        f"Validation gap k exceeds that of the other runs by at most {GAP_SHARE:.0%} and {_ms(GAP_LIMIT_S)}.",
-        gaps,
-    ),
-    Check("T7", "step average", "logs", "The printed step_avg is train_time over the timed steps.", step_average),
-)
+CHECKS = (monotone, within_wall, marks, drift, ends, gaps, step_average)

@@ -126,6 +126,23 @@ def test_no_import_cycle() -> None:
         visit(module, ())
 
 
+def test_judging_imports_no_git_and_no_replay_planning() -> None:
+    """Subject and parent's script are passed in, so that a verdict depends on the evidence alone."""
+    used = graph()
+    reached: set[str] = set()
+    waiting = [module for module in used if package_of(module) in ("evidence", "verdict")]
+    assert len(waiting) > 10
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += used[module]
+    assert not reached & {"harness.catalog.checkout", "harness.catalog.originals"}
+    assert not {package_of(module) for module in reached} & {"replay", "dataset", "run"}
+    starting = [name_of(path) for path in MODULES if name_of(path) in reached and "subprocess" in imports_of(path)]
+    assert not starting, "who judges starts no program"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()

@@ -166,14 +166,15 @@ def with_evidence(**files: bytes) -> Attack:
 
 def chain(**changes: object) -> bytes:
     """A ledger of one run, with a change in its start entry."""
+    from harness.store.entries import Declared, Ended, Started
     from harness.store.ledger import Ledger
 
     path = Path(os.environ["XDG_CACHE_HOME"]) / "ledger.jsonl"
     path.unlink(missing_ok=True)
     ledger = Ledger(path)
-    ledger.append("declare", "a" * 64, track="tiny", ruleset="tiny@1", n_max=3)
-    ledger.append("start", "a" * 64, run="r1", sitting="s", seed=1)
-    ledger.append("end", "a" * 64, run="r1", state="finished", exit_code=0, last_step=5, log_sha256=None)
+    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
+    ledger.append(Started(script="a" * 64, run="r1", series="s", seed=1))
+    ledger.append(Ended(script="a" * 64, run="r1", state="finished", exit_code=0, last_step=5, log_sha256=None))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[1] |= changes
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
