@@ -45,7 +45,9 @@ def prepare(plan: ProbePlan, *, progress: Progress | None = None) -> Tokens:
     return Tokens(dataclasses.replace(more, paths=more.paths[:-1], receipt=receipt), more.paths[-1])
 
 
-def write_variant(track: Track, tokens: Tokens, variant: str, folder: Path, draw: probe_data.Random) -> tuple[Path, ...]:
+def write_variant(
+    track: Track, tokens: Tokens, variant: str, folder: Path, draw: probe_data.Random
+) -> tuple[Path, ...]:
     """Write the shards that a variant changes into `folder`; all shards under the track's names, validation first."""
     val, *train = tokens.fetched.paths
     count = {shard.name: shard.tokens for shard in tokens.fetched.receipt.shards}
