@@ -40,7 +40,7 @@ class Evidence:
 
     @property
     def aborted(self) -> tuple[str, ...]:
-        """Ids of the counted runs that did not finish."""
+        """The ids of counted runs that did not finish."""
         return self.ledger.aborted if self.ledger is not None else ()
 
     def requires(self, family: str) -> bool:

@@ -154,7 +154,7 @@ def assemble(
 def _comparable(
     baseline: Baseline | None, runs: Sequence[Metrics], *, packed: bool
 ) -> tuple[tuple[Metrics, ...], str | None]:
-    """The parent's runs on the machine of `runs`, and what speaks against all of them."""
+    """Read the parent's runs on the machine of `runs`, and what speaks against all of them."""
     if baseline is None:
         return (), None
     # A packed log holds the source that is not in the record, so that a verdict does not depend on this machine.

@@ -5,8 +5,8 @@ zeros, and a line may arrive late (a busy reader) but never early, so single dif
 envelope says much: o = arrival − printed is constant within an honest timed section but for latency that only adds.
 
 With `clock:start` and `clock:stop` in the log a section is what lies between them. A late stamp of `clock:start`
-makes a section look shorter and one of `clock:stop` makes it look longer, so the first bounds a theft at the start
-without any false alarm, the second needs room for one line's latency (32 ms at most with 16 busy processes on 4 cores).
+makes a section look shorter and one of `clock:stop` makes it look longer, so the first bounds what is hidden at the
+start without any false alarm, the second needs room for one line's latency (32 ms at most with 16 busy processes on 4 cores).
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _marked_sections(lines: Sequence[TimedLine], untimed_steps: int) -> list[Sec
 
 
 def _flaw(lines: Sequence[TimedLine]) -> str | None:
-    """The first line that stands where no honest script prints it."""
+    """Find the first line that stands where no honest script prints it."""
     running, waiting, last_step = False, False, None
     for line in lines:
         where = f"line {line.line}"
@@ -183,7 +183,7 @@ def _flaw(lines: Sequence[TimedLine]) -> str | None:
 
 
 def _plain_sections(lines: Sequence[TimedLine]) -> list[Section]:
-    """Stretches between validation lines; where the clock ran in them is not known."""
+    """Take the stretches between validation lines; where the clock ran in them is not known."""
     sections = []
     validations = [index for index, line in enumerate(lines) if line.kind == "val"]
     for first, last in itertools.pairwise(validations):
@@ -206,7 +206,7 @@ def _offsets(steps: Sequence[TimedLine]) -> list[float]:
 
 
 def _ends(offsets: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The offsets of the first and of the last fifth; with few lines, all of them for both."""
+    """Split off the offsets of the first and of the last fifth; with few lines, all of them for both."""
     if len(offsets) < MIN_LINES:
         return list(offsets), list(offsets)
     fifth = len(offsets) // 5

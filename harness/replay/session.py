@@ -25,13 +25,12 @@ from harness.core.task import Hardware
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
 from harness.evidence.metrics import read_run
-from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import environments, obstacles, venv
 from harness.replay.plan import Plan
 from harness.run import execution
-from harness.run.series import Watcher, make_runs
+from harness.run.series import make_runs
 from harness.store import records, replays, run_files
 from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
@@ -63,7 +62,9 @@ def perform(project: Project, chosen: Plan, onlooker: Onlooker, *, allow_network
         ready = prepare(chosen, made, allow_network=allow_network, progress=progress)
     finished: list[Metrics] = []
     try:
-        run(project, chosen, TorchrunLauncher(str(made.python)), ready, onlooker.watch, finished)
+        launcher = TorchrunLauncher(str(made.python))
+        for run_id in make_runs(project, ready, chosen.runs, launcher, onlooker.watch):
+            finished.append(read_run(run_files.run_folder(project, run_id), chosen.subject.script, packed=False))
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
@@ -254,23 +255,6 @@ def prepare(
         found = dataclasses.replace(found, track=dataclasses.replace(track, data=data))
     ready = execution.prepare(found, here, allow_network=allow_network, progress=progress)
     return dataclasses.replace(ready, processes=chosen.processes, bare=chosen.upstream)
-
-
-def run(
-    project: Project,
-    chosen: Plan,
-    launcher: Launcher,
-    ready: execution.Prepared,
-    watcher: Watcher,
-    finished: list[Metrics],
-) -> None:
-    """Make the runs and put each that finished into `finished`; raises RunError where one broke.
-
-    What was made lies in `.runs/` and in the ledger.
-    """
-    for run_id in make_runs(project, ready, chosen.runs, launcher, watcher):
-        folder = run_files.run_folder(project, run_id)
-        finished.append(read_run(folder, chosen.subject.script, packed=False))
 
 
 # ------------------------------------------------------------------------------------------ what it comes to

@@ -79,11 +79,11 @@ class Ledger:
             raise disk_error(self.path, error) from error
 
     def chain(self, script: str) -> Chain:
-        """All entries of one script; empty where there are none."""
+        """Read all entries of one script; empty where there are none."""
         return self.read().of_script(script)
 
     def read(self) -> Chain:
-        """All entries; raises StoreError naming the first line that is no entry."""
+        """Read all entries; raises StoreError naming the first line that is no entry."""
         try:
             return read_chain(self.path.read_bytes(), self.path.name)
         except FileNotFoundError:
@@ -107,7 +107,7 @@ def read_chain(raw: bytes, name: str) -> Chain:
 
 
 def _entry(raw: bytes, line: int, name: str) -> Entry:
-    """One line of a ledger, which a pack's author may have written: only the form that speedrun writes is taken."""
+    """Read one line, which a pack's author may have written: only the form that speedrun writes is accepted."""
     with contextlib.suppress(ValueError, RecursionError):
         data = json.loads(raw)
         word = data.pop("kind", None) if isinstance(data, dict) else None

@@ -1,4 +1,4 @@
-"""Evidence folders: what a submission or a record keeps of its runs, small.
+"""Write and check evidence folders: what a submission or a record keeps of its runs, small.
 
     evidence/ledger.jsonl              the chain of the script, line for line
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
@@ -40,7 +40,7 @@ _REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\
 
 
 def remove_source(log: bytes, script: bytes) -> bytes:
-    """The log with the script's own source, which it starts with, replaced by one line; other logs as they are."""
+    """Replace the script's own source, which a log starts with, by one line; another log stays as it is."""
     if not script or not log.startswith(script):
         return log
     digest = hashlib.sha256(script).hexdigest().encode()
@@ -182,7 +182,7 @@ def run_log(folder: Path) -> bytes:
 
 
 def restore_log(folder: Path, script: bytes) -> bytes:
-    """The scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
+    """Read the scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
 
     Raises StoreError for a file that is no pack of ours: a bomb, a link, a torn one.
     """

@@ -93,6 +93,6 @@ def verdict_of(subject: str, ruleset: str, findings: Iterable[Finding], warnings
 
 
 def judge(evidence: Evidence, checks: Iterable[Check[Evidence]], warnings: Iterable[str] = ()) -> Verdict:
-    """Apply every check; the worst finding is the outcome."""
+    """Apply every check and let the worst finding decide."""
     findings = (check.finding(evidence) for check in checks)
     return verdict_of(evidence.subject, evidence.ruleset.id, findings, warnings)

@@ -58,7 +58,7 @@ def distinct(evidence: Evidence) -> Ruling:
 
 
 def curve_of(run: Metrics) -> Hashable:
-    """What makes a curve one of a kind: its losses, or with few of them, which chance may repeat, the times too."""
+    """Return what no other run repeats: the losses, or with few of them, which chance may repeat, the times too."""
     trained = tuple((step, loss) for step, loss, _ in run.log.curve if step)
     return trained if len(trained) >= MIN_POINTS else run.log.curve or None
 
@@ -76,7 +76,7 @@ def overrides(evidence: Evidence) -> Ruling:
 
 
 def repeated(values: Iterable[Hashable]) -> list[int]:
-    """Indexes of the values that appear more than once; None is no value."""
+    """Find the indexes of values that appear more than once; None is no value."""
     listed = list(values)
     counts = Counter(value for value in listed if value is not None)
     return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
@@ -116,7 +116,7 @@ def _accounts(run: Metrics) -> list[tuple[str, str | int | None, str | int | Non
 
 
 def _release(version: str | None) -> str | None:
-    """The version without its build: 2.13.0 of 2.13.0+cpu."""
+    """Return the version without its build: 2.13.0 of 2.13.0+cpu."""
     return None if version is None else version.partition("+")[0]
 
 

@@ -194,13 +194,13 @@ def _lowest(curve: Curve) -> tuple[int, float]:
 
 
 def _below(evidence: ProbeEvidence, curve: Curve) -> tuple[int, float] | None:
-    """The lowest point of a curve, if it shows that something was learned."""
+    """Find the lowest point of a curve, if it shows that something was learned."""
     lowest = _lowest(curve)
     return lowest if lowest[1] < evidence.untrained_loss - UNTRAINED else None
 
 
 def _widest(one: Curve, other: Curve) -> tuple[int, float]:
-    """Where two curves differ most, and by how much."""
+    """Find where two curves differ most, and by how much."""
     first = dict(one)
     gaps = [(step, loss - first[step]) for step, loss in other if step in first]
     return max(gaps, key=lambda gap: abs(gap[1]), default=(0, 0.0))

@@ -18,7 +18,7 @@ _scan = functools.lru_cache(maxsize=64)(scanner.scan)  # two rules and the warni
 
 
 def scans(evidence: Evidence) -> list[tuple[str, Scan]]:
-    """Every Python file of the script, scanned."""
+    """Scan every Python file of the script."""
     return [(name, _scan(name, source)) for name, source in evidence.files if name.endswith(".py")]
 
 
@@ -65,7 +65,7 @@ def training_files(evidence: Evidence) -> Ruling:
 
 
 def warnings(evidence: Evidence) -> tuple[str, ...]:
-    """What a maintainer may want to look at; it changes no verdict."""
+    """List what a maintainer may want to look at; it changes no verdict."""
     said: dict[str, None] = {}  # each once, in order
     for name, scan in scans(evidence):
         if scan.unreadable is not None:

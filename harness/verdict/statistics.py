@@ -74,7 +74,7 @@ def _said(losses: list[float]) -> str:
 
 
 def _not_yet(evidence: Evidence, losses: list[float]) -> Ruling | None:
-    """Why no test can be made: the mean is not below the target, or there are too few runs."""
+    """Rule where no test can be made: the mean is not below the target, or there are too few runs."""
     target, asked, said = evidence.track.target_loss, evidence.ruleset.significance.min_runs, _said(losses)
     if stats.mean(losses) >= target:
         more = "" if len(losses) == 1 else "; the mean is not below the target, so more runs cannot help"
@@ -95,7 +95,7 @@ def in_order(evidence: Evidence) -> list[Metrics]:
 
 
 def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
-    """Student's t over the runs that were declared before the first: all of them, and no other ones."""
+    """Apply Student's t to the runs that were declared before the first: all of them, and no other ones."""
     declared, ignored = None, ""
     if evidence.ledger is not None:
         declared = evidence.ledger.n_max or evidence.ruleset.significance.min_runs

@@ -1,8 +1,8 @@
 """T: the reported time is the time that the harness saw.
 
-The limits stand above what honest runs show and below what a theft must reach to matter (harness/evidence/timeline.py says how
-the differences are taken): drift of honest sections on 4 cores is below 1 ms idle and at most 14.7 ms with 16 busy
-processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms there.
+The limits stand above what honest runs show and below what hidden work must reach to matter
+(harness/evidence/timeline.py says how the differences are taken): drift of honest sections on 4 cores is below 1 ms
+idle and at most 14.7 ms with 16 busy processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def drift(evidence: Evidence) -> Ruling:
             measured += 1
             worst = max(worst, abs(section.drift_s))
             if abs(section.drift_s) > SECTION_LIMIT_S:
-                return _theft(run, section, section.drift_s, "while the printed time and ours should run alike")
+                return _over_limit(run, section, section.drift_s, "while the printed time and ours should run alike")
         worst_sum = max(worst_sum, abs(timeline.drift_s))
         if abs(timeline.drift_s) > RUN_LIMIT_S:
             said = f"{run.run_id}: the sections drift by {_ms(timeline.drift_s)} in sum"
@@ -134,12 +134,12 @@ def ends(evidence: Evidence) -> Ruling:
                 late += max(0.0, section.late_start_s)
                 worst = max(worst, section.late_start_s)
                 if section.late_start_s > SECTION_LIMIT_S:
-                    return _theft(run, section, section.late_start_s, "before the script began to count")
+                    return _over_limit(run, section, section.late_start_s, "before the script began to count")
             if section.early_stop_s is not None:
                 stops.append(section.early_stop_s)
                 if abs(section.early_stop_s) > STOP_LIMIT_S:
-                    return _theft(run, section, section.early_stop_s, "between its last reading and clock:stop")
-        # One late stamp is no theft; stops that are late as a rule are.
+                    return _over_limit(run, section, section.early_stop_s, "between its last reading and clock:stop")
+        # One late stamp hides nothing; stops that are late as a rule do.
         steady = stats.median(stops) * len(stops) if stops else 0.0
         for amount, where in ((late, "after clock:start"), (steady, "before clock:stop")):
             if amount > RUN_LIMIT_S:
@@ -177,7 +177,7 @@ def gaps(evidence: Evidence) -> Ruling:
 
 
 def _longer_than_parent(evidence: Evidence, rows: dict[str, list[float | None]]) -> Ruling | None:
-    """Whether the gaps grew by more than the parent's on the same machine; longer windows may explain it."""
+    """Rule where the gaps grew by more than the parent's on the same machine; longer windows may explain it."""
     baseline = [
         [section.gap_s for section in read_timeline(run.timed_lines, evidence.ruleset.untimed_steps).sections]
         for run in evidence.baseline
@@ -228,13 +228,13 @@ def _timelines(evidence: Evidence) -> list[tuple[Metrics, Timeline]]:
 
 
 def _stamped(evidence: Evidence) -> list[tuple[Metrics, Timeline]]:
-    """The timelines of all runs; none where a line of any of them has no stamp, for a cut clock could hide a theft."""
+    """Read the timelines of all runs; none where any line has no stamp, for a cut clock could hide untimed work."""
     if any(not run.timed_lines or any(line.arrival_s is None for line in run.timed_lines) for run in evidence.runs):
         return []
     return _timelines(evidence)
 
 
-def _theft(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
+def _over_limit(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
     limit = STOP_LIMIT_S if "clock:stop" in where else SECTION_LIMIT_S
     said = f"{run.run_id}: in the section from line {section.first_line}, {_ms(amount)} passed {where}"
     return Ruling("fail", f"{said}; the limit is {_ms(limit)}", amount, limit, "s")

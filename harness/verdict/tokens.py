@@ -86,12 +86,12 @@ def _while_timed(run: Metrics, at: float) -> bool:
 
 
 def pinned(track: Track) -> set[str]:
-    """Names of the shards whose hash the track pins."""
+    """Name the shards whose hash the track pins."""
     return {shard.name for shard in track.data.shards if shard.sha256 is not None}
 
 
 def differing(track: Track, receipt: DataReceipt) -> str | None:
-    """What in a receipt contradicts the track's pins; None if nothing does."""
+    """Find what in a receipt contradicts the track's pins; None if nothing does."""
     pins = {shard.name: shard for shard in track.data.shards}
     for shard in receipt.shards:
         pin = pins.get(shard.name)
