@@ -135,7 +135,7 @@ class Names:
             return self.path(node.value)
         if isinstance(node, ast.Attribute):
             base = self.path(node.value)
-            return _join(base or "torch", node.attr) if base or node.attr == "_inductor" else None
+            return f"{base or 'torch'}.{node.attr}" if base or node.attr == "_inductor" else None
         if isinstance(node, ast.Subscript):
             return self._element(self.path(node.value), node.value, self.text(node.slice))
         if isinstance(node, ast.Call):
@@ -152,7 +152,7 @@ class Names:
             return self.paths.get(key, key)
         for table in (".__dict__", ".__globals__"):  # of a module; of a function in one
             if base is not None and base.endswith(table):
-                return _join(base.removesuffix(table), key)
+                return f"{base.removesuffix(table)}.{key}"
         return None
 
     def _called_path(self, node: ast.Call) -> str | None:
@@ -162,15 +162,15 @@ class Names:
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         if callee == "getattr" and second is not None:
             base, name = self.path(first), self.text(second)
-            return _join(base or "torch", name) if name and (base or name.startswith("_inductor")) else None
+            return f"{base or 'torch'}.{name}" if name and (base or name.startswith("_inductor")) else None
         if isinstance(node.func, ast.Call) and _name(node.func.func) == "attrgetter" and node.func.args:
             base, name = self.path(first), self.text(node.func.args[0])
-            return _join(base, name) if base and name else None
+            return f"{base}.{name}" if base and name else None
         if callee in ("importlib.import_module", "__import__"):
             name = self.text(first or keywords.get("name"))
             package = self.text(second or keywords.get("package")) if callee != "__import__" else None
             if name and name.startswith(".") and package:
-                return _join(package, name.lstrip("."))
+                return f"{package}.{name.lstrip('.')}"
             return name
         if callee == "vars" and first is not None:
             base = self.path(first)
@@ -182,7 +182,7 @@ class Names:
                 return self._element(base, node.func.value, self.text(first))
             if method in ("__getattribute__", "__getattr__"):
                 name = self.text(first)
-                return _join(base, name) if base and name else None
+                return f"{base}.{name}" if base and name else None
         return None
 
     def text(self, node: ast.expr | None) -> str | None:
@@ -264,10 +264,6 @@ def _name(node: ast.expr) -> str | None:
 
 def _is_update(function: ast.expr) -> bool:
     return isinstance(function, ast.Attribute) and function.attr == "update"
-
-
-def _join(base: str, name: str) -> str:
-    return f"{base}.{name}"
 
 
 def _glue(parts: Sequence[str | None] | Iterator[str | None]) -> str | None:
