@@ -44,7 +44,7 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
         mine = tuple(readings.of(run.run, arm) for run in comparison.runs if run.arm == arm)
         if not mine:
             continue
-        held = Evidence(found.name, found.track, found.ruleset, mine, found.script, found.script_sha256)
+        held = Evidence(found.name, found.track, found.ruleset, mine, found.script_sha256)
         for finding in checks.judge(held, (*completeness.CHECKS, *timing.CHECKS)).findings:
             if finding.outcome == "fail":
                 return f"{arm} breaks {finding.rule}: {finding.text}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.core.measurement import Metrics
-from harness.core.record import Claimed
 from harness.core.task import Manifest, Ruleset, Track
 
 
@@ -29,17 +28,20 @@ class Evidence:
     track: Track
     ruleset: Ruleset
     runs: tuple[Metrics, ...]
-    script: bytes | None = None  # the frozen entry script
-    script_sha256: str | None = None
+    script_sha256: str | None = None  # of the frozen entry script
     manifest: Manifest | None = None
     claim: str | None = None  # ml or systems
-    claimed: Claimed | None = None
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
     baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
+
+    @property
+    def aborted(self) -> tuple[str, ...]:
+        """The ids of counted runs that did not finish."""
+        return self.ledger.aborted if self.ledger is not None else ()
 
     def requires(self, family: str) -> bool:
         """Whether the ruleset asks for this family of evidence."""

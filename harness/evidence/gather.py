@@ -95,7 +95,6 @@ def from_figures(project: Project, record: Record) -> Evidence:
         track=track,
         ruleset=ruleset_of(track, record.ruleset),
         runs=tuple(_recorded(run) for run in own),
-        claimed=record.claimed,
     )
 
 
@@ -140,11 +139,9 @@ def assemble(
         track=subject.track,
         ruleset=subject.ruleset,
         runs=runs,
-        script=script,
         script_sha256=subject.script_sha256,
         manifest=subject.manifest,
         claim=subject.claim,
-        claimed=subject.record.claimed if subject.record else None,
         ledger=extract(subject, chain, packed=packed, only=only) if chain.entries else None,
         baseline=parent_runs,
         baseline_doubt=doubt,
@@ -157,7 +154,7 @@ def assemble(
 def _comparable(
     baseline: Baseline | None, runs: Sequence[Metrics], *, packed: bool
 ) -> tuple[tuple[Metrics, ...], str | None]:
-    """The parent's runs on the machine of `runs`, and what speaks against all of them."""
+    """Read the parent's runs on the machine of `runs`, and what speaks against all of them."""
     if baseline is None:
         return (), None
     # A packed log holds the source that is not in the record, so that a verdict does not depend on this machine.

@@ -32,7 +32,7 @@ class Tokens:
 
 
 def prepare(plan: ProbePlan, *, progress: Progress | None = None) -> Tokens:
-    """Check the machine, then have the track's tokens.
+    """Check the machine, then fetch the track's tokens.
 
     Raises MachineError before anything is fetched, and DatasetError before anything is launched.
     """

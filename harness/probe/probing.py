@@ -1,6 +1,6 @@
 """Make the runs of a probe, the unmodified script on prepared tokens beside an honest parent, and judge what they show.
 
-    choose the runs → have the track's tokens → for each variant of them: prepare it, run, remove it → judge
+    choose the runs → fetch the track's tokens → for each variant of them: prepare it, run, remove it → judge
 
 Probe runs say nothing about a record: they lie in `.runs/probes/`, not among the runs, and the ledger never hears of
 them. All runs of a probe share one seed, drawn here, so that the tokens are all that differs between them.
@@ -37,7 +37,7 @@ Watcher = Callable[[str, int, int], Callable[[bytes], None]]
 def run(
     project: Project, plan: ProbePlan, tokens: Tokens, launcher: Launcher, watcher: Watcher
 ) -> tuple[Path, Verdict]:
-    """Make the runs and judge them; the folder that keeps their logs and verdict.json, and the verdict.
+    """Make the runs and judge them; return the folder that keeps their logs and verdict.json, and the verdict.
 
     Raises RunError where the script's first run breaks; one that breaks later is told of in its finding.
     """
@@ -50,7 +50,7 @@ def run(
 def gather(
     project: Project, plan: ProbePlan, tokens: Tokens, launcher: Launcher, watcher: Watcher
 ) -> tuple[Path, ProbeEvidence]:
-    """Make the runs of a plan; the folder of their logs, and what there is to judge."""
+    """Make the runs of a plan; return the folder of their logs, and what there is to judge."""
     remove_leftovers(project)
     session = ProbeSession(project, plan, tokens, launcher, watcher)
     session.material.mkdir(parents=True)

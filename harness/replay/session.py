@@ -18,7 +18,6 @@ from harness.core.measurement import Machine, Metrics
 from harness.core.replayed import within_spread
 from harness.dataset.progress import Progress
 from harness.evidence.metrics import read_run
-from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import obstacles, venv
@@ -26,7 +25,7 @@ from harness.replay.outlook import _asked, check_machine
 from harness.replay.own_environment import make_environment
 from harness.replay.plan import Plan
 from harness.run import execution
-from harness.run.series import Watcher, make_runs
+from harness.run.series import make_runs
 from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
@@ -57,7 +56,9 @@ def perform(project: Project, plan: Plan, onlooker: Onlooker, *, allow_network: 
         ready = prepare(plan, made, allow_network=allow_network, progress=progress)
     finished: list[Metrics] = []
     try:
-        run(project, plan, TorchrunLauncher(str(made.python)), ready, onlooker.watch, finished)
+        launcher = TorchrunLauncher(str(made.python))
+        for run_id in make_runs(project, ready, plan.runs, launcher, onlooker.watch):
+            finished.append(read_run(run_files.run_folder(project, run_id), plan.subject.script, packed=False))
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
@@ -89,23 +90,6 @@ def prepare(
         found = dataclasses.replace(found, track=dataclasses.replace(track, data=data))
     ready = execution.prepare(found, here, allow_network=allow_network, progress=progress)
     return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream)
-
-
-def run(
-    project: Project,
-    plan: Plan,
-    launcher: Launcher,
-    ready: execution.Prepared,
-    watcher: Watcher,
-    finished: list[Metrics],
-) -> None:
-    """Make the runs and put each that finished into `finished`; raises RunError where one broke.
-
-    What was made lies in `.runs/` and in the ledger.
-    """
-    for run_id in make_runs(project, ready, plan.runs, launcher, watcher):
-        folder = run_files.run_folder(project, run_id)
-        finished.append(read_run(folder, plan.subject.script, packed=False))
 
 
 # ------------------------------------------------------------------------------------------ what it comes to

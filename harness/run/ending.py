@@ -44,7 +44,7 @@ def record_end(
 
 
 def settle(project: Project) -> list[tuple[str, str]]:
-    """Record the end of runs whose harness was killed; their ids and how they ended."""
+    """Record the end of runs whose harness was killed; return their ids and how they ended."""
     ledger = Ledger(project.ledger)
     chain = ledger.read()
     settled: list[tuple[str, str]] = []
@@ -104,7 +104,7 @@ def _still_the_same(work: Path, receipt: DataReceipt) -> bool | None:
 
 
 def _remove_own_shard(folder: Path, file: RunFile) -> None:
-    """Remove a run's own copy of the validation shard, where nobody was left to do it."""
+    """Remove a run's own copy of the validation shard, where its harness was killed before it could."""
     for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
         if not own.is_symlink():
             own.unlink()

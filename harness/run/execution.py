@@ -54,7 +54,7 @@ def prepare(
     allow_network: bool = True,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Have the tokens of a subject, or few synthetic ones under the same names for a dry run."""
+    """Fetch the tokens of a subject, or make few synthetic ones under the same names for a dry run."""
     if dry:
         track = scaled_down(subject.track)
         return Prepared(subject, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))
@@ -74,7 +74,7 @@ def scaled_down(track: Track) -> Track:
 def execute(
     project: Project, ready: Prepared, run_id: str, series: str, launcher: Launcher, watch: Callable[[bytes], None]
 ) -> RunOutcome:
-    """Execute one run; its end is recorded however it comes, Ctrl-C included."""
+    """Execute one run and record its end, however it comes, Ctrl-C included."""
     folder = run_files.run_folder(project, run_id)
     subject = ready.subject
     plan, file = plan_run(folder, ready, run_id, series)

@@ -49,7 +49,7 @@ def explain(folder: Path, outcome: RunOutcome) -> Cause:
 
 
 def _last_lines(*paths: Path) -> tuple[str, ...]:
-    """The last 30 lines of the first of these files that holds any, without torchrun's own report."""
+    """Return the last 30 lines of the first of these files that holds any, without torchrun's own report."""
     for path in paths:
         text = _tail(path).decode("utf-8", "replace")
         lines = [line for line in text.splitlines() if line.strip()]

@@ -1,6 +1,6 @@
 """Make a series of runs of one script and judge them.
 
-    find the subject → check the machine → have the data → launch each run → read its log → judge
+    find the subject → check the machine → fetch the data → launch each run → read its log → judge
 
 Every run is in the ledger before it starts and after it ended; whatever happens in between, what was printed is kept.
 """
@@ -72,7 +72,7 @@ def plan(
 def prepare(
     plan: SeriesPlan, *, allow_network: bool = True, progress: Progress | None = None
 ) -> execution.Prepared | None:
-    """Check the machine, then have the tokens; None where there is nothing left to run.
+    """Check the machine, then fetch the tokens; None where there is nothing left to run.
 
     Raises MachineError before anything is fetched, and DatasetError before anything is launched.
     """

@@ -162,6 +162,10 @@ class Chain:
                 aborted.add(run)
         return silent, aborted
 
+    def of_script(self, script: str) -> Chain:
+        """Choose the entries of one script."""
+        return Chain(tuple(entry for entry in self.entries if entry.script == script))
+
     def breaks(self) -> tuple[Break, ...]:
         """Find every place where a chain of one script is not whole; runs without an end come last."""
         found = []

@@ -66,8 +66,8 @@ class Ledger:
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 raw = _cut_torn_line(file)
-                mine = _of_script(_entries(raw, self.path.name), entry.script)
-                placed = dataclasses.replace(entry, at=now(), before=mine[-1].hash if mine else GENESIS)
+                chain = read_chain(raw, self.path.name).of_script(entry.script).entries
+                placed = dataclasses.replace(entry, at=now(), before=chain[-1].hash if chain else GENESIS)
                 data = {_STORED.get(field, field): getattr(placed, field) for field in _FIELDS[type(placed)]}
                 data["kind"] = next(word for word, kind in _KINDS.items() if kind is type(placed))
                 line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
@@ -79,11 +79,11 @@ class Ledger:
             raise disk_error(self.path, error) from error
 
     def chain(self, script: str) -> Chain:
-        """All entries of one script; empty where there are none."""
-        return Chain(_of_script(self.read().entries, script))
+        """Read all entries of one script; empty where there are none."""
+        return self.read().of_script(script)
 
     def read(self) -> Chain:
-        """All entries; raises StoreError naming the first line that is no entry."""
+        """Read all entries; raises StoreError naming the first line that is no entry."""
         try:
             return read_chain(self.path.read_bytes(), self.path.name)
         except FileNotFoundError:
@@ -102,20 +102,12 @@ def chain_of(files: Mapping[str, str]) -> str:
 
 def read_chain(raw: bytes, name: str) -> Chain:
     """Read the entries of a ledger's file; raises StoreError naming the first line that is no entry."""
-    return Chain(_entries(raw, name))
-
-
-def _of_script(entries: tuple[Entry, ...], script: str) -> tuple[Entry, ...]:
-    return tuple(entry for entry in entries if entry.script == script)
-
-
-def _entries(raw: bytes, name: str) -> tuple[Entry, ...]:
     # What follows the last newline was torn by a crash during the write: the run that it belonged to never began.
-    return tuple(_entry(line, number, name) for number, line in enumerate(raw.split(b"\n")[:-1], start=1))
+    return Chain(tuple(_entry(line, number, name) for number, line in enumerate(raw.split(b"\n")[:-1], start=1)))
 
 
 def _entry(raw: bytes, line: int, name: str) -> Entry:
-    """One line of a ledger, which a pack's author may have written: only the form that speedrun writes is taken."""
+    """Read one line, which a pack's author may have written: only the form that speedrun writes is accepted."""
     with contextlib.suppress(ValueError, RecursionError):
         data = json.loads(raw)
         word = data.pop("kind", None) if isinstance(data, dict) else None

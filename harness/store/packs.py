@@ -1,4 +1,4 @@
-"""Evidence folders: what a submission or a record keeps of its runs, small.
+"""Write and check evidence folders: what a submission or a record keeps of its runs, small.
 
     evidence/ledger.jsonl              the chain of the script, line for line
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
@@ -40,7 +40,7 @@ _REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\
 
 
 def remove_source(log: bytes, script: bytes) -> bytes:
-    """The log with the script's own source, which it starts with, replaced by one line; other logs as they are."""
+    """Replace the script's own source, which a log starts with, by one line; another log stays as it is."""
     if not script or not log.startswith(script):
         return log
     digest = hashlib.sha256(script).hexdigest().encode()
@@ -146,31 +146,28 @@ def check_pack(pack: Path, name: str) -> None:
 
     Looks at names and sizes only and reads nothing; call it before anything in the folder is opened.
     """
+    again = "pack the submission again"
     if not _is_folder(pack):
-        raise StoreError.at(name, "is a link or no folder", "pack the submission again")
+        raise StoreError.at(name, "is a link or no folder", again)
     problems: list[Problem] = []
     total, count = 0, 0
     waiting = [(pack, "")]
     while waiting and len(problems) < MOST_PROBLEMS:
         folder, inside = waiting.pop()
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            path = f"{inside}{entry.name}"
+            path, is_folder = f"{inside}{entry.name}", entry.is_dir(follow_symlinks=False)
             where = f"{name}/{ascii(path)[1:-1][:120]}"
             count += 1
             if count > MOST_FILES:
-                problems.append(Problem(name, f"holds more than {MOST_FILES} files", "pack the submission again"))
-                raise StoreError(*problems)
-            if entry.is_symlink() or not (entry.is_file() or entry.is_dir(follow_symlinks=False)):
-                problems.append(Problem(where, "is a link or no regular file", "pack the submission again"))
-            elif entry.is_dir(follow_symlinks=False):
-                if not _FOLDER.fullmatch(path):
-                    problems.append(Problem(where, "is no folder of a pack", "pack the submission again"))
-                else:
-                    waiting.append((Path(entry.path), f"{path}/"))
+                raise StoreError(*problems, Problem(name, f"holds more than {MOST_FILES} files", again))
+            if entry.is_symlink() or not (is_folder or entry.is_file()):
+                problems.append(Problem(where, "is a link or no regular file", again))
+            elif not (_FOLDER if is_folder else _FILE).fullmatch(path):
+                problems.append(Problem(where, f"is no {'folder' if is_folder else 'file'} of a pack", again))
+            elif is_folder:
+                waiting.append((Path(entry.path), f"{path}/"))
             else:
                 total += entry.stat(follow_symlinks=False).st_size
-                if not _FILE.fullmatch(path):
-                    problems.append(Problem(where, "is no file of a pack", "pack the submission again"))
     if total > MOST_BYTES:
         problems.append(Problem(name, f"has {total:,} bytes", f"evidence may have {MOST_BYTES:,}; log less"))
     raise_if(problems, StoreError)
@@ -182,7 +179,7 @@ def run_log(folder: Path) -> bytes:
 
 
 def restore_log(folder: Path, script: bytes) -> bytes:
-    """The scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
+    """Read the scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
 
     Raises StoreError for a file that is no pack of ours: a bomb, a link, a torn one.
     """

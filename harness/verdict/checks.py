@@ -49,9 +49,14 @@ class Check(Generic[E]):
         return Finding(self.rule, self.name, *dataclasses.astuple(self.examine(evidence)))
 
 
-def rule(id: str, name: str, family: str, demands: str) -> Callable[[Callable[[E], Ruling]], Check[E]]:
-    """Make a check of the function below, which `demands` documents, here and in the table of rules."""
-    return lambda examine: Check(id, name, family, demands, examine)
+def rule(id: str, name: str, family: str, **limits: str) -> Callable[[Callable[[E], Ruling]], Check[E]]:
+    """Make a check of the function below; its docstring says what it demands, with {limits} filled in."""
+
+    def make(examine: Callable[[E], Ruling]) -> Check[E]:
+        demands = " ".join((examine.__doc__ or "").split()).format(**limits)
+        return Check(id, name, family, demands, examine)
+
+    return make
 
 
 def missing(evidence: Evidence, family: str, text: str) -> Ruling:
@@ -59,6 +64,11 @@ def missing(evidence: Evidence, family: str, text: str) -> Ruling:
     if evidence.requires(family):
         return Ruling("inconclusive", text)
     return Ruling("not applicable", f"{evidence.ruleset.id} did not ask for it: {text}")
+
+
+def count_of(count: int, noun: str) -> str:
+    """Count things in words: "1 run", "3 runs"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def all_of(runs: int) -> str:
@@ -83,6 +93,6 @@ def verdict_of(subject: str, ruleset: str, findings: Iterable[Finding], warnings
 
 
 def judge(evidence: Evidence, checks: Iterable[Check[Evidence]], warnings: Iterable[str] = ()) -> Verdict:
-    """Apply every check; the worst finding is the outcome."""
+    """Apply every check and let the worst finding decide."""
     findings = (check.finding(evidence) for check in checks)
     return verdict_of(evidence.subject, evidence.ruleset.id, findings, warnings)

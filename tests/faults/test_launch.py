@@ -134,7 +134,7 @@ def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(project:
     done = project.run("run", str(submission), "--runs", "3")
     assert project.ends() == ["lost"] + ["finished"] * 3
     assert done.returncode == 0, done.stderr
-    assert "1 run broken off is made up for by the level" in " ".join(done.stderr.split())
+    assert "alpha adjusted for 1 aborted run" in " ".join(done.stderr.split())
     assert "needs < 0.00125" in done.stderr  # 0.01 over the four ways to leave one of four out, and over two
 
 

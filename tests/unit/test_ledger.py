@@ -139,3 +139,22 @@ def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
         writer.join()
     assert len(ledger.read().entries) == 57
     assert not [problem for problem in breaks(ledger.path) if "does not follow" in problem]
+
+
+def test_every_kind_of_break_has_a_name_its_line_and_its_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
+    ledger.append(Declared(script=SCRIPT, track="tiny", ruleset="tiny@1", n_max=None))
+    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
+    ledger.append(Ended(script=SCRIPT, run="r2", state="lost", exit_code=None, last_step=None, log_sha256=None))
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join([*lines, lines[-1]]))
+    assert [(found.kind, found.line, found.run) for found in ledger.read().breaks()] == [
+        ("undeclared", 1, None),
+        ("declared again", 2, None),
+        ("started again", 3, "r1"),
+        ("not open", 4, "r2"),
+        ("gap", 5, None),
+        ("not open", 5, "r2"),
+        ("no end", 3, "r1"),
+    ]

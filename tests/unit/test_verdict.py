@@ -115,7 +115,7 @@ def evidence(*runs: Metrics, ruleset: str = "smoke@1", **changes: Any) -> Eviden
     ids = tuple(run.run_id for run in runs)
     ledger = LedgerExtract(ids, (), {run.run_id: run.log_sha256 or "" for run in runs})
     files = (("train_gpt.py", b'train_files = "data/smoke/smoke_train_*.bin"\n'),)
-    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, b"", SHA, ledger=ledger, files=files)
+    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, SHA, ledger=ledger, files=files)
     return replace(whole, **changes)
 
 

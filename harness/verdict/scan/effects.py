@@ -1,4 +1,4 @@
-"""What a script does beyond its own process: modules that download, processes that it starts, files that it writes."""
+"""Note what a script does beyond its own process: modules that download, processes that it starts, files that it writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a script does with variables of the environment: inductor reads some, and a name may be hidden."""
+"""Note what a script does with variables of the environment: inductor reads some, and a name may be hidden."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Reader(Notes):
         self.executed: set[str] = set()  # strings that were scanned as code
 
     def read(self, tree: ast.AST) -> None:
-        """Look at a whole file."""
+        """Scan a whole file."""
         self.walk(tree)
         self.variables.end()
 
@@ -86,17 +86,17 @@ class Reader(Notes):
         for _ in range(3):  # a name may be made of a name that is made further down
             for node in nodes:
                 self.names.learn(node)
-        self.names.found.clear()
+        self.names.resolved.clear()
         for node in nodes:
-            self.look(node)
+            self.examine(node)
             if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.NamedExpr):
-                self.held(node)
+                self.out_of_sight(node)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.mentioned(node, node.value)
 
     # ------------------------------------------------------------------ what is done
 
-    def look(self, node: ast.AST) -> None:
+    def examine(self, node: ast.AST) -> None:
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
@@ -127,7 +127,7 @@ class Reader(Notes):
                 self.variables.read(node, name)
 
     def assigned(self, target: ast.expr, node: ast.AST) -> None:
-        """An assignment to one target."""
+        """Note an assignment to one target."""
         if isinstance(target, ast.Subscript) and self.path(target.value) in ENVIRONMENT:
             for key in self.names.keys(target.slice):
                 self.variables.set(target, key)
@@ -149,7 +149,7 @@ class Reader(Notes):
             self.variables.update(node.value, target)
 
     def set_path(self, path: str | None, attribute: str | None, node: ast.expr) -> None:
-        """Something at a dotted path gets another value."""
+        """Note that something at a dotted path gets another value."""
         if path is not None and (path == INDUCTOR or path.startswith(INDUCTOR + ".")):
             self.flag("inductor-config", node, f"sets {path}")
         elif attribute in INDUCTOR_SETTINGS:
@@ -179,8 +179,8 @@ class Reader(Notes):
             if keyword.arg == "default" and arguments:
                 self.pattern(self.text(arguments[0]), keyword.value)
 
-    def held(self, node: ast.expr) -> None:
-        """An expression that may mean inductor's settings, in a place where they are out of sight."""
+    def out_of_sight(self, node: ast.expr) -> None:
+        """Note an expression that may mean inductor's settings, in a place where they are out of sight."""
         path = self.path(node)
         if path == "sys.modules" and not isinstance(self.parents.get(id(node)), ast.Subscript | ast.Compare):
             self.warn("hidden", node, "looks modules up in sys.modules")
@@ -196,7 +196,7 @@ class Reader(Notes):
             self.flag("inductor-config", node, f"puts {path} where its use cannot be followed")
 
     def mentioned(self, node: ast.Constant, text: str) -> None:
-        """A string that may be the name of one of inductor's variables, or a mode of the compiler."""
+        """Note a string that may be the name of one of inductor's variables, or a mode of the compiler."""
         parent = self.parents.get(id(node))
         if isinstance(parent, ast.Expr | ast.Compare | ast.keyword | ast.Dict | ast.Subscript):
             return  # a remark, a question, or looked at where it is used
@@ -212,7 +212,7 @@ class Reader(Notes):
                 self.variables.mentioned.append((node, text[:80]))
 
     def compiled(self, callee: str, arguments: Sequence[ast.expr], node: ast.Call) -> None:
-        """A call that may be torch.compile or what it is made of, with what it sets."""
+        """Note a call that may be torch.compile or what it is made of, with what it sets."""
         named: dict[str, ast.expr] = {k.arg: k.value for k in node.keywords if k.arg is not None}
         is_compile = callee == "torch.compile" or (
             callee.endswith(".compile") and not callee.startswith(("re.", "regex."))
@@ -253,7 +253,7 @@ class Reader(Notes):
             self.warn("hidden", node, f"reads of {self.path(first)} what cannot be read here")
 
     def embedded(self, text: str) -> None:
-        """Code in a string that is executed is scanned as well, once."""
+        """Scan code in a string that is executed, once."""
         if text in self.executed:
             return
         self.executed.add(text)
