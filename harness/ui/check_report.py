@@ -12,6 +12,7 @@ from harness.catalog.lookup import Catalog
 from harness.core import stats
 from harness.core.errors import HarnessError
 from harness.core.measurement import Metrics
+from harness.core.text import printable
 from harness.submission import codediff
 from harness.submission.inspection import Checked
 from harness.ui import console, run_report
@@ -65,7 +66,7 @@ def annotation(level: str, path: str, line: int, text: str) -> str:
 
 
 def _data(text: str) -> str:
-    shown = console.printable(text.replace("\n", " "))
+    shown = printable(text.replace("\n", " "))
     return shown.replace("%", "%25").replace("\r", "%0D").replace("##[", "## [")
 
 

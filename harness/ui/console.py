@@ -14,16 +14,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.judgement import Outcome, Verdict
+from harness.core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
-
-
-def printable(text: str) -> str:
-    """`text` with control characters and invisible ones shown as escapes, fit for a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def make_console(*, stderr: bool = True) -> Console:
