@@ -20,12 +20,12 @@ from harness.core.measurement import DataReceipt, ShardReceipt
 from harness.core.task import Shard, Track, TrackData
 from harness.dataset import hub
 from harness.dataset.download import Gathered, Gathering, damaged
-from harness.dataset.generated import generate, generated_shelf
+from harness.dataset.generated import generate, generated_snapshot
 from harness.dataset.pins import with_pins
 from harness.dataset.progress import Progress, Quiet
-from harness.dataset.retry import Line, Patience
+from harness.dataset.retry import Retrying, RetryPolicy
 from harness.dataset.shard import HEADER_BYTES
-from harness.dataset.snapshot import Shelf, shelf_of
+from harness.dataset.snapshot import Snapshot, snapshot_of
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import cache_folder
 
@@ -74,7 +74,7 @@ def fetch_for(
     *,
     allow_network: bool = True,
     progress: Progress | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Fetched:
     """Have the shards that a run over `tokens` needs on this machine, verified; None: the track's number of tokens.
 
@@ -91,7 +91,7 @@ def fetch_for(
         shards,
         progress=progress,
         allow_network=allow_network,
-        patience=patience,
+        policy=policy,
     )
     return _fetched(track, shards, gathering.run())
 
@@ -108,7 +108,7 @@ def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fet
         revision=gathered.commit,
         shards=tuple(ShardReceipt(k.name, k.bytes, k.tokens, k.sha256) for k in gathered.known),
     )
-    paths = tuple(gathered.shelf.path(known.name) for known in gathered.known)
+    paths = tuple(gathered.snapshot.path(known.name) for known in gathered.known)
     pinned = all(shard.sha256 is not None for shard in shards)
     return Fetched(paths, receipt, pinned, gathered.downloaded_bytes)
 
@@ -158,7 +158,7 @@ def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | Non
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:
     """Hash the shards again; one problem for each whose bytes have changed since they were verified."""
-    return damaged(Shelf(fetched.folder), fetched.receipt.shards, progress or Quiet())
+    return damaged(Snapshot(fetched.folder), fetched.receipt.shards, progress or Quiet())
 
 
 # ---------------------------------------------------------------------------------------------------- pinning
@@ -190,7 +190,7 @@ def _own_pins(fetched: Fetched) -> tuple[Shard, ...]:
 
 def _listed_pins(track: Track, fetched: Fetched, progress: Progress) -> tuple[Shard, ...]:
     repository, revision = _repository(track), fetched.receipt.revision
-    line = Line(Patience(), progress.say)
+    line = Retrying(RetryPolicy(), progress.say)
     listed = {f.name: f for f in line.keep_trying(repository, lambda: hub.list_files(repository, revision))}
     names = [shard.name for shard in _named(track.data, track.data.train_shards)]
     raise_if(
@@ -264,9 +264,9 @@ def what_is_there(track: Track) -> tuple[Path, tuple[ShelfEntry, ...]]:
     """
     data = track.data
     if data.source == "hub":
-        shelf = shelf_of(cache_folder(), _repository(track), data.revision)
+        shelf = snapshot_of(cache_folder(), _repository(track), data.revision)
     else:
-        shelf = generated_shelf(cache_folder(), track)
+        shelf = generated_snapshot(cache_folder(), track)
     known = shelf.receipt().shards
     usual = {shard.name for shard in needed_shards(track, None)}
     entries = []

@@ -1,4 +1,4 @@
-"""A submission's folder, made and frozen: `speedrun new`, so that nobody types a hash, a date or a number.
+"""Make a submission's folder and freeze its files (`speedrun new`), so that nobody types a hash, a date or a number.
 
 `make` fills submissions/<slug>/ from the template or from a record's script. While its author edits the script the
 hashes in the manifest grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
@@ -21,6 +21,7 @@ from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.errors import ManifestError, StoreError
+from harness.core.text import plural
 from harness.store import run_files
 from harness.store.files import disk_error, sha256_file, write_atomic
 from harness.store.layout import Project, is_slug
@@ -40,8 +41,8 @@ def make(
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
     A record without a script here is copied from its frozen original: from the cache, `checkout`, or its repository.
-    The folder comes back with what was copied. Raises HarnessError where the folder exists, the name says nothing,
-    nobody is named as its author, or an original cannot be had.
+    Returns the folder and what was copied. Raises HarnessError where the folder exists, the name is not valid, git does
+    not name an author, or an original is not available.
     """
     project = catalog.project
     folder = project.submissions / slug_of(name)
@@ -64,8 +65,8 @@ def make(
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
     try:
         aside.mkdir(parents=True)
-        for name in source.files:
-            write_atomic(aside / name, (source.files_folder / name).read_bytes())
+        for file in source.files:
+            write_atomic(aside / file, (source.files_folder / file).read_bytes())
         write_atomic(aside / MANIFEST, set_values((template / MANIFEST).read_text("utf-8"), values))
         readme = (template / README).read_text("utf-8")
         write_atomic(aside / README, readme.replace(readme.partition("\n")[0], f"# {values['title']}", 1))
@@ -85,7 +86,7 @@ def parent_of(catalog: Catalog, source: Subject) -> str | None:
 
 
 def described(catalog: Catalog, source: Subject) -> str:
-    """What a new submission is a copy of, in words."""
+    """Say in words what a new submission is a copy of."""
     if source.record is None:
         return source.name
     kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
@@ -94,25 +95,25 @@ def described(catalog: Catalog, source: Subject) -> str:
 
 
 def slug_of(name: str) -> str:
-    """The folder name for what a person called an idea: today's date (UTC) and kebab-case; a whole slug stays."""
+    """Return the folder name for the name of an idea: today's date (UTC) and kebab-case; a whole slug stays."""
     if is_slug(name):
         return name
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not words or len(words) > 60 or not name.isascii():
-        raise StoreError.at(ascii(name)[:80], "names no idea", "use 1 to 60 letters and digits, like fewer-steps")
+        raise StoreError.at(ascii(name)[:80], "is not a valid name", "use 1 to 60 letters and digits, like fewer-steps")
     return f"{datetime.datetime.now(datetime.UTC).date()}_{words}"
 
 
 def author(project: Project) -> str:
-    """Who makes the submission, by git; raises StoreError where git does not know."""
+    """Return who makes the submission, as git names them; raises StoreError where git does not know."""
     try:
-        asked = ["git", "config", "user.name"]
-        name = subprocess.run(asked, cwd=project.root, capture_output=True, text=True, check=False).stdout
+        command = ["git", "config", "user.name"]
+        name = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False).stdout
     except OSError:
         name = ""
     name = "".join(char for char in name if char.isprintable()).strip()[:100]
     if not name:
-        raise StoreError.at("git", "has no user.name", "say who you are: git config user.name 'Your Name'")
+        raise StoreError.at("git", "has no user.name", "set your name: git config user.name 'Your Name'")
     return name
 
 
@@ -205,7 +206,7 @@ def freeze_for_run(catalog: Catalog, name: str) -> str | None:
 
 
 def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
-    """How many runs this machine's ledger has of scripts that the manifest names and that are no more.
+    """Count the runs in this machine's ledger of the script that the manifest names and that was changed since.
 
     A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
     that were made under the submission's name.
@@ -222,7 +223,7 @@ def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, s
 def _is_own(project: Project, folder: Path, run_id: str) -> bool:
     try:
         return run_files.read_run_file(run_files.run_folder(project, run_id)).subject == project.show(folder)
-    except StoreError:  # its folder was thrown away
+    except StoreError:  # its folder was removed
         return False
 
 
@@ -232,4 +233,4 @@ def _changes(held: dict[str, str], now: dict[str, str]) -> str:
 
 
 def _count(runs: int) -> str:
-    return f"{runs} run" if runs == 1 else f"{runs} runs"
+    return plural(runs, "run")

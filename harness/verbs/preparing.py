@@ -31,7 +31,7 @@ def _doctor(args: argparse.Namespace) -> int:
         data = {"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)}
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")
-    console.say_lights([(line.state, line.name, line.value, line.fix) for line in report.lines])
+    console.say_states([(line.state, line.name, line.value, line.fix) for line in report.lines])
     what = f"for {report.target}" if report.target else "for no record in particular (name one to have it judged)"
     console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
     return 2 if report.state == "red" else 0

@@ -173,7 +173,7 @@ def _check(args: argparse.Namespace) -> int:
         if args.markdown:
             print(check_report.markdown(catalog, checked))
         # A folder that cannot be read at all is unusable input; anything else that was found is a finding.
-        status = max(status, 0 if checked.in_order else 2 if checked.found is None else 1)
+        status = max(status, 0 if checked.in_order else 2 if checked.subject is None else 1)
     return status
 
 

@@ -30,10 +30,10 @@ def test_run_judges_the_runs_that_are_there_and_an_older_pack_is_said_to_be_olde
     assert project.run("pack", NAME).returncode == 0
     again = project.run("run", NAME, "--runs", "4")
     assert "G2  pass            all 4 runs of the ledger count" in again.stderr
-    assert "its pack holds none of the 1 run made here since: speedrun pack" in again.stderr
+    assert "its pack lacks the 1 run made here since: speedrun pack" in again.stderr
     packed = project.run("verify", NAME)
     assert "all 3 runs of the ledger count" in packed.stderr
-    assert "judged by its pack, which holds none of the 1 run made here since" in packed.stderr
+    assert "judged by its pack, which lacks the 1 run made here since" in packed.stderr
     assert project.run("pack", NAME).returncode == 0
     assert "made here since" not in project.run("verify", NAME).stderr
 

@@ -68,7 +68,7 @@ def test_a_second_start_makes_no_request_and_reads_no_shard(place: Place, hub: H
     first = place.fetch()
     asked = len(hub.requests)
     # Were any shard read again, the changed byte would be seen.
-    change_without_a_trace(place.shelf / TRAIN[1])
+    change_without_a_trace(place.snapshot / TRAIN[1])
     second = place.fetch()
     assert len(hub.requests) == asked
     assert second.receipt == first.receipt
@@ -77,7 +77,7 @@ def test_a_second_start_makes_no_request_and_reads_no_shard(place: Place, hub: H
 
 def test_verify_finds_the_byte_that_stat_cannot_and_the_next_fetch_replaces_the_shard(place: Place, hub: Hub) -> None:
     assert place.run()[0] == 0
-    change_without_a_trace(place.shelf / TRAIN[1])
+    change_without_a_trace(place.snapshot / TRAIN[1])
     code, data, said = place.run("--verify", "--json")
     assert code == 1
     assert len(data["problems"]) == 1
@@ -86,7 +86,7 @@ def test_verify_finds_the_byte_that_stat_cannot_and_the_next_fetch_replaces_the_
     asked = len(hub.gets())
     assert place.run()[0] == 0
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[1]]
-    assert (place.shelf / TRAIN[1]).read_bytes() == hub.files[TRAIN[1]]
+    assert (place.snapshot / TRAIN[1]).read_bytes() == hub.files[TRAIN[1]]
     assert place.run("--verify")[0] == 0
 
 
@@ -96,17 +96,17 @@ def test_a_shard_that_was_replaced_removed_or_truncated_is_fetched_again_and_no_
 ) -> None:
     place.fetch()
     asked = len(hub.gets())
-    harm(place.shelf / TRAIN[0])  # type: ignore[operator]
+    harm(place.snapshot / TRAIN[0])  # type: ignore[operator]
     place.fetch()
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[0]]
-    assert (place.shelf / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
+    assert (place.snapshot / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
 
 
 @pytest.mark.parametrize("offset_s", [-20 * 365 * 86400, +20 * 365 * 86400])
 def test_a_file_time_decades_off_costs_a_hash_and_no_request_for_bytes(place: Place, hub: Hub, offset_s: int) -> None:
     place.fetch()
     asked = len(hub.requests)
-    for path in place.shelf.glob("*.bin"):
+    for path in place.snapshot.glob("*.bin"):
         os.utime(path, (time.time() + offset_s, time.time() + offset_s))
     place.fetch()
     place.fetch(allow_network=False)
@@ -118,16 +118,16 @@ def test_after_a_restart_of_the_computer_every_shard_is_hashed_once_more_and_the
 ) -> None:
     place.fetch(500_000)
     asked = len(hub.gets())
-    receipt = place.shelf / "receipt.json"
+    receipt = place.snapshot / "receipt.json"
     data = json.loads(receipt.read_text(encoding="utf-8"))
     for shard in data["shards"].values():
         shard["boot"] = "a boot that is over"
     receipt.write_text(json.dumps(data), encoding="utf-8")
-    change_without_a_trace(place.shelf / TRAIN[0])  # as a power cut leaves a file whose last pages were not written
+    change_without_a_trace(place.snapshot / TRAIN[0])  # as a power cut leaves a file whose last pages were not written
     place.fetch(500_000)
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[0]]
-    assert (place.shelf / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
-    change_without_a_trace(place.shelf / VAL)
+    assert (place.snapshot / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
+    change_without_a_trace(place.snapshot / VAL)
     place.fetch(500_000, allow_network=False)
     assert len(hub.gets()) == asked + 1
     assert json.loads(receipt.read_text(encoding="utf-8"))["shards"][VAL]["boot"] is None
@@ -137,10 +137,10 @@ def test_after_a_restart_of_the_computer_every_shard_is_hashed_once_more_and_the
 def test_a_receipt_that_cannot_be_read_costs_hashes_and_no_bytes(place: Place, hub: Hub, text: str) -> None:
     place.fetch()
     asked = len(hub.gets())
-    (place.shelf / "receipt.json").write_text(text, encoding="utf-8")
+    (place.snapshot / "receipt.json").write_text(text, encoding="utf-8")
     assert place.fetch().downloaded_bytes == 0
     assert len(hub.gets()) == asked
-    assert json.loads((place.shelf / "receipt.json").read_text())["shards"].keys() == {VAL, *TRAIN[:3]}
+    assert json.loads((place.snapshot / "receipt.json").read_text())["shards"].keys() == {VAL, *TRAIN[:3]}
 
 
 def test_the_shards_of_an_unpinned_track_all_come_from_the_revision_of_the_first(place: Place, hub: Hub) -> None:
@@ -179,9 +179,9 @@ def test_offline_with_something_missing_one_sentence_says_what(place: Place, hub
 
 
 def test_offline_a_shard_that_was_never_verified_is_not_trusted(place: Place, hub: Hub) -> None:
-    place.shelf.mkdir(parents=True)
-    (place.shelf / VAL).write_bytes(hub.files[VAL])
-    with pytest.raises(DatasetError, match="it was never verified"):
+    place.snapshot.mkdir(parents=True)
+    (place.snapshot / VAL).write_bytes(hub.files[VAL])
+    with pytest.raises(DatasetError, match="bin: was never verified; fetch with the network on"):
         place.fetch(0, allow_network=False)
     assert hub.requests == []
     assert place.fetch(0).downloaded_bytes == 0
@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence_and_the_fetch_goes_
         filler.unlink()
         assert place.run("--tokens", "0")[0] == 0
         assert hub.gets(VAL)[-1].start > 0
-        assert (place.shelf / VAL).read_bytes() == hub.files[VAL]
+        assert (place.snapshot / VAL).read_bytes() == hub.files[VAL]
 
 
 def test_a_read_only_cache_serves_what_it_holds_and_refuses_the_rest_in_one_sentence(place: Place, hub: Hub) -> None:
@@ -239,8 +239,8 @@ def test_a_read_only_cache_serves_what_it_holds_and_refuses_the_rest_in_one_sent
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
 def test_a_cache_without_write_permission_is_said_in_one_sentence(place: Place, hub: Hub) -> None:
-    place.shelf.mkdir(parents=True)
-    place.shelf.chmod(0o555)
+    place.snapshot.mkdir(parents=True)
+    place.snapshot.chmod(0o555)
     with pytest.raises(HarnessError, match="cannot be written"):
         place.fetch()
     assert hub.requests == []
@@ -276,7 +276,7 @@ def test_after_a_pin_the_shards_that_are_there_are_linked_and_not_fetched_again(
     assert data["folder"].endswith(hub.commit)
     assert "verified against the track's pins" in said
     pinned = Path(data["folder"]) / VAL
-    assert pinned.stat().st_ino == (place.shelf / VAL).stat().st_ino
+    assert pinned.stat().st_ino == (place.snapshot / VAL).stat().st_ino
 
 
 def test_pinning_twice_changes_nothing(place: Place, hub: Hub) -> None:
@@ -349,7 +349,7 @@ def test_the_receipt_says_whether_the_shards_changed_while_the_run_went_on(place
     assert recheck(fetched, place.track, work) == dataclasses.replace(fetched.receipt, unchanged=True)
     assert not (folder / VAL).exists(), "the run's own copy is thrown away"
     offer(fetched, place.track, work)
-    change_without_a_trace(place.shelf / TRAIN[2])
+    change_without_a_trace(place.snapshot / TRAIN[2])
     assert recheck(fetched, place.track, work).unchanged is False
 
 
@@ -363,7 +363,7 @@ def test_a_script_that_changes_its_copy_of_the_validation_shard_is_found_out(pla
 
 def test_shards_that_vanish_during_a_run_are_a_change_and_no_crash(place: Place) -> None:
     fetched, _ = offered(place)
-    (place.shelf / VAL).unlink()
+    (place.snapshot / VAL).unlink()
     assert recheck(fetched, place.track, place.folder / "work").unchanged is False
 
 
@@ -372,8 +372,8 @@ def test_shards_that_vanish_during_a_run_are_a_change_and_no_crash(place: Place)
 
 def test_the_list_shows_what_is_verified_doubtful_partial_and_missing_and_asks_nobody(place: Place, hub: Hub) -> None:
     place.fetch(1_000_000)
-    change(place.shelf / TRAIN[0])
-    (place.shelf / f"{TRAIN[4]}.part").write_bytes(b"x" * 1000)
+    change(place.snapshot / TRAIN[0])
+    (place.snapshot / f"{TRAIN[4]}.part").write_bytes(b"x" * 1000)
     asked = len(hub.requests)
     code, data, said = place.run("--list", "--json")
     assert code == 0
@@ -393,7 +393,7 @@ def test_hash_of_every_shard_is_in_the_receipt_beside_the_data_and_nothing_is_in
     place: Place, hub: Hub
 ) -> None:
     place.fetch(0)
-    receipt = json.loads((place.shelf / "receipt.json").read_text(encoding="utf-8"))
+    receipt = json.loads((place.snapshot / "receipt.json").read_text(encoding="utf-8"))
     assert receipt["commit"] == hub.commit
     assert receipt["shards"][VAL]["sha256"] == hashlib.sha256(hub.files[VAL]).hexdigest()
     assert [path.name for path in place.project.rglob("*") if path.is_file()] == ["small.yaml"]

@@ -149,7 +149,7 @@ SHARDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "odd bytes": (lambda b: b + b"\0", "its header promises"),
     "shorter than its header": (lambda b: b[:100], "less than its header"),
     "empty": (lambda b: b"", "less than its header"),
-    "wrong magic": (lambda b: b"\1\0\0\0" + b[4:], "no token shard"),
+    "wrong magic": (lambda b: b"\1\0\0\0" + b[4:], "not a token shard"),
     "wrong version": (lambda b: b[:4] + b"\7\0\0\0" + b[8:], "version 7"),
     "negative count": (lambda b: b[:8] + b"\xff\xff\xff\xff" + b[12:], "its header promises"),
     "an id out of range": (lambda b: b[:-2] + b"\x51\xc4", "50257"),
