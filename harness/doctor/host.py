@@ -15,7 +15,7 @@ from harness.doctor.wanted import Line, Wanted
 from harness.machine import computer, nvidia
 from harness.replay import venv
 from harness.replay.environments import Build, Needs
-from harness.replay.plan import wishes_of
+from harness.replay.plan import requirement_sets
 from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
 
@@ -39,7 +39,7 @@ def disk(project: Project, wanted: Wanted | None) -> Line:
     if free[str(project.root)] < SPARE_BYTES:
         return Line("disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some")
     makes = wanted is not None and wanted.replayed
-    if makes and free[str(cache)] < missing + SPARE_BYTES + venv.ROOM_BYTES:
+    if makes and free[str(cache)] < missing + SPARE_BYTES + venv.SIZE_BYTES:
         return Line("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
     return Line("disk", "green", value)
 
@@ -174,10 +174,10 @@ def environment(wanted: Wanted | None) -> Iterator[Line]:
             yield Line("environment", "green" if same else "yellow", value, fix)
         return
     if wanted.subject is not None:
-        [wish] = wishes_of(None, None)
-        made = venv.find(wish) is not None
+        [requirements] = requirement_sets(None, None)
+        made = venv.find(requirements) is not None
         fix = None if made else "the first replay makes it: a minute or more, some GB"
-        value = f"{wish[0]} for the script in its folder, {'made' if made else 'not made yet'}"
+        value = f"{requirements[0]} for the script in its folder, {'made' if made else 'not made yet'}"
         yield Line("environment", "green" if made else "yellow", value, fix)
     if wanted.build is not None and wanted.needs is not None:
         yield original(wanted.build, wanted.needs)
@@ -186,13 +186,13 @@ def environment(wanted: Wanted | None) -> Iterator[Line]:
 def original(build: Build, needs: Needs) -> Line:
     """What the frozen original ran with, and what of it was made here."""
     value = f"ran with torch {build.torch}" if build.torch else "does not name the torch that it ran with"
-    wishes = wishes_of(build, needs)
-    made = next((wish[0] for wish in wishes if venv.find(wish) is not None), None)
+    candidates = requirement_sets(build, needs)
+    made = next((requirements[0] for requirements in candidates if venv.find(requirements) is not None), None)
     if made is not None:
         exact = made == f"torch=={build.torch}"
         fix = None if exact else f"the result will be labelled substituted: {build.why}"
         return Line("original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix)
-    then = ", then ".join(dict.fromkeys(wish[0] for wish in wishes))
+    then = ", then ".join(dict.fromkeys(requirements[0] for requirements in candidates))
     return Line("original", "yellow", value, f"replay --original tries {then} ({build.why}); {build.availability}")
 
 
