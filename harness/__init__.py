@@ -1,4 +1,4 @@
 """The speedrun harness: launch a training script, hold the clock, read its log, judge it, rank it.
 
-The story is `pipeline.py`; the rooms are listed in the README's file map.
+docs/architecture.md lists the packages, each of which imports only packages before it.
 """

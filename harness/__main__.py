@@ -1,4 +1,4 @@
-"""`python -m harness` is `speedrun`."""
+"""Run `speedrun` as `python -m harness`."""
 
 import sys
 

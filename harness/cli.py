@@ -1,7 +1,7 @@
-"""The command line: verbs in the order of the story, few flags each. Nothing heavy is imported before a verb runs.
+"""The command line: verbs in the order of the workflow, few flags each. Nothing heavy is imported before a verb runs.
 
-Human text goes to stderr, data to stdout with `--json`. Exit status: 0 as wished; 1 a verdict that is not pass, a
-stale board or a check that found something; 2 unusable input or a machine that cannot; 3 the run itself broke; 130 and
+Text for people goes to stderr, data to stdout with `--json`. Exit status: 0 success; 1 a verdict other than pass, a
+stale board or a check that found something; 2 unusable input or an unsuitable machine; 3 the run itself failed; 130 and
 143 ended by Ctrl-C or SIGTERM.
 """
 
@@ -19,8 +19,7 @@ from harness.core.text import printable
 from harness.verbs import comparing, maintaining, preparing, reading, replaying, submitting
 from harness.verbs.verb import Verb
 
-# The words in the order of the story.
-ORDER = (
+ORDER = (  # of the workflow
     "doctor",
     "fetch",
     "new",
@@ -41,18 +40,18 @@ ORDER = (
 
 
 def verbs() -> tuple[Verb, ...]:
-    """All verbs, in the order of the story."""
+    """Return all verbs, in the order of the workflow."""
     groups = (reading, submitting, comparing, replaying, maintaining, preparing)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of `speedrun`."""
+    """Build the parser of `speedrun`."""
     parser = argparse.ArgumentParser(
         prog="speedrun", description="Run, judge and rank training scripts for the NanoGPT speedrun."
     )
-    parser.add_argument("--root", metavar="DIR", help="the project folder (default: the nearest one with tracks/)")
+    parser.add_argument("--root", metavar="DIR", help="project folder (default: the nearest one with tracks/)")
     commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in verbs():
         sub = commands.add_parser(verb.name, help=verb.help, description=verb.help)
@@ -64,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Titles hold any letter, and file names may hold none that UTF-8 knows; stderr escapes both by itself.
+        # Titles may have any letter, and file names bytes that are not UTF-8; stderr escapes both by itself.
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     args = build_parser().parse_args(argv)
     try:
@@ -76,14 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"speedrun: {printable(str(problem))}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; say nothing more on stdout.
+        # The program that reads our output (head, less) has ended; print nothing more on stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
         name = ascii(error.filename)[1:61]
-        print(f"speedrun: {name}…: is too long for the name of a file; give a shorter one", file=sys.stderr)
+        print(f"speedrun: {name}…: is too long for a file name; give a shorter one", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("speedrun: stopped by Ctrl-C", file=sys.stderr)

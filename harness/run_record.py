@@ -1,4 +1,4 @@
-"""What run_record.sh starts: `run` for the current smoke record, a track or a submission, `replay` for a record."""
+"""Choose what run_record.sh starts: `run` for the smoke record, a track or a submission, `replay` for other records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.store.layout import find_project
 
 
 def command_of(arguments: Sequence[str]) -> list[str]:
-    """Return the command that these arguments mean; what is wrong with a name is left for that command to say."""
+    """Return the command that these arguments mean; that command says what is wrong with a name."""
     name = arguments[0] if arguments and not arguments[0].startswith("-") else None
     if name is None:
         return ["run", "smoke", *arguments]

@@ -1,1 +1,1 @@
-"""Two scripts in pairs on one machine: who runs, in which order, at what cost, and what the times decide."""
+"""Compare two scripts in pairs on one machine: who runs, in which order, at what cost, and what the times decide."""

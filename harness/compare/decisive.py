@@ -1,8 +1,8 @@
-"""Stored same-machine comparisons in, the one that a maintainer's decision rests on out.
+"""Find the stored same-machine comparison that a maintainer's decision rests on.
 
 Seconds of two machines cannot be compared, so on the tracks that rank by time a record is judged by runs of both
-scripts on one machine: `.runs/comparisons/*.json`, written by `speedrun compare`. Who could repeat one until it says
-what he hoped for would choose its outcome, so the one that counts is settled before: the until-decided one where it
+scripts on one machine: `.runs/comparisons/*.json`, written by `speedrun compare`. Whoever could repeat a comparison
+until the outcome suits would choose it, so the rule is fixed in advance: the until-decided comparison counts if it
 decided, else the first fixed one that did.
 """
 
@@ -18,11 +18,11 @@ from harness.core.record import Record
 from harness.store.comparisons import Comparison, other_torch, read_comparisons
 
 DECIDED = ("faster", "tie", "slower")
-USUAL_PAIRS = 16  # of a fixed comparison, where one is to be made
+USUAL_PAIRS = 16  # of a fixed comparison that has still to be made
 
 
 def sentence(comparison: Comparison, a: str) -> str:
-    """The outcome in words; `a` is how people call the record that it was compared with."""
+    """Put the outcome into words; `a` names the record that the script was compared with, like short/89."""
     torches = comparison.a.torch, comparison.b.torch
     change = f"; torch {torches[1]} against {torches[0]}" if other_torch(*torches) else ""
     gpus, gain = comparison.machine.gpus, comparison.gain
@@ -49,38 +49,38 @@ def find_comparison(catalog: Catalog, subject: Subject, best: Record) -> Compari
     if official is None:
         why = f"the current record {name} was set with a script that nobody published"
         raise StoreError.at(subject.name, why, "nothing can be compared with it; a maintainer decides")
-    twins = {
+    same_script = {  # a re-timed record and the record that it times again
         f"{r.track}/{r.slug}"
         for r in catalog.records(best.track)
         if (r.slug == best.slug or (best.retimes is not None and r.number == best.retimes))
     }
-    made = sorted(read_comparisons(catalog.project), key=lambda c: (c.started_at, c.id))  # the first one first
-    mine = [c for c in made if c.b.script_sha256 == subject.chain and c.track == best.track]
-    against = [c for c in mine if c.a.subject.removeprefix("records/") in twins]
-    counted = [c for c in against if c.a.script_sha256 == official]
-    decided = sorted((c for c in counted if c.outcome in DECIDED), key=lambda c: c.mode == "fixed")
+    stored = sorted(read_comparisons(catalog.project), key=lambda c: (c.started_at, c.id))  # the first one first
+    of_subject = [c for c in stored if c.b.script_sha256 == subject.chain and c.track == best.track]
+    with_best = [c for c in of_subject if c.a.subject.removeprefix("records/") in same_script]
+    valid = [c for c in with_best if c.a.script_sha256 == official]
+    decided = sorted((c for c in valid if c.outcome in DECIDED), key=lambda c: c.mode == "fixed")
     if decided:
         return decided[0]
-    if counted:
+    if valid:
         why = f"its comparison with the current record {name} decided nothing"
-    elif against:
-        why = f"it was compared with another script than that of the current record {name}, as a reimplementation is"
-    elif mine:
-        why = f"it was compared with {mine[-1].a.subject[:100]}, and the current record is {name}"
+    elif with_best:
+        why = f"it was compared with a script of {name} that did not set the record, such as a reimplementation"
+    elif of_subject:
+        why = f"it was compared with {of_subject[-1].a.subject[:100]}, and the current record is {name}"
     else:
         why = f"there is no same-machine comparison with the current record {name}"
-    raise StoreError.at(subject.name, why, f"make one: {_command(catalog, subject, best, name, counted)}")
+    raise StoreError.at(subject.name, why, f"make one: {_command(catalog, subject, best, name, valid)}")
 
 
-def _command(catalog: Catalog, subject: Subject, best: Record, name: str, made: Sequence[Comparison]) -> str:
-    """What to type for a comparison that counts; `made`: those that are there and decided nothing."""
-    # By its own name a record is run with the script in its folder; by its track's with its original.
+def _command(catalog: Catalog, subject: Subject, best: Record, name: str, valid: Sequence[Comparison]) -> str:
+    """Return the command of a comparison that counts; `valid`: those that exist and decided nothing."""
+    # A record's own name means the script in its folder; the track's name means the original of its current record.
     a = best.track if catalog.has_script(best) and published(best) else name
     command = f"speedrun compare {a} {subject.name}"
-    unfinished = next((c for c in made if c.outcome == "undecided"), None)
+    unfinished = next((c for c in valid if c.outcome == "undecided"), None)
     if unfinished is not None and unfinished.mode == "fixed":
         return f"{command} --pairs {unfinished.max_pairs}"
-    if unfinished is not None or all(c.mode == "fixed" for c in made):
+    if unfinished is not None or all(c.mode == "fixed" for c in valid):
         return command
-    taken = {c.max_pairs for c in made if c.mode == "fixed"}
+    taken = {c.max_pairs for c in valid if c.mode == "fixed"}
     return f"{command} --pairs {next(n for n in range(USUAL_PAIRS, 101) if n not in taken)}"

@@ -1,12 +1,12 @@
-"""The story of a comparison: two scripts and a machine in, who is faster on it out.
+"""Run two scripts in turns on one machine until their times decide which is faster.
 
-    the same track? → the same machine? → coins → a run, its books, a look → … → decided, or the budget is spent
+    same track? → same machine? → coins → run, store, analyse → … → decided, or the budget is spent
 
-Every run is a real run in the ledger and counts there as any other; what a comparison adds is the order, drawn by
-coin before the first run. After every run all that is known lies in one file, so the same command goes on where an
-earlier start was ended, by whatever: a run that finished is taken into its place even if nobody was left to note it,
-and one that did not is listed as discarded and its place is run again. So a `kill -9` after a bad time chooses
-nothing, and runs that were broken off while somebody watched are there to be counted.
+Hard because any of it may be killed at any moment, and a kill must not give a choice. Every run is a real run in the
+ledger and counts there as any other; a comparison adds the order, drawn by coin before the first run. State is saved
+after each run, so the same command continues after any end: a run that finished takes its place even if nothing noted
+it, and one that did not is listed as discarded and its place is run again. So a `kill -9` after a bad time chooses
+nothing, and aborted runs are there to be counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Terms:
     """What the command line asks for."""
 
     pairs: int = DEFAULT_PAIRS
-    fixed: bool = False  # one look at the end instead of one after every pair
+    fixed: bool = False  # one analysis at the end instead of one after every pair
     usd_per_hour: float | None = None
     budget_usd: float | None = None
 
@@ -56,45 +56,52 @@ class Plan:
     comparison: Comparison
     contenders: dict[Arm, Contender]
     readings: Readings
-    asked_pairs: int  # the comparison that is there may be of another number
+    asked_pairs: int  # a comparison that is continued may have another number
     resumed: bool
-    drawn: bool  # False where only the plan was asked for: no coin is drawn for good
-    usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs of this machine
-    settled: tuple[tuple[str, str], ...] = ()
+    drawn: bool  # whether the coins are final; False for a new comparison of which only the plan is asked for
+    usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs on this machine
+    settled: tuple[tuple[str, str], ...] = ()  # runs that an earlier start left open, and how each was recorded
 
     @property
     def subjects(self) -> dict[Arm, Subject]:
         return self.readings.subjects
 
+    @property
+    def decided(self) -> bool:
+        """Tell whether nothing is left to run."""
+        return self.comparison.outcome != "undecided"
 
-def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, act: bool = True) -> Plan:
-    """Go on with the comparison of these scripts that lies here, or lay out a new one.
 
-    act: close the books of killed runs first, and take in what they left. Raises TrackError for scripts of two
-    tracks, and MachineError, naming every field, where the comparison was begun on another machine.
+def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_only: bool = False) -> Plan:
+    """Continue the stored comparison of these scripts, or begin a new one.
+
+    plan_only: nothing will be run, so runs that an earlier start left open are not settled and taken in. Raises
+    TrackError for scripts of two tracks, and MachineError, naming every field, where the comparison was begun on
+    another machine.
     """
     if a.subject.track.name != b.subject.track.name:
-        said = f"belong to {a.subject.track.name} and {b.subject.track.name}"
-        raise TrackError.at(f"{a.subject.name} and {b.subject.name}", said, "compare two scripts of one track")
+        what = f"belong to {a.subject.track.name} and {b.subject.track.name}"
+        raise TrackError.at(f"{a.subject.name} and {b.subject.name}", what, "compare two scripts of one track")
     here = computer.capture()
-    settled = tuple(ending.settle(project)) if act else ()
-    held = find_held(project, a.subject, b.subject, terms, here)
-    comparison = lay_out(a.subject, b.subject, terms, here) if held is None else held
+    settled = () if plan_only else tuple(ending.settle(project))
+    stored = find_stored(project, a.subject, b.subject, terms, here)
+    comparison = new_comparison(a.subject, b.subject, terms, here) if stored is None else stored
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
     contenders: dict[Arm, Contender] = {"A": a, "B": b}
-    readings = Readings(project, {arm: found.subject for arm, found in contenders.items()})
-    if act and comparison.outcome == "undecided":
-        comparison = catch_up(comparison, readings)
+    readings = Readings(project, {arm: contender.subject for arm, contender in contenders.items()})
+    if not plan_only and comparison.outcome == "undecided":
+        comparison = add_earlier_runs(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: earlier.usual_wall_time_s(project, found.subject.chain, found.sees(here))
-        for arm, found in contenders.items()
+        arm: earlier.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
+        for arm, contender in contenders.items()
     }
-    drawn = act or held is not None
-    return Plan(comparison, contenders, readings, terms.pairs, held is not None, drawn, usual, settled)
+    resumed = stored is not None
+    drawn = resumed or not plan_only
+    return Plan(comparison, contenders, readings, terms.pairs, resumed, drawn, usual, settled)
 
 
-def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
-    """A comparison that has no run yet, its coins drawn."""
+def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
+    """Return a comparison without runs, its coins drawn."""
     return Comparison(
         schema=comparisons.SCHEMA,
         id=comparisons.new_id(a.chain, b.chain),
@@ -105,103 +112,104 @@ def lay_out(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
         mode="fixed" if terms.fixed else "until-decided",
         max_pairs=terms.pairs,
         bound=None if terms.fixed else pairs.BOUNDS[terms.pairs],
-        hiccup_limit=pairs.HICCUP if a.track.hardware.kind == "gpu" else pairs.SHARED_HICCUP,
+        hiccup_limit=pairs.OUTLIER_LIMIT if a.track.hardware.kind == "gpu" else pairs.SHARED_OUTLIER_LIMIT,
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
     )
 
 
-def find_held(project: Project, a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison | None:
-    """The comparison of these scripts on this machine that a further start shows or goes on with; None: a new one.
+def find_stored(project: Project, a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison | None:
+    """Find the comparison of these scripts on this machine that a further start shows or continues; None: a new one.
 
-    Who could begin anew with another number of pairs would choose the outcome by repetition. So two scripts have one
-    until-decided comparison on a machine, whatever its pairs, and of the fixed ones an unfinished one goes first.
-    Raises MachineError where one is unfinished that was begun on another machine: its times cannot be gone on with.
+    Restarting with other pair counts would allow cherry-picking. So two scripts have one until-decided comparison on a
+    machine, whatever its pairs, and an unfinished fixed one is finished first. Raises MachineError where the unfinished
+    one was begun on another machine: it cannot be continued here.
     """
     mode = "fixed" if terms.fixed else "until-decided"
-    asked = (a.track.name, a.chain, b.chain, mode)
-    same = [
-        held
-        for held in reversed(comparisons.read_comparisons(project))  # the first one first
-        if (held.track, held.a.script_sha256, held.b.script_sha256, held.mode) == asked
-    ]
-    mine = [held for held in same if held.machine.fingerprint == here.fingerprint]
-    for held in sorted(mine, key=lambda held: held.outcome != "undecided") if terms.fixed else mine:
-        if not terms.fixed or held.outcome == "undecided" or held.max_pairs == terms.pairs:
-            return held
-    for held in same:
-        if held not in mine and held.outcome == "undecided" and held.runs:
-            same_machine(project, held, here)
+    wanted = (a.track.name, a.chain, b.chain, mode)
+    stored = reversed(comparisons.read_comparisons(project))  # the first one first
+    same = [c for c in stored if (c.track, c.a.script_sha256, c.b.script_sha256, c.mode) == wanted]
+    begun_here = [c for c in same if c.machine.fingerprint == here.fingerprint]
+    if terms.fixed:
+        unfinished_first = sorted(begun_here, key=lambda c: c.outcome != "undecided")
+        begun_here = [c for c in unfinished_first if c.outcome == "undecided" or c.max_pairs == terms.pairs]
+    if begun_here:
+        return begun_here[0]
+    for c in same:
+        if c.machine.fingerprint != here.fingerprint and c.outcome == "undecided" and c.runs:
+            require_same_machine(project, c, here)
     return None
 
 
-def same_machine(project: Project, comparison: Comparison, here: Machine) -> None:
+def require_same_machine(project: Project, comparison: Comparison, here: Machine) -> None:
     """Raise MachineError, one problem per field, where this is not the machine that the comparison was begun on."""
     file = project.show(comparisons.comparison_file(project, comparison.id))
-    where = "go on with it on its own machine, or move this file away to begin anew here"
-    differs = computer.differences(comparison.machine, here)
-    if differs:
-        raise MachineError(*(Problem(file, f"was begun on another machine: {said}", where) for said in differs))
+    todo = "continue it on its own machine, or move this file away to begin anew here"
+    changes = computer.differences(comparison.machine, here)
+    if changes:
+        raise MachineError(*(Problem(file, f"was begun on another machine: {change}", todo) for change in changes))
 
 
-def catch_up(comparison: Comparison, readings: Readings) -> Comparison:
-    """Take in the runs of an earlier start that the ledger knows and the comparison's file does not."""
+def add_earlier_runs(comparison: Comparison, readings: Readings) -> Comparison:
+    """Add the runs of an earlier start that the ledger has and the comparison's file has not."""
     chain = Ledger(readings.project.ledger).read()
     known = {run.run for run in comparison.runs} | {run.run for run in comparison.discarded}
     for run_id, start in chain.starts.items():
         if start.series != comparison.id or run_id in known:
             continue
         if run_id not in chain.ends:
-            raise MachineError.at(run_id, "is still going on", "wait until it has ended")
-        comparison, _ = take(comparison, readings, run_id, None)
+            raise MachineError.at(run_id, "is still running", "wait until it has ended")
+        comparison, _ = add_run(comparison, readings, run_id, None)
     return conclude(comparison, find_wrong(comparison, readings))
 
 
 def check(project: Project, plan: Plan) -> None:
-    """Raise MachineError, before anything is installed or fetched, where a script cannot run here or would be disturbed.
+    """Raise MachineError, before anything is installed or fetched, where a script cannot run here or another run disturbs.
 
-    Nothing is asked where nothing is left to run.
+    Nothing is checked where nothing is left to run.
     """
-    if plan.comparison.outcome != "undecided":
+    if plan.decided:
         return
     here = computer.capture()
-    for found in plan.contenders.values():
-        arms.check(found, here)
+    for contender in plan.contenders.values():
+        arms.check(contender, here)
     busy = earlier.runs_in_progress(project)
     if busy:
-        raise MachineError.at(busy[0], "is a run that is going on here", "wait until it has ended; it would cost time")
+        raise MachineError.at(
+            busy[0], "is still running here", "wait until it has ended; it would slow these runs down"
+        )
 
 
 def make_environments(project: Project, plan: Plan) -> dict[Arm, Venv]:
-    """Have the environments of originals that run in one of their own; none where nothing is left to run."""
-    if plan.comparison.outcome != "undecided":
+    """Make the environments of originals; none where nothing is left to run."""
+    if plan.decided:
         return {}
-    made = ((arm, arms.make_environment(project, found)) for arm, found in plan.contenders.items())
+    made = ((arm, arms.make_environment(project, contender)) for arm, contender in plan.contenders.items())
     return {arm: environment for arm, environment in made if environment is not None}
 
 
 def prepare(
-    plan: Plan, made: dict[Arm, Venv], *, allow_network: bool = True, progress: Progress | None = None
+    plan: Plan, environments: dict[Arm, Venv], *, allow_network: bool = True, progress: Progress | None = None
 ) -> dict[Arm, Ready]:
-    """Have the tokens of both; nothing where nothing is left to run."""
-    if plan.comparison.outcome != "undecided":
+    """Fetch the tokens of both scripts; nothing where nothing is left to run."""
+    if plan.decided:
         return {}
     here = computer.capture()
     return {
-        arm: arms.prepare(found, made.get(arm), here, allow_network=allow_network, progress=progress)
-        for arm, found in plan.contenders.items()
+        arm: arms.prepare(contender, environments.get(arm), here, allow_network=allow_network, progress=progress)
+        for arm, contender in plan.contenders.items()
     }
 
 
 def note_torch(comparison: Comparison, ready: dict[Arm, Ready]) -> Comparison:
-    """Keep which torch each side runs with; raises MachineError where that is not the one of its earlier runs."""
+    """Store which torch each script runs with; raises MachineError where its earlier runs had another one."""
     sides: dict[str, Side] = {}
     for arm, side in (("A", comparison.a), ("B", comparison.b)):
-        found = ready[cast(Arm, arm)].torch if ready else side.torch
-        if side.torch not in (None, found):
-            todo = "have that build again (SPEEDRUN_TORCH_INDEX adds an index)"
-            raise MachineError.at(side.subject, f"ran with torch {side.torch}, now with {found}", todo)
-        sides[arm.lower()] = dataclasses.replace(side, torch=found)
+        torch = ready[cast(Arm, arm)].torch if ready else side.torch
+        if side.torch not in (None, torch):
+            todo = "install that build again (SPEEDRUN_TORCH_INDEX adds an index)"
+            raise MachineError.at(side.subject, f"ran with torch {side.torch}, now with {torch}", todo)
+        sides[arm.lower()] = dataclasses.replace(side, torch=torch)
     return dataclasses.replace(comparison, a=sides["a"], b=sides["b"])
 
 
@@ -214,61 +222,61 @@ def run(
 ) -> Comparison:
     """Make runs until the rule decides, the pairs are used up or the next run would exceed the budget.
 
-    Raises RunError where a run broke, and MachineError where the machine changed meanwhile; what was made is kept.
+    Raises RunError where a run failed, and MachineError where the machine changed meanwhile; finished runs are kept.
     """
     comparison = note_torch(plan.comparison, ready)
     comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
     while comparison.outcome == "undecided" and next_is_paid_for(comparison, plan.usual_s):
         number = len(comparison.runs)
         arm = cast(Arm, comparison.arms[number])
-        same_machine(project, comparison, computer.capture())
+        require_same_machine(project, comparison, computer.capture())
         run_id = run_files.new_run_id(plan.subjects[arm].script_sha256)
         began = time.monotonic()
         watch = watcher(run_id, arm, number + 1, len(comparison.arms))
         outcome = execution.execute(project, ready[arm].prepared, run_id, comparison.id, ready[arm].launcher, watch)
         elapsed = time.monotonic() - began
-        comparison, taken = take(comparison, plan.readings, run_id, elapsed)
-        if taken:
+        comparison, counts = add_run(comparison, plan.readings, run_id, elapsed)
+        if counts:
             comparison = conclude(comparison, find_wrong(comparison, plan.readings))
         comparisons.write_comparison(project, comparison)
-        if not taken:
-            raise broken(project, comparison.discarded[-1], outcome)
+        if not counts:
+            raise no_time_error(project, comparison.discarded[-1], outcome)
         say(comparison)
     return comparison
 
 
-def take(comparison: Comparison, readings: Readings, run_id: str, elapsed_s: float | None) -> tuple[Comparison, bool]:
-    """Put a run that ended into the next place, or among the discarded where it has no time; whether it counts."""
+def add_run(
+    comparison: Comparison, readings: Readings, run_id: str, elapsed_s: float | None
+) -> tuple[Comparison, bool]:
+    """Put a run that ended into the next place, or among the discarded where it has no time; tell whether it counts."""
     arm = cast(Arm, comparison.arms[len(comparison.runs)])
     why = "its folder is gone"
     if (run_files.run_folder(readings.project, run_id) / run_files.RUN_FILE).is_file():
-        seen = readings.of(run_id, arm)
-        elapsed_s = elapsed_s if elapsed_s is not None else seen.outcome.wall_time_s if seen.outcome else 0.0
-        if seen.outcome is None or seen.outcome.state != "finished":
-            why = f"{seen.outcome.state}: {seen.outcome.reason}" if seen.outcome else "nobody saw it end"
-        elif seen.train_time_s is None or seen.train_time_s <= 0:
+        metrics = readings.of(run_id, arm)
+        outcome = metrics.outcome
+        elapsed_s = elapsed_s if elapsed_s is not None else outcome.wall_time_s if outcome else 0.0
+        if outcome is None or outcome.state != "finished":
+            why = f"{outcome.state}: {outcome.reason}" if outcome else "its end was not observed"
+        elif metrics.train_time_s is None or metrics.train_time_s <= 0:
             why = "it printed no train_time at its last step"
         else:
             counted = ComparedRun(
                 run=run_id,
                 arm=arm,
                 order=len(comparison.runs),
-                train_time_s=seen.train_time_s,
-                wall_time_s=seen.outcome.wall_time_s,
+                train_time_s=metrics.train_time_s,
+                wall_time_s=outcome.wall_time_s,
                 elapsed_s=elapsed_s,
-                val_loss=seen.val_loss,
+                val_loss=metrics.val_loss,
             )
             return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True
     discarded = DiscardedRun(run_id, arm, why, elapsed_s or 0.0)
     return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
 
 
-def broken(project: Project, discarded: DiscardedRun, outcome: RunOutcome) -> RunError:
-    """The error that a run which gave no time ends the command with."""
+def no_time_error(project: Project, discarded: DiscardedRun, outcome: RunOutcome) -> RunError:
+    """Build the error of a run that gave no time, which ends the command."""
     folder = run_files.run_folder(project, discarded.run)
     if outcome.state == "finished":
         return RunError.at(project.show(folder), discarded.why, f"read {run_files.LOG} there")
     return run_error(project, folder, outcome, f"run of {discarded.arm}")
-
-
-# ------------------------------------------------------------------------------------------ what it comes to

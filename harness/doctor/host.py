@@ -15,7 +15,7 @@ from harness.doctor.wanted import ReportLine, Wanted
 from harness.machine import computer, nvidia
 from harness.replay import venv
 from harness.replay.environments import Build, Needs
-from harness.replay.plan import wishes_of
+from harness.replay.plan import requirement_sets
 from harness.store.files import free_bytes
 from harness.store.layout import Project, cache_folder
 
@@ -41,7 +41,7 @@ def disk(project: Project, wanted: Wanted | None) -> ReportLine:
             "disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some space"
         )
     replayed = wanted is not None and wanted.replayed
-    if replayed and free[str(cache)] < missing + SPARE_BYTES + venv.ROOM_BYTES:
+    if replayed and free[str(cache)] < missing + SPARE_BYTES + venv.SIZE_BYTES:
         return ReportLine("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
     return ReportLine("disk", "green", value)
 
@@ -178,7 +178,7 @@ def environment(wanted: Wanted | None) -> Iterator[ReportLine]:
             yield ReportLine("environment", "green" if same else "yellow", value, fix)
         return
     if wanted.subject is not None:
-        [requirements] = wishes_of(None, None)
+        [requirements] = requirement_sets(None, None)
         made = venv.find(requirements) is not None
         fix = None if made else "the first replay makes it, which takes a minute or more and some GB"
         value = f"{requirements[0]} for the script in its folder, {'made' if made else 'not made yet'}"
@@ -190,7 +190,7 @@ def environment(wanted: Wanted | None) -> Iterator[ReportLine]:
 def original(build: Build, needs: Needs) -> ReportLine:
     """Report what the frozen original ran with, and which environment for it was made here."""
     value = f"ran with torch {build.torch}" if build.torch else "does not name the torch that it ran with"
-    candidates = wishes_of(build, needs)
+    candidates = requirement_sets(build, needs)
     made = next((requirements[0] for requirements in candidates if venv.find(requirements) is not None), None)
     if made is not None:
         exact = made == f"torch=={build.torch}"

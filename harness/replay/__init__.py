@@ -1,1 +1,1 @@
-"""A record run again: its plan, what stands in the way, its environment, and claimed against replayed."""
+"""Replay a record: its plan, what would stop it, its environment, and the comparison with its claim."""

@@ -1,8 +1,8 @@
-"""The text of a script and what is known about it in, what would stop it here out. Nothing is run.
+"""Find what is certain to stop a script here, from its text and from what is known about it. Nothing is run.
 
-A replay asks before it makes an environment and before it fetches a token: a script that another Python must read, that
-imports a file nobody has, that looks for its tokens on its author's disk, or that would train on another batch with
-fewer ranks, says so in the first second instead of after the download.
+A replay asks before it makes an environment and before it fetches a token. So a script that another Python must read,
+that imports a file nobody has, that looks for its tokens on its author's disk, or that would train on another batch
+with fewer ranks, is refused in the first second and not after the download.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ _ACCUMULATES = re.compile(rb"accum", re.IGNORECASE)
 
 
 def obstacles(subject: Subject, needs: Needs | None) -> list[Problem]:
-    """Everything that is certain to stop this script here; empty where nothing is known to."""
+    """List everything that is certain to stop this script here."""
+    where = f"{subject.name}: {subject.entry}"
     problems = []
     line = unreadable(subject.script)
     if line is not None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        said = f"Python {version} cannot read its line {line}"
-        used = f"Python {needs.python}" if needs is not None and needs.python else "a newer Python"
-        problems.append(Problem(f"{subject.name}: {subject.entry}", said, f"start this program with {used}"))
+        needed = f"Python {needs.python}" if needs is not None and needs.python else "a newer Python"
+        problems.append(
+            Problem(where, f"Python {version} cannot read its line {line}", f"start this program with {needed}")
+        )
     if needs is None:
         return problems
+    never = "it cannot be replayed unmodified"
     imported = imports(subject.script)
-    for name, shape in re.findall(r"(\w+)(\.py|/)", needs.missing or ""):
+    for name, suffix in re.findall(r"(\w+)(\.py|/)", needs.missing or ""):
         if name in imported and f"{name}.py" not in subject.files:
-            said = f"imports {name}{shape}, whose hash no record gives"
-            problems.append(Problem(f"{subject.name}: {subject.entry}", said, "it cannot be replayed unmodified"))
+            problems.append(Problem(where, f"imports {name}{suffix}, whose hash no record gives", never))
     if needs.data is not None and outside(needs.data):
-        said = f"reads {needs.data}, which lies outside of any run folder"
-        problems.append(Problem(f"{subject.name}: {subject.entry}", said, "it cannot be replayed unmodified"))
+        problems.append(Problem(where, f"reads {needs.data}, which lies outside of any run folder", never))
     return problems
 
 
 def unreadable(script: bytes) -> int | None:
-    """The first line that this Python cannot parse; None where it reads them all."""
+    """Return the first line that this Python cannot parse; None where it can parse them all."""
     try:
         _parse(script)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -52,7 +53,7 @@ def unreadable(script: bytes) -> int | None:
 
 
 def imports(script: bytes) -> set[str]:
-    """The modules that a script imports whatever happens: at its top, outside of any `if` and `try`."""
+    """Return the modules that a script always imports: at its top level, outside of any `if` and `try`."""
     try:
         body = _parse(script).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -67,12 +68,12 @@ def imports(script: bytes) -> set[str]:
 
 
 def accumulates(script: bytes) -> bool:
-    """Whether a script speaks of accumulation at all; one that does not trains on a smaller batch with fewer ranks."""
+    """Tell whether a script mentions accumulation; one that does not trains on a smaller batch with fewer ranks."""
     return _ACCUMULATES.search(script) is not None
 
 
 def outside(folder: str) -> bool:
-    """Whether a script's folder of tokens lies where a run cannot offer it: the run's own folder is one above work/."""
+    """Tell whether a script looks for tokens where a run cannot place them: outside of the run folder, the one above work/."""
     parts = PurePosixPath(folder).parts
     return PurePosixPath(folder).is_absolute() or ".." in parts[1:] or parts == ("..",)
 

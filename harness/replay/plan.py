@@ -1,7 +1,7 @@
-"""What a replay is going to do: a record in, its verified script, its ranks and the environments to try out.
+"""Plan a replay: the verified script of a record, its ranks and the environments to try.
 
-`--plan` prints it, and a replay does it. With `look` nothing is downloaded: an original that is not here yet is said
-to be so, and all that is known without it is told.
+Hard because `--plan` must say the same without a download: of an original that is not here yet, all that its record and
+environments.yaml say is told, and it is said that its files were not read.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class Plan:
     """What a replay is going to do."""
 
     subject: Subject
-    held: Record
+    record: Record
     name: str  # of the record, as people type it: "short/12", "short/21.1"
     original: bool  # the record's own script, not a reimplementation
     processes: int
     runs: int
-    wishes: tuple[tuple[str, ...], ...]  # sets of requirements, the most wanted first
+    requirement_sets: tuple[tuple[str, ...], ...]  # of its environment, the best first
     build: Build | None
     needs: Needs | None
     loss_only: tuple[str, ...]  # why the time will not count
     upstream: bool = False  # the frozen original of another repository, started without arguments
     obstacles: tuple[Problem, ...] = ()  # what is certain to stop it here
-    here: bool = True  # its files are on this machine; False only for a look that downloads nothing
+    here: bool = True  # its files are on this machine; False only where nothing may be downloaded for a plan
 
 
 def plan(
@@ -50,11 +50,11 @@ def plan(
     gpus: int | None = None,
     count: int | None = None,
     allow_network: bool = True,
-    look: bool = False,
+    plan_only: bool = False,
 ) -> Plan:
     """Find the script and what it needs. Raises HarnessError where there is none, or where it cannot run as asked.
 
-    look: only to be told; nothing is downloaded, so an original may be missing.
+    plan_only: nothing will be run, so nothing is downloaded, and the files of an original may be missing.
     """
     name = catalog.name(record)
     if record.original is None:
@@ -63,22 +63,22 @@ def plan(
         said = f"{name} was measured here, and its script lies in its folder"
         raise StoreError.at("--checkout", said, "leave --checkout out; nothing is read from there")
     if original:
-        source = originals.source_of(checkout, allow_network=allow_network and not look)
-        subject = catalog.original(record, source, given=checkout is not None, look=look)
+        source = originals.source_of(checkout, allow_network=allow_network and not plan_only)
+        subject = catalog.original(record, source, given=checkout is not None, look=plan_only)
     else:
         subject = catalog.script_here(record)
     here = not original or originals.is_whole(subject.files_folder, subject.files)
-    told = environments.read_environments(catalog.project).of(name) if original else None
-    build, needs = told if told is not None else (None, None)
+    known = environments.read_environments(catalog.project).of(name) if original else None
+    build, needs = known or (None, None)
     processes = ranks(subject, needs, gpus, here=here)
     return Plan(
         subject=subject,
-        held=record,
+        record=record,
         name=name,
         original=not subject.reimplementation,
         processes=processes,
         runs=count or (subject.track.runs if not original else 1),
-        wishes=wishes_of(build, needs),
+        requirement_sets=requirement_sets(build, needs),
         build=build,
         needs=needs,
         loss_only=loss_only(subject, processes),
@@ -89,7 +89,7 @@ def plan(
 
 
 def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
-    """Why a time will not count, as far as it is known before the machine is looked at."""
+    """Say why a time will not count, as far as that is known without this machine."""
     hardware = subject.track.hardware
     reasons = []
     if subject.reimplementation:
@@ -102,9 +102,9 @@ def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
 
 
 def ranks(subject: Subject, needs: Needs | None, gpus: int | None, *, here: bool = True) -> int:
-    """The ranks to start; raises MachineError at once where the script cannot run with so many.
+    """Return the number of ranks; raises MachineError at once where the script cannot run with so many.
 
-    here: False where the script is not here to be asked.
+    here: False where the script is not here, so that it cannot be read.
     """
     hardware = subject.track.hardware
     if gpus is None or gpus == hardware.processes:
@@ -116,16 +116,16 @@ def ranks(subject: Subject, needs: Needs | None, gpus: int | None, *, here: bool
         said = f"the script asserts {hardware.processes} ranks"
         raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
     if here and needs is not None and size is None and not feasible.accumulates(subject.script):
-        said = "the script accumulates nothing, so with fewer ranks it would train on a smaller batch"
+        said = "the script does not accumulate gradients, so with fewer ranks it would train on a smaller batch"
         raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
     if hardware.processes % gpus:
-        said = f"{gpus} ranks do not divide the {hardware.processes} that its batch is made for"
+        said = f"{gpus} ranks do not divide {hardware.processes}, the number that its batch is made for"
         raise MachineError.at(f"--gpus {gpus}", said, "use 1, 2, 4 or 8")
     return gpus
 
 
-def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
-    """Sets of requirements, the most wanted first: the record's own build, then the release that stands in for it."""
+def requirement_sets(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...], ...]:
+    """Return sets of requirements, the best first: with the record's own torch build, then with a release in its place."""
     if build is None or needs is None:
         return (TRAINING,)
     packages = ("numpy", "huggingface-hub", *needs.packages)
@@ -135,10 +135,9 @@ def wishes_of(build: Build | None, needs: Needs | None) -> tuple[tuple[str, ...]
 
 
 def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool = True) -> list[originals.Resolved]:
-    """What becomes of the original of every record.
+    """Find and verify the original of every record.
 
-    A clone that cannot be had, and a checkout that holds nothing of what is looked for, are one error each, not one
-    for every row.
+    A clone that cannot be had, and a checkout that holds none of the originals, are one error each, not one per row.
     """
     source = originals.source_of(checkout, allow_network=allow_network)
     past = sorted(
@@ -149,10 +148,10 @@ def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool 
     if checkout is None:
         for repository in repositories:
             source(repository)
-    found = originals.resolve_all([(catalog.name(record), record) for record in past], source)
-    sought = [row for row in found if row.state != "none"]
-    if checkout is not None and sought and all(row.foreign for row in sought):
+    resolved = originals.resolve_all([(catalog.name(record), record) for record in past], source)
+    published = [row for row in resolved if row.state != "none"]
+    if checkout is not None and published and all(row.foreign for row in published):
         kind = "clone" if given(checkout, "").has_git else "copy"
-        said = f"this is not a {kind} of {', '.join(repositories)}: not one of {len(sought)} originals lies in it"
+        said = f"this is not a {kind} of {', '.join(repositories)}: it holds none of the {len(published)} originals"
         raise StoreError.at(checkout, said, "name a clone of it, or a plain copy of its tree, with --checkout DIR")
-    return found
+    return resolved

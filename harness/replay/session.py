@@ -1,14 +1,15 @@
-"""The story of a replay: a record in, claimed against replayed out.
+"""Replay a record: run its script again and compare the result with the record's claim.
 
-    the script, verified → the machine → its environment → the tokens → runs → what they say beside the claim → replays/
+    the script, verified → the machine → its environment → the tokens → runs → claimed against replayed → replays/
 
-A time counts only for the original on the track's own hardware; everything else is compared in loss alone, and says why.
+Hard because it takes hours and may be interrupted at any point: what is certain to fail is refused first, and the runs
+that had finished are compared and stored whatever ends it. A time counts only for the original on the track's own
+hardware; everything else is compared in loss alone, and says why.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -21,85 +22,74 @@ from harness.evidence.metrics import read_run
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import obstacles, venv
-from harness.replay.outlook import _asked, check_machine
+from harness.replay.outlook import check_machine, needed_hardware
 from harness.replay.own_environment import make_environment
 from harness.replay.plan import Plan
 from harness.run import execution
-from harness.run.series import make_runs
+from harness.run.series import Watcher, make_runs
 from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
 from harness.submission.draft import author
 
 
-class Onlooker(Protocol):
-    """Who is told how far a replay is."""
+class ReplayWatcher(Protocol):
+    """What is told how far a replay is."""
+
+    watch: Watcher  # its runs
 
     def making(self) -> AbstractContextManager[None]: ...  # its environment
     def fetching(self) -> AbstractContextManager[Progress]: ...  # its tokens
-    def watch(self, run_id: str, number: int, count: int) -> Callable[[bytes], None]: ...
     def result(self, result: ReplayResult, stored: Path) -> None: ...
 
 
-def perform(project: Project, plan: Plan, onlooker: Onlooker, *, allow_network: bool = True) -> None:
-    """Replay a record, from the look at the machine to the stored result.
+def perform(project: Project, plan: Plan, watcher: ReplayWatcher, *, allow_network: bool = True) -> None:
+    """Replay a record, from the check of the machine to the stored result.
 
-    Where Ctrl-C, a broken run or a full disk ends it, the runs that had finished are compared and stored all the same
-    before the exception goes on. Raises HarnessError, before anything is made, where the machine cannot do it or git
-    does not know who replays.
+    Where Ctrl-C, a failed run or a full disk ends it, the runs that had finished are compared and stored all the same
+    before the exception is raised again. Raises HarnessError, before anything is made, where the machine cannot do it or
+    git has no user.name.
     """
     check_machine(plan)
     by = author(project)
-    with onlooker.making():
+    with watcher.making():
         made, environment = make_environment(project, plan)
-    with onlooker.fetching() as progress:
+    with watcher.fetching() as progress:
         ready = prepare(plan, made, allow_network=allow_network, progress=progress)
     finished: list[Metrics] = []
     try:
         launcher = TorchrunLauncher(str(made.python))
-        for run_id in make_runs(project, ready, plan.runs, launcher, onlooker.watch):
+        for run_id in make_runs(project, ready, plan.runs, launcher, watcher.watch):
             finished.append(read_run(run_files.run_folder(project, run_id), plan.subject.script, packed=False))
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
             curve = records.read_curve(plan.subject.folder)
             result = compare(plan, environment, here, tuple(finished), by, curve)
-            onlooker.result(result, replays.add_replay(plan.subject.folder, result))
-
-
-# ------------------------------------------------------------------------------------------ before anything is made
-
-
-# ------------------------------------------------------------------------------------------ its environment
-
-
-# ------------------------------------------------------------------------------------------ running
+            watcher.result(result, replays.add_replay(plan.subject.folder, result))
 
 
 def prepare(
     plan: Plan, made: venv.Venv, *, allow_network: bool = True, progress: Progress | None = None
 ) -> execution.Prepared:
-    """Check the machine for so many GPUs, then have the tokens; offered where the script looks for them."""
+    """Check the machine for the number of GPUs, then fetch the tokens and place them where the script looks for them."""
     here = computer.capture(torch=made.torch)
     track = plan.subject.track
-    computer.check(here, dataclasses.replace(track, hardware=_asked(plan)))
+    computer.check(here, dataclasses.replace(track, hardware=needed_hardware(plan)))
     folder = plan.needs.data if plan.needs is not None else None
-    found = plan.subject
+    subject = plan.subject
     if folder is not None and folder != track.data.folder and not obstacles.outside(folder):
         data = dataclasses.replace(track.data, folder=folder)
-        found = dataclasses.replace(found, track=dataclasses.replace(track, data=data))
-    ready = execution.prepare(found, here, allow_network=allow_network, progress=progress)
+        subject = dataclasses.replace(subject, track=dataclasses.replace(track, data=data))
+    ready = execution.prepare(subject, here, allow_network=allow_network, progress=progress)
     return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream)
-
-
-# ------------------------------------------------------------------------------------------ what it comes to
 
 
 def compare(
     plan: Plan, environment: Environment, here: Machine, made: tuple[Metrics, ...], by: str, curve: records.Curve
 ) -> ReplayResult:
     """Claimed against replayed."""
-    held, why_not = plan.held, list(plan.loss_only)
+    held, why_not = plan.record, list(plan.loss_only)
     hardware = plan.subject.track.hardware
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:

@@ -1,4 +1,8 @@
-"""What `compare` tells a person: the plan with time and price before, a line per look, and what it came to."""
+"""Print what `compare` tells a person: plan, time and price before, a line per interim analysis, the outcome after.
+
+Hard because a plan is about to cost money and an outcome may make a record: every sentence says what is known and what
+is not, with its number and unit.
+"""
 
 from __future__ import annotations
 
@@ -17,99 +21,103 @@ from harness.store.layout import Project
 from harness.ui import console, run_report
 
 
-def say_plan(project: Project, plan: Plan, *, looking: bool = False) -> None:
-    """Say what is compared, in which order, how long it takes and what it costs; `looking`: and what would stop it."""
+def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
+    """Say what is compared, in which order, how long it takes and what it costs; plan_only: and what would stop it."""
     comparison = plan.comparison
     for run_id, how in plan.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
-    for arm, found in plan.contenders.items():
-        console.say(f"{arm}: {script(found)}, {found.subject.ruleset.id}")
-        console.say(f"     {environment(found)}")
-        if found.away is not None:
-            console.say(f"     its files are not here ({found.away}): {how_to_get(found)}", style="yellow")
-        for problem in found.replay.obstacles if found.replay is not None else ():
+    for arm, contender in plan.contenders.items():
+        console.say(f"{arm}: {script(contender)}, {contender.subject.ruleset.id}")
+        console.say(f"     {environment(contender)}")
+        if contender.files_missing is not None:
+            how = how_to_get(contender)
+            console.say(f"     its files are not here ({contender.files_missing}): {how}", style="yellow")
+        for problem in contender.replay.obstacles if contender.replay is not None else ():
             console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
-    for line in _cautions(plan.contenders["A"], plan.contenders["B"]):
-        console.say(f"  note     {line}", style="yellow")
+    for caution in _cautions(plan.contenders["A"], plan.contenders["B"]):
+        console.say(f"  note     {caution}", style="yellow")
     console.say(f"  machine  {computer.describe(comparison.machine)}")
-    if looking:
+    if plan_only:
         run_report.say_refusal(computer.capture(), plan.subjects["A"].track)
     console.say(f"  runs     {_runs(plan)}")
     if plan.resumed:
-        file = project.show(comparison_file(project, comparison.id))
-        made, state = len(comparison.runs), comparison.outcome
-        if state == "undecided":
-            console.say(f"  goes on  {file}: {made} of {len(comparison.arms)} runs made")
-        else:
-            console.say(f"  finished {file}: {state}; nothing is run again")
-        if comparison.max_pairs != plan.asked_pairs:
-            said = f"{plan.asked_pairs} pairs were asked for, and this one is of {_most(comparison)} pairs"
-            console.say(f"  note     {said}; a second one would choose by repetition", style="yellow")
-    if comparison.outcome == "undecided":
+        _say_resumed(project, plan)
+    if not plan.decided:
         console.say(f"  time     {_time(plan)}")
         console.say(f"  price    {_price(plan)}")
 
 
+def _say_resumed(project: Project, plan: Plan) -> None:
+    comparison = plan.comparison
+    file = project.show(comparison_file(project, comparison.id))
+    if plan.decided:
+        console.say(f"  finished {file}: {comparison.outcome}; nothing is run again")
+    else:
+        console.say(f"  continue {file}: {len(comparison.runs)} of {len(comparison.arms)} runs are made")
+    if comparison.max_pairs != plan.asked_pairs:
+        most = f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
+        asked = f"{plan.asked_pairs} pairs were asked for, but this comparison has {most} pairs"
+        console.say(f"  note     {asked}; a second one would allow choosing the better outcome", style="yellow")
+
+
 def script(contender: Contender) -> str:
-    """Whose script it is, and of what kind."""
+    """Describe the script: its kind, its record or submission, its file."""
     kinds = {
         "submission": "the submission",
         "record": "the script of the record",
         "reimplementation": "a reimplementation of the record",
         "original": "the frozen original of the record",
     }
-    under = "" if contender.called == contender.subject.name else f" ({contender.subject.name})"
+    folder = "" if contender.name == contender.subject.name else f" ({contender.subject.name})"
     file = f"{contender.subject.entry} ({contender.subject.script_sha256[:12]})"
-    return f"{kinds[contender.kind]} {contender.called}{under}: {file}"
+    return f"{kinds[contender.kind]} {contender.name}{folder}: {file}"
 
 
 def environment(contender: Contender) -> str:
-    """What it runs in."""
-    if not contender.wishes:
+    """Describe the environment that a script runs in."""
+    if not contender.requirement_sets:
         return f"in the harness's own environment, torch {contender.torch or 'not installed'}"
-    made = contender.made
+    made = contender.environment
     if made is not None:
         return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
-    wishes = [", ".join(wish) for wish in dict.fromkeys(contender.wishes)]
-    return f"in an environment of its own, made before the first run: {', or else '.join(wishes)}"
+    requirement_sets = [", ".join(requirements) for requirements in dict.fromkeys(contender.requirement_sets)]
+    return f"in an environment of its own, made before the first run: {', or else '.join(requirement_sets)}"
 
 
 def how_to_get(contender: Contender) -> str:
-    """Where the files of an original come from."""
-    held = contender.subject.record
-    repository = held.original.repository if held is not None and held.original is not None else None
+    """Say how the files of an original can be had."""
+    record = contender.subject.record
+    repository = record.original.repository if record is not None and record.original is not None else None
     return f"without --plan they are fetched from {repository}, or read with --checkout DIR"
 
 
 def torches(a: str | None, b: str | None) -> str | None:
-    """What a difference of torch means; None where there is none, or it is not known yet."""
+    """Say what a difference of torch means; None where there is none, or it is not known yet."""
     if not other_torch(a, b):
         return None
-    return f"A runs with torch {a} and B with torch {b}: what differs is script and torch together"
+    return f"A runs with torch {a} and B with torch {b}: any difference is due to script and torch together"
 
 
 def _cautions(first: Contender, second: Contender) -> list[str]:
-    said = []
+    cautions = []
     a, b = first.subject, second.subject
     if a.chain == b.chain:
-        said.append("both are the same script: this shows what the machine alone does")
+        cautions.append("both are the same script: this shows only how much the machine varies")
     if not _timed_alike(a.ruleset, b.ruleset):
-        said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")
-    for arm, found in (("A", first), ("B", second)):
-        if found.kind == "reimplementation":
-            said.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
-    changed = torches(first.torch, second.torch)
-    return said if changed is None else [*said, changed]
+        cautions.append(
+            f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; choose scripts that are timed alike"
+        )
+    for arm, contender in (("A", first), ("B", second)):
+        if contender.kind == "reimplementation":
+            cautions.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
+    torch = torches(first.torch, second.torch)
+    return cautions if torch is None else [*cautions, torch]
 
 
 def _timed_alike(a: Ruleset, b: Ruleset) -> bool:
-    """Whether two rulesets time the same sections: by the same words, or one says "As short@2; …" of the other."""
+    """Tell whether two rulesets time the same sections: in the same words, or one says "As short@2; …" of the other."""
     same = a.timer == b.timer or a.timer.startswith(f"As {b.id};") or b.timer.startswith(f"As {a.id};")
     return same and a.untimed_steps == b.untimed_steps
-
-
-def _most(comparison: Comparison) -> str:
-    return f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
 
 
 def _runs(plan: Plan) -> str:
@@ -118,8 +126,9 @@ def _runs(plan: Plan) -> str:
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
     order = f"in the order {blocks}, drawn by coin" if plan.drawn else "in blocks ABBA or BAAB, by coin"
     if comparison.bound is None:
-        return f"{count}, {order}; one look at the end, p < {pairs.ALPHA:g}"
-    return f"at most {count}, {order}; a look after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
+        return f"{count}, {order}; one analysis at the end, p < {pairs.ALPHA:g}"
+    rule = f"an interim analysis after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
+    return f"at most {count}, {order}; {rule}"
 
 
 def _time(plan: Plan) -> str:
@@ -127,89 +136,92 @@ def _time(plan: Plan) -> str:
     rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
     if rest is None:
         least = compare_cost.least_rest_s(comparison, plan.subjects.values())
-        floor = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
-        return f"not known before the first runs: neither script has run on this machine{floor}"
+        at_least = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
+        return f"not known before the first runs: neither script has run on this machine{at_least}"
     a, b = (compare_cost.expected_run_s(comparison, plan.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
-    return f"about {span(a)} for a run of A, {span(b)} of B; {span(rest)} for the {left} that remain"
+    return f"about {span(a)} for a run of A, {span(b)} for one of B; {span(rest)} for the {left} that remain"
 
 
 def _price(plan: Plan) -> str:
     comparison = plan.comparison
     if comparison.usd_per_hour is None:
-        return "not known: give --usd-per-hour, and --budget-usd to stop in time"
+        return "not known: give --usd-per-hour, and --budget-usd to set a limit"
     rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
     least = compare_cost.least_rest_s(comparison, plan.subjects.values()) if rest is None else rest
     cost = None if least is None else compare_cost.cost_usd(comparison, least)
-    word = "at least" if rest is None else "about"
-    said = f"{comparison.usd_per_hour:g} USD an hour" + (
-        "" if cost is None else f": {word} {cost:.2f} USD for all runs"
-    )
+    price = f"{comparison.usd_per_hour:g} USD an hour"
+    if cost is not None:
+        price += f": {'at least' if rest is None else 'about'} {cost:.2f} USD for all runs that remain"
     if comparison.budget_usd is not None:
         spent = compare_cost.cost_usd(comparison, comparison.elapsed_s) or 0.0
-        said += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"
-    return said
+        price += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"
+    return price
 
 
 def waiting(plan: Plan) -> AbstractContextManager[None]:
     """Say that environments are being made, where some are."""
-    if plan.comparison.outcome != "undecided" or all(found.made for found in plan.contenders.values() if found.wishes):
+    originals = [contender for contender in plan.contenders.values() if contender.requirement_sets]
+    if plan.decided or all(contender.environment for contender in originals):
         return contextlib.nullcontext()
     return console.waiting("the environment of the original (a minute or more, once)")
 
 
 def watch(plan: Plan) -> interleaving.Watcher:
-    """A watcher that shows every run while it goes."""
+    """Return a watcher that shows the progress of every run."""
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
-        found = plan.subjects["A" if arm == "A" else "B"]
         console.say(f"run {number}/{count}  {arm}  {run_id}")
-        return run_report.follow(f"run {number}/{count}  {arm}", found.track.target_loss)
+        return run_report.follow(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss)
 
     return begin
 
 
-def say_look(comparison: Comparison) -> None:
-    """After a complete pair, one line: what the runs say so far."""
+def say_analysis(comparison: Comparison) -> None:
+    """Print the time of the last run and, after a complete pair, the interim analysis."""
     last = comparison.runs[-1]
     console.say(f"  {last.arm}: train_time {last.train_time_s:.3f} s")
-    whole = len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None
-    if whole and comparison.outcome == "undecided":
-        console.say(f"  {difference(comparison)} …")
+    complete = len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None
+    if complete and comparison.outcome == "undecided":
+        console.say(f"  so far: {difference(comparison)}")
 
 
 def say_outcome(project: Project, comparison: Comparison) -> None:
-    """The table of runs, and what they come to."""
+    """Print the table of runs and the outcome."""
     rows = []
     for run in comparison.runs:
-        above = "" if run.residual is None else f"{100 * run.residual:+z.2f} %"
+        residual = "" if run.residual is None else f"{100 * run.residual:+z.2f} %"
         loss = "" if run.val_loss is None else f"{run.val_loss:.4f}"
-        note = "hiccup, left out" if run.hiccup else ""
-        rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", above, loss, note))
+        note = "outlier, left out" if run.hiccup else ""
+        rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", residual, loss, note))
     console.say("")
     if rows:
         console.say_table(("k", "arm", "run", "train_time", "off the fit", "val_loss", ""), rows)
-    for gone in comparison.discarded:
-        console.say(f"  discarded and run again: {gone.run} of {gone.arm}, {gone.why}")
+    for discarded in comparison.discarded:
+        console.say(f"  discarded and run again: {discarded.run} of {discarded.arm}, {discarded.why}")
     console.say("")
     console.say(sentence(comparison), style="bold")
     if comparison.outcome in ("undecided", "tie"):
         console.say(f"  {outlook(comparison)}")
-    for said in (loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
-        if said is not None:
-            console.say(f"  {said}")
-    cost = compare_cost.cost_usd(comparison, comparison.elapsed_s)
-    price = "" if cost is None else f", {cost:.2f} USD"
-    console.say(f"  {len(comparison.runs)} runs took {span(comparison.elapsed_s)}{price}")
-    console.say(f"  kept in {project.show(comparison_file(project, comparison.id))}")
+    for line in (loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
+        if line is not None:
+            console.say(f"  {line}")
+    took = f"{span(comparison.elapsed_s)}{_cost(comparison, comparison.elapsed_s)}"
+    console.say(f"  {len(comparison.runs)} runs took {took}")
+    console.say(f"  stored in {project.show(comparison_file(project, comparison.id))}")
+
+
+def _cost(comparison: Comparison, seconds: float) -> str:
+    cost = compare_cost.cost_usd(comparison, seconds)
+    return "" if cost is None else f", {cost:.2f} USD"
 
 
 def sentence(comparison: Comparison) -> str:
-    """What it came to, in one sentence."""
+    """State the outcome in one sentence."""
     if comparison.outcome == "inconclusive":
         return f"inconclusive: {comparison.reason}"
     if comparison.outcome == "tie":
-        return f"neither is shown to be faster with all {comparison.pairs} pairs: {difference(comparison)}"
+        return f"neither is shown to be faster after all {comparison.pairs} pairs: {difference(comparison)}"
     if comparison.outcome == "undecided":
         return f"not decided: {difference(comparison)}"
     return f"{difference(comparison)}: decided"
@@ -219,47 +231,44 @@ def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
     count = f"{comparison.pairs} pair{'' if comparison.pairs == 1 else 's'}"
     if comparison.gain is None or comparison.interval is None:
-        few = comparison.pairs < pairs.FIRST_LOOK
-        why = f"a look needs {pairs.FIRST_LOOK}" if few else "their times have no spread to judge by"
-        return f"{count}, {why}"
+        few = comparison.pairs < pairs.FIRST_ANALYSIS
+        return f"{count}, {f'an analysis needs {pairs.FIRST_ANALYSIS}' if few else 'whose times do not vary at all'}"
     low, high = comparison.interval
     word = "faster" if comparison.gain >= 0 else "slower"
     if comparison.gain < 0:
         low, high = -high, -low
-    return (
-        f"B is {percent(abs(comparison.gain))} {word} than A (95 % interval {percent(low)} to {percent(high)}, {count})"
-    )
+    gain = percent(abs(comparison.gain))
+    return f"B is {gain} {word} than A (95 % interval {percent(low)} to {percent(high)}, {count})"
 
 
 def outlook(comparison: Comparison) -> str:
-    """How many more pairs are likely needed, and what stopped it."""
+    """Say how many more pairs are likely needed, and what stopped it."""
     if comparison.gain is None:
-        return "how many pairs are needed shows after the third"
+        return f"how many pairs are needed is known after {pairs.FIRST_ANALYSIS} pairs"
     if comparison.pairs_needed is None:
-        return "more than 1000 pairs would likely be needed: the two are as good as equal"
+        return "more than 1000 pairs would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
-    each = comparison.elapsed_s / max(1, len(comparison.runs)) * 2
-    cost = compare_cost.cost_usd(comparison, more * each)
-    price = "" if cost is None else f", {cost:.2f} USD"
-    said = f"about {more} more pairs are likely needed at this difference and spread ({span(more * each)}{price})"
+    rest_s = more * comparison.elapsed_s / max(1, len(comparison.runs)) * 2
+    cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
+    needed = f"about {more} more pairs are likely needed at this difference and spread ({cost})"
     if comparison.outcome == "tie":
-        return f"{said}; this rule ends at {comparison.max_pairs}"
+        return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:
-        return f"{said}, and this rule ends after {comparison.max_pairs - comparison.pairs}"
-    return f"{said}; the same command goes on"
+        return f"{needed}, but this comparison ends after {comparison.max_pairs - comparison.pairs} more"
+    return f"{needed}; the same command continues"
 
 
 def loss_sentence(comparison: Comparison) -> str | None:
-    """Whether the losses are alike, and by what; None where too few losses are there."""
+    """State whether the losses are alike, with the interval; None where there are too few losses."""
     if comparison.losses_alike is None or comparison.loss_interval is None or comparison.loss_difference is None:
         return None
     low, high = comparison.loss_interval
-    said = {
+    answer = {
         "alike": f"the losses are alike within ±{decision.LOSS_MARGIN:g}",
         "different": f"the losses differ: B's mean is {'higher' if comparison.loss_difference > 0 else 'lower'}",
-        "unclear": "the losses do not differ significantly, but too few runs are there to call them alike",
+        "unclear": "the losses do not differ significantly, but there are too few runs to call them alike",
     }[comparison.losses_alike]
-    return f"{said}: B − A = {comparison.loss_difference:+.4f} (95 % interval by Welch {low:+.4f} to {high:+.4f})"
+    return f"{answer}: B − A = {comparison.loss_difference:+.4f} (95 % interval by Welch {low:+.4f} to {high:+.4f})"
 
 
 def percent(share: float) -> str:

@@ -1,10 +1,12 @@
-"""What `replay` tells a person: the plan before, the runs while they go, claimed against replayed after."""
+"""Print what `replay` tells a person: the plan before, the progress of the runs, claimed against replayed after.
+
+Hard because a plan must say on one screen what would be installed, downloaded and run, and which of it may fail.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -22,65 +24,68 @@ from harness.ui.bars import file_progress
 CURVE_ROWS = 12
 
 
-def say_plan(plan: Plan, seen: Outlook, *, only: bool) -> None:
-    """Say what would be run, in which environment, on what, and what may be compared.
+def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
+    """Say what would be run, in which environment, on what, and what can be compared.
 
-    only: nothing is going to be run, so what would stop it is said here; else it is about to be raised.
+    plan_only: nothing is going to be run, so what would stop it is said here; else it is about to be raised.
     """
-    found, needs = plan.subject, plan.needs
-    console.say(f"{plan.name}: {plan.held.title}")
+    subject, needs = plan.subject, plan.needs
+    console.say(f"{plan.name}: {plan.record.title}")
     console.say(f"  script       {_script(plan)}")
     ranks = f"{plan.processes} rank{'s' * (plan.processes != 1)}"
     how = "started as its author did, without arguments" if plan.upstream else "each with a seed drawn by the harness"
-    console.say(f"  runs         {plan.runs} on {ranks}, {how}; a record is run afresh each time")
-    for number, (requirements, told) in enumerate(seen.environments):
+    console.say(f"  runs         {plan.runs} on {ranks}, {how}; each replay makes all its runs again")
+    for number, (requirements, state) in enumerate(outlook.environments):
         console.say(f"  {'environment ' if number == 0 else 'or else     '} {requirements}")
-        console.say(f"               {told}")
-    if plan.build is not None and len(seen.environments) > 1:
+        console.say(f"               {state}")
+    if plan.build is not None and len(outlook.environments) > 1:
         console.say(f"               availability of torch {plan.build.torch}: {plan.build.availability}")
     if needs is not None and needs.hub_kernels:
         console.say(f"  kernels      {', '.join(needs.hub_kernels)}, fetched by the script from the hub")
     if needs is not None and needs.missing:
-        console.say(f"  missing      {needs.missing}; without it nothing is started", style="yellow")
-    folder = (needs.data if needs is not None else None) or found.track.data.folder
-    console.say(f"  data         {found.train_tokens:,} training tokens under {folder}: {_tokens(plan, seen)}")
-    console.say(f"  disk         {_disk(plan, seen)}")
-    console.say(f"  machine      {computer.describe(seen.machine)}")
+        console.say(f"  missing      {needs.missing}; without it the script cannot run", style="yellow")
+    folder = (needs.data if needs is not None else None) or subject.track.data.folder
+    console.say(f"  data         {subject.train_tokens:,} training tokens under {folder}: {_tokens(plan, outlook)}")
+    console.say(f"  disk         {_disk(plan, outlook)}")
+    console.say(f"  machine      {computer.describe(outlook.machine)}")
     if plan.loss_only:
         console.say(f"  compared     loss only: {'; '.join(plan.loss_only)}")
     else:
         console.say("  compared     time and loss")
-    for problem in seen.problems if only else ():
+    for problem in outlook.problems if plan_only else ():
         console.say(f"  cannot run   {problem}", style="red")
 
 
 def _script(plan: Plan) -> str:
-    found = plan.subject
+    subject = plan.subject
     kind = "the frozen original" if plan.original else "a reimplementation of the original"
-    count = len(found.files)
-    said = f"{kind}, {found.entry} ({found.script_sha256[:12]}), {count} file{'s' * (count != 1)}"
+    count = len(subject.files)
+    script = f"{kind}, {subject.entry} ({subject.script_sha256[:12]}), {count} file{'s' * (count != 1)}"
     if plan.here:
-        return f"{said}, verified"
-    repository = plan.held.original.repository if plan.held.original is not None else None
-    fetched = f"{repository} is cloned first (20 MB or so), or give --checkout DIR"
-    return f"{said}: not here yet, so not looked at; {fetched}"
+        return f"{script}, verified"
+    repository = plan.record.original.repository if plan.record.original is not None else None
+    return f"{script}: not here yet, so not read; {repository} is cloned first (20 MB or so), or give --checkout DIR"
 
 
-def _tokens(plan: Plan, seen: Outlook) -> str:
-    if not seen.missing:
-        return f"all {seen.shards} shards are here"
-    made = "made here in seconds" if plan.subject.track.data.source == "synthetic" else "to be fetched"
-    return f"{seen.missing} of {seen.shards} shards are missing, {_size(seen.missing_bytes)}, {made}"
+def _tokens(plan: Plan, outlook: Outlook) -> str:
+    if not outlook.missing:
+        return f"all {outlook.shards} shards are here"
+    how = "made here in seconds" if plan.subject.track.data.source == "synthetic" else "to be downloaded"
+    return f"{outlook.missing} of {outlook.shards} shards are missing, {_size(outlook.missing_bytes)}, {how}"
 
 
-def _disk(plan: Plan, seen: Outlook) -> str:
-    making = venv.ROOM_BYTES if all(venv.find(wish) is None for wish in plan.wishes) else 0
-    wanted = making + seen.missing_bytes
-    said = f"{_size(seen.free_bytes)} free in {cache_folder()}"
-    if not wanted:
-        return f"{said}; nothing more is needed there"
-    enough = "" if seen.free_bytes > wanted else ": free some, or set XDG_CACHE_HOME to a larger disk"
-    return f"{said}, and up to {_size(wanted)} are needed{enough}"
+def _disk(plan: Plan, outlook: Outlook) -> str:
+    made_before = any(venv.find(requirements) is not None for requirements in plan.requirement_sets)
+    needed = outlook.missing_bytes + (0 if made_before else venv.SIZE_BYTES)
+    free = f"{_size(outlook.free_bytes)} free in {cache_folder()}"
+    if not needed:
+        return f"{free}; nothing more is needed there"
+    enough = (
+        ""
+        if outlook.free_bytes > needed
+        else ", which is not enough: free some, or set XDG_CACHE_HOME to a larger disk"
+    )
+    return f"{free}; up to {_size(needed)} needed{enough}"
 
 
 def _size(count: int) -> str:
@@ -88,38 +93,32 @@ def _size(count: int) -> str:
 
 
 class Screen:
-    """The onlooker of a replay at a terminal; with `as_json` the result goes to stdout as well."""
+    """The watcher of a replay at a terminal; with `as_json` the result goes to stdout as well."""
 
     def __init__(self, project: Project, plan: Plan, *, as_json: bool) -> None:
         self.project = project
-        self.chosen = plan
+        self.plan = plan
         self.as_json = as_json
-        self.begin = run_report.watch_runs(plan.subject.track.target_loss)
+        self.watch = run_report.watch_runs(plan.subject.track.target_loss)
 
     def making(self) -> AbstractContextManager[None]:
-        """While its environment is made; where it is there already nothing has to be waited for."""
-        wish = self.chosen.wishes[0]
-        if venv.find(wish) is None:
-            return console.waiting(f"making its environment ({wish[0]}; a minute or more, once)")
-        console.say(f"its environment ({wish[0]}) was made before")
+        """Say that its environment is being made, or that it was made before."""
+        requirements = self.plan.requirement_sets[0]
+        if venv.find(requirements) is None:
+            return console.waiting(f"making its environment ({requirements[0]}; a minute or more, once)")
+        console.say(f"its environment ({requirements[0]}) was made before")
         return contextlib.nullcontext()
 
     def fetching(self) -> AbstractContextManager[Progress]:
-        """While its tokens are fetched."""
+        """Show the progress of the download of its tokens."""
         return file_progress("fetching")
 
-    def watch(self, run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        """Takes the log lines of one run."""
-        return self.begin(run_id, number, count)
-
     def result(self, result: ReplayResult, stored: Path) -> None:
-        """Show what came out, and where it is kept."""
+        """Print the result and where it is stored."""
         say_result(result)
-        if len(result.runs) < self.chosen.runs:
-            told = (
-                f"{len(result.runs)} of {self.chosen.runs} runs had finished when it ended; that is what was compared"
-            )
-            console.say(told, style="yellow")
+        if len(result.runs) < self.plan.runs:
+            finished = f"{len(result.runs)} of {self.plan.runs} runs had finished when it ended"
+            console.say(f"{finished}; only those were compared", style="yellow")
         where = self.project.show(stored)
         console.say(f"stored in {where}; commit it, and `speedrun board` shows it beside the record")
         if self.as_json:
@@ -128,7 +127,7 @@ class Screen:
 
 
 def say_result(result: ReplayResult) -> None:
-    """Claimed against replayed, with the label of the environment and what does not count."""
+    """Print claimed against replayed, with the label of the environment and what does not count."""
     console.say("")
     # A claim rests on all runs of the record, its curve below on one of them.
     rows = [("loss", _number(result.claimed_loss), _number(result.replayed_loss), _signed(result.loss_difference))]
@@ -136,26 +135,26 @@ def say_result(result: ReplayResult) -> None:
         ratio = "does not count" if result.time_ratio is None else f"{100 * (result.time_ratio - 1):+.1f} %"
         rows.append(("train_time", _number(result.claimed_time_s, " s"), _number(result.replayed_time_s, " s"), ratio))
     console.say_table(("", "claimed", "replayed", "difference"), rows)
-    told = {"yes": "within the record's own spread", "no": "outside the record's own spread"}
-    console.say(f"{told.get(result.within_spread, 'no spread to compare with')}: {result.spread}")
+    answers = {"yes": "within the record's own spread", "no": "outside the record's own spread"}
+    console.say(f"{answers.get(result.within_spread, 'no spread to compare with')}: {result.spread}")
     for reason in result.why_not:
         console.say(f"the time does not count: {reason}")
     console.say(f"environment: {result.environment.label}; script: {result.script}; {result.gpus}")
     for difference in result.environment.differences:
         console.say(f"  {difference}")
     for tried in result.environment.tried:
-        console.say(f"  could not be had: {tried}")
-    shown = [point for point in result.curve if point.replayed is not None]
-    if shown:
-        every = max(1, len(shown) // CURVE_ROWS)
-        chosen = [*shown[:-1:every], shown[-1]]
+        console.say(f"  could not be installed: {tried}")
+    points = [point for point in result.curve if point.replayed is not None]
+    if points:
+        every = max(1, len(points) // CURVE_ROWS)
+        shown = [*points[:-1:every], points[-1]]
         console.say("")
         count = len(result.runs)
         mean = f"the mean of the {count} replayed runs" if count > 1 else "the replayed run"
         console.say(f"step by step, the curve of the record's canonical run beside {mean}:")
         console.say_table(
             ("step", "canonical run", "replayed", "difference"),
-            [(str(p.step), _number(p.claimed), _number(p.replayed), _signed(p.difference)) for p in chosen],
+            [(str(p.step), _number(p.claimed), _number(p.replayed), _signed(p.difference)) for p in shown],
         )
 
 

@@ -1,1 +1,1 @@
-"""The command line, one module per group of verbs."""
+"""The verbs of the command line, one module per group."""

@@ -1,22 +1,21 @@
-"""compare, probe: a script beside another one on this machine."""
+"""compare, probe: run a script beside another one on this machine."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, catalog_of, dollars, next_step, terminated
+from harness.verbs.verb import Verb, catalog_of, dollars, next_step, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.compare.interleaving import Terms
     from harness.probe.probe_plan import ProbePlan
 
 
-SEQUENTIAL = (8, 12, 16)  # for these the bound is worked out (harness/compare/pairs.py)
+SEQUENTIAL = (8, 12, 16)  # the numbers of pairs that have a bound (harness/compare/pairs.py)
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,19 +27,25 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs",
         type=_pairs,
         metavar="N",
-        help="make N pairs and look once, at the end; with --until-decided, at most N",
+        help="make N pairs, one analysis at the end; with --until-decided: at most N (8, 12 or 16)",
     )
     parser.add_argument(
         "--until-decided",
         action="store_true",
-        help="look after every pair and stop when it is decided (the default; at most 16 pairs)",
+        help="interim analysis after every pair; stop when decided (the default, at most 16 pairs)",
     )
-    parser.add_argument("--budget-usd", type=dollars, metavar="X", help="stop before the run that would cost more")
-    parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="what an hour of this machine costs")
-    parser.add_argument("--checkout", type=Path, metavar="DIR", help="a clone or a copy of an original's repository")
-    parser.add_argument("--no-fetch", action="store_true", help="refuse to download tokens or a repository")
-    parser.add_argument("--plan", action="store_true", help="print the plan, its time and its price, and do nothing")
-    parser.add_argument("--json", action="store_true", help="the comparison as JSON on stdout")
+    parser.add_argument(
+        "--budget-usd", type=dollars, metavar="X", help="stop before a run that would exceed X US dollars in all"
+    )
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
+    parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
+    )
+    parser.add_argument(
+        "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
+    )
+    parser.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -58,49 +63,50 @@ def _compare(args: argparse.Namespace) -> int:
     names = [catalog.find(name) for name in (args.a, args.b)]
     arms.need_one_track(catalog, *names)
     a, b = (
-        arms.find(catalog, name, checkout=args.checkout, allow_network=network, looking=args.plan) for name in names
+        arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in names
     )
     if args.plan:
-        compare_report.say_plan(project, interleaving.plan(project, a, b, terms, act=False), looking=True)
+        plan = interleaving.plan(project, a, b, terms, plan_only=True)
+        compare_report.say_plan(project, plan, plan_only=True)
         return 0
     with only_one(project):
-        laid = interleaving.plan(project, a, b, terms)
-        compare_report.say_plan(project, laid)
-        interleaving.check(project, laid)
-        with compare_report.waiting(laid):
-            environments = interleaving.make_environments(project, laid)
+        plan = interleaving.plan(project, a, b, terms)
+        compare_report.say_plan(project, plan)
+        interleaving.check(project, plan)
+        with compare_report.waiting(plan):
+            environments = interleaving.make_environments(project, plan)
         with file_progress("fetching") as progress:
-            ready = interleaving.prepare(laid, environments, allow_network=network, progress=progress)
+            ready = interleaving.prepare(plan, environments, allow_network=network, progress=progress)
+        watcher = compare_report.watch(plan)
         try:
-            made = interleaving.run(project, laid, ready, compare_report.watch(laid), compare_report.say_look)
+            comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis)
         except BaseException:
-            console.say("the runs that were finished are kept; the same command goes on from there")
+            console.say("finished runs are kept; the same command continues")
             raise
-    compare_report.say_outcome(project, made)
-    if made.outcome == "undecided":
-        console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to go on")
+    compare_report.say_outcome(project, comparison)
+    if comparison.outcome == "undecided":
+        console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to continue")
     if args.json:
-        sys.stdout.write(jsonform.to_text(made))
+        sys.stdout.write(jsonform.to_text(comparison))
     return 0
 
 
 def _terms(args: argparse.Namespace) -> Terms:
     from harness.compare import interleaving
-    from harness.core.errors import Problem, StatisticsError
+    from harness.core.errors import StatisticsError
 
-    if (args.budget_usd is None) < (args.usd_per_hour is None):
-        raise StatisticsError(Problem("--budget-usd", "needs a price", "give --usd-per-hour too"))
+    if args.budget_usd is not None and args.usd_per_hour is None:
+        raise StatisticsError.at("--budget-usd", "needs the price of this machine", "give --usd-per-hour too")
     fixed = args.pairs is not None and not args.until_decided
     if args.until_decided and args.pairs not in (None, *SEQUENTIAL):
-        raise StatisticsError(
-            Problem("--pairs", f"no bound is known for at most {args.pairs} pairs", "with --until-decided: 8, 12 or 16")
-        )
+        what = f"no bound is known for at most {args.pairs} pairs"
+        raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
     return interleaving.Terms(args.pairs or interleaving.DEFAULT_PAIRS, fixed, args.usd_per_hour, args.budget_usd)
 
 
 def _pairs(text: str) -> int:
     if not text.isdigit() or not 3 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of pairs; give 3 to 100")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs; give 3 to 100")
     return int(text)
 
 
@@ -108,16 +114,18 @@ NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test hold
 
 
 def _probe_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submission", help="submissions/<slug>, a record like smoke/2, or a track's current record")
+    parser.add_argument(
+        "submission", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
+    )
     parser.add_argument(
         "--probe",
         action="append",
         choices=NAMES,
         metavar="NAME",
-        help=f"only this one (repeatable): {', '.join(NAMES)}",
+        help=f"run only this probe (repeatable): {', '.join(NAMES)}",
     )
-    parser.add_argument("--plan", action="store_true", help="print what would happen and do nothing")
-    parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
+    parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
 
 
 def _probe(args: argparse.Namespace) -> int:
@@ -130,21 +138,22 @@ def _probe(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission))
-    chosen = probe_plan.plan(catalog, subject, tuple(args.probe or NAMES))
-    _say_probe_plan(chosen)
+    plan = probe_plan.plan(catalog, subject, tuple(args.probe or NAMES))
+    _say_probe_plan(plan)
     if args.plan:
         return 0
-    watch = run_report.watch_runs(chosen.subject.track.target_loss)
-    with next_step("a probe is judged as a whole: the same command starts it again, with other tokens"):
+    watch = run_report.watch_runs(plan.subject.track.target_loss)
+    with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
-            tokens = material.prepare(chosen, progress=progress)
-        folder, verdict = probing.run(catalog.project, chosen, tokens, TorchrunLauncher(), watch)
+            tokens = material.prepare(plan, progress=progress)
+        folder, verdict = probing.run(catalog.project, plan, tokens, TorchrunLauncher(), watch)
     console.say("")
     console.say_verdict(verdict)
-    console.say(f"  logs and verdict.json are in {catalog.project.show(folder)}; no run of a probe counts for a record")
+    console.say(
+        f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
+    )
     if args.json:
-        json.dump(jsonform.encode(verdict), sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        print_json(jsonform.encode(verdict))
     return 0 if verdict.outcome == "pass" else 1
 
 
@@ -152,15 +161,15 @@ def _say_probe_plan(plan: ProbePlan) -> None:
     from harness.ui import console
     from harness.verdict.probe_rules import NAMES as MATERIAL
 
-    found, parent = plan.subject, plan.parent
-    console.say(f"probing {found.name} ({found.script_sha256[:12]}): {', '.join(plan.probes)}")
+    subject, parent = plan.subject, plan.parent
+    console.say(f"probing {subject.name} ({subject.script_sha256[:12]}): {', '.join(plan.probes)}")
     console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing'}")
-    console.say(f"  runs     {len(plan.runs)} on {found.track.hardware.processes} processes; none enters the ledger")
+    console.say(f"  runs     {len(plan.runs)} on {subject.track.hardware.processes} processes; none enters the ledger")
     for role, variant in plan.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
 
 
 VERBS = (
     Verb("compare", "run two scripts in pairs on this machine and say which is faster", _compare_arguments, _compare),
-    Verb("probe", "run a script on prepared tokens that a cheat trips over", _probe_arguments, _probe),
+    Verb("probe", "run a script on prepared tokens that expose cheating", _probe_arguments, _probe),
 )

@@ -10,10 +10,12 @@ from harness.verbs.verb import Verb, catalog_of, project_of
 
 def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("submission", nargs="?", help="submissions/<slug>, packed")
-    what.add_argument("--retime", metavar="RECORD", help="a re-timing from its comparison with the current record")
+    what.add_argument("submission", nargs="?", help="a packed submissions/<slug>")
+    what.add_argument(
+        "--retime", metavar="RECORD", help="time a record again, from its comparison with the current record"
+    )
     what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
-    parser.add_argument("--why", metavar="TEXT", help="the reason of a withdrawal, one line")
+    parser.add_argument("--why", metavar="TEXT", help="why a record is withdrawn, one line")
 
 
 def _accept(args: argparse.Namespace) -> int:
@@ -23,16 +25,15 @@ def _accept(args: argparse.Namespace) -> int:
     from harness.ui import console, run_report
 
     if (args.withdraw is None) != (args.why is None):
-        raise HarnessError.at(
-            "accept", "--withdraw and --why go together", "accept --withdraw RECORD --why 'the reason'"
-        )
+        todo = "write accept --withdraw RECORD --why 'the reason'"
+        raise HarnessError.at("accept", "--withdraw and --why are given together or not at all", todo)
     catalog = catalog_of(args)
     if args.withdraw is not None:
         path = amendments.withdraw(catalog, args.withdraw, args.why)
         console.say(f"withdrawn: {catalog.project.show(path)}")
     elif args.retime is not None:
-        timed, said = amendments.retime(catalog, args.retime)
-        console.say(f"timed again, {said}: records/{timed.track}/{timed.slug}")
+        timed, outcome = amendments.retime(catalog, args.retime)
+        console.say(f"timed again, {outcome}: records/{timed.track}/{timed.slug}")
     else:
         subject = catalog.subject(catalog.find(args.submission))
         verdict, record = acceptance.accept(catalog, subject)
@@ -45,29 +46,29 @@ def _accept(args: argparse.Namespace) -> int:
         )
     for path in leaderboard.write(catalog.project):
         console.say(f"wrote {catalog.project.show(path)}")
-    console.say("commit what was added, moved and written together")
+    console.say("commit all that was added, moved and written, in one commit")
     return 0
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("facts", metavar="FACTS_DIR", help="the folder of records.csv, evidence.csv, scripts.csv, …")
+    parser.add_argument("facts", metavar="FACTS_DIR", help="the folder with records.csv, evidence.csv, scripts.csv, …")
 
 
 def _import(args: argparse.Namespace) -> int:
     from harness.maintain import history
     from harness.ui import console
 
-    done = history.import_history(project_of(args), Path(args.facts))
-    console.say(f"{done.records} records imported; {done.written} files written")
+    counts = history.import_history(project_of(args), Path(args.facts))
+    console.say(f"{counts.records} records imported; {counts.written} files written")
     return 0
 
 
 VERBS = (
     Verb(
         "accept",
-        "make a packed submission a record; time one again; withdraw one (maintainers)",
+        "make a packed submission a record, time a record again or withdraw one (maintainers)",
         _accept_arguments,
         _accept,
     ),
-    Verb("import", "write the records of the recorded past from its facts", _import_arguments, _import),
+    Verb("import", "write the records of the past from tables of facts (maintainers)", _import_arguments, _import),
 )

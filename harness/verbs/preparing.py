@@ -1,4 +1,4 @@
-"""doctor, fetch: this machine and its tokens, before anything is run."""
+"""doctor, fetch: check this machine and download tokens, before anything is run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from harness.verbs.verb import Verb, catalog_of
+from harness.verbs.verb import Verb, catalog_of, print_json
 
 if TYPE_CHECKING:
     from harness.core.task import Track
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "target", nargs="?", metavar="RECORD", help="what is to be run: a record, a track or submissions/<slug>"
+        "target", nargs="?", metavar="RECORD", help="what you want to run: a record, a track or submissions/<slug>"
     )
-    parser.add_argument("--json", action="store_true", help="the lines as JSON on stdout")
+    parser.add_argument("--json", action="store_true", help="print the checks as JSON on stdout")
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -28,26 +28,24 @@ def _doctor(args: argparse.Namespace) -> int:
 
     report = examination.examine(catalog_of(args), args.target)
     if args.json:
-        data = {"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)}
-        json.dump(data, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
-        sys.stdout.write("\n")
+        print_json({"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)})
     console.say_states([(line.state, line.name, line.value, line.fix) for line in report.lines])
-    what = f"for {report.target}" if report.target else "for no record in particular (name one to have it judged)"
+    what = f"for {report.target}" if report.target else "without a record (name one to check what it needs)"
     console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
     return 2 if report.state == "red" else 0
 
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "target", nargs="?", metavar="TRACK|RECORD|SUBMISSION", help="whose tokens (--list: all tracks)"
+        "target", nargs="?", metavar="TRACK|RECORD|SUBMISSION", help="whose tokens; optional with --list"
     )
     parser.add_argument(
-        "--tokens", type=_count, metavar="N", help="tokens that a run reads (default: the track's number)"
+        "--tokens", type=_count, metavar="N", help="how many tokens, like 983M (default: what a run reads)"
     )
     parser.add_argument("--verify", action="store_true", help="hash every shard again")
-    parser.add_argument("--pin", action="store_true", help="write revision and hashes into the track's file")
-    parser.add_argument("--list", action="store_true", help="show what is there and fetch nothing")
-    parser.add_argument("--json", action="store_true", help="print data on stdout")
+    parser.add_argument("--pin", action="store_true", help="write revision and hashes into a file beside the track")
+    parser.add_argument("--list", action="store_true", help="show which shards are here; download nothing")
+    parser.add_argument("--json", action="store_true", help="print the shards as JSON on stdout")
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -59,7 +57,7 @@ def _fetch(args: argparse.Namespace) -> int:
     if args.list:
         return _list_shards(args)
     if args.target is None:
-        raise HarnessError.at("fetch", "no track was named", "name one, or see `speedrun fetch --list`")
+        raise HarnessError.at("fetch", "no track was named", "name one; `speedrun fetch --list` shows them")
     track, tokens = catalog.tokens(args.target)
     tokens = tokens if args.tokens is None else args.tokens
     with file_progress("fetching") as progress:
@@ -81,10 +79,8 @@ def _summary(fetched: Fetched, *, verified: bool) -> None:
     size = sum(shard.bytes for shard in shards) / 1e6
     how = "hashed again, " if verified else ""
     against = "the track's pins" if fetched.pinned else "the source only: the track pins no hashes yet"
-    print(
-        f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.folder}, {how}verified against {against}",
-        file=sys.stderr,
-    )
+    where = f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.folder}"
+    print(f"{where}, {how}verified against {against}", file=sys.stderr)
 
 
 def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, Any]:
@@ -133,21 +129,19 @@ def _list_shards(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    """A whole number of tokens, also as 983M or 1.5B."""
+    """Parse a number of tokens, also as 983M or 1.5B."""
     scale = {"k": 10**3, "m": 10**6, "b": 10**9}.get(text[-1:].lower(), 1)
     digits = text[:-1] if scale > 1 else text.replace("_", "").replace(",", "")
     try:
         value = int(digits) if scale == 1 else round(float(digits) * scale)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of tokens; write 983040000 or 983M") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens; write 983040000 or 983M") from None
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is below zero")
     return value
 
 
 VERBS = (
-    Verb(
-        "doctor", "look at this machine: GPUs, disk, memory, torch, data, and what to mend", _doctor_arguments, _doctor
-    ),
-    Verb("fetch", "fetch, verify and keep the tokens of a track", _fetch_arguments, _fetch),
+    Verb("doctor", "check this machine: GPUs, disk, memory, torch, data", _doctor_arguments, _doctor),
+    Verb("fetch", "download and verify the tokens of a track", _fetch_arguments, _fetch),
 )

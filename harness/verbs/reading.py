@@ -1,4 +1,4 @@
-"""log, show, board: logs, records and the leaderboard."""
+"""log, show, board: read logs and records, and write the leaderboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
-from harness.verbs.verb import Verb, project_of
+from harness.verbs.verb import Verb, print_json, project_of
 
 if TYPE_CHECKING:
     from harness.core.measurement import RunLog
@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 
 def _log_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", metavar="PATH", nargs="+", help="log files (plain, .gz, .xz) and folders of them")
-    parser.add_argument("--json", action="store_true", help="one JSON object per run and line on stdout")
-    parser.add_argument("--curve", action="store_true", help="with --json: all validation points of each run")
-    parser.add_argument("--final-only", action="store_true", help="only the last run's final figures; reads file ends")
-    parser.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="read with N processes (default 1, most 6)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a log has problems")
-    parser.add_argument("--extract", metavar="DIR", help="write the script that one log embeds into DIR")
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="a log file (plain, .gz, .xz) or a folder of them")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per run on stdout")
+    parser.add_argument("--curve", action="store_true", help="with --json: include all validation points of each run")
+    parser.add_argument(
+        "--final-only", action="store_true", help="fast: read the end of each file, show only the last run"
+    )
+    parser.add_argument(
+        "--jobs", type=_jobs, default=1, metavar="N", help="read with N processes (default: 1, at most 6)"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a log has problems")
+    parser.add_argument("--extract", metavar="DIR", help="write the script that is embedded in one log into DIR")
 
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes; give 1 to 6")
     return int(text)
 
 
@@ -41,14 +45,14 @@ def _log(args: argparse.Namespace) -> int:
     from harness.runlog import collection
     from harness.ui import console
 
-    told: list[tuple[bool, bool, bool]] = []
+    files: list[tuple[bool, bool, bool]] = []
     counts: Counter[str] = Counter()
     table: list[Reading] = []
     targets = list(collection.find_logs(args.paths))
     for reading in collection.read_logs(
         targets, curve=args.json and args.curve, final_only=args.final_only, jobs=args.jobs
     ):
-        told.append((reading.target.named, bool(reading.runs), any(run.problems for run in reading.runs)))
+        files.append((reading.target.named, bool(reading.runs), any(run.problems for run in reading.runs)))
         counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
         counts["runs"] += len(reading.runs)
         if reading.refusal is not None and (reading.target.named or not reading.no_log):
@@ -64,11 +68,11 @@ def _log(args: argparse.Namespace) -> int:
     if table:
         _say_table(table, final_only=args.final_only)
     console.say(_summary(counts))
-    return collection.exit_status(told, strict=args.strict)
+    return collection.exit_status(files, strict=args.strict)
 
 
 def _say_table(readings: list[Reading], *, final_only: bool) -> None:
-    """One line per run; the end of a file alone says nothing of points, machine and torch."""
+    """Print one line per run; the end of a file alone does not show points, machine and torch."""
     from harness.runlog import collection
     from harness.ui import console
 
@@ -83,7 +87,7 @@ _COLUMNS = ("log", "run", "step", "val_loss", "train_time", "step_avg", "points"
 
 
 def _row(name: str, run: RunLog) -> tuple[str, ...]:
-    """One line of the table; a value that the log does not hold is a dash, a loss has the decimals of the log."""
+    """Format one line of the table; a value that the log lacks is a dash, and a loss has the decimals of the log."""
 
     def show(value: object, form: str = "{}") -> str:
         return "-" if value is None else form.format(value)
@@ -109,7 +113,7 @@ def _row(name: str, run: RunLog) -> tuple[str, ...]:
 
 
 def _unfinished(run: RunLog) -> list[str]:
-    """How a run stopped short of its end: broken off, or on purpose, as in the optimization track at the target."""
+    """Say how a run ended early: aborted, or on purpose, as in the optimization track at the target."""
     said = []
     if run.reached_last_step is False:
         said.append(f"ends at step {run.final_step} of {run.total_steps}")
@@ -119,10 +123,10 @@ def _unfinished(run: RunLog) -> list[str]:
 
 
 def _summary(counts: Counter[str]) -> str:
-    read, runs, no_logs, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
-    said = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
-    said += f"; {no_logs} other file{'s are no training logs' if no_logs != 1 else ' is no training log'}"
-    return said + (f"; {refused} gave no run, as said above" if refused else "")
+    read, runs, other, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
+    summary = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
+    summary += f"; {other} other file{'s are not training logs' if other != 1 else ' is not a training log'}"
+    return summary + (f"; {refused} gave no run, see above" if refused else "")
 
 
 def _extract(args: argparse.Namespace) -> int:
@@ -130,7 +134,7 @@ def _extract(args: argparse.Namespace) -> int:
     from harness.ui import console
 
     if len(args.paths) != 1:
-        raise HarnessError.at("--extract", f"{len(args.paths)} logs are named", "name one log")
+        raise HarnessError.at("--extract", f"{len(args.paths)} logs were named", "name one log")
     for name, content in collection.extract(args.paths[0], Path(args.extract)).items():
         digest = hashlib.sha256(content).hexdigest()
         if args.json:
@@ -141,8 +145,8 @@ def _extract(args: argparse.Namespace) -> int:
 
 
 def _board_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if anything is stale")
-    parser.add_argument("--json", action="store_true", help="the rows as JSON on stdout")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON on stdout")
 
 
 def _board(args: argparse.Namespace) -> int:
@@ -164,13 +168,13 @@ def _board(args: argparse.Namespace) -> int:
     for path in changed:
         console.say(f"wrote {project.show(path)}")
     if not changed:
-        console.say("the board was current; nothing was written")
+        console.say("the board is current; nothing was written")
     return 0
 
 
 def _show_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("record", help="a record like short/12, short/21.1, or its folder")
-    parser.add_argument("--json", action="store_true", help="the row and its runs as JSON on stdout")
+    parser.add_argument("record", help="a record like short/12 or short/21.1, or its folder")
+    parser.add_argument("--json", action="store_true", help="print the row and its runs as JSON on stdout")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -181,16 +185,14 @@ def _show(args: argparse.Namespace) -> int:
     project = project_of(args)
     record, row = rows.row_of(project, args.record)
     if args.json:
-        data = {"row": jsonform.encode(row), "record": jsonform.encode(record)}
-        json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        print_json({"row": jsonform.encode(row), "record": jsonform.encode(record)})
         return 0
     show_report.say_record(project, record, row)
     return 0
 
 
 VERBS = (
-    Verb("log", "read training logs of every dialect", _log_arguments, _log),
+    Verb("log", "read training logs of any track and year", _log_arguments, _log),
     Verb("board", "write the leaderboard from the records, or check that it is current", _board_arguments, _board),
-    Verb("show", "show one record: its runs, curve, evidence, status and why", _show_arguments, _show),
+    Verb("show", "show one record: its runs, curve, evidence and status", _show_arguments, _show),
 )

@@ -1,15 +1,14 @@
-"""new, diff, run, check, verify, pack: a submission from its first line to its evidence."""
+"""new, diff, run, check, verify, pack: make a submission, run and judge it, and pack its evidence."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, terminated
+from harness.core.text import plural
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.core.judgement import Verdict
@@ -17,19 +16,17 @@ if TYPE_CHECKING:
 
 
 def _new_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="what the idea is called, like fewer-steps; with --refresh: submissions/<slug>")
+    parser.add_argument("name", help="a short name, like fewer-steps; with --refresh: submissions/<slug>")
     parser.add_argument(
         "--from",
         dest="start",
         metavar="RECORD",
-        help="start from its script: smoke/2, or a track for its current record (smoke runs on a laptop)",
+        help="start from this script: a record like smoke/2, or a track for its current record",
     )
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="a clone or a copy of the repository of the record's original"
+        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
     )
-    parser.add_argument(
-        "--refresh", action="store_true", help="only write the hashes of changed files into its manifest"
-    )
+    parser.add_argument("--refresh", action="store_true", help="freeze the files as they are now")
 
 
 def _new(args: argparse.Namespace) -> int:
@@ -43,7 +40,7 @@ def _new(args: argparse.Namespace) -> int:
     folder, source = draft.make(catalog, args.name, args.start, checkout=args.checkout)
     name = catalog.project.show(folder)
     console.say(f"made {name} from {draft.described(catalog, source)}")
-    console.say("edit train_gpt.py and answer the questions of README.md there, then:")
+    console.say("edit train_gpt.py, answer the questions in its README.md, then:")
     for step in (f"run {name}", f"pack {name}", f"check {name}"):
         console.say(f"  speedrun {step}")
     return 0
@@ -52,10 +49,10 @@ def _new(args: argparse.Namespace) -> int:
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submission", help="submissions/<slug> or a record like short/12")
     parser.add_argument(
-        "--against", metavar="RECORD", help="what to compare with (default: the parent of its manifest)"
+        "--against", metavar="RECORD", help="compare with this record (default: the parent in its manifest)"
     )
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="a clone or a copy of the repository of the record's original"
+        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
     )
 
 
@@ -78,14 +75,16 @@ def _diff(args: argparse.Namespace) -> int:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug>, a record like smoke/2, or a track for its current record")
     parser.add_argument(
-        "--runs", type=count_of_runs, metavar="N", help="how many runs there shall be (default: the track's)"
+        "--runs", type=count_of_runs, metavar="N", help="number of runs in all (default: that of the track)"
     )
-    parser.add_argument("--plan", action="store_true", help="print what would happen and do nothing")
-    parser.add_argument("--dry", action="store_true", help="one scaled-down run on synthetic data; never judged")
-    parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test on the loss has decided")
-    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="say what the runs still needed would cost")
-    parser.add_argument("--no-fetch", action="store_true", help="refuse to download what is missing")
-    parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
+    parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
+    parser.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never judged")
+    parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
+    parser.add_argument(
+        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+    )
+    parser.add_argument("--no-fetch", action="store_true", help="download nothing; fail where tokens are missing")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -97,31 +96,33 @@ def _run(args: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    looking = args.plan or args.dry  # such a run counts for nothing, so nothing has to be frozen for it
-    if not looking and (froze := draft.freeze_for_run(catalog, args.subject)):
-        console.say(froze)
-    subject = catalog.subject(catalog.find(args.subject), frozen=not looking)
-    plan = series.plan(
+    judged_later = not (args.plan or args.dry)  # only then the files must be frozen
+    if judged_later and (message := draft.freeze_for_run(catalog, args.subject)):
+        console.say(message)
+    subject = catalog.subject(catalog.find(args.subject), frozen=judged_later)
+    series_plan = series.plan(
         catalog.project, subject, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
     )
-    run_report.say_plan(plan, looking=args.plan)
+    run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
         return 0
-    with next_step(run_report.after_a_stop(plan)):
+    with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
-            ready = series.prepare(plan, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(catalog, plan, ready, TorchrunLauncher(), run_report.watch(plan))
+            ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
+        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(series_plan))
     if judged is None:
-        run_report.say_dry_end(plan)
+        run_report.say_dry_end(series_plan)
         return 0
     status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
-    return _tell(args, *judged, status)
+    return _print_verdict(args, *judged, status)
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug> or a record like smoke/2")
-    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="say what the runs still needed would cost")
-    parser.add_argument("--json", action="store_true", help="the verdict as JSON on stdout")
+    parser.add_argument(
+        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -134,28 +135,28 @@ def _verify(args: argparse.Namespace) -> int:
     if past is not None:
         gathered, verdict = judging.verify_past(catalog.project, past)
         run_report.say_past(gathered, verdict)
-        return _tell(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
+        return _print_verdict(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     subject = catalog.subject(named)
     gathered, verdict = judging.verify(catalog, subject)
     status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
-    return _tell(args, gathered, verdict, status)
+    return _print_verdict(args, gathered, verdict, status)
 
 
-def _tell(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
+def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
     if args.json:
         from harness.core import jsonform
         from harness.ui import run_report
 
-        told = jsonform.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]}
-        json.dump(told, sys.stdout, indent=1, ensure_ascii=False)
-        sys.stdout.write("\n")
+        print_json(jsonform.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
     return status
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submissions", nargs="+", metavar="submission", help="submissions/<slug>")
-    parser.add_argument("--format", choices=("text", "github"), default="text", help="github: annotations on stdout")
-    parser.add_argument("--markdown", action="store_true", help="the report for the pull request on stdout")
+    parser.add_argument(
+        "--format", choices=("text", "github"), default="text", help="github: print annotations on stdout"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the report for the pull request on stdout")
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -172,7 +173,7 @@ def _check(args: argparse.Namespace) -> int:
                 print(line)
         if args.markdown:
             print(check_report.markdown(catalog, checked))
-        # A folder that cannot be read at all is unusable input; anything else that was found is a finding.
+        # A folder that cannot be read at all is unusable input; any other problem is a finding.
         status = max(status, 0 if checked.in_order else 2 if checked.subject is None else 1)
     return status
 
@@ -188,17 +189,17 @@ def _pack(args: argparse.Namespace) -> int:
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission))
     count, parents = packing.pack(catalog, subject)
-    beside = f", and {parents} of its parent" if parents else ""
-    console.say(f"packed {count} run{'s' * (count != 1)}{beside} into {subject.name}/evidence")
+    of_parent = f", and {parents} of its parent" if parents else ""
+    console.say(f"packed {plural(count, 'run')}{of_parent} into {subject.name}/evidence")
     console.say(f"next: speedrun check {subject.name}")
     return 0
 
 
 VERBS = (
-    Verb("new", "make a submission's folder from the template or a record's script", _new_arguments, _new),
-    Verb("diff", "show the change of a submission's code alone", _diff_arguments, _diff),
+    Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
+    Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff),
     Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
-    Verb("verify", "judge a submission or a record by its evidence", _verify_arguments, _verify),
-    Verb("check", "check a submission's folder and what there is of its evidence", _check_arguments, _check),
+    Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify),
+    Verb("check", "check a submission's folder, and its evidence as far as it exists", _check_arguments, _check),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
 )

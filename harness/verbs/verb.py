@@ -1,12 +1,15 @@
-"""The words of the command line, one module per group; each verb is a few lines that call a story and print.
+"""What all verbs share: their declaration, the values of their flags, and how they end.
 
-These modules are imported for every `speedrun --help`, so a story is imported inside the verb that needs it.
+Each verb is a few lines that call one package and print. The modules of verbs are imported for every
+`speedrun --help`, so whatever is slow to import is imported inside the verb that needs it.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One word of the command line: its help, its flags, and what it does."""
+    """One verb of the command line: its help, its flags, and what it does."""
 
     name: str
     help: str
@@ -40,32 +43,38 @@ def catalog_of(args: argparse.Namespace) -> Catalog:
     return Catalog(project_of(args))
 
 
+def print_json(data: object) -> None:
+    """Print encoded data as JSON on stdout."""
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
 def count_of_runs(text: str) -> int:
-    """A number of runs on the command line."""
+    """Parse a number of runs, 1 to 1000."""
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs; give 1 to 1000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs; give 1 to 1000")
     return int(text)
 
 
 def dollars(text: str) -> float:
-    """An amount of money on the command line, above 0 and below a million."""
+    """Parse an amount of US dollars, above 0 and below a million."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount of money; give US dollars above 0, like 24.5")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an amount of money; give US dollars above 0, like 24.5")
     return value
 
 
 def terminated(number: int, frame: object) -> None:
-    """SIGTERM as an orderly end: what is running is stopped, its books are closed."""
+    """End in an orderly way on SIGTERM: what is running is stopped, and the ledger says so."""
     raise SystemExit(128 + number)
 
 
 @contextlib.contextmanager
 def next_step(text: str) -> Iterator[None]:
-    """Say what to do next where Ctrl-C or SIGTERM ends what is inside."""
+    """Say what to do next if Ctrl-C or SIGTERM ends what is inside."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):

@@ -1,4 +1,4 @@
-"""A comparison of real processes, killed in the middle and gone on with."""
+"""A comparison of real processes, killed in the middle and continued."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ step(5, 5, 2.9 + SEED % 9973 / 1e7)
 """
 
 
-def test_a_killed_comparison_goes_on_where_it_was_and_says_who_is_faster(tmp_path: Path) -> None:
+def test_a_killed_comparison_continues_where_it_was_and_says_who_is_faster(tmp_path: Path) -> None:
     project = make_project(tmp_path / "project")
     for name, ms in (("a", 1500), ("b", 1000)):
         project.submit(BODY.replace("MS", str(ms)), f"2026-11-21_{name}")

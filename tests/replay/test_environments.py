@@ -64,12 +64,12 @@ def left_over() -> list[str]:
 
 def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
     """A replay of the smoke record that asks for another torch build."""
-    found = find_subject(PROJECT, "smoke/2")
-    assert found.record is not None
+    subject = find_subject(PROJECT, "smoke/2")
+    assert subject.record is not None
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
-    wishes = plan.wishes_of(build, needs)
-    return plan.Plan(found, found.record, "2", True, 2, 1, wishes, build, needs, ())
+    requirement_sets = plan.requirement_sets(build, needs)
+    return plan.Plan(subject, subject.record, "2", True, 2, 1, requirement_sets, build, needs, ())
 
 
 def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
@@ -102,7 +102,7 @@ def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: 
 
 
 def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:
-    with pytest.raises(StoreError, match=r"no environment can be had .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
+    with pytest.raises(StoreError, match=r"no environment can be made .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
         own_environment.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))
     assert error.value.exit_status == 2
     assert left_over() == []
@@ -124,15 +124,15 @@ def test_a_killed_maker_leaves_nothing_and_the_next_one_succeeds(wheels: Path) -
 
 
 def test_fewer_gpus_are_refused_at_once_where_the_script_asserts_eight() -> None:
-    found = find_subject(PROJECT, "short/12")
+    subject = find_subject(PROJECT, "short/12")
     eight = Needs("short/12", "b", None, None, (), (), "== 8", None, None)
     free = Needs("short/12", "b", None, None, (), (), "divides 8", None, None)
     with pytest.raises(MachineError, match="asserts 8 ranks"):
-        plan.ranks(found, eight, 4)
+        plan.ranks(subject, eight, 4)
     with pytest.raises(MachineError, match="do not divide"):
-        plan.ranks(found, free, 3)
-    assert plan.ranks(found, free, 4) == 4
-    assert plan.ranks(found, eight, None) == 8
+        plan.ranks(subject, free, 3)
+    assert plan.ranks(subject, free, 4) == 4
+    assert plan.ranks(subject, eight, None) == 8
     with pytest.raises(MachineError, match="uses no GPU"):
         plan.ranks(find_subject(PROJECT, "smoke/2"), None, 1)
 

@@ -21,14 +21,14 @@ from tests.named import find_subject
 
 ROOT = Path(__file__).parents[2]
 NEEDS = Needs("short/1", "build", None, None, (), (), None, None, None)
-FOUND = find_subject(Project(ROOT), "smoke/2")
+SUBJECT = find_subject(Project(ROOT), "smoke/2")
 
 
 def subject_of(tmp_path: Path, script: str, *files: str) -> Subject:
     """A subject whose script is this text, with extra files beside it."""
     (tmp_path / "train_gpt.py").write_text(script)
     hashes = dict.fromkeys(("train_gpt.py", *files), "0" * 64)
-    return dataclasses.replace(FOUND, files_folder=tmp_path, entry="train_gpt.py", files=hashes)
+    return dataclasses.replace(SUBJECT, files_folder=tmp_path, entry="train_gpt.py", files=hashes)
 
 
 CASES = {
@@ -53,8 +53,8 @@ CASES = {
 def test_what_is_certain_to_stop_a_script_is_said(
     tmp_path: Path, script: str, needs: dict[str, str], said: str | None
 ) -> None:
-    found = feasible.obstacles(subject_of(tmp_path, script), dataclasses.replace(NEEDS, **needs))  # type: ignore[arg-type]
-    sentences = [f"{problem.what} {problem.todo}" for problem in found]
+    problems = feasible.obstacles(subject_of(tmp_path, script), dataclasses.replace(NEEDS, **needs))  # type: ignore[arg-type]
+    sentences = [f"{problem.what} {problem.todo}" for problem in problems]
     if said is None:
         assert sentences == []
     else:
@@ -63,18 +63,18 @@ def test_what_is_certain_to_stop_a_script_is_said(
 
 
 def test_a_file_that_lies_beside_the_script_is_not_missing(tmp_path: Path) -> None:
-    found = subject_of(tmp_path, "import kernels\n", "kernels.py")
-    assert feasible.obstacles(found, dataclasses.replace(NEEDS, missing="kernels.py")) == []
+    subject = subject_of(tmp_path, "import kernels\n", "kernels.py")
+    assert feasible.obstacles(subject, dataclasses.replace(NEEDS, missing="kernels.py")) == []
 
 
 def test_a_replay_that_cannot_be_ends_before_anything_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     needs = dataclasses.replace(NEEDS, data="/home/somebody/data")
-    assert FOUND.record is not None
-    obstacles = tuple(feasible.obstacles(FOUND, needs))
-    chosen = plan.Plan(FOUND, FOUND.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
+    assert SUBJECT.record is not None
+    obstacles = tuple(feasible.obstacles(SUBJECT, needs))
+    replay = plan.Plan(SUBJECT, SUBJECT.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
     with pytest.raises(MachineError, match="outside of any run folder"):
-        outlook.check_machine(chosen)
+        outlook.check_machine(replay)
     assert not (tmp_path / "cache").exists()
 
 
@@ -82,21 +82,21 @@ def test_modules_that_an_environment_lacks_are_named_before_any_token_is_fetched
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "made")], check=True)
     made = Venv(tmp_path / "made", (), {})
     script = "import json, kernels, flash_attn_interface\nif 0:\n    import optional_thing\n"
-    found = subject_of(tmp_path, script, "kernels.py")
-    assert FOUND.record is not None
-    chosen = plan.Plan(found, FOUND.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
+    subject = subject_of(tmp_path, script, "kernels.py")
+    assert SUBJECT.record is not None
+    replay = plan.Plan(subject, SUBJECT.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
     with pytest.raises(StoreError) as error:
-        own_environment.check_modules(chosen, made)
+        own_environment.check_modules(replay, made)
     assert [problem.what for problem in error.value.problems] == [
-        "its script imports flash_attn_interface, which no package gives"
+        "its script imports flash_attn_interface, which no package provides"
     ]
 
 
 def test_fewer_ranks_need_a_script_that_accumulates(tmp_path: Path) -> None:
     eight = find_subject(Project(ROOT), "short/12")
     plain = subject_of(tmp_path, "import torch\nbatch = 8\n")
-    found = dataclasses.replace(plain, track=eight.track)
-    with pytest.raises(MachineError, match="accumulates nothing"):
-        plan.ranks(found, NEEDS, 4)
+    subject = dataclasses.replace(plain, track=eight.track)
+    with pytest.raises(MachineError, match="does not accumulate gradients"):
+        plan.ranks(subject, NEEDS, 4)
     (tmp_path / "train_gpt.py").write_text("grad_accum_steps = 8 // world_size\n")
-    assert plan.ranks(dataclasses.replace(found), NEEDS, 4) == 4
+    assert plan.ranks(dataclasses.replace(subject), NEEDS, 4) == 4

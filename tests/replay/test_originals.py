@@ -172,7 +172,7 @@ def test_a_plan_downloads_nothing_and_says_what_is_not_here(upstream: Upstream, 
     line, environment = command(upstream, "replay", "tiny/4", "--original", "--plan")
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "2 files: not here yet, so not looked at; somebody/upstream is cloned first" in done.stderr
+    assert "2 files: not here yet, so not read; somebody/upstream is cloned first" in done.stderr
     assert not [path for path in (tmp_path / "cache").glob("**/*") if path.is_dir() and "somebody" in path.name]
     assert not (tmp_path / "cache" / "speedrun" / "originals").exists()
     there = subprocess.run(
@@ -204,7 +204,7 @@ def test_the_table_is_printed_and_only_a_broken_row_fails_it(upstream: Upstream)
     line, environment = command(upstream, "replay", "--original", "--plan", "--checkout", str(upstream.folder))
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "5 resolved and verified, 1 without one, 0 broken" in done.stderr
+    assert "5 found and verified, 1 never published, 0 broken" in done.stderr
     (upstream.folder / "records" / "leads.txt").write_text("nothing\n")
     upstream.add_record("2026-01-05_gone", "file", "nowhere.py", FILES)
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)

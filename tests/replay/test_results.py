@@ -31,18 +31,18 @@ def h100(count: int = 8) -> Machine:
     return dataclasses.replace(computer.capture(), gpus=gpus)
 
 
-def chosen(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
+def plan_of(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
     folder = records.find_record(PROJECT, name)
-    held: Record = records.read_record(folder)
-    found: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=held)
-    return replay_plan.Plan(found, held, name, original, processes, 1, (), None, None, loss_only)
+    record: Record = records.read_record(folder)
+    subject: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=record)
+    return replay_plan.Plan(subject, record, name, original, processes, 1, (), None, None, loss_only)
 
 
 def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:
     """Runs that repeat the record's own figures, shifted."""
     folder = records.find_record(PROJECT, name)
-    held = records.read_record(folder)
-    own = [run for run in held.runs if run.role == "own" and run.value is not None]
+    record = records.read_record(folder)
+    own = [run for run in record.runs if run.role == "own" and run.value is not None]
     curve = tuple((step, loss + shift, time) for step, loss, time in records.read_curve(folder))
     return tuple(
         dataclasses.replace(
@@ -56,7 +56,7 @@ def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics
 def test_a_time_counts_for_the_original_on_the_tracks_hardware() -> None:
     curve = records.read_curve(records.find_record(PROJECT, "short/88"))
     result = session.compare(
-        chosen("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve
+        plan_of("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve
     )
     assert result.time_counts
     claimed, own = result.claimed_time_s or 0.0, records.read_record(records.find_record(PROJECT, "short/88")).runs
@@ -70,9 +70,9 @@ def test_a_time_counts_for_the_original_on_the_tracks_hardware() -> None:
 
 def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only() -> None:
     for plan, here, why in (
-        (chosen("short/88", original=False, loss_only=("a reimplementation",)), h100(), "reimplementation"),
-        (chosen("short/88", original=True, loss_only=("4 GPUs, not 8",), processes=4), h100(4), "4 GPUs"),
-        (chosen("short/88", original=True), computer.capture(), "no GPU, not NVIDIA H100"),
+        (plan_of("short/88", original=False, loss_only=("a reimplementation",)), h100(), "reimplementation"),
+        (plan_of("short/88", original=True, loss_only=("4 GPUs, not 8",), processes=4), h100(4), "4 GPUs"),
+        (plan_of("short/88", original=True), computer.capture(), "no GPU, not NVIDIA H100"),
     ):
         result = session.compare(plan, EXACT, here, made("short/88"), "a", ())
         assert not result.time_counts
@@ -81,7 +81,7 @@ def test_a_reimplementation_fewer_gpus_or_other_ones_are_compared_in_loss_only()
 
 
 def test_a_loss_outside_the_records_own_spread_is_said_to_be_so() -> None:
-    plan = chosen("short/88", original=True)
+    plan = plan_of("short/88", original=True)
     assert session.compare(plan, EXACT, h100(), made("short/88", shift=0.01), "a", ()).within_spread == "no"
     assert within_spread([3.279], [3.279])[0] == "unknown"
     assert within_spread([3.279, 3.279], [3.279])[0] == "unknown", "equal runs have no spread"
@@ -110,12 +110,12 @@ def test_honest_replays_lie_outside_in_one_of_twenty_cases() -> None:
 
 
 def test_replays_add_up_and_replace_nothing(tmp_path: Path) -> None:
-    plan = chosen("short/88", original=True)
+    plan = plan_of("short/88", original=True)
     result = session.compare(plan, EXACT, h100(), made("short/88"), "Somebody", ())
     folder = tmp_path / "record"
     folder.mkdir()
     first, second = add_replay(folder, result), add_replay(folder, result)
     assert second.name == f"{first.name}_2"
     assert {path.name for path in first.iterdir()} == {"replay.json", "runs.csv", "curve.csv"}
-    assert [held for _, held in read_replays(folder)] == [result, result]
+    assert [stored for _, stored in read_replays(folder)] == [result, result]
     assert sorted(path.name for path in (folder / "replays").iterdir()) == [first.name, second.name]

@@ -28,14 +28,14 @@ from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import REPLAY, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
-from tests.replay.test_results import EXACT, chosen, h100, made
+from tests.replay.test_results import EXACT, h100, made, plan_of
 
 ROOT = Path(__file__).parents[2]
 SHORT = load_tracks(ROOT / "tracks")["short"]
 
 
 def result(*, original: bool = True, slower: float = 1.02, shift: float = 0.0002) -> ReplayResult:
-    plan = chosen("short/88", original=original, loss_only=() if original else ("a reimplementation",))
+    plan = plan_of("short/88", original=original, loss_only=() if original else ("a reimplementation",))
     curve = records.read_curve(plan.subject.folder)
     return session.compare(plan, EXACT, h100(), made("short/88", slower=slower, shift=shift), "Somebody", curve)
 

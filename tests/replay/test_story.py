@@ -126,8 +126,8 @@ def test_what_had_finished_before_an_interruption_is_compared_and_stored(
     assert project.ends() == ["finished", "stopped"]
     [told] = stored(folder)
     assert len(told["runs"]) == 1  # type: ignore[arg-type]
-    assert "1 of 3 runs had finished when it ended; that is what was compared" in said
-    assert "the same command starts again: a record is run afresh each time" in said
+    assert "1 of 3 runs had finished when it ended; only those were compared" in said
+    assert "the same command starts again with the first run; environments, tokens and stored results are kept" in said
 
 
 def logged(project: Small) -> list[Path]:
@@ -171,15 +171,15 @@ def test_nobody_replays_without_a_name_and_nothing_is_made_for_him(project: Smal
 def test_a_plan_says_what_is_made_and_what_is_missing(project: Small) -> None:
     add_record(project, 1, HONEST)
     said = project.run("replay", "tiny/1", "--plan").stderr
-    assert "to be made, up to 8 GB; where it can be had the result is substituted" in said
+    assert "to be made, up to 8 GB; if it can be installed, the result is substituted" in said
     assert "2 of 2 shards are missing, 0.1 MB, made here in seconds" in said
-    assert "up to 8.0 GB are needed" in said
+    assert "up to 8.0 GB needed" in said
     assert "cannot run" not in said
     assert not (project.root / "cache").exists()
     make_environment()
     assert project.run("fetch", "tiny").returncode == 0
     said = project.run("replay", "tiny/1", "--plan").stderr
-    assert "made already; the result is substituted; the record does not say which torch it used" in said
+    assert "already made; the result is substituted; the record does not say which torch it used" in said
     assert "all 2 shards are here" in said
     assert "nothing more is needed there" in said
 
@@ -217,13 +217,13 @@ def test_a_record_without_a_script_names_what_can_be_run_instead(project: Small)
     [
         (("tiny/1", "--checkout", "."), "--checkout: is where an original is read from"),
         (("tiny/1", "--original", "--checkout", "."), "nothing is read from there"),
-        (("tiny/1", "--dry", "--runs", "4"), "--runs: with --dry there is one run"),
-        (("tiny/1", "--dry", "--gpus", "2"), "--gpus: means nothing with --dry"),
-        (("tiny/1", "--dry", "--json"), "--json: means nothing with --dry"),
-        (("tiny/1", "--dry", "--no-fetch"), "--no-fetch: means nothing with --dry"),
-        (("tiny/1", "--dry", "--original"), "--original: means nothing with --dry"),
-        (("tiny/1", "--plan", "--json"), "a plan of one record is text only"),
-        (("--original", "--plan", "--gpus", "4"), "--gpus: is about one record"),
+        (("tiny/1", "--dry", "--runs", "4"), "--runs: --dry makes one run"),
+        (("tiny/1", "--dry", "--gpus", "2"), "--gpus: has no effect with --dry"),
+        (("tiny/1", "--dry", "--json"), "--json: has no effect with --dry"),
+        (("tiny/1", "--dry", "--no-fetch"), "--no-fetch: has no effect with --dry"),
+        (("tiny/1", "--dry", "--original"), "--original: has no effect with --dry"),
+        (("tiny/1", "--plan", "--json"), "the plan of one record is text only"),
+        (("--original", "--plan", "--gpus", "4"), "--gpus: concerns one record"),
         (("tiny/1", "--gpus", "0"), "give 1, 2, 4 or 8"),
         ((), "no record was named"),
     ],

@@ -1,4 +1,4 @@
-"""The story of a comparison, with runs played by a launcher: resuming, refusing, budgets, and what is said."""
+"""A comparison from plan to outcome, with runs played by a launcher: resuming, refusing, budgets and messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ A, B = "submissions/2026-11-21_a", "submissions/2026-11-21_b"
 
 class Player:
     """Answers runs with given train times, one after the other; None is a run that fails, an exception one that
-    is broken off."""
+    is aborted."""
 
     def __init__(self, times_s: Iterator[float | BaseException | None], *, wall_s: float | None = None) -> None:
         self.times_s = times_s
@@ -67,8 +67,8 @@ class Player:
         return outcome
 
 
-def contender(found: Subject) -> Contender:
-    return Contender(found, "submission", found.name)
+def contender(subject: Subject) -> Contender:
+    return Contender(subject, "submission", subject.name)
 
 
 @dataclasses.dataclass
@@ -84,15 +84,15 @@ class Bench:
         return interleaving.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
     def go(self, terms: Terms, play: Player) -> Comparison:
-        laid = self.plan(terms)
-        interleaving.check(self.project, laid)
-        ready = interleaving.prepare(laid, interleaving.make_environments(self.project, laid))
+        plan = self.plan(terms)
+        interleaving.check(self.project, plan)
+        ready = interleaving.prepare(plan, interleaving.make_environments(self.project, plan))
         played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
-        return interleaving.run(self.project, laid, played, lambda *_: lambda line: None, lambda comparison: None)
+        return interleaving.run(self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None)
 
     def stored(self) -> Comparison:
-        [held] = comparisons.read_comparisons(self.project)
-        return held
+        [comparison] = comparisons.read_comparisons(self.project)
+        return comparison
 
 
 @pytest.fixture
@@ -128,12 +128,12 @@ def test_a_clear_gain_is_decided_early_and_kept(bench: Bench) -> None:
 
 
 def test_the_coins_are_abba_or_baab_and_lie_on_disk_before_the_first_run(bench: Bench) -> None:
-    class Looks(Player):
+    class Reads(Player):
         def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
             self.before = bench.stored()
             return super().run(plan, watch)
 
-    play = Looks(iter([75.0, None]))
+    play = Reads(iter([75.0, None]))
     with pytest.raises(RunError):
         bench.go(Terms(pairs=5, fixed=True), play)
     assert play.before.coins == bench.stored().coins == COINS[:3]
@@ -165,7 +165,7 @@ def test_slower_is_said_as_plainly_as_faster(bench: Bench) -> None:
 def test_equal_scripts_end_in_a_tie_that_says_how_many_pairs_it_would_take(bench: Bench) -> None:
     made = bench.go(Terms(pairs=8), Player(played(bench, b=74.999)))
     assert (made.outcome, made.pairs) == ("tie", 8)
-    assert "neither is shown to be faster with all 8 pairs" in compare_report.sentence(made)
+    assert "neither is shown to be faster after all 8 pairs" in compare_report.sentence(made)
     assert "pairs" in compare_report.outlook(made)
 
 
@@ -200,15 +200,15 @@ def test_another_number_of_pairs_begins_no_second_sequential_comparison(
 ) -> None:
     tie = bench.go(Terms(pairs=8), Player(played(bench, b=74.999)))
     for count in (8, 12, 16):
-        laid = bench.plan(Terms(pairs=count))
-        assert laid.comparison == tie
-    compare_report.say_plan(bench.project, laid)
+        plan = bench.plan(Terms(pairs=count))
+        assert plan.comparison == tie
+    compare_report.say_plan(bench.project, plan)
     said = capsys.readouterr().err
-    assert "16 pairs were asked for, and this one is of at most 8 pairs" in said
+    assert "16 pairs were asked for, but this comparison has at most 8 pairs" in said
     assert "tie; nothing is run again" in said
 
 
-def test_an_unfinished_one_goes_on_whatever_number_of_pairs_is_asked_for(bench: Bench) -> None:
+def test_an_unfinished_one_continues_whatever_number_of_pairs_is_asked_for(bench: Bench) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.go(Terms(pairs=5, fixed=True), Player(iter([75.0, 74.0, 75.0, KeyboardInterrupt()])))
     begun = bench.stored()
@@ -244,7 +244,7 @@ def test_builds_of_torch_differ_only_where_both_say_so() -> None:
     assert not comparisons.other_torch(None, "2.10.0")
 
 
-def test_a_file_of_an_older_harness_names_no_torch_and_goes_on(bench: Bench) -> None:
+def test_a_file_of_an_older_harness_names_no_torch_and_is_continued(bench: Bench) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
     path = comparisons.comparison_file(bench.project, bench.stored().id)
@@ -256,21 +256,21 @@ def test_a_file_of_an_older_harness_names_no_torch_and_goes_on(bench: Bench) -> 
     assert bench.go(Terms(pairs=3, fixed=True), Player(played(bench))).a.torch == computer.version("torch")
 
 
-def test_hiccups_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    # The track is one for any machine, where a run must be 25 % late to be a hiccup. 4 and 5 are of two arms.
+def test_outliers_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    # The track is one for any machine, where a run must be 25 % late to be an outlier. 4 and 5 are of two arms.
     made = bench.go(Terms(pairs=12, fixed=True), Player(played(bench, b=74.0, slow={4: 30.0, 5: 40.0})))
     assert [run.order for run in made.runs if run.hiccup] == [4, 5]
     assert made.outcome == "faster"
     compare_report.say_outcome(bench.project, made)
-    assert capsys.readouterr().err.count("hiccup, left out") == 2
+    assert capsys.readouterr().err.count("outlier, left out") == 2
 
 
-def test_a_restless_machine_decides_nothing(bench: Bench) -> None:
+def test_too_many_outliers_decide_nothing(bench: Bench) -> None:
     made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
-    # A track for any machine is given room for its noise; the limit of a quiet host is asked for here.
+    # A track for any machine has a wide limit for its noise; here the limit of a quiet host is set.
     strict = decision.conclude(dataclasses.replace(made, hiccup_limit=0.005))
     assert strict.outcome == "inconclusive"
-    assert strict.reason is not None and "2 of 8 runs are hiccups" in strict.reason
+    assert strict.reason == "2 of 8 runs are outliers; with more than 10 % the comparison is inconclusive"
 
 
 def test_a_time_that_the_clock_contradicts_ends_it(bench: Bench) -> None:
@@ -280,7 +280,7 @@ def test_a_time_that_the_clock_contradicts_ends_it(bench: Bench) -> None:
     assert len(made.runs) == 3, "no further run is paid for"
 
 
-# ------------------------------------------------------------------------------------------ going on
+# ------------------------------------------------------------------------------------------ continuing
 
 
 def test_an_interrupted_run_is_listed_and_its_place_is_run_again(bench: Bench) -> None:
@@ -305,7 +305,7 @@ def test_a_run_that_finished_unseen_counts_so_that_a_kill_chooses_nothing(bench:
     assert (again.outcome, again.gain) == (whole.outcome, whole.gain)
 
 
-def test_a_run_that_breaks_ends_the_command_and_keeps_the_rest(bench: Bench) -> None:
+def test_a_run_that_fails_ends_the_command_and_keeps_the_rest(bench: Bench) -> None:
     with pytest.raises(RunError, match=r"run of [AB] failed"):
         bench.go(Terms(), Player(iter([75.0, 75.0, None])))
     assert len(bench.stored().runs) == 2
@@ -354,9 +354,9 @@ def test_a_machine_that_cannot_run_the_track_leaves_no_comparison(bench: Bench) 
     a, b = bench.subjects()
     gpus = dataclasses.replace(a.track.hardware, kind="gpu", gpu_name="NVIDIA H9000", processes=8)
     far = [dataclasses.replace(side, track=dataclasses.replace(a.track, hardware=gpus)) for side in (a, b)]
-    laid = interleaving.plan(bench.project, *map(contender, far), Terms())
+    plan = interleaving.plan(bench.project, *map(contender, far), Terms())
     with pytest.raises(MachineError, match="8× NVIDIA H9000"):
-        interleaving.check(bench.project, laid)
+        interleaving.check(bench.project, plan)
     assert comparisons.read_comparisons(bench.project) == []
 
 
@@ -370,7 +370,7 @@ def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
 # ------------------------------------------------------------------------------------------ time and price
 
 
-def test_the_budget_stops_before_the_run_that_would_exceed_it_and_a_higher_one_goes_on(
+def test_the_budget_stops_before_the_run_that_would_exceed_it_and_a_higher_one_continues(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1_000_000, 80))  # every run takes 80 s: 0.80 USD at 36 USD an hour
@@ -395,8 +395,8 @@ def test_the_plan_prints_time_and_price_from_earlier_runs_and_writes_nothing(
     arguments = ["--root", root, "compare", f"{root}/{A}", f"{root}/{B}", "--plan"]
     assert main([*arguments, "--usd-per-hour", "36", "--budget-usd", "10"]) == 0
     said = capsys.readouterr().err
-    assert "about 80 s for a run of A, 80 s of B; 42.7 min for the 32 that remain" in said
-    assert "36 USD an hour: about 25.60 USD for all runs; 0.00 of 10 USD are spent" in said
+    assert "about 80 s for a run of A, 80 s for one of B; 42.7 min for the 32 that remain" in said
+    assert "36 USD an hour: about 25.60 USD for all runs that remain; 0.00 of 10 USD are spent" in said
     assert sorted(path.name for path in (bench.project.runs / "comparisons").iterdir()) == kept
     assert main(arguments) == 0
     assert "price    not known" in capsys.readouterr().err
@@ -443,7 +443,7 @@ def test_a_damaged_file_is_named(bench: Bench) -> None:
 
 
 def with_losses(bench: Bench, a: list[float], b: list[float]) -> Comparison:
-    blank = interleaving.lay_out(*bench.subjects(), Terms(), computer.capture())
+    blank = interleaving.new_comparison(*bench.subjects(), Terms(), computer.capture())
     made = [
         comparisons.ComparedRun(f"r{k}", arm, k, 75.0, 80.0, 80.0, loss)  # type: ignore[arg-type]
         for k, (arm, loss) in enumerate([*(("A", x) for x in a), *(("B", x) for x in b)])

@@ -46,7 +46,7 @@ def test_what_is_no_training_log_in_a_folder_is_counted_and_changes_no_status(tm
     done = speedrun("log", tmp_path, "--json")
     assert done.returncode == 0
     assert [run["dialect"] for run in objects(done.stdout)] == ["M7-ms-2sep"]
-    assert done.stderr == "1 log with 1 run; 2 other files are no training logs\n"
+    assert done.stderr == "1 log with 1 run; 2 other files are not training logs\n"
     named = speedrun("log", tmp_path / "notes.txt", tmp_path / "run.txt")
     assert named.returncode == 1
     assert f"{tmp_path}/notes.txt: no training log" in named.stderr

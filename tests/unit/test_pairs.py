@@ -1,4 +1,4 @@
-"""The comparison's mathematics: the robust fit, hiccups, the rule, and by simulation the error rates it claims."""
+"""The comparison's mathematics: the robust fit, outliers, the rule, and by simulation the error rates it claims."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from harness.compare import pairs
-from harness.compare.pairs import BOUNDS, FIRST_LOOK, Rule
+from harness.compare.pairs import BOUNDS, FIRST_ANALYSIS, Rule
 
 SEQUENTIAL = Rule(16, BOUNDS[16])
 SPREAD = 0.0008  # of one run's log seconds, as on a quiet 8-GPU host
@@ -93,33 +93,33 @@ def test_least_squares_is_that_of_the_normal_equations() -> None:
     assert fit.p_faster + fit.p_slower == pytest.approx(1.0)
 
 
-# ------------------------------------------------------------------------------------------ hiccups
+# ------------------------------------------------------------------------------------------ outliers
 
 
 @pytest.mark.parametrize("arm", "AB")
-def test_a_hiccup_is_flagged_in_either_arm_and_left_out(arm: str) -> None:
+def test_an_outlier_is_flagged_in_either_arm_and_left_out(arm: str) -> None:
     rng = random.Random(11)
     arms = coins(rng, 8)
     clean = times(rng, arms, beta=-0.004)
     place = [k for k in range(16) if arms[k] == arm][3]
     slow = list(clean)
     slow[place] *= 1.02
-    seen = pairs.look(slow, arms)
-    assert [k for k, bad in enumerate(seen.hiccups) if bad] == [place]
-    assert seen.fit is not None and seen.fit.degrees == 16 - 1 - 3
-    without = pairs.look(clean, arms).fit
-    assert without is not None and seen.fit.beta == pytest.approx(without.beta, abs=0.001)
+    analysis = pairs.analyse(slow, arms)
+    assert [k for k, bad in enumerate(analysis.outliers) if bad] == [place]
+    assert analysis.fit is not None and analysis.fit.degrees == 16 - 1 - 3
+    without = pairs.analyse(clean, arms).fit
+    assert without is not None and analysis.fit.beta == pytest.approx(without.beta, abs=0.001)
 
 
-def test_a_run_that_is_too_fast_is_no_hiccup() -> None:
+def test_a_run_that_is_too_fast_is_not_an_outlier() -> None:
     rng = random.Random(12)
     arms = coins(rng, 8)
     made = times(rng, arms)
     made[5] *= 0.97
-    assert not any(pairs.look(made, arms).hiccups)
+    assert not any(pairs.analyse(made, arms).outliers)
 
 
-def test_more_than_a_tenth_of_hiccups_decides_nothing() -> None:
+def test_more_than_a_tenth_of_outliers_decides_nothing() -> None:
     rng = random.Random(13)
     arms = coins(rng, 10)
     made = times(rng, arms, beta=-0.05)
@@ -127,8 +127,8 @@ def test_more_than_a_tenth_of_hiccups_decides_nothing() -> None:
         slow = list(made)
         for place in (4, 9, 15)[:count]:
             slow[place] *= 1.03
-        outcome, seen = pairs.decide(slow, arms, Rule(10, None))
-        assert sum(seen.hiccups) == count
+        outcome, analysis = pairs.decide(slow, arms, Rule(10, None))
+        assert sum(analysis.outliers) == count
         assert outcome == expected
 
 
@@ -136,7 +136,7 @@ def test_times_without_any_spread_are_nothing_to_judge_by() -> None:
     arms = "ABBABAAB"
     made = [70.0 if arm == "B" else 75.0 for arm in arms]
     assert pairs.decide(made, arms, Rule(4, None))[0] == "tie"
-    assert pairs.look(made, arms).fit is None
+    assert pairs.analyse(made, arms).fit is None
 
 
 # ------------------------------------------------------------------------------------------ the rule
@@ -150,25 +150,25 @@ def test_exchanging_the_scripts_mirrors_the_answer() -> None:
         arms = coins(rng, 8)
         made = times(rng, arms, beta=-0.001, outliers=0.02)
         rule = Rule(8, BOUNDS[8])
-        outcome, seen = pairs.decide(made, arms, rule)
+        outcome, analysis = pairs.decide(made, arms, rule)
         mirrored, other = pairs.decide(made, arms.translate(swap), rule)
         assert mirrored == {"faster": "slower", "slower": "faster"}.get(outcome, outcome)
-        assert other.hiccups == seen.hiccups
-        if seen.fit is not None and other.fit is not None:
-            assert other.fit.beta == pytest.approx(-seen.fit.beta, abs=1e-12)
+        assert other.outliers == analysis.outliers
+        if analysis.fit is not None and other.fit is not None:
+            assert other.fit.beta == pytest.approx(-analysis.fit.beta, abs=1e-12)
         answers[outcome] += 1
     assert answers["faster"] > 3 and answers["tie"] > 3  # so that both kinds were mirrored
 
 
-def test_fewer_than_three_pairs_are_never_looked_at() -> None:
+def test_fewer_than_three_pairs_are_never_analysed() -> None:
     arms = "ABBABA"
     made = [75.001, 70.0, 70.001, 75.0, 70.002, 75.003]
     assert [pairs.decide(made[:n], arms, SEQUENTIAL)[0] for n in range(6)] == ["undecided"] * 6
-    assert FIRST_LOOK == 3
+    assert FIRST_ANALYSIS == 3
     assert pairs.decide(made, arms, SEQUENTIAL)[0] == "faster"
 
 
-def test_a_fixed_number_of_pairs_is_looked_at_once_at_the_end() -> None:
+def test_a_fixed_number_of_pairs_is_analysed_once_at_the_end() -> None:
     rng = random.Random(22)
     arms = coins(rng, 6)
     made = times(rng, arms, beta=-0.05)
@@ -184,7 +184,7 @@ def test_the_pairs_that_are_likely_needed_are_those_that_simulations_take() -> N
         arms = coins(rng, 16)
         made = times(rng, arms, beta=beta)
         used.append(pairs.decide(made, arms, SEQUENTIAL)[1].pairs)
-        fit = pairs.look(made[:32], arms).fit
+        fit = pairs.analyse(made[:32], arms).fit
         assert fit is not None
         foretold.append(pairs.pairs_needed(fit, 3, SEQUENTIAL) or 99)
     assert sum(foretold) / 60 == pytest.approx(sum(used) / 60, abs=1.0)  # 7.1 pairs
@@ -200,10 +200,10 @@ def outcomes(rule: Rule, reps: int, seed: int, **world: float) -> tuple[Counter[
     used, early = 0, 0
     for _ in range(reps):
         arms = coins(rng, rule.max_pairs)
-        outcome, seen = pairs.decide(times(rng, arms, **world), arms, rule)
+        outcome, analysis = pairs.decide(times(rng, arms, **world), arms, rule)
         found[outcome] += 1
-        used += seen.pairs
-        early += outcome == "faster" and seen.pairs <= 10
+        used += analysis.pairs
+        early += outcome == "faster" and analysis.pairs <= 10
     return found, used / reps, early / reps
 
 
@@ -214,7 +214,7 @@ def outcomes(rule: Rule, reps: int, seed: int, **world: float) -> tuple[Counter[
         (SEQUENTIAL, {}),
         (SEQUENTIAL, {"outliers": 0.05}),
         (SEQUENTIAL, {"drift": -0.0005}),
-        (Rule(16, BOUNDS[16], pairs.SHARED_HICCUP), {"spread": 0.05}),
+        (Rule(16, BOUNDS[16], pairs.SHARED_OUTLIER_LIMIT), {"spread": 0.05}),
         (Rule(8, BOUNDS[8]), {}),
         (Rule(12, BOUNDS[12]), {"drift": 0.0005}),
         (Rule(6, None), {"drift": -0.0005}),
@@ -228,13 +228,13 @@ def test_false_decisions_stay_at_one_percent_a_side(rule: Rule, world: dict[str,
     assert (found["faster"] + found["slower"]) / (2 * reps) <= limit
 
 
-def test_looking_after_every_pair_without_the_bound_would_not_keep_it() -> None:
+def test_an_analysis_after_every_pair_without_the_bound_would_not_keep_it() -> None:
     rng = random.Random(5)
     wrong = 0
     for _ in range(400):
         arms = coins(rng, 16)
         made = times(rng, arms)
-        fits = [pairs.look(made[: 2 * n], arms).fit for n in range(3, 17)]
+        fits = [pairs.analyse(made[: 2 * n], arms).fit for n in range(3, 17)]
         wrong += any(fit is not None and fit.p_faster < pairs.ALPHA for fit in fits)
     assert wrong / 400 > 0.03
 
@@ -252,8 +252,8 @@ def test_a_gain_is_decided_after_as_many_pairs_as_claimed(gain_s: float, mean_pa
     assert found["slower"] == 0
 
 
-def test_flagged_hiccups_keep_the_power_that_a_plain_test_loses() -> None:
-    """8 pairs, 5 % outliers, a gain of 0.2 s of 75: all but the restless machines are decided rightly."""
+def test_flagged_outliers_keep_the_power_that_a_plain_test_loses() -> None:
+    """8 pairs, 5 % outliers, a gain of 0.2 s of 75: all comparisons without too many outliers are decided rightly."""
     found, _, _ = outcomes(Rule(8, None), 400, 8, beta=math.log1p(-0.2 / GAIN_S), outliers=0.05)
     assert found["faster"] / (400 - found["inconclusive"]) > 0.98
     assert found["inconclusive"] / 400 == pytest.approx(0.19, abs=0.07)  # two or more of 16 runs
