@@ -19,8 +19,9 @@ from typing import Literal
 
 from harness.catalog import tracks
 from harness.catalog.checkout import Checkout, NotFetched, NotInside, cloned, given
-from harness.catalog.manifests import FILE_NAME, load_script
+from harness.catalog.manifests import load_script
 from harness.catalog.subjects import Subject
+from harness.core.constraints import FILE_NAME
 from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
 from harness.runlog.source import embedded_files

@@ -13,7 +13,7 @@ from harness.catalog import manifests, tracks
 from harness.catalog.ranking import rank
 from harness.core.errors import ManifestError, StoreError
 from harness.core.record import Record
-from harness.core.task import Manifest, Ruleset, Track
+from harness.core.task import Claim, Manifest, Ruleset, Track
 from harness.store import packs, records
 from harness.store.layout import Project
 from harness.store.ledger import chain_of
@@ -33,7 +33,7 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
-    claim: str | None = None  # ml or systems
+    claim: Claim | None = None
     parent: str | None = None  # the record that it builds on, as people type it
     reimplementation: bool = False  # the script stands for a record whose own program is another
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from harness.core.constraints import Commit, Count, FileHashes, Finite, Line, Prose, RulesetId, Text
 from harness.core.replayed import Replayed
 
 Status = Literal["measured", "logged", "published"]
@@ -15,23 +16,23 @@ Status = Literal["measured", "logged", "published"]
 class Claimed:
     """What a record claims."""
 
-    train_time_s: float | None
-    steps: int | None
-    val_loss: float | None
-    runs: int | None
+    train_time_s: Finite | None
+    steps: Count | None
+    val_loss: Finite | None
+    runs: Count | None
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
     """Where the frozen original of an imported record lies."""
 
-    repository: str | None
-    commit: str | None
+    repository: Prose | None
+    commit: Commit | None
     kind: Literal["file", "log", "git", "none"]
-    path: str | None
-    files: tuple[tuple[str, str], ...]  # name, sha256
-    torch: str | None
-    reason: str | None  # why there is none
+    path: Prose | None
+    files: FileHashes
+    torch: Prose | None
+    reason: Prose | None  # why there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +54,41 @@ class RecordRun:
     note: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One row of a leaderboard: identity, claim, and the figures of its runs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFile:
+    """What record.yaml says, in the order of its keys."""
 
-    track: str
-    slug: str
-    ruleset: str
-    number: int
+    track: Line
+    ruleset: RulesetId
+    number: Count
     kind: Literal["record", "retiming"]
-    retimes: int | None
+    retimes: Count | None
     date: datetime.date | None
-    title: str
-    contributors: tuple[str, ...]
-    pull_request: str | None
+    title: Line
+    contributors: tuple[Line, ...]
+    pull_request: Prose | None
     claimed: Claimed
-    original: Original | None
-    notes: str | None
-    withdrawn: str | None
+    original: Original | None = None
+    notes: Prose | None
+    withdrawn: Prose | None
+    # The record that it beat in a same-machine comparison.
+    faster_than: Annotated[str, Text("a record like short/<slug>", r"[a-z][a-z0-9-]*/\S+")] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(RecordFile):
+    """One row of a leaderboard: identity, claim, and the figures of its runs; what its folder holds and says."""
+
+    slug: str
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
     replays: tuple[Replayed, ...] = ()
-    faster_than: str | None = None  # the record that it beat in a same-machine comparison, like short/<slug>
     official: bool = False  # a maintainer timed it: its folder holds the comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What withdrawn.yaml says; a file of its own, because record.yaml never changes."""
+
+    date: datetime.date | None
+    why: Line

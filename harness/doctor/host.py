@@ -193,7 +193,7 @@ def original(build: Build, needs: Needs) -> Line:
         fix = None if exact else f"the result will be labelled substituted: {build.why}"
         return Line("original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix)
     then = ", then ".join(dict.fromkeys(wish[0] for wish in wishes))
-    return Line("original", "yellow", value, f"replay --original tries {then} ({build.why}); {build.availability}")
+    return Line("original", "yellow", value, f"replay --original tries {then} ({build.why}); {build.found}")
 
 
 def _read(path: str) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.ranking import current
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import called, find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import Problem, StoreError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
@@ -142,17 +143,16 @@ def canonical_curve(judged: Sequence[Metrics]) -> records.Curve:
 
 def script_yaml(found: Subject, record: Record) -> str:
     """The script.yaml of an accepted record: its script is the original."""
-    return yamlfile.dump(
-        {
-            "schema": 1,
-            "origin": "original",
-            "of": f"{record.track}/{record.number}",
-            "entry": found.entry,
-            "files": dict(found.files),
-            "train_tokens": found.train_tokens,
-            "claim": found.claim,
-            "parent": found.parent,
-        }
+    return SCRIPT_FORM.text(
+        ScriptFile(
+            origin="original",
+            of=f"{record.track}/{record.number}",
+            entry=found.entry,
+            files=dict(found.files),
+            train_tokens=found.train_tokens,
+            claim=found.claim,
+            parent=found.parent,
+        )
     )
 
 

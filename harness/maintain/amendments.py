@@ -8,14 +8,16 @@ from __future__ import annotations
 import datetime
 import re
 from pathlib import Path
+from typing import Literal
 
 from harness.catalog import originals, scripts, subjects
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.ranking import current
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import called, find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import StoreError
-from harness.core.record import Claimed, Record, RecordRun
+from harness.core.record import Claimed, Record, RecordRun, Withdrawal
 from harness.maintain.acceptance import add_folder
 from harness.store import records
 from harness.store.comparisons import ComparedRun, Comparison, comparison_file
@@ -55,9 +57,9 @@ def retime(project: Project, name: str) -> tuple[Record, str]:
         if not scripts.has_script(project, timed):
             return  # it is run with the original of the record that it times
         of = f"{found.track.name}/{found.files_folder.parent.name}"
-        origin = "reimplementation" if found.reimplementation else "original"
-        script = {"schema": 1, "origin": origin, "of": f"{record.track}/{number}", "same_as": of}
-        write_atomic(aside / records.SCRIPT / "script.yaml", yamlfile.dump(script))
+        origin: Literal["original", "reimplementation"] = "reimplementation" if found.reimplementation else "original"
+        script = ScriptFile(origin=origin, of=f"{record.track}/{number}", same_as=of)
+        write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
 
     add_folder(project, record, fill, comparison=comparison)
     return record, sentence(comparison, called(best, held))
@@ -142,5 +144,5 @@ def withdraw(project: Project, name: str, why: str) -> Path:
         )
     today = datetime.datetime.now(datetime.UTC).date()
     path = folder / records.WITHDRAWN
-    write_atomic(path, yamlfile.dump({"schema": 1, "date": today, "why": why}))
+    write_atomic(path, records.WITHDRAWAL_FORM.text(Withdrawal(today, why)))
     return path

@@ -277,16 +277,16 @@ def _original(rows: list[Row], variant: int) -> Original | None:
     kinds: dict[str, Literal["file", "log", "git", "none"]] = {"embedded in log": "log", "git only": "git"}
     kind = kinds.get(row["source_kind"], "none")
     if kind == "none":
-        return Original(REPOSITORY, None, "none", None, (), None, row["notes"] or "no script is published")
+        return Original(REPOSITORY, None, "none", None, {}, None, row["notes"] or "no script is published")
     container, commit = row["container"], COMMIT
     if kind == "git":
         named = re.match(r"git ([0-9a-f]+):(\S+)", container)
         if named is None:
-            return Original(REPOSITORY, None, "none", None, (), None, row["notes"] or "no script is published")
+            return Original(REPOSITORY, None, "none", None, {}, None, row["notes"] or "no script is published")
         container = f"{named[1]}:{named[2]}"
     files = [("train_gpt.py", row["part_main_sha256"])]
     files += re.findall(r"([^\s;]+\.py) sha256=([0-9a-f]{64})", row["extra_parts"])
-    return Original(REPOSITORY, commit, kind, container, tuple(files), row["torch_run"] or None, row["notes"] or None)
+    return Original(REPOSITORY, commit, kind, container, dict(files), row["torch_run"] or None, row["notes"] or None)
 
 
 # ------------------------------------------------------------------------------------------------ cells

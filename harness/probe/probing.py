@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.catalog import subjects
 from harness.catalog.ranking import rank
 from harness.catalog.subjects import Subject
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import LogError, RunError
 from harness.core.judgement import Verdict
 from harness.dataset import fetching, probe_data
@@ -128,7 +128,7 @@ def run(project: Project, chosen: Plan, tokens: Tokens, launcher: Launcher, watc
     """
     folder, evidence = gather(project, chosen, tokens, launcher, watcher)
     verdict = probe_rules.judge(evidence, chosen.probes)
-    write_atomic(folder / "verdict.json", jsonform.to_text(verdict))
+    write_atomic(folder / "verdict.json", codec.to_text(verdict))
     return folder, verdict
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from harness.core import stats
 from harness.core.errors import HarnessError, MachineError, Problem, RunError, StoreError, raise_if
@@ -174,11 +174,11 @@ def make_environment(project: Project, chosen: Plan) -> tuple[venv.Venv, Environ
     raise StoreError.at(chosen.name, f"no environment can be had ({'; '.join(tried)})", "check pip's settings")
 
 
-def note_build(project: Project, chosen: Plan, wish: tuple[str, ...], found: str) -> None:
+def note_build(project: Project, chosen: Plan, wish: tuple[str, ...], found: Literal["installed", "not found"]) -> None:
     """Say in environments.yaml what became of the record's own build."""
     if chosen.build is not None and wish[0] == f"torch=={chosen.build.torch}":
         here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        environments.note_availability(project, chosen.build.name, f"{found} on {run_files.now()[:10]} ({here})")
+        environments.note_availability(project, chosen.build.name, found, here)
 
 
 def check_modules(chosen: Plan, made: venv.Venv) -> None:

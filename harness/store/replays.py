@@ -20,7 +20,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core import jsonform, stats
+from harness.core import stats
+from harness.core.codec import Form
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.measurement import Machine
 from harness.core.replayed import Label, Replayed, Script, Spread, within_spread
@@ -108,6 +109,9 @@ class ReplayResult:
         )
 
 
+REPLAY_FORM = Form(ReplayResult, "json", (1,))
+
+
 def add_replay(record_folder: Path, result: ReplayResult) -> Path:
     """Store a replay beside its record, under a name that is free; the folder appears whole or not at all.
 
@@ -121,7 +125,7 @@ def add_replay(record_folder: Path, result: ReplayResult) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
         aside.chmod(0o755)
-        write_atomic(aside / REPLAY, jsonform.to_text(result))
+        write_atomic(aside / REPLAY, REPLAY_FORM.text(result))
         write_atomic(aside / "runs.csv", _table(ReplayedRun, result.runs))
         write_atomic(aside / "curve.csv", _table(CurvePoint, result.curve))
         return _take_free_name(aside, parent / name)
@@ -177,7 +181,7 @@ def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
             continue  # of a replay that is being stored, or was killed while it was
         name = f"{record_folder.parent.name}/{record_folder.name}/{REPLAYS}/{folder.name}/{REPLAY}"
         try:
-            result = jsonform.read(folder / REPLAY, ReplayResult, name=name)
+            result = REPLAY_FORM.read(folder / REPLAY, name=name)
         except StoreError as error:
             problems += error.problems
             continue
@@ -190,8 +194,6 @@ def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
 def contradictions(result: ReplayResult) -> list[str]:
     """What a result says of itself that cannot be."""
     found = []
-    if result.schema != 1:
-        return [f"schema {result.schema} is unknown, this harness reads schema 1"]
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", result.date):
         found.append(f"{ascii(result.date)[:40]} is no date")
     if not result.runs:

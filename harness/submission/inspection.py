@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import subjects
-from harness.catalog.manifests import MANIFEST, MAX_FILE_BYTES
+from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
+from harness.core.constraints import is_visible
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
-from harness.core.yamlfile import is_visible
 from harness.evidence import gather
 from harness.evidence.contents import Evidence
 from harness.store.files import sha256_file
@@ -30,7 +30,7 @@ from harness.store.records import SCRIPT, find_record, script_files
 from harness.store.scrub import find_private
 from harness.verdict import judge
 
-README, TEMPLATE = "README.md", "_template"
+TEMPLATE = "_template"
 MOST_FILES = 64
 SHOWN = 80  # letters of a stranger's file name
 
@@ -132,10 +132,11 @@ def list_files(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
 
 
 def unknown_files(found: Subject, listed: list[str], name: str) -> list[Problem]:
-    """Files that the manifest does not name."""
-    known = {*found.files, MANIFEST, README}
+    """Files that were not frozen."""
+    known = {*found.files, MANIFEST, LOCK, README}
+    todo = f"freeze it with `{REFRESH} {name}`, or take it out"
     return [
-        Problem(f"{name}/{ascii(file)[1:-1][:SHOWN]}", "is not in the manifest", "list it in `files`, or take it out")
+        Problem(f"{name}/{ascii(file)[1:-1][:SHOWN]}", "is not among the frozen files", todo)
         for file in listed
         if file not in known
     ]

@@ -10,7 +10,6 @@ from harness.compare import cost as compare_cost
 from harness.compare import interleaving, pairs
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
-from harness.core.task import Ruleset
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
@@ -93,19 +92,13 @@ def _cautions(first: Contender, second: Contender) -> list[str]:
     a, b = first.subject, second.subject
     if a.chain == b.chain:
         said.append("both are the same script: this shows what the machine alone does")
-    if not _timed_alike(a.ruleset, b.ruleset):
+    if not a.track.times_alike(a.ruleset, b.ruleset):
         said.append(f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; compare scripts of one timer")
     for arm, found in (("A", first), ("B", second)):
         if found.kind == "reimplementation":
             said.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
     changed = torches(first.torch, second.torch)
     return said if changed is None else [*said, changed]
-
-
-def _timed_alike(a: Ruleset, b: Ruleset) -> bool:
-    """Whether two rulesets time the same sections: by the same words, or one says "As short@2; …" of the other."""
-    same = a.timer == b.timer or a.timer.startswith(f"As {b.id};") or b.timer.startswith(f"As {a.id};")
-    return same and a.untimed_steps == b.untimed_steps
 
 
 def _most(comparison: Comparison) -> str:

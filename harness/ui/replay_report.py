@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import venv
@@ -37,7 +37,7 @@ def say_plan(chosen: Plan, seen: Outlook, *, only: bool) -> None:
         console.say(f"  {'environment ' if number == 0 else 'or else     '} {requirements}")
         console.say(f"               {told}")
     if chosen.build is not None and len(seen.environments) > 1:
-        console.say(f"               availability of torch {chosen.build.torch}: {chosen.build.availability}")
+        console.say(f"               availability of torch {chosen.build.torch}: {chosen.build.found}")
     if needs is not None and needs.hub_kernels:
         console.say(f"  kernels      {', '.join(needs.hub_kernels)}, fetched by the script from the hub")
     if needs is not None and needs.missing:
@@ -123,7 +123,7 @@ class Screen:
         where = self.project.show(stored)
         console.say(f"stored in {where}; commit it, and `speedrun board` shows it beside the record")
         if self.as_json:
-            sys.stdout.write(jsonform.to_text(result))
+            sys.stdout.write(codec.to_text(result))
             sys.stdout.flush()
 
 

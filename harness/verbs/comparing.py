@@ -45,7 +45,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import arms, interleaving
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -79,7 +79,7 @@ def _compare(args: argparse.Namespace) -> int:
     if made.outcome == "undecided":
         console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to go on")
     if args.json:
-        sys.stdout.write(jsonform.to_text(made))
+        sys.stdout.write(codec.to_text(made))
     return 0
 
 
@@ -121,7 +121,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _probe(args: argparse.Namespace) -> int:
     from harness.catalog import subjects
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import probing
     from harness.ui import console, run_report
@@ -142,7 +142,7 @@ def _probe(args: argparse.Namespace) -> int:
     console.say_verdict(verdict)
     console.say(f"  logs and verdict.json are in {project.show(folder)}; no run of a probe counts for a record")
     if args.json:
-        json.dump(jsonform.encode(verdict), sys.stdout, indent=1, ensure_ascii=False)
+        json.dump(codec.encode(verdict), sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     return 0 if verdict.outcome == "pass" else 1
 

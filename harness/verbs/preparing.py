@@ -22,13 +22,13 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.doctor import examination
     from harness.ui import console
 
     report = examination.examine(project_of(args), args.target)
     if args.json:
-        data = {"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)}
+        data = {"target": report.target, "state": report.state, "lines": codec.encode(report.lines)}
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")
     console.say_lights([(line.state, line.name, line.value, line.fix) for line in report.lines])

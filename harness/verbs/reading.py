@@ -175,13 +175,13 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.ui import show_report
 
     project = project_of(args)
     record, row = leaderboard.row_of(project, args.record)
     if args.json:
-        data = {"row": jsonform.encode(row), "record": jsonform.encode(record)}
+        data = {"row": codec.encode(row), "record": codec.encode(record)}
         json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
         return 0

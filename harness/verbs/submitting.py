@@ -146,10 +146,10 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
     if args.json:
-        from harness.core import jsonform
+        from harness.core import codec
         from harness.ui import run_report
 
-        told = jsonform.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]}
+        told = codec.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]}
         json.dump(told, sys.stdout, indent=1, ensure_ascii=False)
         sys.stdout.write("\n")
     return status

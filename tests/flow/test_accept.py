@@ -16,6 +16,7 @@ from harness.catalog import scripts
 from harness.catalog.ranking import current
 from harness.catalog.tracks import load_track
 from harness.compare import arms
+from harness.core.judgement import ComparisonOutcome
 from harness.core.measurement import Gpu, Machine
 from harness.store import comparisons, records
 from harness.store.layout import Project
