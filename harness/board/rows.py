@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from harness.catalog.ranking import current, numbers
 from harness.core import stats
 from harness.core.errors import StatisticsError
-from harness.core.record import Record, RecordRun, Status
-from harness.core.replayed import Replayed
+from harness.core.record import Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
 
 AGREES_WITHIN = 0.01  # of the claimed time

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -38,6 +39,7 @@ class Form(Generic[T]):
     versions: tuple[int, ...] = ()  # of its key `schema`, the one that is written last; none: it has no such key
     error: type[HarnessError] = StoreError
     max_bytes: int | None = None
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # plain values of an older file to those of today
     header: str = ""  # comment lines at the top of a YAML file
 
     def open(self, path: Path, *, name: str | None = None) -> Reading[T]:
@@ -100,6 +102,8 @@ class Reading(Generic[T]):
 
         kind: Any = self.form.kind
         data = self.data
+        if self.form.upgrade is not None and isinstance(data, dict):
+            data = self.form.upgrade(data)
         if self.form.versions and isinstance(data, dict):
             self._check_version(data.get("schema", ...))
             if "schema" not in hints_of(kind):

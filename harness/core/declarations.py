@@ -12,12 +12,19 @@ import re
 import types
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from harness.core.constraints import show
+from annotated_types import Ge, Gt, Len, Lt, MinLen
+
+from harness.core.constraints import Text, show
 from harness.core.yamlfile import Path_
 
-MAX_NUMBER = 1e300  # keeps out infinity, NaN, and whole numbers that no float can hold
-MAX_WHOLE = 1 << 64  # bytes, seeds and nanoseconds are below; a number of 4,000 digits overflows where it is divided
-MAX_TEXT = 4 << 20  # as long as a whole file; with a length, half a character ("\ud800") is refused as well
+LIMITS: dict[str, dict[str, Any]] = {
+    "dataclass": {"strict": False},  # its fields stay strict
+    # Bytes, seeds and nanoseconds are below; a number of 4,000 digits overflows where it is divided.
+    "int": {"gt": -(1 << 64), "lt": 1 << 64},
+    "float": {"gt": -1e300, "lt": 1e300},  # keeps out whole numbers that no float can hold
+    # As long as a whole file; where a length is asked for, half a character ("\ud800") is refused as well.
+    "str": {"max_length": 4 << 20},
+}
 
 
 @functools.cache
@@ -34,13 +41,7 @@ def validator(kind: Any) -> Any:
 def _bound(schema: Any) -> None:
     """Set in pydantic's schema what no configuration does: mappings become dataclasses, and all values have bounds."""
     if isinstance(schema, dict):
-        limits: dict[str, dict[str, Any]] = {
-            "dataclass": {"strict": False},  # its fields stay strict
-            "int": {"gt": -MAX_WHOLE, "lt": MAX_WHOLE},
-            "float": {"gt": -MAX_NUMBER, "lt": MAX_NUMBER},
-            "str": {"max_length": MAX_TEXT},
-        }
-        schema.update(limits.get(str(schema.get("type")), {}))
+        schema.update(LIMITS.get(str(schema.get("type")), {}) | schema)
     for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
         _bound(part)
 
@@ -86,7 +87,22 @@ def wanted(kind: Any) -> str:
     kind = bare(kind)
     arguments = get_args(kind)
     if get_origin(kind) is Annotated:
-        return next((extra.what for extra in kind.__metadata__ if hasattr(extra, "what")), wanted(arguments[0]))
+        inner = wanted(arguments[0])
+        for extra in kind.__metadata__:
+            match extra:
+                case Text(what):
+                    inner = what
+                case Ge(least):
+                    inner += f" of at least {least}"
+                case Gt(bound):
+                    inner += f" above {bound:g}"
+                case Lt(bound):
+                    inner += f" below {bound:g}"
+                case MinLen(least) | Len(least, None):
+                    inner += f" with at least {least}"
+                case Len(least, most):
+                    inner += f" with {least} to {most}"
+        return inner
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, arguments))
     if get_origin(kind) in (Union, types.UnionType):

@@ -6,19 +6,21 @@ import datetime
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.core.constraints import Commit, Count, FileHashes, Finite, Line, Prose, RulesetId, Text
-from harness.core.replayed import Replayed
+from harness.core.constraints import Commit, Count, FileHashes, Line, Prose, RulesetId, Text
 
 Status = Literal["measured", "logged", "published"]
+Spread = Literal["yes", "no", "unknown"]  # whether a mean loss lies within the spread of a record's own runs
+Script = Literal["original", "reimplementation"]
+Label = Literal["exact", "substituted"]  # an environment beside the record's
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What a record claims."""
 
-    train_time_s: Finite | None
+    train_time_s: float | None
     steps: Count | None
-    val_loss: Finite | None
+    val_loss: float | None
     runs: Count | None
 
 
@@ -52,6 +54,21 @@ class RecordRun:
     started_at: str | None
     script_sha256: str | None
     note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a board says of one later run of a record; a reimplementation's figures are never shown as the original's."""
+
+    date: str
+    by: str
+    gpus: str  # "8× NVIDIA H100 80GB HBM3"
+    script: Script
+    environment: Label
+    runs: int
+    time_off: float | None  # replayed / claimed − 1; None where the time does not count
+    loss_off: float | None  # replayed − claimed mean loss, nats per token
+    within_spread: Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

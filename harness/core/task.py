@@ -10,13 +10,13 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeVar
 
+from annotated_types import MinLen
+
 from harness.core.constraints import (
     Commit,
     Count,
     FileName,
-    Finite,
     FrozenFiles,
-    Items,
     Line,
     Positive,
     Prose,
@@ -44,7 +44,7 @@ Allowance = Literal[
 Claim = Literal["ml", "systems"]
 ShardPattern = Annotated[str, Text("a file name with %06d", r"[A-Za-z0-9_.-]+%06d[A-Za-z0-9_.-]*")]
 Override = Annotated[str, Text("name=value", r"[a-z_0-9]+=\S+")]
-Several = Annotated[tuple[T, ...], Items(1)]
+Several = Annotated[tuple[T, ...], MinLen(1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class Significance:
     """How a ruleset decides that the mean validation loss is below the target."""
 
     test: Literal["t", "closed-form", "sequential"]
-    alpha: Finite | None = None  # one-sided level of `t`
-    margin: Finite | None = None  # `closed-form`: (target − mean)·√n must reach it
-    sigma_floor: Finite | None = None  # `sequential`: the least standard deviation that is believed
+    alpha: float | None = None  # one-sided level of `t`
+    margin: float | None = None  # `closed-form`: (target − mean)·√n must reach it
+    sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
     bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
     min_runs: Count = 1
-    systems_margin: Finite | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
+    systems_margin: float | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class TrackData:
     revision: Commit | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts
     seed: Size | None = None  # of a synthetic source
-    oracle_loss: Finite | None = None  # nats/token that the source itself scores on the validation tokens
+    oracle_loss: float | None = None  # nats/token that the source itself scores on the validation tokens
 
 
 @dataclass(frozen=True, slots=True)

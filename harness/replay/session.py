@@ -20,8 +20,7 @@ from typing import Literal, Protocol
 from harness.core import stats
 from harness.core.errors import HarnessError, MachineError, Problem, RunError, StoreError, raise_if
 from harness.core.measurement import Machine, Metrics
-from harness.core.record import Record
-from harness.core.replayed import Label, within_spread
+from harness.core.record import Label, Record
 from harness.core.task import Hardware
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
@@ -297,18 +296,9 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    losses = [run.val_loss for run in made if run.val_loss is not None]
-    times = [run.train_time_s for run in made if run.train_time_s is not None]
     own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
-    claimed_loss = stats.mean(own) if own else held.claimed.val_loss
-    loss = stats.mean(losses) if losses else None
-    time = stats.mean(times) if times else None
-    claimed_time = held.claimed.train_time_s
-    counts = not why_not and claimed_time is not None and time is not None
     processes = f"{chosen.processes} process{'es' * (chosen.processes != 1)}"
-    within, spread = within_spread(own, losses)
     return ReplayResult(
-        schema=1,
         record=chosen.name,
         date=run_files.now()[:10],
         by=by,
@@ -317,17 +307,10 @@ def compare(
         script="original" if chosen.original else "reimplementation",
         script_sha256=chosen.subject.script_sha256,
         environment=environment,
-        time_counts=counts,
         why_not=tuple(why_not),
-        claimed_time_s=claimed_time,
-        claimed_loss=claimed_loss,
-        replayed_time_s=time,
-        replayed_loss=loss,
-        time_ratio=time / claimed_time if counts and time is not None and claimed_time else None,
-        loss_difference=None if loss is None or claimed_loss is None else loss - claimed_loss,
+        claimed_time_s=held.claimed.train_time_s,
+        claimed_loss=stats.mean(own) if own else held.claimed.val_loss,
         own_losses=tuple(own),
-        within_spread=within,
-        spread=spread,
         runs=tuple(
             ReplayedRun(run.run_id, run.seed, run.step, run.val_loss, run.train_time_s, run.wall_time_s) for run in made
         ),
@@ -341,8 +324,6 @@ def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint,
     for run in made:
         for step, loss, _ in run.log.curve:
             seen.setdefault(step, []).append(loss)
-    rows = []
-    for step, claimed, _ in curve:
-        mean = stats.mean(seen[step]) if step in seen else None
-        rows.append(CurvePoint(step, claimed, mean, None if mean is None else mean - claimed))
-    return tuple(rows)
+    return tuple(
+        CurvePoint(step, claimed, stats.mean(seen[step]) if step in seen else None) for step, claimed, _ in curve
+    )

@@ -123,7 +123,7 @@ class Screen:
         where = self.project.show(stored)
         console.say(f"stored in {where}; commit it, and `speedrun board` shows it beside the record")
         if self.as_json:
-            sys.stdout.write(codec.to_text(result))
+            sys.stdout.write(codec.to_text(result.with_figures()))
             sys.stdout.flush()
 
 
