@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.catalog.tracks import load_tracks
-from harness.dataset import fetching
+from harness.dataset import fetching, inventory
 from harness.doctor.wanted import Line, Wanted
 from harness.machine import computer, nvidia
 from harness.replay import venv
@@ -46,7 +46,7 @@ def disk(project: Project, wanted: Wanted | None) -> Line:
 
 def missing_bytes(wanted: Wanted) -> int:
     """Bytes of the shards that are not here yet, partial ones counted whole."""
-    return fetching.size_bytes(wanted.track, fetching.missing_shards(wanted.track, wanted.tokens))
+    return inventory.size_bytes(wanted.track, inventory.missing_shards(wanted.track, wanted.tokens))
 
 
 def memory(wanted: Wanted | None) -> Line:
@@ -144,11 +144,11 @@ def data(project: Project, wanted: Wanted | None) -> Iterator[Line]:
     if wanted is None:
         told = []
         for track in load_tracks(project.tracks).values():
-            entries = fetching.what_is_there(track)[1]
+            entries = inventory.what_is_there(track)[1]
             told.append(f"{track.name} {sum(e.state == 'verified' for e in entries)} of {len(entries)}")
         yield Line("data", "green", f"shards here: {', '.join(told)}")
         return
-    states = {entry.name: entry.state for entry in fetching.what_is_there(wanted.track)[1]}
+    states = {entry.name: entry.state for entry in inventory.what_is_there(wanted.track)[1]}
     needed = [states.get(shard.name, "missing") for shard in fetching.needed_shards(wanted.track, wanted.tokens)]
     there = needed.count("verified")
     value = f"{there} of {len(needed)} shards verified"

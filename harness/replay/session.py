@@ -22,7 +22,7 @@ from harness.core.errors import HarnessError, MachineError, Problem, RunError, S
 from harness.core.measurement import Machine, Metrics
 from harness.core.record import Label, Record
 from harness.core.task import Hardware
-from harness.dataset import fetching
+from harness.dataset import fetching, inventory
 from harness.dataset.progress import Progress
 from harness.evidence import gather
 from harness.launch.launcher import Launcher
@@ -92,7 +92,7 @@ def look(chosen: Plan) -> Outlook:
     """Look at this machine for a plan: can it, what is made, what is fetched. Costs a stat per shard."""
     track, tokens = chosen.subject.track, chosen.subject.train_tokens
     here = computer.capture(torch="in an environment of its own")
-    missing = fetching.missing_shards(track, tokens)
+    missing = inventory.missing_shards(track, tokens)
     wishes = tuple(dict.fromkeys(chosen.wishes))
     problems = list(machine_problems(chosen, here))
     made = venv.find(wishes[0])
@@ -108,7 +108,7 @@ def look(chosen: Plan) -> Outlook:
         free_bytes=free_bytes(cache_folder()),
         shards=len(fetching.needed_shards(track, tokens)),
         missing=len(missing),
-        missing_bytes=fetching.size_bytes(track, missing),
+        missing_bytes=inventory.size_bytes(track, missing),
     )
 
 

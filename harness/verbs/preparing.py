@@ -45,14 +45,15 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
         "--tokens", type=_count, metavar="N", help="tokens that a run reads (default: the track's number)"
     )
     parser.add_argument("--verify", action="store_true", help="hash every shard again")
-    parser.add_argument("--pin", action="store_true", help="write revision and hashes into the track's file")
+    parser.add_argument("--pin", action="store_true", help="write revision and hashes beside the track's file")
     parser.add_argument("--list", action="store_true", help="show what is there and fetch nothing")
     parser.add_argument("--json", action="store_true", help="print data on stdout")
 
 
 def _fetch(args: argparse.Namespace) -> int:
     from harness.core.errors import HarnessError
-    from harness.dataset.fetching import fetch_for, pin, track_of, verify
+    from harness.dataset.fetching import fetch_for, track_of, verify
+    from harness.dataset.pinning import pin
     from harness.ui.bars import file_progress
 
     project = project_of(args)
@@ -105,7 +106,8 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
 
 def _list_shards(args: argparse.Namespace) -> int:
     from harness.catalog.tracks import load_tracks
-    from harness.dataset.fetching import track_of, what_is_there
+    from harness.dataset.fetching import track_of
+    from harness.dataset.inventory import what_is_there
 
     project = project_of(args)
     tracks = [track_of(project, args.target)[0]] if args.target else list(load_tracks(project.tracks).values())
