@@ -24,6 +24,7 @@ Reading raises StoreError with every problem of the files.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,10 +33,10 @@ import pandas as pd
 
 from harness.catalog.ranking import current, numbers
 from harness.catalog.tracks import load_tracks
-from harness.core.record import Claimed, Record
+from harness.core.record import Claimed, Record, RecordRun
 from harness.core.task import Track
 from harness.store.layout import Project, find_project
-from harness.store.records import RUN_COLUMNS, Curve, read_curve, read_records
+from harness.store.records import Curve, read_curve, read_records
 
 Source = Project | str | os.PathLike[str] | None
 Curves = Mapping[str, Mapping[str, Curve]]  # track -> slug -> points
@@ -61,6 +62,7 @@ _RECORDS = _IDENTITY | {
     "withdrawn": "string",
     "notes": "string",
 }
+RUN_COLUMNS = [column.name for column in dataclasses.fields(RecordRun)]
 _FLOATS, _WHOLES = ("value", "train_time_s"), ("step", "gpu_count")
 _RUNS = (
     _IDENTITY

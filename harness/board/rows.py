@@ -13,8 +13,7 @@ from harness.catalog.ranking import current, numbers
 from harness.catalog.tracks import load_track
 from harness.core import stats
 from harness.core.errors import StatisticsError
-from harness.core.record import Record, RecordRun, Status
-from harness.core.replayed import Replayed
+from harness.core.record import Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
 from harness.store.layout import Project
 from harness.store.records import find_record, read_records

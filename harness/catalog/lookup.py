@@ -179,7 +179,7 @@ class Catalog:
             return self.script_here(named.record)
         packs.settle(named.folder)
         manifest = manifests.load_manifest(named.folder, name=named.name, frozen=frozen)
-        return subjects.of_submission(manifest, named.name, self.track(manifest.track))
+        return subjects.of_submission(manifest, named.folder, named.name, self.track(manifest.track))
 
     def submission(self, folder: Path, *, frozen: bool = True) -> Subject:
         """Return a submission's folder as something to run or judge; raises HarnessError with all its problems."""

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness.catalog.checkout import Checkout, NotFetched, NotInside, cloned, given
-from harness.catalog.manifests import FILE_NAME
+from harness.core.constraints import FILE_NAME
 from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
 from harness.core.text import plural

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.catalog import tracks
 from harness.catalog.manifests import ScriptFile
 from harness.core.record import Record
-from harness.core.task import Manifest, Ruleset, Track
+from harness.core.task import Claim, Manifest, Ruleset, Track
 from harness.store.layout import cache_folder
 from harness.store.ledger import chain_of
 
@@ -31,7 +31,7 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
-    claim: str | None = None  # ml or systems
+    claim: Claim | None = None
     parent: str | None = None  # the record that it builds on, as people type it
     reimplementation: bool = False  # of a record whose own program is another
 
@@ -51,12 +51,12 @@ class Subject:
         return (self.files_folder / self.entry).read_bytes()
 
 
-def of_submission(manifest: Manifest, name: str, track: Track) -> Subject:
+def of_submission(manifest: Manifest, folder: Path, name: str, track: Track) -> Subject:
     """Return a submission as a subject; raises TrackError for a ruleset that the track does not have."""
     return Subject(
         name=name,
-        folder=manifest.folder,
-        files_folder=manifest.folder,
+        folder=folder,
+        files_folder=folder,
         entry=manifest.entry,
         files=dict(manifest.files),
         track=track,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.catalog.tracks import load_tracks
-from harness.dataset import fetching
+from harness.dataset import fetching, inventory
 from harness.doctor.wanted import ReportLine, Wanted
 from harness.machine import computer, nvidia
 from harness.replay import venv
@@ -48,7 +48,7 @@ def disk(project: Project, wanted: Wanted | None) -> ReportLine:
 
 def missing_bytes(wanted: Wanted) -> int:
     """Return the bytes of the shards that are not here yet, partial ones counted whole."""
-    return fetching.size_bytes(wanted.track, fetching.missing_shards(wanted.track, wanted.tokens))
+    return inventory.size_bytes(wanted.track, inventory.missing_shards(wanted.track, wanted.tokens))
 
 
 def memory(wanted: Wanted | None) -> ReportLine:
@@ -148,11 +148,11 @@ def data(project: Project, wanted: Wanted | None) -> Iterator[ReportLine]:
     if wanted is None:
         counts = []
         for track in load_tracks(project.tracks).values():
-            entries = fetching.what_is_there(track)[1]
+            entries = inventory.what_is_there(track)[1]
             counts.append(f"{track.name} {sum(e.state == 'verified' for e in entries)} of {len(entries)}")
         yield ReportLine("data", "green", f"shards here: {', '.join(counts)}")
         return
-    states = {entry.name: entry.state for entry in fetching.what_is_there(wanted.track)[1]}
+    states = {entry.name: entry.state for entry in inventory.what_is_there(wanted.track)[1]}
     needed = [states.get(shard.name, "missing") for shard in fetching.needed_shards(wanted.track, wanted.tokens)]
     verified = needed.count("verified")
     value = f"{verified} of {len(needed)} shards verified"
@@ -199,9 +199,7 @@ def original(build: Build, needs: Needs) -> ReportLine:
             "original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix
         )
     tried = ", then ".join(dict.fromkeys(requirements[0] for requirements in candidates))
-    return ReportLine(
-        "original", "yellow", value, f"replay --original tries {tried} ({build.why}); {build.availability}"
-    )
+    return ReportLine("original", "yellow", value, f"replay --original tries {tried} ({build.why}); {build.found}")
 
 
 def _read(path: str) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import RunError
 from harness.core.measurement import RunOutcome
 from harness.launch import launcher, observer, recorder
@@ -136,13 +136,13 @@ def read_outcome(plan: launcher.LaunchPlan, recorder_code: int | None) -> RunOut
     """Read what the recorder wrote at the end; where it was killed, end everything of the run here instead."""
     path = plan.folder / run_files.OUTCOME
     if path.exists():
-        return jsonform.read(path, RunOutcome, name=f"{plan.run_id}/{path.name}")
+        return run_files.OUTCOME_FORM.read(path, name=f"{plan.run_id}/{path.name}")
     for pid in recorder.marked(plan.run_id):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, 9)
     outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {recorder_code})")
     try:
-        recorder.write_outcome(plan.folder, jsonform.encode(outcome))
+        recorder.write_outcome(plan.folder, codec.encode(outcome))
     except OSError as error:
         raise RunError.at(path, f"cannot be written ({error.strerror})", "free some space") from None
     return outcome

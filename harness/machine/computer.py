@@ -15,7 +15,7 @@ import os
 import platform
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import MachineError, Problem
 from harness.core.measurement import Gpu, Machine
 from harness.core.task import Track
@@ -45,7 +45,7 @@ def capture(*, torch: str | None = None) -> Machine:
 def with_torch(machine: Machine, torch: str | None) -> Machine:
     """Return the same computer as a run with this version of torch sees it."""
     machine = dataclasses.replace(machine, torch=torch, fingerprint="")
-    facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
+    facts = json.dumps(codec.encode(machine), sort_keys=True).encode()
     return dataclasses.replace(machine, fingerprint=hashlib.sha256(facts).hexdigest())
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import Problem, StoreError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
@@ -140,17 +141,16 @@ def canonical_curve(judged: Sequence[Metrics]) -> records.Curve:
 
 def script_yaml(subject: Subject, record: Record) -> str:
     """Return the script.yaml of an accepted record: its script is the original."""
-    return yamlfile.dump(
-        {
-            "schema": 1,
-            "origin": "original",
-            "of": f"{record.track}/{record.number}",
-            "entry": subject.entry,
-            "files": dict(subject.files),
-            "train_tokens": subject.train_tokens,
-            "claim": subject.claim,
-            "parent": subject.parent,
-        }
+    return SCRIPT_FORM.text(
+        ScriptFile(
+            origin="original",
+            of=f"{record.track}/{record.number}",
+            entry=subject.entry,
+            files=dict(subject.files),
+            train_tokens=subject.train_tokens,
+            claim=subject.claim,
+            parent=subject.parent,
+        )
     )
 
 

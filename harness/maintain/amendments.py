@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import StoreError
-from harness.core.record import Claimed, Record, RecordRun
+from harness.core.record import Claimed, Record, RecordRun, Script, Withdrawal
 from harness.core.text import plural
 from harness.maintain.acceptance import add_folder
 from harness.store import records
@@ -60,9 +61,9 @@ def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
         if not catalog.has_script(timed):
             return  # it is run with the original of the record that it times
         of = f"{subject.track.name}/{subject.files_folder.parent.name}"
-        origin = "reimplementation" if subject.reimplementation else "original"
-        script = {"schema": 1, "origin": origin, "of": f"{record.track}/{number}", "same_as": of}
-        write_atomic(aside / records.SCRIPT / "script.yaml", yamlfile.dump(script))
+        origin: Script = "reimplementation" if subject.reimplementation else "original"
+        script = ScriptFile(origin=origin, of=f"{record.track}/{number}", same_as=of)
+        write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
 
     add_folder(project, record, fill, comparison=comparison)
     return record, sentence(comparison, catalog.name(best))
@@ -145,5 +146,5 @@ def withdraw(catalog: Catalog, name: str, why: str) -> Path:
         raise StoreError.at("--why", what, "give it in one line of 1 to 300 printable characters")
     today = datetime.datetime.now(datetime.UTC).date()
     path = folder / records.WITHDRAWN
-    write_atomic(path, yamlfile.dump({"schema": 1, "date": today, "why": why}))
+    write_atomic(path, records.WITHDRAWAL_FORM.text(Withdrawal(today, why)))
     return path

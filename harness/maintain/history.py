@@ -195,10 +195,10 @@ def _original(rows: list[facts.Row], variant: int) -> Original | None:
     elif row["source_kind"] == "git only" and named is not None:
         kind, container = "git", f"{named[1]}:{named[2]}"
     else:
-        return Original(REPOSITORY, None, "none", None, (), None, row["notes"] or "no script is published")
+        return Original(REPOSITORY, None, "none", None, {}, None, row["notes"] or "no script is published")
     files = [("train_gpt.py", row["part_main_sha256"])]
     files += re.findall(r"([^\s;]+\.py) sha256=([0-9a-f]{64})", row["extra_parts"])
-    return Original(REPOSITORY, COMMIT, kind, container, tuple(files), row["torch_run"] or None, row["notes"] or None)
+    return Original(REPOSITORY, COMMIT, kind, container, dict(files), row["torch_run"] or None, row["notes"] or None)
 
 
 def _people(cell: str) -> tuple[str, ...]:

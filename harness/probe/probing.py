@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import LogError
 from harness.core.judgement import Verdict
 from harness.dataset import probe_data
@@ -43,7 +43,7 @@ def run(
     """
     folder, evidence = gather(project, plan, tokens, launcher, watcher)
     verdict = probe_rules.judge(evidence, plan.probes)
-    write_atomic(folder / "verdict.json", jsonform.to_text(verdict))
+    write_atomic(folder / "verdict.json", codec.to_text(verdict))
     return folder, verdict
 
 

@@ -16,7 +16,6 @@ from typing import Protocol
 
 from harness.core import stats
 from harness.core.measurement import Machine, Metrics
-from harness.core.replayed import within_spread
 from harness.dataset.progress import Progress
 from harness.evidence.metrics import read_run
 from harness.launch.torchrun import TorchrunLauncher
@@ -94,18 +93,9 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    losses = [run.val_loss for run in made if run.val_loss is not None]
-    times = [run.train_time_s for run in made if run.train_time_s is not None]
     own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
-    claimed_loss = stats.mean(own) if own else held.claimed.val_loss
-    loss = stats.mean(losses) if losses else None
-    time = stats.mean(times) if times else None
-    claimed_time = held.claimed.train_time_s
-    counts = not why_not and claimed_time is not None and time is not None
     processes = f"{plan.processes} process{'es' * (plan.processes != 1)}"
-    within, spread = within_spread(own, losses)
     return ReplayResult(
-        schema=1,
         record=plan.name,
         date=run_files.now()[:10],
         by=by,
@@ -114,17 +104,10 @@ def compare(
         script="original" if plan.original else "reimplementation",
         script_sha256=plan.subject.script_sha256,
         environment=environment,
-        time_counts=counts,
         why_not=tuple(why_not),
-        claimed_time_s=claimed_time,
-        claimed_loss=claimed_loss,
-        replayed_time_s=time,
-        replayed_loss=loss,
-        time_ratio=time / claimed_time if counts and time is not None and claimed_time else None,
-        loss_difference=None if loss is None or claimed_loss is None else loss - claimed_loss,
+        claimed_time_s=held.claimed.train_time_s,
+        claimed_loss=stats.mean(own) if own else held.claimed.val_loss,
         own_losses=tuple(own),
-        within_spread=within,
-        spread=spread,
         runs=tuple(
             ReplayedRun(run.run_id, run.seed, run.step, run.val_loss, run.train_time_s, run.wall_time_s) for run in made
         ),
@@ -138,8 +121,6 @@ def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint,
     for run in made:
         for step, loss, _ in run.log.curve:
             seen.setdefault(step, []).append(loss)
-    rows = []
-    for step, claimed, _ in curve:
-        mean = stats.mean(seen[step]) if step in seen else None
-        rows.append(CurvePoint(step, claimed, mean, None if mean is None else mean - claimed))
-    return tuple(rows)
+    return tuple(
+        CurvePoint(step, claimed, stats.mean(seen[step]) if step in seen else None) for step, claimed, _ in curve
+    )

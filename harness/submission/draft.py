@@ -1,7 +1,7 @@
 """Make a submission's folder and freeze its files (`speedrun new`), so that nobody types a hash, a date or a number.
 
 `make` fills submissions/<slug>/ from the template or from a record's script. While its author edits the script the
-hashes in the manifest grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
+hashes in manifest.lock grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
 does, because runs of another script do not count.
 """
 
@@ -16,20 +16,19 @@ import subprocess
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import FILE_NAME, MANIFEST, check_kind, load_manifest
+from harness.catalog.manifests import LOCK, LOCK_FORM, MANIFEST, README, Lock, files_in, good_hashes, load_manifest
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.errors import ManifestError, StoreError
 from harness.core.text import plural
 from harness.store import run_files
-from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import PACK
 
-README, TEMPLATE = "README.md", "_template"
-_FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
+TEMPLATE = "_template"
 
 
 # ------------------------------------------------------------------------------------------------ making
@@ -70,7 +69,7 @@ def make(
         write_atomic(aside / MANIFEST, set_values((template / MANIFEST).read_text("utf-8"), values))
         readme = (template / README).read_text("utf-8")
         write_atomic(aside / README, readme.replace(readme.partition("\n")[0], f"# {values['title']}", 1))
-        write_hashes(aside, listed(aside))
+        write_lock(aside, files_in(aside))
         aside.rename(folder)  # fails where somebody made it meanwhile
     except OSError as error:
         raise disk_error(folder, error) from error
@@ -117,69 +116,53 @@ def author(project: Project) -> str:
     return name
 
 
-def set_values(text: str, values: dict[str, object]) -> str:
-    """The template of a manifest with the line of every key in `values` rewritten; comments stay."""
-    for key, value in values.items():
-        if isinstance(value, list):  # JSON is YAML on one line
-            line = f"{key}: {json.dumps(value, ensure_ascii=False)}"
+def set_values(template: str, values: dict[str, object]) -> str:
+    """The template of a manifest with the line of every key in `values` written anew; comments stay."""
+    lines = []
+    for line in template.splitlines():
+        key = line.partition(":")[0]
+        if key not in values:
+            lines.append(line)
+        elif isinstance(values[key], list):  # JSON is YAML on one line
+            lines.append(f"{key}: {json.dumps(values[key], ensure_ascii=False)}")
         else:
-            line = yamlfile.dump({key: value}).strip()
-        text = re.sub(rf"^{key}:.*$", lambda _, line=line: line, text, count=1, flags=re.M)  # type: ignore[misc]
-    return text
+            lines.append(yamlfile.dump({key: values[key]}).rstrip())
+    return "\n".join(lines) + "\n"
 
 
 # ------------------------------------------------------------------------------------------------ freezing
 
 
-def listed(folder: Path) -> dict[str, str]:
-    """The files of a submission that its script may use, with their hashes: all but manifest, README and evidence.
+def write_lock(folder: Path, files: dict[str, str]) -> None:
+    """Write the hashes of a submission's files beside its manifest.
 
-    Raises ManifestError for a link or a file that is too large.
+    Raises ManifestError for a manifest of schema 1 that lists them: what people write is theirs to change.
     """
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.name in (MANIFEST, README) or path.is_dir() or not re.fullmatch(FILE_NAME, path.name):
-            continue
-        problem = check_kind(path)
-        if problem is not None:
-            raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
-        found[path.name] = sha256_file(path)
-    return found
-
-
-def write_hashes(folder: Path, files: dict[str, str]) -> None:
-    """Rewrite the key `files` of a manifest and leave every other line as it is."""
-    path = folder / MANIFEST
-    text = path.read_text("utf-8")
-    block = yamlfile.dump({"files": files})
-    new = _FILES.sub(lambda _: block, text, count=1)
-    before, after = yamlfile.parse(text.encode(), MANIFEST).data, yamlfile.parse(new.encode(), MANIFEST).data
-    if after.pop("files", None) != files or after != {key: v for key, v in before.items() if key != "files"}:
-        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "`files` cannot be rewritten", f"write it as\n{block}")
-    write_atomic(path, new)
+    if "files" in yamlfile.load(folder / MANIFEST, name=f"{folder.name}/{MANIFEST}").data:
+        todo = f"take the key `files` out of it; {LOCK}, which speedrun writes, holds the hashes since schema 2"
+        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "lists the hashes of files that have changed", todo)
+    write_atomic(folder / LOCK, LOCK_FORM.text(Lock(files)))
 
 
 def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
-    """A submission's folder, its files by its manifest, and as they are; None where both agree or it is no submission."""
+    """A submission's folder, its files as frozen, and as they are; None where both agree or it is no submission."""
     folder = Path(name)
     if not (folder / MANIFEST).is_file():
         return None
-    held = yamlfile.load(folder / MANIFEST, name=project.show(folder / MANIFEST)).data.get("files")
-    if not isinstance(held, dict):
-        return None  # reading the manifest says what is wrong
-    now = listed(folder)
-    return None if now == held else (folder, held, now)
+    file = folder / (LOCK if (folder / LOCK).is_file() else MANIFEST)
+    held, now = yamlfile.load(file, name=project.show(file)).data.get("files"), files_in(folder)
+    return None if now == held else (folder, good_hashes(held), now)
 
 
 def refresh(catalog: Catalog, name: str) -> str:
-    """Write the hashes of a submission's files into its manifest; what was done, as a sentence."""
+    """Write the hashes of a submission's files beside its manifest; say what was done."""
     if not (Path(name) / MANIFEST).is_file():
         raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
     found = stale(catalog.project, name)
     if found is None:
-        return f"{name}: the manifest holds the hashes of all files already"
+        return f"{name}: manifest.lock holds the hashes of all files already"
     folder, held, now = found
-    write_hashes(folder, now)
+    write_lock(folder, now)
     made = _runs(catalog, folder, held, now)
     lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
     return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost}"

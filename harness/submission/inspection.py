@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import MANIFEST, MAX_FILE_BYTES
+from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
+from harness.core.constraints import is_visible
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
-from harness.core.yamlfile import is_visible
 from harness.evidence.contents import Evidence
 from harness.run import judging
 from harness.store.files import sha256_file
@@ -29,7 +29,7 @@ from harness.store.packs import LEDGER, PACK, RUNS, check_pack
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
 
-README, TEMPLATE = "README.md", "_template"
+TEMPLATE = "_template"
 MOST_FILES = 64
 LONGEST_NAME = 80  # letters of a file name that are shown
 
@@ -129,12 +129,11 @@ def list_files(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
 
 
 def unknown_files(subject: Subject, listed: list[str], name: str) -> list[Problem]:
-    """List the files that the manifest does not name."""
-    known = {*subject.files, MANIFEST, README}
+    """List the files that were not frozen."""
+    known = {*subject.files, MANIFEST, LOCK, README}
+    todo = f"freeze it with `{REFRESH} {name}`, or remove it"
     return [
-        Problem(f"{name}/{_shown(file)}", "is not in the manifest", "list it in `files`, or remove it")
-        for file in listed
-        if file not in known
+        Problem(f"{name}/{_shown(file)}", "is not among the frozen files", todo) for file in listed if file not in known
     ]
 
 

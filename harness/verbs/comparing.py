@@ -50,7 +50,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import arms, interleaving
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -87,7 +87,7 @@ def _compare(args: argparse.Namespace) -> int:
     if comparison.outcome == "undecided":
         console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to continue")
     if args.json:
-        sys.stdout.write(jsonform.to_text(comparison))
+        sys.stdout.write(codec.to_text(comparison))
     return 0
 
 
@@ -129,7 +129,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(args: argparse.Namespace) -> int:
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
     from harness.ui import console, run_report
@@ -153,7 +153,7 @@ def _probe(args: argparse.Namespace) -> int:
         f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
     )
     if args.json:
-        print_json(jsonform.encode(verdict))
+        print_json(codec.encode(verdict))
     return 0 if verdict.outcome == "pass" else 1
 
 

@@ -144,10 +144,10 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
     if args.json:
-        from harness.core import jsonform
+        from harness.core import codec
         from harness.ui import run_report
 
-        print_json(jsonform.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
+        print_json(codec.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
     return status
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.tracks import load_track
-from harness.core.errors import DatasetError, HarnessError, StoreError
+from harness.catalog.tracks import load_track, load_tracks
+from harness.core.errors import DatasetError, HarnessError, StoreError, TrackError
 from harness.core.task import Shard
 from harness.dataset.fetching import Fetched, offer, recheck
 from tests.faults.fetch_project import TRAIN, VAL, Place, shard_bytes
@@ -249,21 +250,69 @@ def test_a_cache_without_write_permission_is_said_in_one_sentence(place: Place, 
 # ------------------------------------------------------------------------------------------------ pins
 
 
-def test_pin_writes_revision_and_every_hash_and_keeps_every_comment(place: Place, hub: Hub) -> None:
-    before = place.track_file.read_text(encoding="utf-8")
+def pins_of(place: Place) -> Path:
+    return place.project / "tracks" / "small.pins.json"
+
+
+def test_pin_writes_revision_and_every_hash_beside_the_track_and_leaves_its_file_alone(place: Place, hub: Hub) -> None:
+    before = place.track_file.read_bytes()
     code, _, said = place.run("--pin")
     assert code == 0
-    assert "pinned in tracks/small.yaml" in said
+    assert "pinned in tracks/small.pins.json" in said
     data = load_track(place.project / "tracks", "small").data
     assert data.revision == hub.commit
     assert {shard.name: shard.sha256 for shard in data.shards} == hub.promised
     assert [shard.tokens for shard in data.shards] == [500_000] * 5 + [123_456]
-    after = place.track_file.read_text(encoding="utf-8")
-    for line in before.splitlines():
-        if "#" in line:
-            assert line[line.index("#") :] in after
-    untouched = [line for line in before.splitlines() if "revision:" not in line and "shards: []" not in line]
-    assert [line for line in after.splitlines() if line in untouched] == untouched
+    assert place.track_file.read_bytes() == before
+    assert json.loads(pins_of(place).read_text())["written_by"] == "speedrun fetch --pin"
+    assert list(load_tracks(place.project / "tracks")) == ["small"]
+
+
+CONTRADICTIONS = {
+    "revision: null": (f"revision: {'a' * 40}", "the revision is pinned to another commit"),
+    "shards: []": (f"shards: [{{name: {VAL}, sha256: {'a' * 64}}}]", f"{VAL} is pinned to other bytes"),
+}
+
+
+@pytest.mark.parametrize("old", CONTRADICTIONS)
+def test_pins_that_contradict_those_in_the_tracks_own_file_are_refused(place: Place, hub: Hub, old: str) -> None:
+    new, words = CONTRADICTIONS[old]
+    assert place.run("--pin")[0] == 0
+    text = place.track_file.read_text(encoding="utf-8")
+    place.track_file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(TrackError, match=re.escape(f"tracks/small.pins.json: {words}; a pin is never moved")):
+        load_track(place.project / "tracks", "small")
+
+
+def test_pins_in_the_tracks_own_file_are_read_and_may_stand_in_both(place: Place, hub: Hub) -> None:
+    text = place.track_file.read_text(encoding="utf-8")
+    sha256 = hub.promised[VAL]
+    place.track_file.write_text(text.replace("shards: []", f"shards: [{{name: {VAL}, sha256: {sha256}}}]"))
+    assert [s.sha256 for s in load_track(place.project / "tracks", "small").data.shards] == [sha256]
+    assert place.run("--pin")[0] == 0
+    data = load_track(place.project / "tracks", "small").data
+    assert {shard.name: shard.sha256 for shard in data.shards} == hub.promised
+
+
+def test_a_pin_is_never_moved(place: Place, hub: Hub) -> None:
+    assert place.run("--pin")[0] == 0
+    once = pins_of(place).read_text()
+    pins_of(place).write_text(once.replace(hub.promised[TRAIN[4]], "a" * 64))
+    forged = pins_of(place).read_bytes()
+    code, _, said = place.run("--pin")
+    assert code == 2
+    assert f"{TRAIN[4]} is pinned to other bytes" in said
+    assert pins_of(place).read_bytes() == forged
+
+
+def test_a_damaged_file_of_pins_is_named(place: Place, hub: Hub) -> None:
+    assert place.run("--pin")[0] == 0
+    data = json.loads(pins_of(place).read_text())
+    data["revision"], data["shards"][0]["sha256"] = "main", "x"
+    pins_of(place).write_text(json.dumps(data))
+    with pytest.raises(TrackError) as caught:
+        load_track(place.project / "tracks", "small")
+    assert [problem.what for problem in caught.value.problems] == ["`revision` is 'main'", "`shards[0].sha256` is 'x'"]
 
 
 def test_after_a_pin_the_shards_that_are_there_are_linked_and_not_fetched_again(place: Place, hub: Hub) -> None:
@@ -281,9 +330,9 @@ def test_after_a_pin_the_shards_that_are_there_are_linked_and_not_fetched_again(
 
 def test_pinning_twice_changes_nothing(place: Place, hub: Hub) -> None:
     assert place.run("--pin")[0] == 0
-    once = place.track_file.read_bytes()
+    once = pins_of(place).read_bytes()
     assert place.run("--pin")[0] == 0
-    assert place.track_file.read_bytes() == once
+    assert pins_of(place).read_bytes() == once
 
 
 def test_a_hub_that_offers_other_bytes_than_are_pinned_is_refused_before_any_byte(place: Place, hub: Hub) -> None:
@@ -297,22 +346,20 @@ def test_a_hub_that_offers_other_bytes_than_are_pinned_is_refused_before_any_byt
 
 def test_a_listing_that_contradicts_the_served_bytes_is_not_pinned(place: Place, hub: Hub) -> None:
     place.fetch()
-    before = place.track_file.read_bytes()
     hub.promised[TRAIN[0]] = "b" * 64
     code, _, said = place.run("--pin")
     assert code == 2
     assert f"{TRAIN[0]}: the hub lists other bytes than it served" in said
-    assert place.track_file.read_bytes() == before
+    assert not pins_of(place).exists()
 
 
 def test_a_track_that_names_more_shards_than_the_hub_has_is_not_pinned(place: Place, hub: Hub) -> None:
     place.fetch()
-    before = place.track_file.read_bytes()
     del hub.promised[TRAIN[4]]
     code, _, said = place.run("--pin")
     assert code == 2
     assert f"{TRAIN[4]}: the hub lists no such file" in said
-    assert place.track_file.read_bytes() == before
+    assert not pins_of(place).exists()
 
 
 # ------------------------------------------------------------------------------------------------ offered to a run

@@ -23,6 +23,7 @@ HOMES = {
     "yaml": {"core"},
     "pydantic": {"core"},
     "pydantic_core": {"core"},
+    "annotated_types": {"core"},
     "huggingface_hub": {"dataset"},
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
