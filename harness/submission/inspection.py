@@ -189,10 +189,10 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
     except HarnessError as error:
         return list(error.problems)
     known = {entry.data["run"] for entry in entries if entry.data["kind"] == "start"}
-    held = sorted(path.name for path in (pack / RUNS).glob("*"))
+    packed = sorted(path.name for path in (pack / RUNS).glob("*"))
     return [
         Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again")
-        for run in held
+        for run in packed
         if run not in known
     ]
 
