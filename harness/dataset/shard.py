@@ -7,14 +7,12 @@ so magic, version, length, first token and id range are all checked, by memory m
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.core.errors import DatasetError
-from harness.core.measurement import ShardReceipt
 
 MAGIC = 20240520
 VERSION = 1
@@ -115,12 +113,3 @@ class TokenScan:
         self._highest = max(self._highest, int(ids.max()))
         if not self._has_start:
             self._has_start = bool((ids == DOCUMENT_START).any())
-
-
-def receipt(path: Path, *, name: str | None = None) -> ShardReceipt:
-    """Return length, token count and sha256 of a shard as it is now."""
-    name = name or path.name
-    count = count_tokens(path, name=name)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return ShardReceipt(name, path.stat().st_size, count, digest)

@@ -106,10 +106,9 @@ class Snapshot:
     def _change(self, change: Callable[[Receipt], Receipt]) -> None:
         with self.lock("receipt"):
             new = change(self.receipt())
-            shards = {}
-            for name in sorted(new.shards):
-                shards[name] = dataclasses.asdict(new.shards[name])
-                del shards[name]["name"]
+            shards = {name: dataclasses.asdict(known) for name, known in sorted(new.shards.items())}
+            for fields in shards.values():
+                del fields["name"]
             content = {"schema": 1, "commit": new.commit, "shards": shards}
             write_atomic(self.folder / RECEIPT, json.dumps(content, indent=1) + "\n")
 

@@ -185,10 +185,10 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
     except HarnessError as error:
         return list(error.problems)
-    held = sorted(path.name for path in (pack / RUNS).glob("*"))
+    packed = sorted(path.name for path in (pack / RUNS).glob("*"))
     return [
         Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again")
-        for run in held
+        for run in packed
         if run not in chain.starts
     ]
 

@@ -165,7 +165,7 @@ def test_what_a_submission_says_cannot_become_a_command_of_the_workflow(project:
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
     lines = project.changes("pull-request", "main", "idea", status=1, **environment).splitlines()
     assert [line for line in lines if line.lstrip().startswith("::")] == [
-        line for line in lines if "no plain file" in line
+        line for line in lines if "not a plain file name" in line
     ]
     (folder / "::warning::z").unlink()
     project.commit("with a title that is one")
