@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,7 @@ COLUMNS = {
     "official": "whether a maintainer timed it beside the current record",
     "notes": "remarks",
 }
+_values = operator.attrgetter(*COLUMNS)
 
 
 def to_json(rows: Iterable[Row]) -> str:
@@ -66,15 +68,16 @@ def to_csv(rows: Iterable[Row]) -> str:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    return _digits({name: getattr(row, name) for name in COLUMNS}) | {
-        "contributors": list(row.contributors),
-        "replayed": [_digits(dataclasses.asdict(mark)) for mark in row.replayed],
-    }
+    """Give a row's values by column as JSON holds them."""
+    plain = dict(zip(COLUMNS, map(_digits, _values(row)), strict=True))
+    plain["contributors"] = list(row.contributors)
+    plain["replayed"] = [{key: _digits(value) for key, value in dataclasses.asdict(m).items()} for m in row.replayed]
+    return plain
 
 
-def _digits(values: dict[str, Any]) -> dict[str, Any]:
+def _digits(value: Any) -> Any:
     """Keep twelve digits: enough for every figure, and the last bits of a mean do not differ between machines."""
-    return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in values.items()}
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 def _guarded(value: object) -> object:

@@ -142,7 +142,7 @@ def status_text(row: Row) -> str:
 
 def link(row: Row) -> str:
     """Write the title as a link to the record's folder."""
-    return f"[{cell(row.title)}](records/{quote(row.track)}/{quote(row.slug)}/)"
+    return f"[{cell(row.title)}](records/{quote(f'{row.track}/{row.slug}')}/)"
 
 
 def pull_request(row: Row) -> str:
