@@ -7,7 +7,6 @@ and every file must have the hash that it was frozen with, so that what was judg
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 import stat
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from harness.core.codec import Form, Reading
 from harness.core.constraints import FILE_NAME, Count, FileName, FrozenFiles, Prose, RecordName
 from harness.core.errors import ManifestError
 from harness.core.task import Claim, Manifest
+from harness.store.files import sha256_file
 
 MANIFEST, LOCK, README = "manifest.yaml", "manifest.lock", "README.md"
 MAX_FILE_BYTES = 4 << 20  # the largest script of the history has 146 kB with its kernels
@@ -126,7 +126,7 @@ def files_in(folder: Path) -> dict[str, str]:
         problem = check_kind(path)
         if problem is not None:
             raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
-        found[path.name] = sha256(path)
+        found[path.name] = sha256_file(path)
     return found
 
 
@@ -140,7 +140,7 @@ def check_files(
         if problem is not None:
             reading.problem(("files", name), f"{name} {problem[0]}", problem[1])
             continue
-        found[name] = sha256(folder / name)
+        found[name] = sha256_file(folder / name)
         if frozen and found[name] != expected:
             todo = f"restore the file; in a submission, freeze what is there: `{REFRESH} SUBMISSION`"
             reading.problem(("files", name), f"{name} has sha256 {found[name]}, not {expected}", todo)
@@ -164,11 +164,6 @@ def refuse_link(path: Path, name: str) -> None:
     """Raise ManifestError where a file of a submission is a symbolic link."""
     if path.is_symlink():
         raise ManifestError.at(name, "is a symbolic link", "put the file itself there")
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a small file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_script(folder: Path, *, name: str) -> ScriptFile:

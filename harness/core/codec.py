@@ -18,8 +18,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from harness.core import yamlfile
 from harness.core.constraints import show
-from harness.core.declarations import hints_of, inside_of, label, place, validator, wanted
-from harness.core.errors import HarnessError, Problem, StoreError
+from harness.core.declarations import hints_of, inside_of, label, place, plain, schema_of, validator, wanted
+from harness.core.errors import HarnessError, Problem, StoreError, YamlError
 from harness.core.yamlfile import Document, Path_
 
 T = TypeVar("T")
@@ -44,9 +44,8 @@ class Form(Generic[T]):
 
     def open(self, path: Path, *, name: str | None = None) -> Reading[T]:
         """Read a file and note what is wrong with it; raises YamlError or `error` where it is no YAML or JSON."""
-        if self.syntax == "yaml":
-            return self._check(yamlfile.load(path, name=name, max_bytes=self.max_bytes or yamlfile.MAX_BYTES))
-        return self._check(_load_json(path, name or str(path), self.max_bytes or MAX_JSON_BYTES))
+        name, usual = name or str(path), yamlfile.MAX_BYTES if self.syntax == "yaml" else MAX_JSON_BYTES
+        return self._parse(yamlfile.read_bytes(path, name, self.max_bytes or usual, self._malformed), name)
 
     def read(self, path: Path, *, name: str | None = None) -> T:
         """Read a file; raises `error` with every problem of it."""
@@ -54,16 +53,31 @@ class Form(Generic[T]):
 
     def parse(self, raw: bytes, name: str) -> T:
         """Read the bytes of a file; same errors as `read`."""
-        return self._check(yamlfile.parse(raw, name) if self.syntax == "yaml" else _parse_json(raw, name)).done()
+        return self._parse(raw, name).done()
 
     def text(self, value: T) -> str:
         """Write a value; the same value gives the same bytes everywhere. JSON refuses NaN and infinity."""
         first = {"schema": self.versions[-1]} if self.versions else {}
         if self.syntax == "json":
             return to_text(first | encode(value))
-        return self.header + yamlfile.dump(first | _as_mapping(value, self.kind))
+        return self.header + yamlfile.dump(first | plain(self.kind, value))
 
-    def _check(self, document: Document) -> Reading[T]:
+    def json_schema(self) -> dict[str, Any]:
+        """Describe the file in JSON Schema, for editors."""
+        kind: Any = self.kind
+        schema = schema_of(kind)
+        if self.versions and "schema" not in hints_of(kind):
+            known = self.versions if self.upgrade is None else self.versions[-1:]
+            schema["properties"] = {"schema": {"enum": sorted(known)}, **schema["properties"]}
+            schema["required"] = ["schema", *schema["required"]]
+        return schema
+
+    @property
+    def _malformed(self) -> type[HarnessError]:
+        return YamlError if self.syntax == "yaml" else StoreError
+
+    def _parse(self, raw: bytes, name: str) -> Reading[T]:
+        document = yamlfile.parse(raw, name) if self.syntax == "yaml" else _parse_json(raw, name)
         reading: Reading[T] = Reading(self, document)
         reading.check()
         return reading
@@ -165,31 +179,7 @@ def to_text(value: Any) -> str:
     return json.dumps(encode(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _as_mapping(value: Any, kind: Any = None) -> Any:
-    """Give a value as `yamlfile.dump` takes it: dates stay dates, keys that have their default are left out.
-
-    kind: the declaration to write it by, where the value is of a class that adds to it.
-    """
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = [(field, getattr(value, field.name)) for field in dataclasses.fields(kind or value)]
-        return {field.name: _as_mapping(item) for field, item in held if item not in (field.default, _made(field))}
-    return [_as_mapping(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _made(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
 # ------------------------------------------------------------------------------------------------ JSON
-
-
-def _load_json(path: Path, name: str, max_bytes: int) -> Document:
-    try:
-        if path.stat().st_size > max_bytes:
-            raise StoreError.at(name, f"the file has more than {max_bytes:,} bytes", "it was not written by speedrun")
-        return _parse_json(path.read_bytes(), name)
-    except OSError as error:
-        raise StoreError.at(name, f"cannot be read ({error.strerror})", "check that it is there") from None
 
 
 def _parse_json(raw: bytes, name: str) -> Document:

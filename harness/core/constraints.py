@@ -10,10 +10,11 @@ import datetime
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Gt, Len, Lt, MinLen
 
+T = TypeVar("T")
 # Letters and signs that show nothing: the fillers of Hangul, the empty Braille cell.
 _BLANK = "\u115f\u1160\u3164\uffa0\u2800"
 
@@ -91,6 +92,8 @@ RulesetId = Annotated[str, Text("a ruleset like short@2", r"[a-z][a-z0-9-]*@[1-9
 RecordName = Annotated[
     str, Text("a record like short/12", r"[a-z][a-z0-9-]*/(\d+(\.\d+)?|\d{4}-\d{2}-\d{2}_[a-z0-9-]+)")
 ]
+Several = Annotated[tuple[T, ...], MinLen(1)]
+Loss = Annotated[float, Gt(-1e6), Lt(1e6)]  # the square of a larger one might not be a number
 Count = Annotated[int, Ge(1)]
 Size = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]

@@ -29,21 +29,36 @@ LIMITS: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def validator(kind: Any) -> Any:
-    from pydantic import ConfigDict, TypeAdapter, with_config
+    """Make the validator of a declaration: `validate_python` gives the value, or raises pydantic_core's error."""
     from pydantic_core import SchemaValidator
 
-    config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-    schema = TypeAdapter(with_config(config)(kind)).core_schema
-    _bound(schema)
-    return SchemaValidator(schema)
+    return SchemaValidator(_bounded(_adapter(kind).core_schema))
 
 
-def _bound(schema: Any) -> None:
+def schema_of(kind: Any) -> dict[str, Any]:
+    """Give the JSON Schema of a declaration."""
+    schema: dict[str, Any] = _adapter(kind).json_schema()
+    return schema
+
+
+def plain(kind: Any, value: Any) -> dict[str, Any]:
+    """Give a value as plain ones by its declaration, without the keys that have their default; dates stay dates."""
+    mapping: dict[str, Any] = _adapter(kind).dump_python(value, exclude_defaults=True)
+    return mapping
+
+
+@functools.cache
+def _adapter(kind: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter, with_config
+
+    return TypeAdapter(with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))(kind))
+
+
+def _bounded(schema: Any) -> Any:
     """Set in pydantic's schema what no configuration does: mappings become dataclasses, and all values have bounds."""
     if isinstance(schema, dict):
-        schema.update(LIMITS.get(str(schema.get("type")), {}) | schema)
-    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        _bound(part)
+        return LIMITS.get(str(schema.get("type")), {}) | {key: _bounded(part) for key, part in schema.items()}
+    return [_bounded(part) for part in schema] if isinstance(schema, list) else schema
 
 
 @functools.cache

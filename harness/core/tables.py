@@ -37,14 +37,16 @@ def read_table(path: Path, kind: type[T], *, name: str) -> tuple[T, ...]:
         raise StoreError.at(name, f"cannot be read ({error})", RESTORE) from None
     if header != columns:
         raise StoreError.at(f"{name}:1", "has other columns than it must", f"they are {','.join(columns)}")
-    problems, made, cells = [], [], _cells(declared)
+    problems, made, checked = [], [], _checked(declared)
     for line, row in rows:
         if len(row) != len(columns):
             raise StoreError.at(f"{name}:{line}", f"has not {len(columns)} cells", RESTORE)
         values: list[Any] = [text or None for text in row]
-        for index, key, read in cells:
-            values[index] = read(row[index])
-            if values[index] is ...:
+        for index, optional, read in checked:
+            try:
+                values[index] = read(row[index]) if row[index] or not optional else None
+            except (ValueError, KeyError):
+                key = columns[index]
                 what = f"{key} is {show(row[index])}"
                 problems.append(Problem(f"{name}:{line}", what, f"it must be {wanted(hints[key])}"))
         made.append(kind(*values))
@@ -63,25 +65,35 @@ def table_text(kind: type[T], rows: Iterable[T]) -> str:
 
 
 @functools.cache
-def _cells(kind: Any) -> tuple[tuple[int, str, Callable[[str], Any]], ...]:
-    """Index, column and reader of the cells that are more than a text which may be empty."""
-    hints = enumerate(hints_of(kind).items())
-    return tuple((i, key, functools.partial(_read_cell, hint)) for i, (key, hint) in hints if hint != str | None)
+def _checked(kind: Any) -> tuple[tuple[int, bool, Callable[[str], Any]], ...]:
+    """Index, whether it may be empty, and reader of the cells that are more than a text which may be empty."""
+    found = []
+    for index, hint in enumerate(hints_of(kind).values()):
+        needed = bare(hint)
+        words = {word: word for word in get_args(needed)}
+        if hint != str | None:
+            read = words.__getitem__ if get_origin(needed) is Literal else READERS[needed]
+            found.append((index, needed is not hint, read))
+    return tuple(found)
 
 
-def _read_cell(kind: Any, text: str) -> Any:
-    """The value of one cell by its declared type; ... for what is none."""
-    needed = bare(kind)
-    if text == "" and needed is not kind:
-        return None
-    if get_origin(needed) is Literal:
-        return text if text in get_args(needed) else ...
-    if needed is int:
-        return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else ...
-    if needed is float:
-        try:
-            value = float(text)
-        except ValueError:
-            return ...
-        return value if math.isfinite(value) else ...
-    return text or ...
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text):
+        raise ValueError
+    return int(text)
+
+
+def _decimal(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
+READERS: dict[Any, Callable[[str], Any]] = {int: _whole, float: _decimal, str: _text}

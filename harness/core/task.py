@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeVar
-
-from annotated_types import MinLen
+from typing import Annotated, Literal
 
 from harness.core.constraints import (
     Commit,
@@ -22,13 +20,13 @@ from harness.core.constraints import (
     Prose,
     RecordName,
     RulesetId,
+    Several,
     Sha256,
     Size,
     Text,
     TrackName,
 )
 
-T = TypeVar("T")
 EvidenceFamily = Literal["logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry"]
 Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
 Allowance = Literal[
@@ -44,7 +42,6 @@ Allowance = Literal[
 Claim = Literal["ml", "systems"]
 ShardPattern = Annotated[str, Text("a file name with %06d", r"[A-Za-z0-9_.-]+%06d[A-Za-z0-9_.-]*")]
 Override = Annotated[str, Text("name=value", r"[a-z_0-9]+=\S+")]
-Several = Annotated[tuple[T, ...], MinLen(1)]
 
 
 @dataclass(frozen=True, slots=True)

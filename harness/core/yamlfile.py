@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from harness.core.constraints import show
-from harness.core.errors import Problem, YamlError, raise_if
+from harness.core.errors import HarnessError, Problem, YamlError, raise_if
 
 MAX_BYTES = 256 * 1024  # the largest file we write ourselves (a record with 100 hashes) is below 20 kB
 MAX_DEPTH = 12
@@ -48,16 +48,20 @@ def load(path: Path, *, name: str | None = None, max_bytes: int = MAX_BYTES) -> 
     Raises YamlError naming file and line: unreadable, too large, not UTF-8, malformed, duplicate key, anchor, tag.
     """
     name = name or str(path)
+    return parse(read_bytes(path, name, max_bytes, YamlError), name)
+
+
+def read_bytes(path: Path, name: str, max_bytes: int, error: type[HarnessError]) -> bytes:
+    """Read a regular file that is not too large; raises `error` naming what keeps it from being read."""
     try:
         if not path.is_file():
-            raise YamlError.at(name, "there is no such file", "create it or correct the path")
+            raise error.at(name, "there is no such file", "create it or correct the path")
         size = path.stat().st_size
         if size > max_bytes:
-            raise YamlError.at(name, f"the file has {size:,} bytes", f"keep it below {max_bytes:,} bytes")
-        raw = path.read_bytes()
-    except OSError as error:
-        raise YamlError.at(name, f"cannot be read ({error.strerror})", "check the path and its permissions") from None
-    return parse(raw, name)
+            raise error.at(name, f"the file has {size:,} bytes", f"keep it below {max_bytes:,} bytes")
+        return path.read_bytes()
+    except OSError as reason:
+        raise error.at(name, f"cannot be read ({reason.strerror})", "check the path and its permissions") from None
 
 
 def parse(raw: bytes, name: str) -> Document:

@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from annotated_types import Gt, Lt, MinLen
-
 from harness.core import stats
 from harness.core.codec import Form, encode
-from harness.core.constraints import Text
+from harness.core.constraints import Loss, Several, Text
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.measurement import Machine
 from harness.core.record import Label, Replayed, Script, Spread
@@ -29,7 +27,6 @@ from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
-Loss = Annotated[float, Gt(-1e6), Lt(1e6)]  # the square of a larger one might not be a number
 # What follows from the rest. Files of schema 1 held these too.
 COMPUTED = (
     *("time_counts", "replayed_time_s", "replayed_loss"),
@@ -90,7 +87,7 @@ class ReplayResult:
     claimed_time_s: float | None
     claimed_loss: float | None
     own_losses: tuple[Loss, ...]  # final losses of the record's own runs
-    runs: Annotated[tuple[ReplayedRun, ...], MinLen(1)]
+    runs: Several[ReplayedRun]
     curve: tuple[CurvePoint, ...]
 
     @property
