@@ -98,10 +98,10 @@ def run(
 
     All of it is stored in `.runs/` and in the ledger.
     """
-    sitting = secrets.token_hex(4)
+    series = secrets.token_hex(4)
     for number in range(1, plan.runs + 1):
         run_id = run_files.new_run_id(plan.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, sitting, launcher, watcher(run_id, number, plan.runs))
+        outcome = execution.execute(project, ready, run_id, series, launcher, watcher(run_id, number, plan.runs))
         folder = run_files.run_folder(project, run_id)
         if outcome.state != "finished":
             cause = failure.explain(folder, outcome)
