@@ -60,7 +60,7 @@ def make_record(number: int) -> Record:
         contributors=("@somebody",),
         pull_request=str(number),
         claimed=Claimed(2700.0 / number**0.5, None, None, None),
-        original=Original("owner/name", "0" * 40, "log", "a/log.txt", (("train_gpt.py", "b" * 64),), None, None),
+        original=Original("owner/name", "0" * 40, "log", "a/log.txt", {"train_gpt.py": "b" * 64}, None, None),
         notes=None,
         withdrawn=None,
         runs=runs,

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.core.errors import HarnessError
-from harness.ui.console import printable
+from harness.core.text import printable
 from harness.verbs import comparing, maintaining, preparing, reading, replaying, submitting
 from harness.verbs.verb import Verb
 

@@ -1,4 +1,4 @@
-"""What changed between two commits, judged: the commands that the workflows call, and that anybody can run in a clone.
+"""Judge what changed between two commits: the commands that the workflows call, and that anybody can run in a clone.
 
     python .github/scripts/changes.py pull-request BASE HEAD    a pull request from HEAD onto BASE
     python .github/scripts/changes.py append-only BEFORE AFTER  no file of a record changed or went away
@@ -42,7 +42,7 @@ class Change:
 
 
 def git(*arguments: str) -> bytes:
-    """What a git command prints."""
+    """Run a git command and return what it prints."""
     done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
     if done.returncode:
         raise Unusable(f"git {arguments[0]}: {shown(os.fsdecode(done.stderr)).strip()}")
@@ -50,18 +50,18 @@ def git(*arguments: str) -> bytes:
 
 
 def commit(name: str) -> str:
-    """The full hash of a commit."""
+    """Return the full hash of a commit."""
     return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
 
 
 def changes(old: str, new: str) -> list[Change]:
-    """Every path that differs between two commits, a rename as one path gone and one added."""
+    """List every path that differs between two commits, a rename as one path deleted and one added."""
     parts = os.fsdecode(git("diff", "--name-status", "--no-renames", "-z", old, new)).split("\0")[:-1]
     return [Change(kind[0], path) for kind, path in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def shown(text: str) -> str:
-    """Text of strangers on lines of its own: nothing that moves a cursor or starts a new line is left."""
+    """Escape untrusted text line by line: nothing that moves a cursor is left."""
     return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in text.split("\n"))
 
 
@@ -69,7 +69,7 @@ def shown(text: str) -> str:
 
 
 def altered(old: str, new: str) -> list[str]:
-    """Every file of a record that was in `old` and is not the same in `new`, as sentences."""
+    """Say for every file of a record in `old` that is not the same in `new` what happened to it."""
     problems = []
     for change in changes(old, new):
         folder, _, file = change.path.rpartition("/")
@@ -77,16 +77,16 @@ def altered(old: str, new: str) -> list[str]:
             continue
         if change.kind == "M" and file in IMPORTED and folder.count("/") == 2 and imported(old, folder):
             continue
-        did = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
+        event = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
         problems.append(
-            f"{ascii(change.path)[1:-1]} {did}; a file of a record never changes: restore it, and use "
+            f"{ascii(change.path)[1:-1]} {event}; a file of a record never changes: restore it, and use "
             "`speedrun accept --retime` or `--withdraw` to add what is new"
         )
     return problems
 
 
 def imported(old: str, folder: str) -> bool:
-    """Whether a record came from the past: only `speedrun import` writes where it was before, as a mapping."""
+    """Return whether a record came from the past: only `speedrun import` writes `original` as a mapping."""
     path = f"{folder}/record.yaml"
     if not git("ls-tree", "--name-only", old, path):
         return False
@@ -97,24 +97,24 @@ def imported(old: str, folder: str) -> bool:
 
 
 def foreign(changed: list[Change], slug: str) -> list[str]:
-    """Everything that a pull request with the submission `slug` touches and must not."""
+    """Say for everything outside the submission `slug` that a pull request changes why it is refused."""
     own = f"{SUBMISSIONS}/{slug}/"
     return [
         f"{ascii(change.path)[1:-1]} does not belong to {own}: a submission adds its own folder and nothing else; "
-        "take it out, or open another pull request for it"
+        "remove it, or open another pull request for it"
         for change in changed
         if not change.path.startswith(own)
     ]
 
 
 def submitted(changed: list[Change]) -> list[str]:
-    """The submissions that a pull request adds or changes; one that only goes away is none."""
+    """Name the submissions that a pull request adds or changes; one that is only deleted does not count."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
     return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
 
 
 def taken_away(changed: list[Change], head: str) -> list[str]:
-    """Every file of a submission that goes away without having become a record in the same commit, as sentences."""
+    """Say for every deleted file of a submission that did not become a record in the same commit why it is refused."""
     tree = os.fsdecode(git("ls-tree", "-r", "--name-only", "-z", "--full-tree", head, f"{RECORDS}/")).split("\0")
     accepted = {parts[2] for path in tree if len(parts := path.split("/")) == 4 and parts[3] == "record.yaml"}
     problems = []
@@ -122,14 +122,14 @@ def taken_away(changed: list[Change], head: str) -> list[str]:
         parts = change.path.split("/")
         if change.kind == "D" and parts[0] == SUBMISSIONS and len(parts) > 2 and parts[1] not in (TEMPLATE, *accepted):
             problems.append(
-                f"{ascii(change.path)[1:-1]} was deleted; a submission goes away when it is accepted: restore it, or "
-                "ask a maintainer to take it out"
+                f"{ascii(change.path)[1:-1]} was deleted; a submission is deleted only when it is accepted: restore it, "
+                "or ask a maintainer to delete it"
             )
     return problems
 
 
 def extract(head: str, slug: str, target: Path) -> list[str]:
-    """Write the folder of a submission as it is in a commit; what keeps it from being written, as sentences."""
+    """Write the folder of a submission as it is in a commit; returns what keeps it from being written."""
     own = f"{SUBMISSIONS}/{slug}"
     listed = os.fsdecode(git("ls-tree", "-r", "-l", "-z", "--full-tree", head, f"{own}/")).split("\0")[:-1]
     problems, files, size = [], [], 0
@@ -138,16 +138,18 @@ def extract(head: str, slug: str, target: Path) -> list[str]:
         mode, _, object_name, length = about.split()
         name = path.removeprefix(f"{own}/")
         if mode not in ("100644", "100755"):
-            problems.append(f"{ascii(path)[1:-1]} is a link or no file; put the file itself there")
+            problems.append(f"{ascii(path)[1:-1]} is a link or not a file; put the file itself there")
         elif not all(re.fullmatch(NAME, part) for part in name.split("/")) or name.count("/") > 5:
-            problems.append(f"{ascii(path)[1:-1][:200]} is no plain file name; use letters, digits, '_', '-' and '.'")
+            problems.append(
+                f"{ascii(path)[1:-1][:200]} is not a plain file name; use letters, digits, '_', '-' and '.'"
+            )
         else:
             files.append((name, object_name))
             size += int(length)
     if len(files) > MAX_FILES or size > MAX_BYTES:
         problems.append(f"{own} has {len(files)} files and {size:,} bytes; keep it below {MAX_FILES} and {MAX_BYTES:,}")
     if problems or not files:
-        return problems or [f"{own} holds no file; add the submission's folder"]
+        return problems or [f"{own} contains no file; add the submission's folder"]
     for name, object_name in files:
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,10 +170,10 @@ class Said:
 def check(folder: Path, slug: str) -> Said:
     """Let the harness of this checkout judge a submission that lies in the project `folder`."""
     own = f"{SUBMISSIONS}/{slug}"
-    # -P: the project's folder, which holds strangers' files, is no place to import from.
+    # -P: nothing is imported from the project's folder, whose files are untrusted.
     command = [sys.executable, "-P", "-m", "harness", "--root", str(folder), "check", own]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    told = {}
+    printed = {}
     for form in (("--markdown",), ("--format", "github")):
         try:
             done = subprocess.run(
@@ -179,28 +181,28 @@ def check(folder: Path, slug: str) -> Said:
             )
         except subprocess.TimeoutExpired:
             return Said(False, "speedrun check took more than 5 minutes")
-        told[form[-1]] = done.stdout.decode("utf-8", "replace")
+        printed[form[-1]] = done.stdout.decode("utf-8", "replace")
     text = shown(done.stderr.decode("utf-8", "replace"))
-    return Said(done.returncode == 0, text, told["github"], told["--markdown"])
+    return Said(done.returncode == 0, text, printed["github"], printed["--markdown"])
 
 
 def judge(head: str, slug: str) -> tuple[list[str], Said]:
     """What a submission must be refused for, and what the harness said about it."""
     if not re.fullmatch(NAME, slug):
-        return [f"{ascii(slug)[:120]} is no name of a submission; make it with `speedrun new`"], Said()
+        return [f"{ascii(slug)[:120]} is not a name of a submission; make one with `speedrun new`"], Said()
     with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
         project = Path(made)
         for name in ("tracks", RECORDS):
             (project / name).symlink_to(ROOT / name)
         folder = project / SUBMISSIONS / slug
         folder.parent.mkdir()
-        (folder.parent / TEMPLATE).symlink_to(ROOT / SUBMISSIONS / TEMPLATE)  # its README asks the questions
+        (folder.parent / TEMPLATE).symlink_to(ROOT / SUBMISSIONS / TEMPLATE)  # its README has the questions
         problems = extract(head, slug, folder)
         if problems:
             return problems, Said()
         said = check(project, slug)
         if not said.passes:
-            problems.append(f"{SUBMISSIONS}/{slug} does not pass `speedrun check`; it said why")
+            problems.append(f"{SUBMISSIONS}/{slug} does not pass `speedrun check`; see its messages")
         if not (folder / "evidence").is_dir():
             problems.append(f"{SUBMISSIONS}/{slug} holds no evidence; add it with `speedrun pack {SUBMISSIONS}/{slug}`")
         return problems, said
@@ -210,7 +212,7 @@ def judge(head: str, slug: str) -> tuple[list[str], Said]:
 
 
 def tell(title: str, problems: list[str], said: Said | None = None) -> int:
-    """Print the result, as annotations where a workflow listens, and write it to the job's summary; the exit status."""
+    """Print the result, in a workflow as annotations and into the job's summary; returns the exit status."""
     hosted = os.environ.get("GITHUB_ACTIONS") == "true"
     if said is not None and said.text:
         token = secrets.token_hex(16)  # between these two lines the runner obeys nothing that is printed
@@ -226,14 +228,14 @@ def tell(title: str, problems: list[str], said: Said | None = None) -> int:
         # Indented lines are code: nothing in them is Markdown or HTML.
         code = "\n".join(f"    {line}" for text in problems for line in shown(text).split("\n") if line.strip())
         with open(summary, "a", encoding="utf-8") as file:
-            # The title holds the name of a folder, which is as much a stranger's as the rest.
+            # The title contains the name of a folder, which is as untrusted as the rest.
             report = said.report if said is not None else ""
             file.write(f"## {outcome.capitalize()}\n\n    {shown(title)}\n\n{code}\n\n{report}\n")
     return 1 if problems else 0
 
 
 def pull_request(base: str, head: str) -> int:
-    """Judge what HEAD adds to BASE since they parted."""
+    """Judge what HEAD adds to the commit at which it left BASE."""
     new = commit(head)
     old = git("merge-base", commit(base), new).decode().strip()
     changed = changes(old, new)
@@ -249,7 +251,7 @@ def pull_request(base: str, head: str) -> int:
 
 
 def append_only(before: str, after: str) -> int:
-    """Refuse what changes a record between two commits."""
+    """Refuse every change of a record between two commits."""
     if before == NOTHING:
         return tell("nothing was here before", [])
     return tell("records are only added to", altered(commit(before), commit(after)))

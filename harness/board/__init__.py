@@ -1,7 +1,8 @@
-"""The leaderboard: Markdown, JSON, CSV and plots, rendered from records. Only `leaderboard` reads and writes files.
+"""Make the leaderboard, its data and its pictures from records.
 
-rows      the computed figures of each record, and its status with the reason
-markdown  leaderboard.md
-export    leaderboard/records.json and records.csv
-plots     leaderboard/progress-<track>.svg and curves-<track>.svg
+leaderboard  reads the records, writes the files, or says which of them are stale
+rows         the computed figures of each record, and its status with the reason
+markdown     leaderboard.md
+export       leaderboard/records.json and records.csv
+plots        leaderboard/progress-<track>.svg and curves-<track>.svg, from `harness.frames`
 """

@@ -1,4 +1,4 @@
-"""Rows in, records.json and records.csv out: the whole board as data, with every column documented."""
+"""Write records.json and records.csv from rows: the whole board as data, with every column documented."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ COLUMNS = {
 
 
 def to_json(rows: Iterable[Row]) -> str:
-    """All rows as one JSON object with schema version and the meaning of each column."""
+    """Write all rows as one JSON object with schema version and the meaning of each column."""
     data = {"schema": SCHEMA, "columns": COLUMNS, "records": [_plain(row) for row in rows]}
     return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_csv(rows: Iterable[Row]) -> str:
-    """All rows as CSV; what is not known is an empty cell."""
+    """Write all rows as CSV; what is not known is an empty cell."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -61,7 +61,7 @@ def to_csv(rows: Iterable[Row]) -> str:
         plain = _plain(row)
         plain["contributors"] = ";".join(row.contributors)
         plain["replayed"] = "; ".join(replayed_texts(row.replayed)) or None
-        writer.writerow(["" if value is None else _guarded(value) for value in plain.values()])
+        writer.writerow(map(_guarded, plain.values()))
     return text.getvalue()
 
 
@@ -73,10 +73,10 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _digits(values: dict[str, Any]) -> dict[str, Any]:
-    """Twelve digits: enough for every figure, and the last bits of a mean do not differ between machines."""
+    """Keep twelve digits: enough for every figure, and the last bits of a mean do not differ between machines."""
     return {name: float(f"{value:.12g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def _guarded(value: object) -> object:
-    """A text that a spreadsheet would take for a formula gets a leading apostrophe."""
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "\t", "\r") else value

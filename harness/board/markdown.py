@@ -1,4 +1,4 @@
-"""Rows in, leaderboard.md out.
+"""Write leaderboard.md from rows.
 
 Titles, names and links come from submissions: nothing of them may end a cell, start a link or an image, call anybody,
 or become HTML. Characters with a meaning are written as entities, control characters as visible escapes; addresses and
@@ -14,11 +14,11 @@ from urllib.parse import quote
 from harness.board.rows import Row, replayed_texts
 from harness.core.task import Track
 
-_ESCAPED = {char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"}
+_CUT = "<!-- -->"
+_ESCAPED = str.maketrans({char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"} | {"\0": _CUT})
 # What GitHub makes a link or a mention of in plain text: `@name`, `name@host`, `https://…`, `www.…`, `#1`, `GH-1`. It looks
 # for them after entities have become letters, so only something between the letters stops it; a comment shows nothing.
 _LIVE = re.compile(r"@(?=\S)|:(?=//)|www(?=\.)|#(?=[0-9])|GH(?=-[0-9])", re.IGNORECASE)
-_CUT = "<!-- -->"
 
 _HEAD = """# Leaderboard
 
@@ -42,7 +42,7 @@ Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/record
 
 
 def leaderboard(tracks: Mapping[str, Track], rows: Mapping[str, Sequence[Row]], plots: Sequence[str] = ()) -> str:
-    """The whole page; `plots` are the names of the pictures that lie in leaderboard/."""
+    """Write the whole page; `plots` are the names of the pictures in leaderboard/."""
     parts = [_HEAD]
     for name in order(tracks):
         parts.append(section(tracks[name], rows.get(name, ()), plots))
@@ -50,22 +50,22 @@ def leaderboard(tracks: Mapping[str, Track], rows: Mapping[str, Sequence[Row]], 
 
 
 def order(tracks: Mapping[str, Track]) -> list[str]:
-    """The tracks as the page shows them: the races by time first, the one for any computer last."""
+    """Order the tracks as the page shows them: those ranked by time first, the one for any computer last."""
     return sorted(
         tracks, key=lambda n: (tracks[n].hardware.kind == "any", tracks[n].metric == "steps", n != "short", n)
     )
 
 
 def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
-    """One track: its pictures and its table."""
+    """Write one track: its pictures and its table."""
     lines = [f"## {track.name}: {cell(track.title)}", ""]
     if not rows:
         return "\n".join([*lines, "No record yet.", ""])
     lines += [current_line(track, rows[0]), ""]
     against = "training time" if track.metric == "train_time" else "step"
-    for kind, says in (("progress", "record against date"), ("curves", f"validation loss against {against}")):
+    for kind, shows in (("progress", "record against date"), ("curves", f"validation loss against {against}")):
         if f"{kind}-{track.name}.svg" in plots:
-            lines += [f"![{track.name}: {says}](leaderboard/{kind}-{track.name}.svg)", ""]
+            lines += [f"![{track.name}: {shows}](leaderboard/{kind}-{track.name}.svg)", ""]
     by_time = track.metric == "train_time"
     claimed = "time" if by_time else "steps"
     test = "rule" if rows[0].rule_value is not None or any(r.rule_value is not None for r in rows) else "p"
@@ -73,20 +73,21 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
         f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | status | replayed | date | title | by | PR |",
         "|--:|--:|--:|--:|--:|---|---|---|---|---|---|",
     ]
-    lines += [table_row(row, by_time=by_time) for row in rows]
+    anywhere = track.hardware.kind == "any"
+    lines += [table_row(row, by_time=by_time, with_machine=anywhere) for row in rows]
     return "\n".join([*lines, ""])
 
 
 def current_line(track: Track, row: Row) -> str:
-    """The sentence above a table that names the record to beat."""
+    """Name the record to beat, in the sentence above a table."""
     if not row.current:
         return "No record stands."
     value = time_text(row.claimed_time_s) if track.metric == "train_time" else f"{row.claimed_steps:,} steps"
     return f"Current record: **{value}**, #{row.number}, {link(row)}."
 
 
-def table_row(row: Row, *, by_time: bool) -> str:
-    """One line of a table."""
+def table_row(row: Row, *, by_time: bool, with_machine: bool = False) -> str:
+    """Write one line of a table; `with_machine` where seconds mean nothing without their machine."""
     claimed = (
         time_text(row.claimed_time_s) if by_time else ("" if row.claimed_steps is None else f"{row.claimed_steps:,}")
     )
@@ -96,7 +97,7 @@ def table_row(row: Row, *, by_time: bool) -> str:
     cells = [
         f"**{row.number}**" if row.current else row.number,
         f"**{claimed}**" if row.current else claimed,
-        runs_text(row),
+        runs_text(row, with_machine),
         "" if row.loss_mean is None else f"{row.loss_mean:.4f}",
         test,
         status_text(row),
@@ -110,23 +111,23 @@ def table_row(row: Row, *, by_time: bool) -> str:
 
 
 def time_text(seconds: float | None) -> str:
-    """A training time in minutes, as the field writes it, to at most four digits."""
+    """Write a training time in minutes, as the field does, to at most four digits."""
     return "" if seconds is None else f"{seconds / 60:.4g} min"
 
 
-def runs_text(row: Row) -> str:
-    """Mean, spread and number of the runs, with their machine where seconds mean nothing without it."""
+def runs_text(row: Row, with_machine: bool) -> str:
+    """Write mean, spread and number of the runs, and on request what they ran on."""
     if not row.runs:
         return ""
     if row.time_mean_s is None:
         return f"({row.runs})"
     spread = "" if row.time_sd_s is None else f" ± {row.time_sd_s:.2f}"
-    where = f", {cell(row.machine)}" if row.machine and "cores of" in row.machine else ""
+    where = f", {cell(row.machine)}" if row.machine and with_machine else ""
     return f"{row.time_mean_s:.2f}{spread} s ({row.runs}){where}"
 
 
 def status_text(row: Row) -> str:
-    """Status, reason and marks of a row."""
+    """Write a row's status, its reason and its marks."""
     text = row.status if row.reason is None else f"{row.status}: {cell(row.reason)}"
     if row.replays:
         text += f"; replayed ×{row.replays}"
@@ -140,12 +141,12 @@ def status_text(row: Row) -> str:
 
 
 def link(row: Row) -> str:
-    """The title as a link to the record's folder."""
+    """Write the title as a link to the record's folder."""
     return f"[{cell(row.title)}](records/{quote(row.track)}/{quote(row.slug)}/)"
 
 
 def pull_request(row: Row) -> str:
-    """The pull request as a link, where it is a plain number and its repository is known."""
+    """Write the pull request as a link, where it is a plain number and its repository is known."""
     if row.pull_request is None:
         return ""
     if re.fullmatch(r"[0-9]{1,9}", row.pull_request) and row.repository:
@@ -155,7 +156,8 @@ def pull_request(row: Row) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that means nothing but itself in a Markdown table."""
-    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text.replace("\n", " "))
-    parts = _LIVE.sub(lambda found: f"{found[0]}\0", shown)  # no NUL is left in what is printable
-    return "".join(_CUT if char == "\0" else _ESCAPED.get(char, char) for char in parts)
+    """Escape text so that it means nothing but itself in a Markdown table."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text.replace("\n", " "))
+    # No NUL is left in what is printable, so it can stand for a cut until the text is escaped.
+    return _LIVE.sub(r"\g<0>\0", text).translate(_ESCAPED)

@@ -1,4 +1,4 @@
-"""Records in, rows out: every figure that runs exist for is computed from those runs, never typed.
+"""Compute a leaderboard's rows: every figure that a record's runs can give comes from them, none is typed.
 
 A row's status is computed too: `measured` (this harness ran it and holds the evidence), `logged` (the claim agrees
 with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.catalog.ranking import current, numbers
+from harness.catalog.tracks import load_track
 from harness.core import stats
 from harness.core.errors import StatisticsError
-from harness.core.record import Record, RecordRun, Status
-from harness.core.replayed import Replayed
+from harness.core.record import Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
+from harness.store.layout import Project
+from harness.store.records import find_record, read_records
 
 AGREES_WITHIN = 0.01  # of the claimed time
-INCOMPLETE = "incomplete"  # how the note of a run begins that did not reach its last step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Row:
 
 
 def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
-    """All rows of one track, the current record first, then newest first; the same for any order of the records."""
+    """Compute one track's rows, the current record first, then newest first; the order of the records is no matter."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
     shown = numbers(mine)
@@ -65,10 +66,19 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 
 
+def row_of(project: Project, name: str) -> tuple[Record, Row]:
+    """Read the record that `name` means, by any name that people use, and compute its row."""
+    folder = find_record(project, name)
+    records = [record for record in read_records(project) if record.track == folder.parent.name]
+    record = next(record for record in records if record.slug == folder.name)
+    rows = make_rows(load_track(project.tracks, record.track), records)
+    return record, next(row for row in rows if row.slug == record.slug)
+
+
 def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bool) -> Row:
-    """One row, computed."""
+    """Compute one row; `shown` is how people write the number of each slug."""
     ruleset = next((r for r in track.rulesets if r.id == record.ruleset), track.rulesets[-1])
-    own = [run for run in record.runs if run.role == "own" and is_complete(run)]
+    own = [run for run in record.runs if run.role == "own" and run.complete]
     losses = [run.value for run in own if run.value is not None]
     times = [run.train_time_s for run in own if run.train_time_s is not None]
     p, rule_value = significance(ruleset, losses, track.target_loss)
@@ -99,20 +109,15 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         replays=len(record.replays),
         replayed=record.replays,
         withdrawn=record.withdrawn,
-        machine=machine_of(own),
+        machine=machine_text(own),
         current=is_current,
         official=record.official,
         notes=record.notes,
     )
 
 
-def is_complete(run: RecordRun) -> bool:
-    """Whether a run reached its last step and validated there."""
-    return run.value is not None and not (run.note or "").startswith(INCOMPLETE)
-
-
 def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tuple[float | None, float | None]:
-    """The p-value and the rule value that the ruleset's test gives for these losses; None where it gives none."""
+    """Compute the p-value and the rule value by the ruleset's test; None where it gives none."""
     if not losses:
         return None, None
     if ruleset.significance.test == "closed-form":
@@ -128,7 +133,7 @@ def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tu
 def judge_status(
     track: Track, record: Record, own: Sequence[RecordRun], rule_value: float | None, ruleset: Ruleset
 ) -> tuple[Status, str | None]:
-    """The status of a row, and why it is no more than published."""
+    """Decide a row's status, and say why it is no more than published."""
     if record.has_evidence:
         return "measured", None
     if not own:
@@ -141,7 +146,8 @@ def judge_status(
         return "published", f"rule value {rule_value:.4f} of {of} is below {margin:g}"
     fitting = [run for run in own if _fits(track, run)]
     if not fitting:
-        return "published", f"runs on {machine_of(own)}" if machine_of(own) else "the hardware of its runs is not known"
+        machine = machine_text(own)
+        return "published", f"runs on {machine}" if machine else "the hardware of its runs is not known"
     times = [run.train_time_s for run in fitting if run.train_time_s is not None]
     claimed = record.claimed.train_time_s
     if not times or claimed is None:
@@ -159,7 +165,7 @@ def _fits(track: Track, run: RecordRun) -> bool:
 
 
 def replayed_texts(marks: Sequence[Replayed]) -> list[str]:
-    """The replays of a record in short, those of the original first; a reimplementation is named as one."""
+    """Sum up a record's replays, those of the original first; a reimplementation is named as one."""
     texts = []
     for script in ("original", "reimplementation"):
         mine = [mark for mark in marks if mark.script == script]
@@ -185,10 +191,10 @@ def _range(values: Sequence[float], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def machine_of(runs: Sequence[RecordRun]) -> str | None:
-    """What the runs ran on, if they say so and agree."""
-    names = {f"{run.gpu_count or '?'}× {run.gpu_name}" if run.gpu_name else (run.note or "") for run in runs}
-    return names.pop() or None if len(names) == 1 else (" and ".join(sorted(n for n in names if n)) or None)
+def machine_text(runs: Sequence[RecordRun]) -> str | None:
+    """Say what the runs ran on: their GPUs, or the processor of a computer without any; None where no run says it."""
+    names = {f"{run.gpu_count or '?'}× {run.gpu_name}" if run.gpu_name else run.cpu for run in runs}
+    return " and ".join(sorted(name for name in names if name)) or None
 
 
 def _sortable(number: str) -> tuple[int, int]:

@@ -1,8 +1,8 @@
-"""The upstream repository of the past records, read and never executed: a git clone, or a plain copy of its tree.
+"""Read files of the upstream repository of the past records, from a git clone or a plain copy of its tree.
 
-Bytes come out by path and commit. Nothing is checked out, so a clone's working tree is not touched, no hook or filter
-runs, and a partial clone downloads just the files that are asked for. The clone of the cache is made under a temporary
-name and renamed, so a killed or failed clone leaves nothing that looks like one.
+Files are read by commit and path and never executed. Nothing is checked out, so a clone's working tree is not touched,
+no hook or filter runs, and a partial clone downloads only the files that are read. The clone of the cache is made under
+a temporary name and renamed, so a killed or failed clone leaves nothing that looks like one.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class NotFetched(StoreError):
 
 
 class NotInside(StoreError):
-    """A checkout lacks a commit, or a file that no commit says more of: it may be of another repository."""
+    """A checkout lacks a commit, or a file where no commit is named: it may be of another repository."""
 
 
 class Checkout:
-    """A place that bytes of the upstream repository can be had from."""
+    """A place from which files of the upstream repository can be read."""
 
     def __init__(self, folder: Path, repository: str, *, partial: bool = False, network: bool = True) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Checkout:
         self.has_git = (folder / ".git").exists() or (folder / "objects").is_dir()
 
     def read(self, commit: str | None, path: str) -> bytes:
-        """The bytes of a file at a commit; from a plain tree, the file as it lies there.
+        """Return the bytes of a file at a commit; from a plain tree, those of the file there.
 
         Raises StoreError for a commit or a file that is not there, a link, a path that leads outside, and a file of
         more than 64 MB.
@@ -59,9 +59,9 @@ class Checkout:
         return self._from_tree(pure)
 
     def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Have the contents of many files (commit, path) in one request; git would make one for each.
+        """Download the contents of many files (commit, path) in one request; git would make one for each.
 
-        What is not there is left to `read`, which says so for its row.
+        What does not exist is left to `read`, which reports it.
         """
         paths: dict[str, list[str]] = {}
         for commit, path in wanted:
@@ -73,9 +73,9 @@ class Checkout:
         for commit, listed in paths.items():
             entries = self._git("ls-tree", "-z", commit, "--", *listed).stdout.split(b"\0")
             blobs |= {entry.split(b"\t")[0].split()[2] for entry in entries if b"\t" in entry}
-        # The folders are here; what is missing of their files is printed as ?<hash>.
-        told = self._git("rev-list", "--objects", "--missing=print", "--no-walk", *paths).stdout
-        missing = blobs & {line[1:] for line in told.splitlines() if line.startswith(b"?")}
+        # The folders are here; the missing ones of their files are printed as ?<hash>.
+        printed = self._git("rev-list", "--objects", "--missing=print", "--no-walk", *paths).stdout
+        missing = blobs & {line[1:] for line in printed.splitlines() if line.startswith(b"?")}
         if missing:
             noop = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
             self._git(*noop, "--filter=blob:none", "--stdin", "origin", stdin=b"\n".join(sorted(missing)) + b"\n")
@@ -90,24 +90,24 @@ class Checkout:
             if path.is_symlink():
                 raise StoreError.at(pure, "is a link in this checkout", "put the file itself there")
         if not path.is_file():
-            what = f"is not in this checkout, so that is no copy of {self.repository}, or of another commit"
+            what = f"is not in this checkout, so it is not a copy of {self.repository}, or one of another commit"
             raise NotInside.at(pure, what, "check out the commit that the record names, or name another --checkout DIR")
         if path.stat().st_size > MOST_BYTES:
-            raise StoreError.at(pure, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
+            raise StoreError.at(pure, f"has more than {MOST_BYTES:,} bytes", "a log or script of a record is smaller")
         return path.read_bytes()
 
     def _from_git(self, commit: str, path: str) -> bytes:
         if not re.fullmatch(_COMMIT, commit):
-            raise StoreError.at(ascii(commit), "is no commit", "name it by its hexadecimal digits")
-        found = self._git("ls-tree", commit, "--", path)
-        if found.returncode and self.partial:
-            todo = f"remove {self.folder}, and it is cloned anew, or give --checkout DIR"
-            raise NotInside.at(commit[:12], f"is no commit of {self.repository} as it was cloned here", todo)
-        if found.returncode:
+            raise StoreError.at(ascii(commit), "is not a commit", "name it by its hexadecimal digits")
+        listing = self._git("ls-tree", commit, "--", path)
+        if listing.returncode and self.partial:
+            todo = f"remove {self.folder} so that it is cloned again, or give --checkout DIR"
+            raise NotInside.at(commit[:12], f"is not a commit of {self.repository} as it was cloned here", todo)
+        if listing.returncode:
             name = self.folder.resolve().name
-            what = f"is no commit in {name}, so that is not a clone of {self.repository}, or an old one"
+            what = f"is not a commit in {name}, so that is not a clone of {self.repository}, or an old one"
             raise NotInside.at(commit[:12], what, "fetch there, or name another --checkout DIR")
-        entry = found.stdout.decode("utf-8", "replace").partition("\t")[0].split()
+        entry = listing.stdout.decode("utf-8", "replace").partition("\t")[0].split()
         if not entry:
             kind = NotInside if commit == "HEAD" else StoreError
             raise kind.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
@@ -115,29 +115,31 @@ class Checkout:
             raise StoreError.at(path, "is a link or a folder in the repository", "a script must be a plain file")
         size = self._git("cat-file", "-s", entry[2])
         if size.returncode == 0 and int(size.stdout) > MOST_BYTES:
-            raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "it is no log or script of a record")
+            raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "a log or script of a record is smaller")
         blob = self._git("cat-file", "blob", entry[2])
         if blob.returncode and not self.network:
             raise NotFetched.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
         if blob.returncode:
-            raise StoreError.at(path, f"cannot be read from git ({said(blob)})", "check the network and the clone")
+            raise StoreError.at(
+                path, f"cannot be read from git ({last_error(blob)})", "check the network and the clone"
+            )
         return blob.stdout
 
 
 def given(folder: Path, repository: str, *, allow_network: bool = True) -> Checkout:
-    """The checkout of a repository that a user named; raises StoreError where there is no such folder."""
+    """Return the checkout of a repository that the user named; raises StoreError where there is no such folder."""
     if not folder.is_dir():
-        raise StoreError.at(folder, "is no folder", "name a clone of the upstream repository, or a copy of its tree")
+        raise StoreError.at(folder, "is not a folder", "name a clone of the upstream repository, or a copy of its tree")
     return Checkout(folder, repository, network=allow_network)
 
 
 def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
-    """The clone of a repository in the cache, made on first use: history without file contents, 20 MB or so.
+    """Return the clone of a repository in the cache, made on first use: history without file contents, some 20 MB.
 
-    Raises StoreError where it is not there and cannot be made; nothing half-made is left.
+    Raises StoreError where it is not there and cannot be made; nothing incomplete is left.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-        raise StoreError.at(ascii(repository), "is no repository like owner/name", "check the record's facts")
+        raise StoreError.at(ascii(repository), "is not a repository name like owner/name", "check the record's facts")
     folder = cache_folder() / "upstream" / repository.replace("/", "--")
     with _locked(folder):
         if not folder.is_dir():
@@ -155,10 +157,10 @@ def _clone(repository: str, folder: Path) -> None:
     try:
         done = git("clone", "--quiet", "--filter=blob:none", "--no-checkout", url, aside)
         if done.returncode:
-            full = "No space left" in said(done) or shutil.disk_usage(folder.parent).free < 1 << 20
-            why = "the disk is full" if full else said(done)
-            cure = "check the network, or name a clone or a plain copy of it with --checkout DIR"
-            todo = "free some space" if full else f"{cure}; {WHAT_IT_HOLDS}"
+            full = "No space left" in last_error(done) or shutil.disk_usage(folder.parent).free < 1 << 20
+            why = "the disk is full" if full else last_error(done)
+            other = "check the network, or name a clone or a plain copy of it with --checkout DIR"
+            todo = "free some space" if full else f"{other}; {WHAT_IT_HOLDS}"
             raise StoreError.at(url, f"cannot be cloned: {why}", todo)
         aside.rename(folder)
     except OSError as error:
@@ -181,15 +183,15 @@ def git(*arguments: str | Path, stdin: bytes = b"", network: bool = True) -> sub
         ) from None
 
 
-def said(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The last line that git printed as an error."""
+def last_error(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the last line that git printed as an error."""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:200] if lines else f"exit code {done.returncode}"
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Only one process clones at a time."""
+    """Let only one process clone at a time."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f".{folder.name}.lock").open("w") as file:

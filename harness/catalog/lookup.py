@@ -1,12 +1,12 @@
-"""What a name on the command line means, and where the files behind it are.
+"""Answer what a name on the command line means, and where the files behind it are.
 
     submissions/<slug>      a submission's folder
     short/12, short/21.1    a record by its number, a re-timing by the number of what it times and its own
     records/short/<slug>    a record by its folder, its slug, or an unambiguous beginning of either
-    short                   a track: its current record, wherever its script lies
+    short                   a track: its current record, wherever its script is
 
 One `Catalog` serves one command: each record is read at most once, when it is first needed, so that every part of the
-command sees the same records and numbers. Most records of the past keep figures here and no script; their frozen
+command sees the same records and numbers. Most records of the past have figures here and no script; their frozen
 originals are fetched, verified and kept in the cache by `originals`. A script in a record's folder may be the original
 or a reimplementation of it.
 """
@@ -71,17 +71,17 @@ class Catalog:
 
     def records(self, track: str | None = None) -> list[Record]:
         """Read all records, or those of one track, by track and slug; problems of all files come in one StoreError."""
-        found: list[Record] = []
+        read: list[Record] = []
         problems: list[Problem] = []
         for folder in records.record_folders(self.project):
             if track is not None and folder.parent.name != track:
                 continue
             try:
-                found.append(self.read(folder))
+                read.append(self.read(folder))
             except StoreError as error:
                 problems.extend(error.problems)
         raise_if(problems, StoreError)
-        return found
+        return read
 
     def current(self, track: Track) -> Record | None:
         """Return the record to beat; None where the track has none."""
@@ -129,16 +129,16 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            found = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
+            meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
         else:
-            found = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
-        if not found:
+            meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
+        if not meant:
             todo = "name it like short/12 or by its folder; leaderboard.md lists all"
             raise StoreError.at(name[:100], "there is no such record", todo)
-        if len(found) > 1:
-            few = ", ".join(f"{f.parent.name}/{f.name}" for f in found[:3])
-            raise StoreError.at(name[:100], f"means {len(found)} records ({few} …)", "write more of the name")
-        return self.read(found[0])
+        if len(meant) > 1:
+            few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])
+            raise StoreError.at(name[:100], f"means {len(meant)} records ({few} …)", "write more of the name")
+        return self.read(meant[0])
 
     def track_of(self, named: Named) -> Track:
         """Return the track that a thing belongs to; raises TrackError or ManifestError."""
@@ -166,20 +166,20 @@ class Catalog:
     # -------------------------------------------------------------------------------------------- scripts
 
     def has_script(self, record: Record) -> bool:
-        """Whether a script lies in a record's folder."""
+        """Return whether there is a script in a record's folder."""
         return (self.folder(record) / records.SCRIPT / SCRIPT_FILE).is_file()
 
     def subject(self, named: Named, *, frozen: bool = True) -> Subject:
         """Return what is in the folder as something to run or judge: a submission, or a record's script.
 
-        frozen: False takes a submission as it lies there, whatever hashes were frozen. Raises ManifestError, with the
+        frozen: False takes a submission's files as they are, whatever hashes were frozen. Raises ManifestError, with the
         ways to go on, for a record whose folder has no script.
         """
         if named.record is not None:
             return self.script_here(named.record)
         packs.settle(named.folder)
         manifest = manifests.load_manifest(named.folder, name=named.name, frozen=frozen)
-        return subjects.of_submission(manifest, named.name, self.track(manifest.track))
+        return subjects.of_submission(manifest, named.folder, named.name, self.track(manifest.track))
 
     def submission(self, folder: Path, *, frozen: bool = True) -> Subject:
         """Return a submission's folder as something to run or judge; raises HarnessError with all its problems."""
@@ -205,17 +205,16 @@ class Catalog:
                 f"`speedrun replay {name} --original` runs its frozen original",
                 f"`speedrun new NAME --from {name}` starts a submission from it",
             ]
-        having = [r for r in self.records(record.track) if self.has_script(r)]
-        if having:
-            numbers = ", /".join(self.number(r) for r in sorted(having, key=lambda r: (r.number, r.slug)))
+        others = [r for r in self.records(record.track) if self.has_script(r)]
+        if others:
+            numbers = ", /".join(self.number(r) for r in sorted(others, key=lambda r: (r.number, r.slug)))
             ways.append(f"in their folders {record.track}/{numbers} have a script")
-        what = "there is no script in its folder" + (
-            "" if published(record) else ", and its original was never published"
-        )
+        what = "there is no script in its folder"
+        what += "" if published(record) else ", and its original was never published"
         return ManifestError.at(name, what, "; ".join(ways) or f"no record of the track {record.track} has one")
 
     def described_original(self, record: Record) -> Subject:
-        """Return a published original as its record describes it; whether its files are here is not looked at."""
+        """Return a published original as its record describes it, whether its files are here or not."""
         folder = self.folder(record)
         tokens = None
         if self.has_script(record):
@@ -226,8 +225,8 @@ class Catalog:
     def original(self, record: Record, source: Source, *, given: bool = False, look: bool = False) -> Subject:
         """Return the verified original of a record, its files kept in the cache.
 
-        given: the user named where it is to come from, so that it is read there whatever the cache holds. look: what
-        would have to be downloaded may be missing. Raises StoreError, with the reason, where it cannot be had.
+        given: the user named the source, so it is read there whatever the cache holds. look: what would have to be
+        downloaded may be missing. Raises StoreError, with the reason, where it is not available.
         """
         subject = self.described_original(record)
         originals.obtain(record, self.name(record), subject.files_folder, source, given=given, look=look)
@@ -238,7 +237,7 @@ class Catalog:
     ) -> Subject:
         """Return a submission, or a record with the script in its folder, else its frozen original.
 
-        Raises HarnessError where an original cannot be had.
+        Raises HarnessError where an original is not available.
         """
         if named.record is None:
             return self.subject(named, frozen=frozen)
@@ -259,7 +258,7 @@ class Catalog:
     def official_sha256(self, record: Record) -> str | None:
         """Return what a comparison calls the script that set a record's time; None where it was never published.
 
-        That is the original, or a script in the record's folder that is no reimplementation.
+        That is the original, or a script in the record's folder that is not a reimplementation.
         """
         if record.original is not None and record.original.files:
             return chain_of(dict(record.original.files))

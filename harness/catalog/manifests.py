@@ -1,99 +1,149 @@
-"""A submission's folder in, `Manifest` out; a record's script folder reads the same way.
+"""Read a submission's folder: manifest.yaml by its author, manifest.lock by speedrun, and a record's script.yaml.
 
-Strangers write these folders. Nothing outside the folder is read: names are plain file names, links are refused, and
-every file must have the hash that the manifest gives it, so that what was judged is what is frozen.
+These folders are untrusted input. Nothing outside the folder is read: names are plain file names, links are refused,
+and every file must have the hash that it was frozen with, so that what was judged is what is frozen.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 import stat
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal
 
-from harness.core import yamlfile
-from harness.core.errors import ManifestError, Problem
-from harness.core.task import Manifest
+from harness.core.codec import Form, Reading
+from harness.core.constraints import FILE_NAME, Count, FileName, FrozenFiles, Prose, RecordName
+from harness.core.errors import ManifestError
+from harness.core.task import Claim, Manifest
 
-MANIFEST = "manifest.yaml"
+MANIFEST, LOCK, README = "manifest.yaml", "manifest.lock", "README.md"
 MAX_FILE_BYTES = 4 << 20  # the largest script of the history has 146 kB with its kernels
-MAX_FILES = 32
-FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}"
 WAYS = "`speedrun replay` with --original runs a frozen original; records/*/*/script are the scripts to `run` here"
-_RECORD = r"[a-z][a-z0-9-]*/(\d+(\.\d+)?|\d{4}-\d{2}-\d{2}_[a-z0-9-]+)"
-_RULESET = r"[a-z][a-z0-9-]*@[1-9]\d*"
+REFRESH = "speedrun new --refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Every file that a submission's script may use, by sha256."""
+
+    files: FrozenFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptFile:
+    """What a record's script/script.yaml says of the frozen script beside it."""
+
+    origin: Literal["original", "reimplementation"]
+    of: RecordName  # the record it stands for
+    entry: FileName = ""
+    files: FrozenFiles = field(default_factory=dict)
+    train_tokens: Count | None = None
+    claim: Claim | None = None  # of a submission that was accepted: what it claimed
+    parent: RecordName | None = None  # and the record that it builds on
+    stands_for: Prose | None = None
+    same_as: RecordName | None = None  # the record whose script this one is; entry and files are its
+    measured: Any = None  # figures for people
+    uncertainties: Any = None  # remarks for people
+
+
+MANIFEST_FORM = Form(Manifest, "yaml", (1, 2), ManifestError)
+SCRIPT_FORM = Form(ScriptFile, "yaml", (1,), ManifestError)
+LOCK_FORM = Form(
+    Lock,
+    "yaml",
+    (1,),
+    ManifestError,
+    header=f"# Written by `speedrun run` and `{REFRESH}`, not by hand: the files of this submission, by sha256.\n",
+)
 
 
 def load_manifest(folder: Path, *, name: str | None = None, frozen: bool = True) -> Manifest:
-    """Read and check `manifest.yaml` of a submission, hashes of all its files included.
+    """Read and check `manifest.yaml` and `manifest.lock` of a submission, hashes of all its files included.
 
-    frozen: False takes the files as they lie there, for a look at work in progress; hashes are theirs then.
+    frozen: False takes the files as they lie there, for a view of work in progress; hashes are theirs then.
     Raises ManifestError with every problem of the folder, each with its line where there is one.
     """
     name = name or folder.name
-    path = folder / MANIFEST
-    if path.is_symlink():
-        raise ManifestError.at(f"{name}/{MANIFEST}", "is a symbolic link", "put the file itself there")
-    fields = yamlfile.Fields.of(yamlfile.load(path, name=f"{name}/{MANIFEST}"))
-    version = fields.integer("schema", minimum=1)
-    if version != 1:
-        fields.problem("schema", f"schema {version} is unknown", "this harness reads schema 1")
-    manifest = Manifest(
-        track=fields.text("track", pattern=r"[a-z][a-z0-9-]*", what="a track like short"),
-        ruleset=fields.text("ruleset", pattern=_RULESET, what="a ruleset like short@2"),
-        title=fields.text("title", max_length=120),
-        contributors=fields.strings("contributors", minimum=1),
-        parent=fields.text_or_none("parent", pattern=_RECORD, what="a record like short/12"),
-        claim=cast(Literal["ml", "systems"], fields.choice("claim", ("ml", "systems"))),
-        entry=fields.text("entry", pattern=FILE_NAME, what="a file name"),
-        files=_files(fields),
-        notes=fields.text_or_none("notes"),
-        folder=folder,
-    )
-    if manifest.ruleset and manifest.track and manifest.ruleset.partition("@")[0] != manifest.track:
-        fields.problem("ruleset", f"{manifest.ruleset} is no ruleset of {manifest.track}", f"use {manifest.track}@N")
-    if manifest.files and manifest.entry and manifest.entry not in dict(manifest.files):
-        fields.problem("entry", f"{manifest.entry!r} is not among `files`", "list it with its sha256")
-    fields.unknown_keys()
-    now = check_files(folder, dict(manifest.files), fields, frozen=frozen)
-    if fields.problems:
-        raise ManifestError(*fields.problems)
-    return manifest if frozen else replace(manifest, files=tuple(sorted(now.items())))
+    refuse_link(folder / MANIFEST, f"{name}/{MANIFEST}")
+    reading = MANIFEST_FORM.open(folder / MANIFEST, name=f"{name}/{MANIFEST}")
+    match reading.data:
+        case {"track": str(track), "ruleset": str(ruleset)} if ruleset.partition("@")[0] != track:
+            what = f"{ascii(ruleset)[1:-1][:60]} is no ruleset of {ascii(track)[1:-1][:60]}"
+            reading.problem(("ruleset",), what, "use one of that track, like short@2")
+    match reading.data:
+        case {"schema": 2, "files": _}:
+            todo = f"take it out; `{REFRESH} {name}` writes the hashes there"
+            reading.problem(("files",), f"`files` stands in {LOCK} since schema 2", todo)
+    hashes, files = _frozen_files(reading, folder, name, frozen=frozen)
+    entry = reading.data.get("entry")
+    if files and isinstance(entry, str) and entry not in files:
+        reading.problem(("entry",), f"{entry[:80]!a} is not among the frozen files", f"`{REFRESH} {name}` freezes it")
+    now = check_files(hashes, folder, files, frozen=frozen)
+    reading.problems += hashes.problems if hashes is not reading else []
+    return dataclasses.replace(reading.done(), files=dict(sorted((files if frozen else now).items())))
 
 
-def _files(fields: yamlfile.Fields) -> tuple[tuple[str, str], ...]:
-    inner = fields.mapping("files")
-    return () if inner is None else read_file_hashes(inner)
+def _frozen_files(
+    reading: Reading[Any], folder: Path, name: str, *, frozen: bool
+) -> tuple[Reading[Any], dict[str, str]]:
+    """The frozen hashes, and the file that they stand in: the lock, or a manifest of schema 1."""
+    listed = reading.data.get("files")
+    if (folder / LOCK).is_symlink() or (folder / LOCK).exists():
+        refuse_link(folder / LOCK, f"{name}/{LOCK}")
+        lock = LOCK_FORM.open(folder / LOCK, name=f"{name}/{LOCK}")
+        if listed is not None and listed != lock.data.get("files"):
+            reading.problem(("files",), f"`files` contradicts {LOCK}", f"take `files` out: speedrun wrote {LOCK}")
+        return lock, good_hashes(lock.data.get("files"))
+    if listed is None:
+        if frozen:
+            reading.problem((), f"there is no {LOCK} beside it", f"freeze the files: {REFRESH} {name}")
+        return reading, {} if frozen else files_in(folder)
+    return reading, good_hashes(listed)
 
 
-def read_file_hashes(inner: yamlfile.Fields) -> tuple[tuple[str, str], ...]:
-    """Read a mapping of file names to sha256, noting every bad name and hash."""
-    if not inner.data or len(inner.data) > MAX_FILES:
-        inner.problem(None, f"`files` lists {len(inner.data)} files", f"list 1 to {MAX_FILES}")
-    for name in inner.data:
-        if not re.fullmatch(FILE_NAME, name):
-            inner.problem(name, f"{ascii(name)[:80]} is no plain file name", "use letters, digits, '_', '-' and '.'")
-    what = "64 hexadecimal digits (sha256)"
-    return tuple(sorted((name, inner.text(name, pattern=r"[0-9a-f]{64}", what=what)) for name in inner.data))
+def good_hashes(files: object) -> dict[str, str]:
+    """Those entries of an unchecked mapping of file names to sha256 that can be what they should be."""
+    return {
+        name: digest
+        for name, digest in (files.items() if isinstance(files, dict) else ())
+        if re.fullmatch(FILE_NAME, name) and isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)
+    }
 
 
-def check_files(folder: Path, files: dict[str, str], fields: yamlfile.Fields, *, frozen: bool = True) -> dict[str, str]:
+def files_in(folder: Path) -> dict[str, str]:
+    """The files of a submission that its script may use, with their hashes: all but manifest, lock, README and evidence.
+
+    Raises ManifestError for a link or a file that is too large.
+    """
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.name in (MANIFEST, LOCK, README) or path.is_dir() or not re.fullmatch(FILE_NAME, path.name):
+            continue
+        problem = check_kind(path)
+        if problem is not None:
+            raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
+        found[path.name] = sha256(path)
+    return found
+
+
+def check_files(
+    reading: Reading[Any], folder: Path, files: Mapping[str, str], *, frozen: bool = True
+) -> dict[str, str]:
     """Note every listed file that is missing, a link, too large, or (if frozen) has another hash; the hashes there."""
     found = {}
     for name, expected in files.items():
-        if not expected or not re.fullmatch(FILE_NAME, name):
-            continue
-        where = fields.document.where(("files", name))
         problem = check_kind(folder / name)
         if problem is not None:
-            fields.problems.append(Problem(where, f"{name} {problem[0]}", problem[1]))
+            reading.problem(("files", name), f"{name} {problem[0]}", problem[1])
             continue
-        found[name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        found[name] = sha256(folder / name)
         if frozen and found[name] != expected:
-            todo = "restore the file; in a submission, freeze what is there: `speedrun new --refresh SUBMISSION`"
-            fields.problems.append(Problem(where, f"{name} has sha256 {found[name]}, not {expected}", todo))
+            todo = f"restore the file; in a submission, freeze what is there: `{REFRESH} SUBMISSION`"
+            reading.problem(("files", name), f"{name} has sha256 {found[name]}, not {expected}", todo)
     return found
 
 
@@ -102,7 +152,7 @@ def check_kind(path: Path) -> tuple[str, str] | None:
     try:
         status = path.lstat()
     except OSError:
-        return "is not in the folder", "add it, or take it out of `files`"
+        return "is not in the folder", f"restore it; in a submission, freeze what is there: `{REFRESH} SUBMISSION`"
     if not stat.S_ISREG(status.st_mode):
         return "is a link or no regular file", "put the file itself there"
     if status.st_size > MAX_FILE_BYTES:
@@ -110,22 +160,15 @@ def check_kind(path: Path) -> tuple[str, str] | None:
     return None
 
 
-# ------------------------------------------------------------------------------------------------ script.yaml
+def refuse_link(path: Path, name: str) -> None:
+    """Raise ManifestError where a file of a submission is a symbolic link."""
+    if path.is_symlink():
+        raise ManifestError.at(name, "is a symbolic link", "put the file itself there")
 
 
-@dataclass(frozen=True, slots=True)
-class ScriptFile:
-    """What a record's script/script.yaml says of the frozen script beside it."""
-
-    origin: Literal["original", "reimplementation"]
-    of: str  # the record it stands for
-    entry: str
-    files: tuple[tuple[str, str], ...]
-    stands_for: str | None
-    same_as: str | None  # the record whose script this one is
-    train_tokens: int | None
-    claim: str | None = None  # of a submission that was accepted: what it claimed
-    parent: str | None = None  # and the record that it builds on
+def sha256(path: Path) -> str:
+    """The sha256 of a small file's bytes, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def load_script(folder: Path, *, name: str) -> ScriptFile:
@@ -133,23 +176,11 @@ def load_script(folder: Path, *, name: str) -> ScriptFile:
     path = folder / "script.yaml"
     if not path.is_file():
         raise ManifestError.at(name, "there is no script here", WAYS)
-    fields = yamlfile.Fields.of(yamlfile.load(path, name=f"{name}/script.yaml"))
-    fields.integer("schema", minimum=1)
-    fields.known |= {"measured", "uncertainties"}  # figures and remarks for people
-    script = ScriptFile(
-        origin=cast(Literal["original", "reimplementation"], fields.choice("origin", ("original", "reimplementation"))),
-        of=fields.text("of", pattern=_RECORD, what="a record like short/12"),
-        entry=fields.text("entry", pattern=FILE_NAME, what="a file name") if "same_as" not in fields.data else "",
-        files=_files(fields) if "same_as" not in fields.data else (),
-        stands_for=fields.text_or_none("stands_for"),
-        same_as=fields.text_or_none("same_as", pattern=_RECORD, what="a record like short/6"),
-        train_tokens=fields.integer_or_none("train_tokens", minimum=1),
-        claim=fields.text_or_none("claim", pattern="ml|systems", what="ml or systems"),
-        parent=fields.text_or_none("parent", pattern=_RECORD, what="a record like short/12"),
-    )
-    fields.known |= {"entry", "files"}
-    fields.unknown_keys()
-    check_files(folder, dict(script.files), fields)
-    if fields.problems:
-        raise ManifestError(*fields.problems)
-    return script
+    reading = SCRIPT_FORM.open(path, name=f"{name}/script.yaml")
+    borrowed = "same_as" in reading.data
+    for key in () if borrowed else ("entry", "files"):
+        if key not in reading.data:
+            reading.problem((), f"the key `{key}` is missing", f"add `{key}: …`, or `same_as: …` (a record)")
+    check_files(reading, folder, {} if borrowed else good_hashes(reading.data.get("files")))
+    script = reading.done()
+    return dataclasses.replace(script, entry="", files={}) if borrowed else script

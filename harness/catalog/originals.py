@@ -1,7 +1,7 @@
-"""The frozen original of a past record: found, taken out of its log where it lies in one, and verified.
+"""Find the frozen original of a past record, extract it from its log where it is embedded in one, and verify it.
 
-Every file must have the sha256 that record.yaml gives it, else nothing is handed out. The verified files are kept in
-the cache under their hashes, and hashed again before each use, so a second replay needs no repository.
+Every file must have the sha256 that record.yaml gives it, else none is returned. The verified files are kept in the
+cache under their hashes, and hashed again before each use, so a second replay needs no repository.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness.catalog.checkout import Checkout, NotFetched, NotInside, cloned, given
-from harness.catalog.manifests import FILE_NAME
+from harness.core.constraints import FILE_NAME
 from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
+from harness.core.text import plural
 from harness.runlog.source import embedded_files
 from harness.store.files import disk_error, sha256_file, write_atomic
-
-MAIN = "train_gpt.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What became of one record's original."""
+    """The result of looking for one record's original."""
 
     record: str  # "short/12"
     # "none": a stated reason; "not here": it would have to be downloaded; "broken": not as the record says
@@ -37,16 +36,16 @@ class Resolved:
     said: str  # how many files from where, or why not
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     todo: str | None = None  # what may help where it is broken or not here
-    foreign: bool = False  # broken in the way of a checkout of something else
+    foreign: bool = False  # broken as in a checkout of another repository
 
 
 Source = Callable[[str], Checkout]  # repository -> a place to read it from
 
 
 def source_of(checkout: Path | None, *, allow_network: bool = True) -> Source:
-    """Where originals come from: the checkout that the user gave, else a clone in the cache, made on first use."""
+    """Return where originals come from: the checkout that the user named, else a clone in the cache."""
     if checkout is not None:
-        given(checkout, "")  # refused now where there is no such folder
+        given(checkout, "")  # a missing folder is refused now
         return lambda repository: given(checkout, repository, allow_network=allow_network)
     clones: dict[str, Checkout] = {}
 
@@ -74,13 +73,13 @@ def resolve(record: Record, name: str, source: Source) -> Resolved:
         state: Literal["not here", "broken"] = "not here" if isinstance(error, NotFetched) else "broken"
         return Resolved(name, state, said, todo=todo, foreign=isinstance(error, NotInside))
     where = {"log": "out of its log", "file": "a file", "git": f"commit {original.path}"}[original.kind]
-    return Resolved(name, "resolved", f"{len(files)} file{'s' if len(files) > 1 else ''}, {where}", files)
+    return Resolved(name, "resolved", f"{plural(len(files), 'file')}, {where}", files)
 
 
 def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
-    """The files of an original by name, the entry first; unverified."""
+    """Read the files of an original, the entry first; they are not verified yet."""
     commit, path = where_it_lies(original)
-    expected, main = dict(original.files), entry_of(original)
+    expected, main = dict(original.files), original.entry
     if original.kind == "git":
         return {main: checkout.read(commit, path)}
     raw = checkout.read(original.commit, path)
@@ -104,41 +103,35 @@ def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
         elif actual is None:
             problems.append(Problem(name, f"{file} is not where the record says", "check the repository"))
         elif actual != expected[file]:
-            said = f"{file} has sha256 {actual[:12]}, the record says {expected[file][:12]}"
-            problems.append(Problem(name, said, "nothing is run; check the repository"))
+            what = f"{file} has sha256 {actual[:12]}, the record says {expected[file][:12]}"
+            problems.append(Problem(name, what, "nothing is run; check the repository"))
     raise_if(problems, StoreError)
 
 
 def obtain(record: Record, name: str, kept: Path, source: Source, *, given: bool = False, look: bool = False) -> None:
-    """Have the files of a record's original in the folder `kept` of the cache, each verified.
+    """Put the files of a record's original into the folder `kept` of the cache, each verified.
 
-    given: the user named where it is to come from, so that it is read there whatever the cache holds. look: what
-    would have to be downloaded may stay away. Raises StoreError, with the reason, where it cannot be had.
+    given: the user named the source, so it is read there whatever the cache holds. look: what would have to be
+    downloaded may be missing. Raises StoreError, with the reason, where it is not available.
     """
     expected = dict(record.original.files) if record.original is not None else {}
     if not given and is_whole(kept, expected):
         return
     resolved = resolve(record, name, source)
     if resolved.state != "resolved" and not (look and resolved.state == "not here"):
-        said, todo = f"its original cannot be had: {resolved.said}", "see `speedrun replay --original --plan`"
-        raise StoreError.at(name, said, resolved.todo or todo)
+        what, todo = f"its original is not available: {resolved.said}", "see `speedrun replay --original --plan`"
+        raise StoreError.at(name, what, resolved.todo or todo)
     if resolved.files and not is_whole(kept, expected):
         keep(kept, resolved.files)
 
 
-def published(held: Record) -> bool:
-    """Whether a record has an original that somebody published."""
-    return held.original is not None and held.original.kind != "none" and bool(held.original.files)
-
-
-def entry_of(original: Original) -> str:
-    """The file of an original that is started."""
-    names = dict(original.files)
-    return MAIN if MAIN in names else next(iter(names), MAIN)
+def published(record: Record) -> bool:
+    """Return whether a record has an original that somebody published."""
+    return record.original is not None and record.original.kind != "none" and bool(record.original.files)
 
 
 def is_whole(kept: Path, hashes: dict[str, str]) -> bool:
-    """Whether a folder of the cache holds all files of an original, each with its hash."""
+    """Return whether a folder of the cache holds all files of an original, each with its hash."""
     try:
         plain = all(re.fullmatch(FILE_NAME, name) for name in hashes)
         return plain and bool(hashes) and all(sha256_file(kept / name) == digest for name, digest in hashes.items())
@@ -147,7 +140,7 @@ def is_whole(kept: Path, hashes: dict[str, str]) -> bool:
 
 
 def keep(kept: Path, files: dict[str, bytes]) -> None:
-    """Put an original's files into the cache, whole or not at all; what was damaged there is replaced."""
+    """Put an original's files into the cache, all or none; damaged ones there are replaced."""
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
@@ -163,7 +156,7 @@ def keep(kept: Path, files: dict[str, bytes]) -> None:
 
 
 def where_it_lies(original: Original) -> tuple[str, str]:
-    """The commit and the path of an original's entry, or of the log that embeds it."""
+    """Return the commit and the path of an original's entry, or of the log that embeds it."""
     if original.kind == "git":
         commit, _, path = (original.path or "").partition(":")
         return commit, path
@@ -171,10 +164,9 @@ def where_it_lies(original: Original) -> tuple[str, str]:
 
 
 def resolve_all(named: Sequence[tuple[str, Record]], source: Source) -> list[Resolved]:
-    """Say what becomes of the original of every record, each with its name."""
-    found = [record.original for _, record in named if published(record)]
-    originals = [original for original in found if original is not None and original.repository]
-    for repository in sorted({original.repository or "" for original in originals}):
-        with contextlib.suppress(HarnessError):  # each row says by itself what is wrong with it
+    """Find and verify the original of every record, given with its name."""
+    originals = [record.original for _, record in named if record.original is not None and published(record)]
+    for repository in sorted({original.repository for original in originals if original.repository}):
+        with contextlib.suppress(HarnessError):  # `resolve` says for each record what is wrong
             source(repository).prefetch(where_it_lies(o) for o in originals if o.repository == repository)
     return [resolve(record, name, source) for name, record in named]

@@ -12,13 +12,13 @@ from harness.core.task import Track
 
 
 def current(track: Track, records: Sequence[Record]) -> Record | None:
-    """The record to beat; None where the track has none."""
+    """Return the record to beat; None where the track has none."""
     ranked = rank(track, records)
     return ranked[0] if ranked else None
 
 
 def rank(track: Track, records: Sequence[Record]) -> list[Record]:
-    """The records of a track that stand, the best first.
+    """Return the records of a track that stand, the best first.
 
     Seconds of two machines cannot be compared, so what beat another record in a same-machine comparison stands above
     it whatever both claim. Where nobody compared: the least claimed time or the fewest steps, the earlier of equals.
@@ -26,28 +26,30 @@ def rank(track: Track, records: Sequence[Record]) -> list[Record]:
     mine = {f"{r.track}/{r.slug}": r for r in records if r.track == track.name}
 
     def beaten(record: Record) -> int:
-        """How many comparisons, one upon the other, a record stands on."""
-        seen, count, below = {record.slug}, 0, record.faster_than
-        while below is not None and (held := mine.get(below)) is not None and held.slug not in seen:
-            seen.add(held.slug)
-            count, below = count + 1, held.faster_than
-        return count
+        """Count the comparisons that lead from a record down to one that beat nothing."""
+        counted, below = {record.slug}, record.faster_than
+        while below is not None and (slower := mine.get(below)) is not None and slower.slug not in counted:
+            counted.add(slower.slug)
+            below = slower.faster_than
+        return len(counted) - 1
+
+    def claimed(record: Record) -> float | None:
+        return record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
 
     def key(record: Record) -> tuple[int, float, str, int, str]:
-        value = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
+        value = claimed(record)
         return -beaten(record), float(value or "inf"), str(record.date), record.number, record.slug
 
     def stands(record: Record) -> bool:
-        claimed = record.claimed.train_time_s if track.metric == "train_time" else record.claimed.steps
         # Timed again beside the current record and not faster: its seconds are that machine's and rank nowhere.
         lost = record.kind == "retiming" and record.official and record.faster_than is None
-        return record.withdrawn is None and claimed is not None and not lost
+        return record.withdrawn is None and claimed(record) is not None and not lost
 
     return sorted(filter(stands, mine.values()), key=key)
 
 
 def numbers(records: Sequence[Record]) -> dict[str, str]:
-    """slug -> the number as people write it: 12, or 21.1 for the first re-timing of 21."""
+    """Map each slug to its number as people write it: 12, or 21.1 for the first re-timing of 21."""
     counts: dict[int, int] = {}
     shown = {}
     for record in sorted(records, key=lambda r: (r.number, str(r.date), r.slug)):

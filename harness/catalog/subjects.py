@@ -1,6 +1,6 @@
-"""A subject: the frozen script that is run and judged, whether a submission's, a record's or an original's.
+"""Describe a subject: the frozen script that is run and judged, of a submission, a record or an original.
 
-The same files, entry, track and ruleset stand behind all three, so that everything after the catalog walks one path.
+All three have files, an entry, a track and a ruleset, so that the code after the catalog need not tell them apart.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import originals, tracks
+from harness.catalog import tracks
 from harness.catalog.manifests import ScriptFile
 from harness.core.record import Record
-from harness.core.task import Manifest, Ruleset, Track
+from harness.core.task import Claim, Manifest, Ruleset, Track
 from harness.store.layout import cache_folder
 from harness.store.ledger import chain_of
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is run and judged."""
+    """One frozen script with everything that a run and a verdict need to know about it."""
 
     name: str  # "records/smoke/2026-11-21_muon" or "submissions/2026-12-01_my-idea"
     folder: Path  # the submission's or the record's folder
-    files_folder: Path  # where the frozen files lie
+    files_folder: Path  # where the frozen files are
     entry: str
     files: dict[str, str]  # name -> sha256
     track: Track
@@ -31,32 +31,32 @@ class Subject:
     train_tokens: int
     manifest: Manifest | None = None
     record: Record | None = None
-    claim: str | None = None  # ml or systems
+    claim: Claim | None = None
     parent: str | None = None  # the record that it builds on, as people type it
-    reimplementation: bool = False  # the script stands for a record whose own program is another
+    reimplementation: bool = False  # of a record whose own program is another
 
     @property
     def script_sha256(self) -> str:
-        """The identity of the frozen entry script."""
+        """Return the identity of the frozen entry script."""
         return self.files[self.entry]
 
     @property
     def chain(self) -> str:
-        """The name of its chain in the ledger: the identity of all its frozen files together."""
+        """Return the name of its chain in the ledger: the identity of all its frozen files together."""
         return chain_of(self.files)
 
     @property
     def script(self) -> bytes:
-        """The bytes of the frozen entry script."""
+        """Return the bytes of the frozen entry script."""
         return (self.files_folder / self.entry).read_bytes()
 
 
-def of_submission(manifest: Manifest, name: str, track: Track) -> Subject:
+def of_submission(manifest: Manifest, folder: Path, name: str, track: Track) -> Subject:
     """Return a submission as a subject; raises TrackError for a ruleset that the track does not have."""
     return Subject(
         name=name,
-        folder=manifest.folder,
-        files_folder=manifest.folder,
+        folder=folder,
+        files_folder=folder,
         entry=manifest.entry,
         files=dict(manifest.files),
         track=track,
@@ -69,7 +69,7 @@ def of_submission(manifest: Manifest, name: str, track: Track) -> Subject:
 
 
 def of_script(script: ScriptFile, files_folder: Path, record: Record, folder: Path, name: str, track: Track) -> Subject:
-    """Return a record with a script that lies in its own or another record's folder as a subject."""
+    """Return a record with a script in its own or another record's folder as a subject."""
     return Subject(
         name=name,
         folder=folder,
@@ -87,7 +87,7 @@ def of_script(script: ScriptFile, files_folder: Path, record: Record, folder: Pa
 
 
 def of_original(record: Record, folder: Path, name: str, track: Track, train_tokens: int | None) -> Subject:
-    """Return the published original of a record as a subject; its files lie in the cache, once they were obtained."""
+    """Return the published original of a record as a subject; its files are in the cache once they were obtained."""
     assert record.original is not None
     files = dict(record.original.files)
     digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
@@ -95,7 +95,7 @@ def of_original(record: Record, folder: Path, name: str, track: Track, train_tok
         name=name,
         folder=folder,
         files_folder=cache_folder() / "originals" / digest[:32],
-        entry=originals.entry_of(record.original),
+        entry=record.original.entry,
         files=files,
         track=track,
         ruleset=tracks.ruleset_of(track, record.ruleset),

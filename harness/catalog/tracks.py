@@ -1,23 +1,29 @@
-"""tracks/<track>.yaml in, `Track` out: the rules of a race as dated, versioned data.
+"""Read tracks/<track>.yaml: the rules of a race as dated, versioned data, with the pins that lie beside it.
 
 A new track is a new file and no code. A ruleset once used is never edited: a record keeps the one it was judged by.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
-from typing import Any, Literal, cast
 
-from harness.core import yamlfile
-from harness.core.errors import Problem, TrackError
-from harness.core.task import Hardware, Ruleset, Shard, Significance, Track, TrackData
+from harness.core.codec import Form, Reading
+from harness.core.constraints import show
+from harness.core.errors import Problem, TrackError, raise_if
+from harness.core.task import Pins, Ruleset, Track
+from harness.core.yamlfile import Path_
 
-EVIDENCE = ("logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry")
-FLAGS = ("inductor-config", "compile-options", "compile-mode", "inductor-environment")
+TRACK_FORM = Form(Track, "yaml", (1,), TrackError)
+PINS_FORM = Form(Pins, "json", (1,), TrackError)
+NEEDS = {"t": ("alpha",), "closed-form": ("margin",), "sequential": ("sigma_floor", "bounds")}  # of each test
 _NAME = r"[a-z][a-z0-9-]{0,30}"
-_SHARD_PATTERN = r"[A-Za-z0-9_.-]+%06d[A-Za-z0-9_.-]*"
-_FOLDER = r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*"
+
+
+def pins_file(tracks: Path, name: str) -> Path:
+    """Where the pins of a track's tokens stand."""
+    return tracks / f"{name}.pins.json"
 
 
 def load_track(tracks: Path, name: str) -> Track:
@@ -29,12 +35,9 @@ def load_track(tracks: Path, name: str) -> Track:
     if name not in known:
         raise TrackError.at(tracks, f"there is no track {name[:60]!r}", f"known tracks: {', '.join(known) or 'none'}")
     path = tracks / f"{name}.yaml"
-    fields = yamlfile.Fields.of(yamlfile.load(path, name=f"{tracks.name}/{path.name}"))
-    track = _track(fields)
-    if track.name != name:
-        fields.problem("name", f"`name` is {track.name!r} in the file of the track {name!r}", "make them equal")
-    fields.done(TrackError)
-    return track
+    reading = TRACK_FORM.open(path, name=f"{tracks.name}/{path.name}")
+    _check(reading, name)
+    return _with_pins(reading.done(), tracks)
 
 
 def track_names(tracks: Path) -> tuple[str, ...]:
@@ -70,154 +73,69 @@ def current_ruleset(track: Track) -> Ruleset:
     return track.rulesets[-1]
 
 
-def _track(fields: yamlfile.Fields) -> Track:
-    version = fields.integer("schema", minimum=1)
-    if version != 1:
-        fields.problem("schema", f"schema {version} is unknown", "this harness reads schema 1")
-    name = fields.text("name", pattern=_NAME, what="a lower-case word")
-    return Track(
-        name=name,
-        title=fields.text("title"),
-        target_loss=_positive(fields, "target_loss"),
-        metric=cast(Literal["train_time", "steps"], fields.choice("metric", ("train_time", "steps"))),
-        validation_tokens=fields.integer("validation_tokens", minimum=1),
-        train_tokens=fields.integer("train_tokens", minimum=1),
-        runs=fields.integer("runs", minimum=1),
-        silence_limit_s=_positive(fields, "silence_limit_s"),
-        time_limit_s=_positive(fields, "time_limit_s"),
-        hardware=_hardware(fields.mapping("hardware")),
-        data=_data(fields.mapping("data")),
-        dry=_overrides(fields),
-        rulesets=_rulesets(fields, name),
-    )
+def _check(reading: Reading[Track], name: str) -> None:
+    """Note what does not fit together; keys that are missing or of the wrong kind are noted already."""
+    match reading.data:
+        case {"name": str(called)} if called != name:
+            reading.problem(("name",), f"`name` is {show(called)} in the file of the track {name!r}", "make them equal")
+    match reading.data:
+        case {"data": {"source": "hub", **data}} if data.get("repository") is None:
+            reading.problem(("data",), "a hub source needs `repository`", "add `repository: owner/name`")
+    match reading.data:
+        case {"rulesets": tuple(rulesets)}:
+            ids = [ruleset.get("id") for ruleset in rulesets if isinstance(ruleset, dict)]
+            for twice in sorted({str(id) for id in ids if ids.count(id) > 1}):
+                reading.problem(("rulesets",), f"the ruleset {show(twice)} appears twice", "give each its own number")
+            groups = reading.data.get("timed_alike")
+            for group in groups if isinstance(groups, tuple) else ():
+                for id in group if isinstance(group, tuple) else ():
+                    if id not in ids:
+                        reading.problem(("timed_alike",), f"there is no ruleset {show(id)}", "name those of this track")
+            for index, ruleset in enumerate(rulesets):
+                _check_ruleset(reading, ("rulesets", index), ruleset, name)
 
 
-def _positive(fields: yamlfile.Fields, key: str) -> float:
-    value = fields.number(key)
-    if value <= 0 and key in fields.data:
-        fields.problem(key, f"`{key}` is {value:g}", "it must be above 0")
-    return value
+def _check_ruleset(reading: Reading[Track], path: Path_, ruleset: object, track: str) -> None:
+    match ruleset:
+        case {"id": str(id)} if id.partition("@")[0] != track:
+            reading.problem((*path, "id"), f"`id` is {show(id)}", f"it must be {track}@ and a number")
+    match ruleset:
+        case {"significance": {"test": str(test), **given}}:
+            for key in NEEDS.get(test, ()):
+                if not given.get(key):
+                    what = f"the test `{test}` needs `{key}`"
+                    reading.problem((*path, "significance"), what, f"add `{key}: …`")
+            rows = given.get("bounds")
+            for number, row in enumerate(rows if isinstance(rows, tuple) else ()):
+                match row:
+                    case (int(first), int(last), _) if not 1 <= first <= last:
+                        place = (*path, "significance", "bounds", number)
+                        reading.problem(
+                            place, f"n from {first} to {last} is no range", "write [first n, last n, bound]"
+                        )
 
 
-def _overrides(fields: yamlfile.Fields) -> tuple[str, ...]:
-    overrides = fields.strings("dry")
-    for index, override in enumerate(overrides):
-        if not re.fullmatch(r"[a-z_0-9]+=\S+", override):
-            fields.problem("dry", f"entry {index + 1} is {override!r}", "write name=value")
-    return overrides
+def _with_pins(track: Track, tracks: Path) -> Track:
+    """Put in what `fetch --pin` wrote beside the track; raises TrackError where the track's own pins contradict it."""
+    path = pins_file(tracks, track.name)
+    if not path.is_file():
+        return track
+    name = f"{tracks.name}/{path.name}"
+    pins = PINS_FORM.read(path, name=name)
+    own = {shard.name: shard for shard in track.data.shards}
+    raise_if(contradictions(track, pins, name), TrackError)
+    shards = tuple({**own, **{shard.name: shard for shard in pins.shards}}.values())
+    revision = pins.revision or track.data.revision
+    return dataclasses.replace(track, data=dataclasses.replace(track.data, revision=revision, shards=shards))
 
 
-def _hardware(fields: yamlfile.Fields | None) -> Hardware:
-    if fields is None:
-        return Hardware("any", 1)
-    hardware = Hardware(
-        kind=cast(Literal["gpu", "any"], fields.choice("kind", ("gpu", "any"))),
-        processes=fields.integer("processes", minimum=1),
-        gpu_name=fields.text_or_none("gpu_name"),
-    )
-    fields.unknown_keys()
-    return hardware
-
-
-def _data(fields: yamlfile.Fields | None) -> TrackData:
-    if fields is None:
-        return TrackData("synthetic", "", "", "", 0, 0)
-    source = fields.choice("source", ("hub", "synthetic"))
-    repository = fields.text_or_none("repository", pattern=r"[\w.-]+/[\w.-]+", what="a dataset like owner/name")
-    if source == "hub" and repository is None and "repository" not in fields.data:
-        fields.problem(None, "a hub source needs `repository`", "add `repository: owner/name`")
-    data = TrackData(
-        source=cast(Literal["hub", "synthetic"], source),
-        folder=fields.text("folder", pattern=_FOLDER, what="a relative folder"),
-        train_pattern=fields.text("train_pattern", pattern=_SHARD_PATTERN, what="a file name with %06d"),
-        val_pattern=fields.text("val_pattern", pattern=_SHARD_PATTERN, what="a file name with %06d"),
-        train_shards=fields.integer("train_shards", minimum=1),
-        shard_tokens=fields.integer("shard_tokens", minimum=1),
-        repository=repository,
-        revision=fields.text_or_none("revision", pattern=r"[0-9a-f]{40}", what="a commit of 40 hexadecimal digits"),
-        seed=fields.integer_or_none("seed"),
-        oracle_loss=fields.number_or_none("oracle_loss"),
-        shards=tuple(_shard(shard) for shard in fields.mappings("shards")),
-    )
-    fields.unknown_keys()
-    return data
-
-
-def _shard(fields: yamlfile.Fields) -> Shard:
-    shard = Shard(
-        name=fields.text("name", pattern=r"[A-Za-z0-9_.-]+", what="a file name"),
-        tokens=fields.integer_or_none("tokens", minimum=1),
-        sha256=fields.text_or_none("sha256", pattern=r"[0-9a-f]{64}", what="64 hexadecimal digits"),
-    )
-    fields.unknown_keys()
-    return shard
-
-
-def _rulesets(fields: yamlfile.Fields, name: str) -> tuple[Ruleset, ...]:
-    items = fields.mappings("rulesets")
-    rulesets = tuple(_ruleset(item, name) for item in items)
-    if not rulesets:
-        fields.problem("rulesets" if "rulesets" in fields.data else None, "there is no ruleset", "add at least one")
-    ids = [ruleset.id for ruleset in rulesets]
-    for id in sorted({id for id in ids if ids.count(id) > 1}):
-        fields.problem("rulesets", f"the ruleset {id!r} appears twice", "give each its own number")
-    return rulesets
-
-
-def _ruleset(fields: yamlfile.Fields, track: str) -> Ruleset:
-    ruleset = Ruleset(
-        id=fields.text("id", pattern=re.escape(track) + r"@[1-9]\d*", what=f"{track}@ and a number"),
-        since=fields.date_or_none("since"),
-        until=fields.date_or_none("until"),
-        summary=fields.text("summary"),
-        timer=fields.text("timer"),
-        untimed_steps=fields.integer("untimed_steps"),
-        significance=_significance(fields.mapping("significance")),
-        evidence=_words(fields, "evidence", EVIDENCE),
-        forbidden=_words(fields, "forbidden", FLAGS),
-        allowed=fields.strings("allowed"),
-    )
-    fields.unknown_keys()
-    return ruleset
-
-
-def _words(fields: yamlfile.Fields, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    words = fields.strings(key)
-    for word in words:
-        if word not in known:
-            fields.problem(key, f"`{key}` holds {word!r}", f"use only {', '.join(known)}")
-    return words
-
-
-def _significance(fields: yamlfile.Fields | None) -> Significance:
-    if fields is None:
-        return Significance("t")
-    test = fields.choice("test", ("t", "closed-form", "sequential"))
-    significance = Significance(
-        test=cast(Literal["t", "closed-form", "sequential"], test),
-        alpha=fields.number_or_none("alpha"),
-        margin=fields.number_or_none("margin"),
-        sigma_floor=fields.number_or_none("sigma_floor"),
-        bounds=_bounds(fields),
-        min_runs=fields.integer_or_none("min_runs", minimum=1) or 1,
-        systems_margin=fields.number_or_none("systems_margin"),
-    )
-    needs = {"t": ("alpha",), "closed-form": ("margin",), "sequential": ("sigma_floor", "bounds")}[test]
-    for key in needs:
-        if not getattr(significance, key):
-            fields.problem(None, f"the test `{test}` needs `{key}`", f"add `{key}: …`")
-    fields.unknown_keys()
-    return significance
-
-
-def _bounds(fields: yamlfile.Fields) -> tuple[tuple[int, int, float], ...]:
-    fields.known.add("bounds")
-    rows = fields.data.get("bounds", [])
-    if not isinstance(rows, list) or not all(_is_bound(row) for row in rows):
-        fields.problem("bounds", "`bounds` cannot be read", "write [[first n, last n, bound], …] with a decimal bound")
-        return ()
-    return tuple((row[0], row[1], row[2]) for row in rows)
-
-
-def _is_bound(row: Any) -> bool:
-    return isinstance(row, list) and [type(value) for value in row] == [int, int, float] and 1 <= row[0] <= row[1]
+def contradictions(track: Track, pins: Pins, name: str) -> list[Problem]:
+    """Name every pin of a track that others would move; `name` is the file that holds the others."""
+    data, todo = track.data, "a pin is never moved; make a new track or ruleset"
+    new = {shard.name: shard for shard in pins.shards}
+    moved = [Problem(name, "the revision is pinned to another commit", todo)]
+    return (moved if data.revision and pins.revision and data.revision != pins.revision else []) + [
+        Problem(name, f"{old.name} is pinned to other bytes", todo)
+        for old in data.shards
+        if old.sha256 is not None and old.name in new and old.sha256 != new[old.name].sha256
+    ]

@@ -14,7 +14,7 @@ from harness.compare import pairs
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.measurement import Metrics
-from harness.evidence import gather
+from harness.evidence import metrics
 from harness.evidence.contents import Evidence
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, Comparison
@@ -38,7 +38,7 @@ class Readings:
         """Read a run that has ended."""
         if run_id not in self.read:
             folder = run_files.run_folder(self.project, run_id)
-            self.read[run_id] = gather.read_run(folder, self.subjects[arm].script, packed=False)
+            self.read[run_id] = metrics.read_run(folder, self.subjects[arm].script, packed=False)
         return self.read[run_id]
 
 
@@ -48,7 +48,7 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
         runs = tuple(readings.of(run.run, arm) for run in comparison.runs if run.arm == arm)
         if not runs:
             continue
-        evidence = Evidence(subject.name, subject.track, subject.ruleset, runs, subject.script, subject.script_sha256)
+        evidence = Evidence(subject.name, subject.track, subject.ruleset, runs, subject.script_sha256)
         for finding in checks.judge(evidence, (*completeness.CHECKS, *timing.CHECKS)).findings:
             if finding.outcome == "fail":
                 return f"{arm} breaks {finding.rule}: {finding.text}"

@@ -28,7 +28,8 @@ from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import own_environment
 from harness.replay.venv import Venv
-from harness.run import execution, failure
+from harness.run import earlier, ending, execution
+from harness.run.failure import run_error
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
 from harness.store.layout import Project
@@ -81,7 +82,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     """
     arms.require_one_track((a.subject.name, a.subject.track), (b.subject.name, b.subject.track))
     here = computer.capture()
-    settled = () if plan_only else tuple(execution.settle(project))
+    settled = () if plan_only else tuple(ending.settle(project))
     stored = find_stored(project, a.subject, b.subject, terms, here)
     comparison = new_comparison(a.subject, b.subject, terms, here) if stored is None else stored
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
@@ -90,7 +91,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     if not plan_only and comparison.outcome == "undecided":
         comparison = add_earlier_runs(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: execution.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
+        arm: earlier.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
         for arm, contender in contenders.items()
     }
     resumed = stored is not None
@@ -150,14 +151,12 @@ def require_same_machine(project: Project, comparison: Comparison, here: Machine
 
 def add_earlier_runs(comparison: Comparison, readings: Readings) -> Comparison:
     """Add the runs of an earlier start that the ledger has and the comparison's file has not."""
-    entries = Ledger(readings.project.ledger).entries()
-    ends = {e.data["run"]: e.data["state"] for e in entries if e.data["kind"] == "end"}
+    chain = Ledger(readings.project.ledger).read()
     known = {run.run for run in comparison.runs} | {run.run for run in comparison.discarded}
-    for entry in entries:
-        if entry.data["kind"] != "start" or entry.data["sitting"] != comparison.id or entry.data["run"] in known:
+    for run_id, start in chain.starts.items():
+        if start.series != comparison.id or run_id in known:
             continue
-        run_id = entry.data["run"]
-        if run_id not in ends:
+        if run_id not in chain.ends:
             raise MachineError.at(run_id, "is still running", "wait until it has ended")
         comparison, _ = add_run(comparison, readings, run_id, None)
     return conclude(comparison, find_wrong(comparison, readings))
@@ -173,7 +172,7 @@ def check(project: Project, plan: Plan) -> None:
     here = computer.capture()
     for contender in plan.contenders.values():
         arms.check(contender, here)
-    busy = execution.runs_going_on(project)
+    busy = earlier.runs_in_progress(project)
     if busy:
         raise MachineError.at(
             busy[0], "is still running here", "wait until it has ended; it would slow these runs down"
@@ -279,7 +278,4 @@ def no_time_error(project: Project, discarded: DiscardedRun, outcome: RunOutcome
     folder = run_files.run_folder(project, discarded.run)
     if outcome.state == "finished":
         return RunError.at(project.show(folder), discarded.why, f"read {run_files.LOG} there")
-    cause = failure.explain(folder, outcome)
-    error = RunError.at(project.show(folder), f"run of {discarded.arm} {cause.sentence}", execution.advice(outcome))
-    error.lines = cause.last_lines
-    return error
+    return run_error(project, folder, outcome, f"run of {discarded.arm}")

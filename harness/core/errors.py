@@ -38,18 +38,18 @@ class HarnessError(Exception):
     """Unusable input, with every problem found in it."""
 
     exit_status = 2
-    lines: tuple[str, ...] = ()  # what a script last printed, shown before the problems
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: Problem, lines: tuple[str, ...] = ()) -> None:
         if not problems:
             raise ValueError("a HarnessError needs at least one problem")
         self.problems = problems
+        self.lines = lines  # what a script last printed, shown before the problems
         super().__init__("\n".join(str(problem) for problem in problems))
 
     @classmethod
-    def at(cls, where: object, what: str, todo: str) -> Self:
+    def at(cls, where: object, what: str, todo: str, *, lines: tuple[str, ...] = ()) -> Self:
         """Build the error of a single problem."""
-        return cls(Problem(str(where), what, todo))
+        return cls(Problem(str(where), what, todo), lines=lines)
 
 
 class YamlError(HarnessError):

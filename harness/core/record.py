@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import datetime
+import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from harness.core.replayed import Replayed
+from harness.core.constraints import Commit, Count, FileHashes, Line, Prose, RulesetId, Text
 
 Status = Literal["measured", "logged", "published"]
+Spread = Literal["yes", "no", "unknown"]  # whether a mean loss lies within the spread of a record's own runs
+Script = Literal["original", "reimplementation"]
+Label = Literal["exact", "substituted"]  # an environment beside the record's
+MAIN = "train_gpt.py"  # what nearly all originals are called
+
+# runs.csv has no column for these two facts and nothing in records/ is rewritten, so its notes hold them. They are
+# written from here and read here alone.
+INCOMPLETE = "incomplete: no validation at the last step"
+_CPU = re.compile(r"\d+ cores of .+")
+
+
+def cpu_note(cores: int, name: str) -> str:
+    """Say in a note which processor a run without GPUs was on."""
+    return f"{cores} cores of {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +31,27 @@ class Claimed:
     """What a record claims."""
 
     train_time_s: float | None
-    steps: int | None
+    steps: Count | None
     val_loss: float | None
-    runs: int | None
+    runs: Count | None
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
     """Where the frozen original of an imported record lies."""
 
-    repository: str | None
-    commit: str | None
+    repository: Prose | None
+    commit: Commit | None
     kind: Literal["file", "log", "git", "none"]
-    path: str | None
-    files: tuple[tuple[str, str], ...]  # name, sha256
-    torch: str | None
-    reason: str | None  # why there is none
+    path: Prose | None
+    files: FileHashes
+    torch: Prose | None
+    reason: Prose | None  # why there is none
+
+    @property
+    def entry(self) -> str:
+        """The name of the file that is started."""
+        return MAIN if MAIN in self.files else next(iter(self.files), MAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +72,68 @@ class RecordRun:
     script_sha256: str | None
     note: str | None
 
+    @property
+    def complete(self) -> bool:
+        """Whether it validated at its last step."""
+        return self.value is not None and self.note != INCOMPLETE
+
+    @property
+    def cpu(self) -> str | None:
+        """The processor of a run without GPUs, like "4 cores of …"; None where it had GPUs or nothing says it."""
+        found = None if self.gpu_name else _CPU.search(self.note or "")
+        return found[0] if found else None
+
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One row of a leaderboard: identity, claim, and the figures of its runs."""
+class Replayed:
+    """What a board says of one later run of a record; a reimplementation's figures are never shown as the original's."""
 
-    track: str
-    slug: str
-    ruleset: str
-    number: int
+    date: str
+    by: str
+    gpus: str  # "8× NVIDIA H100 80GB HBM3"
+    script: Script
+    environment: Label
+    runs: int
+    time_off: float | None  # replayed / claimed − 1; None where the time does not count
+    loss_off: float | None  # replayed − claimed mean loss, nats per token
+    within_spread: Spread
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFile:
+    """What record.yaml says, in the order of its keys."""
+
+    track: Line
+    ruleset: RulesetId
+    number: Count
     kind: Literal["record", "retiming"]
-    retimes: int | None
+    retimes: Count | None
     date: datetime.date | None
-    title: str
-    contributors: tuple[str, ...]
-    pull_request: str | None
+    title: Line
+    contributors: tuple[Line, ...]
+    pull_request: Prose | None
     claimed: Claimed
-    original: Original | None
-    notes: str | None
-    withdrawn: str | None
+    original: Original | None = None
+    notes: Prose | None
+    withdrawn: Prose | None
+    # The record that it beat in a same-machine comparison.
+    faster_than: Annotated[str, Text("a record like short/<slug>", r"[a-z][a-z0-9-]*/\S+")] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record(RecordFile):
+    """One row of a leaderboard: identity, claim, and the figures of its runs; what its folder holds and says."""
+
+    slug: str
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
     replays: tuple[Replayed, ...] = ()
-    faster_than: str | None = None  # the record that it beat in a same-machine comparison, like short/<slug>
     official: bool = False  # a maintainer timed it: its folder holds the comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What withdrawn.yaml says; a file of its own, because record.yaml never changes."""
+
+    date: datetime.date | None
+    why: Line

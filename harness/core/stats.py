@@ -142,6 +142,16 @@ def difference_interval(first: Sequence[float], second: Sequence[float], level: 
     return welch.difference - half, welch.difference + half
 
 
+def prediction_range(values: Sequence[float], count: int, level: float = 0.95) -> float:
+    """How far from the mean of `values` the mean of `count` further ones is expected, with probability `level`.
+
+    t(n − 1) · sd · √(1/n + 1/count). Few values say little of their spread, so it is wide for few: ± 5 sd for 3 values
+    and 1 further one, ± 2.4 sd for 10 and 1.
+    """
+    n = len(values)
+    return student_range(n - 1, level) * sd(values) * math.sqrt(1 / n + 1 / count)
+
+
 def student(degrees: float, t: float) -> float:
     """Student's cumulative distribution at t."""
     from scipy.special import stdtr

@@ -1,14 +1,50 @@
 """The task: tracks, dated rulesets, and what somebody submits to them.
 
-Nothing in this module reads a file. Units are in the names; inside, time is seconds.
+Each is the declaration of its file too (`tracks/*.yaml`, `manifest.yaml`); reading them is the catalog's. Units are in
+the names; inside, time is seconds.
 """
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeVar
+
+from annotated_types import MinLen
+
+from harness.core.constraints import (
+    Commit,
+    Count,
+    FileName,
+    FrozenFiles,
+    Line,
+    Positive,
+    Prose,
+    RecordName,
+    RulesetId,
+    Sha256,
+    Size,
+    Text,
+    TrackName,
+)
+
+T = TypeVar("T")
+EvidenceFamily = Literal["logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry"]
+Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
+Allowance = Literal[
+    "any hardware",
+    "any compile flags",
+    "inductor tuning flags",
+    "reading the environment",
+    "writing logs/",
+    "downloads while running",
+    "warm-up on training data with restored state",
+    "reading the validation shard in warm-up",
+]
+Claim = Literal["ml", "systems"]
+ShardPattern = Annotated[str, Text("a file name with %06d", r"[A-Za-z0-9_.-]+%06d[A-Za-z0-9_.-]*")]
+Override = Annotated[str, Text("name=value", r"[a-z_0-9]+=\S+")]
+Several = Annotated[tuple[T, ...], MinLen(1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,33 +56,42 @@ class Significance:
     margin: float | None = None  # `closed-form`: (target − mean)·√n must reach it
     sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
     bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
-    min_runs: int = 1
+    min_runs: Count = 1
     systems_margin: float | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
     """One dated version of a track's rules."""
 
-    id: str  # "short@2"
-    since: datetime.date | None
-    until: datetime.date | None
-    summary: str
-    timer: str  # what the timed sections cover
-    untimed_steps: int
+    id: RulesetId
+    since: datetime.date | None = None
+    until: datetime.date | None = None
+    summary: Line
+    timer: Line  # what the timed sections cover
+    untimed_steps: Size
     significance: Significance
-    evidence: tuple[str, ...]  # families of evidence that it requires: "logs", "clock", "data", "ledger", …
-    forbidden: tuple[str, ...]  # flags and compile options that a script may not set
-    allowed: tuple[str, ...]  # allowances of the era, named
+    evidence: tuple[EvidenceFamily, ...]  # families of evidence that it requires
+    forbidden: tuple[Flag, ...]  # flags and compile options that a script may not set
+    allowed: tuple[Allowance, ...]  # allowances of the era
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One token file and, once somebody has pinned it, what it must be."""
 
-    name: str
-    tokens: int | None = None
-    sha256: str | None = None
+    name: Annotated[str, Text("a file name", r"[A-Za-z0-9_.-]+")]
+    tokens: Count | None = None
+    sha256: Sha256 | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """What `speedrun fetch --pin` found a track's tokens to be, in tracks/<track>.pins.json beside the track."""
+
+    written_by: Literal["speedrun fetch --pin"]
+    revision: Commit | None
+    shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +99,17 @@ class TrackData:
     """Where a track's tokens come from and where a script looks for them."""
 
     source: Literal["hub", "synthetic"]
-    folder: str  # relative to the run folder, for example "data/fineweb10B"
-    train_pattern: str  # "fineweb_train_%06d.bin"
-    val_pattern: str
-    train_shards: int  # how many there are, numbered from 1; the validation shard is number 0
-    shard_tokens: int  # tokens in a full shard
-    repository: str | None = None  # hub dataset
-    revision: str | None = None  # null until a maintainer pins it
+    # Relative to the run folder, for example "data/fineweb10B".
+    folder: Annotated[str, Text("a relative folder", r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")]
+    train_pattern: ShardPattern  # "fineweb_train_%06d.bin"
+    val_pattern: ShardPattern
+    train_shards: Count  # how many there are, numbered from 1; the validation shard is number 0
+    shard_tokens: Count  # tokens in a full shard
+    # A dataset of the hub.
+    repository: Annotated[str, Text("a dataset like owner/name", r"[\w.-]+/[\w.-]+")] | None = None
+    revision: Commit | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts
-    seed: int | None = None  # of a synthetic source
+    seed: Size | None = None  # of a synthetic source
     oracle_loss: float | None = None  # nats/token that the source itself scores on the validation tokens
 
 
@@ -71,40 +118,45 @@ class Hardware:
     """What a rankable run needs."""
 
     kind: Literal["gpu", "any"]
-    processes: int  # ranks that the launcher starts
-    gpu_name: str | None = None
+    processes: Count  # ranks that the launcher starts
+    gpu_name: Prose | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Track:
     """One fixed task with one target."""
 
-    name: str
-    title: str
-    target_loss: float  # nats per token
+    name: TrackName
+    title: Line
+    target_loss: Positive  # nats per token
     metric: Literal["train_time", "steps"]
-    validation_tokens: int
-    train_tokens: int  # what a run reads unless its script.yaml says otherwise; decides how many shards it needs
-    runs: int  # how many runs `run` makes unless told otherwise
-    silence_limit_s: float  # no output for this long means that the run hangs
+    validation_tokens: Count
+    train_tokens: Count  # what a run reads unless its script.yaml says otherwise; decides how many shards it needs
+    runs: Count  # how many runs `run` makes unless told otherwise
+    silence_limit_s: Positive  # no output for this long means that the run hangs
+    time_limit_s: Positive  # a run that takes longer is ended
     hardware: Hardware
     data: TrackData
-    time_limit_s: float  # a run that takes longer is ended
-    dry: tuple[str, ...]  # name=value overrides of a scaled-down run
-    rulesets: tuple[Ruleset, ...]
+    dry: tuple[Override, ...]  # of a scaled-down run
+    rulesets: Several[Ruleset]
+    timed_alike: tuple[tuple[RulesetId, ...], ...] = ()  # groups of rulesets whose timers cover the same sections
+
+    def times_alike(self, a: Ruleset, b: Ruleset) -> bool:
+        """Tell whether two of its rulesets time the same sections: by the same words, or in one of the groups."""
+        grouped = any(a.id in group and b.id in group for group in self.timed_alike)
+        return (grouped or a.timer == b.timer) and a.untimed_steps == b.untimed_steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What somebody submits: identity and claims, no number that ranking uses."""
 
-    track: str
-    ruleset: str
-    title: str
-    contributors: tuple[str, ...]
-    parent: str | None
-    claim: Literal["ml", "systems"]
-    entry: str
-    files: tuple[tuple[str, str], ...]  # name, sha256; the entry among them
-    notes: str | None
-    folder: Path
+    track: TrackName
+    ruleset: RulesetId
+    title: Annotated[str, Text(max_length=120)]
+    contributors: Several[Line]
+    parent: RecordName | None = None
+    claim: Claim
+    entry: FileName
+    notes: Prose | None = None
+    files: FrozenFiles = field(default_factory=dict)  # in the file up to schema 1; since then in manifest.lock

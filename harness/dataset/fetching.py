@@ -1,4 +1,4 @@
-"""A track and a number of tokens in, verified shards, their receipt and their place in a run folder out.
+"""Have the tokens of a track on this machine, verified, and put them where a run expects them.
 
 The fetch happens once per machine: all checkouts share one cache. A run reads the shards through links under the
 path that its script expects, and they are hashed again when it has ended.
@@ -9,24 +9,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog.tracks import load_track
-from harness.core.errors import DatasetError, Problem, StoreError, TrackError, raise_if
+from harness.core.errors import DatasetError, Problem, StoreError, TrackError
 from harness.core.measurement import DataReceipt, ShardReceipt
 from harness.core.task import Shard, Track, TrackData
-from harness.dataset import hub
 from harness.dataset.download import Gathered, Gathering, damaged
-from harness.dataset.generated import generate, generated_shelf
-from harness.dataset.pins import with_pins
+from harness.dataset.generated import generate
 from harness.dataset.progress import Progress, Quiet
-from harness.dataset.retry import Line, Patience
-from harness.dataset.shard import HEADER_BYTES
-from harness.dataset.snapshot import Shelf, shelf_of
-from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.dataset.retry import RetryPolicy
+from harness.dataset.snapshot import Snapshot
+from harness.store.files import disk_error, sha256_file
 from harness.store.layout import cache_folder
 
 
@@ -59,10 +53,11 @@ def needed_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
             f"{tokens:,} tokens were asked for, the dataset holds {data.train_shards} × {data.shard_tokens:,}",
             "ask for fewer",
         )
-    return _named(data, count)
+    return shards_of(data, count)
 
 
-def _named(data: TrackData, train_shards: int) -> tuple[Shard, ...]:
+def shards_of(data: TrackData, train_shards: int) -> tuple[Shard, ...]:
+    """The validation shard and the first training shards, each with its pin where the track has one."""
     pins = {shard.name: shard for shard in data.shards}
     names = [data.val_pattern % 0, *(data.train_pattern % number for number in range(1, train_shards + 1))]
     return tuple(pins.get(name, Shard(name)) for name in names)
@@ -74,7 +69,7 @@ def fetch_for(
     *,
     allow_network: bool = True,
     progress: Progress | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Fetched:
     """Have the shards that a run over `tokens` needs on this machine, verified; None: the track's number of tokens.
 
@@ -86,29 +81,29 @@ def fetch_for(
         return _fetched(track, shards, generate(cache_folder(), track, shards, progress))
     gathering = Gathering(
         cache_folder(),
-        _repository(track),
+        repository_of(track),
         track.data.revision,
         shards,
         progress=progress,
         allow_network=allow_network,
-        patience=patience,
+        policy=policy,
     )
     return _fetched(track, shards, gathering.run())
 
 
 def make_synthetic(track: Track) -> Fetched:
     """Have the validation shard and the first training shard of a source that is computed, not fetched."""
-    shards = _named(track.data, 1)
+    shards = shards_of(track.data, 1)
     return _fetched(track, shards, generate(cache_folder(), track, shards, Quiet()))
 
 
 def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fetched:
     receipt = DataReceipt(
-        source=_repository(track) if track.data.source == "hub" else track.data.source,
+        source=repository_of(track) if track.data.source == "hub" else track.data.source,
         revision=gathered.commit,
         shards=tuple(ShardReceipt(k.name, k.bytes, k.tokens, k.sha256) for k in gathered.known),
     )
-    paths = tuple(gathered.shelf.path(known.name) for known in gathered.known)
+    paths = tuple(gathered.snapshot.path(known.name) for known in gathered.known)
     pinned = all(shard.sha256 is not None for shard in shards)
     return Fetched(paths, receipt, pinned, gathered.downloaded_bytes)
 
@@ -158,137 +153,11 @@ def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | Non
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:
     """Hash the shards again; one problem for each whose bytes have changed since they were verified."""
-    return damaged(Shelf(fetched.folder), fetched.receipt.shards, progress or Quiet())
+    return damaged(Snapshot(fetched.folder), fetched.receipt.shards, progress or Quiet())
 
 
-# ---------------------------------------------------------------------------------------------------- pinning
-
-
-def pin(tracks: Path, track: Track, fetched: Fetched, progress: Progress | None = None) -> Path:
-    """Write the revision and every shard's hash into the track's file, keeping its comments; returns the file.
-
-    The hashes come from the hub's listing of the revision that `fetched` came from, and must agree with what was
-    fetched and with what is pinned already: a pin is never moved. Raises DatasetError, TrackError or StoreError.
-    """
-    path = tracks / f"{track.name}.yaml"
-    pins = _listed_pins(track, fetched, progress or Quiet()) if track.data.source == "hub" else _own_pins(fetched)
-    revision = fetched.receipt.revision
-    if track.data.source == "hub" and revision is None:
-        raise DatasetError.at(
-            _repository(track), "the hub does not say which revision it serves", "pin without HF_ENDPOINT"
-        )
-    raise_if(_moved(track, path, pins), TrackError)
-    text = with_pins(path.read_text(encoding="utf-8"), f"tracks/{path.name}", revision, pins)
-    _prove(text, track, revision, pins)
-    write_atomic(path, text)
-    return path
-
-
-def _own_pins(fetched: Fetched) -> tuple[Shard, ...]:
-    return tuple(Shard(shard.name, shard.tokens, shard.sha256) for shard in fetched.receipt.shards)
-
-
-def _listed_pins(track: Track, fetched: Fetched, progress: Progress) -> tuple[Shard, ...]:
-    repository, revision = _repository(track), fetched.receipt.revision
-    line = Line(Patience(), progress.say)
-    listed = {f.name: f for f in line.keep_trying(repository, lambda: hub.list_files(repository, revision))}
-    names = [shard.name for shard in _named(track.data, track.data.train_shards)]
-    raise_if(
-        (
-            Problem(f"{repository}/{name}", "the hub lists no such file with a sha256", "correct the track's numbers")
-            for name in names
-            if name not in listed or listed[name].sha256 is None
-        ),
-        DatasetError,
-    )
-    pins = tuple(Shard(name, (listed[name].bytes - HEADER_BYTES) // 2, listed[name].sha256) for name in names)
-    by_name = {shard.name: shard for shard in pins}
-    raise_if(
-        (
-            Problem(f"{repository}/{shard.name}", "the hub lists other bytes than it served", "fetch again, then pin")
-            for shard in fetched.receipt.shards
-            if (shard.sha256, shard.tokens) != (by_name[shard.name].sha256, by_name[shard.name].tokens)
-        ),
-        DatasetError,
-    )
-    return pins
-
-
-def _moved(track: Track, path: Path, pins: tuple[Shard, ...]) -> list[Problem]:
-    """Pins of the file that the new ones would change."""
-    new = {shard.name: shard for shard in pins}
-    return [
-        Problem(str(path), f"{old.name} is pinned to other bytes", "a pin is never moved; make a new track or ruleset")
-        for old in track.data.shards
-        if old.sha256 is not None and old.name in new and old.sha256 != new[old.name].sha256
-    ]
-
-
-def _prove(text: str, track: Track, revision: str | None, pins: tuple[Shard, ...]) -> None:
-    """Read the new text as any verb would: nothing but the pins may differ."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / f"{track.name}.yaml").write_text(text, encoding="utf-8")
-        read = load_track(Path(folder), track.name)
-    if read != dataclasses.replace(track, data=dataclasses.replace(track.data, revision=revision, shards=pins)):
-        raise TrackError.at(
-            f"tracks/{track.name}.yaml",
-            "its form is too unusual to be edited",
-            "put each key of `data` on its own line",
-        )
-
-
-def _repository(track: Track) -> str:
+def repository_of(track: Track) -> str:
+    """Return the hub dataset of a track; raises TrackError where it names none."""
     if track.data.repository is None:
         raise TrackError.at(f"tracks/{track.name}.yaml", "it names no repository", "add `repository: owner/name`")
     return track.data.repository
-
-
-# ---------------------------------------------------------------------------------------------------- what is there
-
-
-@dataclass(frozen=True, slots=True)
-class ShelfEntry:
-    """One shard of a track, as far as it is on this machine."""
-
-    name: str
-    state: str  # verified | unverified | partial | missing
-    bytes: int
-    sha256: str | None
-    path: Path
-
-
-def what_is_there(track: Track) -> tuple[Path, tuple[ShelfEntry, ...]]:
-    """The folder of a track's shards in the cache, and the state of each that the track's tokens need or that is there.
-
-    Reads no shard and asks nobody.
-    """
-    data = track.data
-    if data.source == "hub":
-        shelf = shelf_of(cache_folder(), _repository(track), data.revision)
-    else:
-        shelf = generated_shelf(cache_folder(), track)
-    known = shelf.receipt().shards
-    usual = {shard.name for shard in needed_shards(track, None)}
-    entries = []
-    for shard in _named(data, data.train_shards):
-        path, partial = shelf.path(shard.name), shelf.partial(shard.name)
-        if path.is_file():
-            state = "verified" if shelf.still_known(known.get(shard.name)) else "unverified"
-            sha256 = known[shard.name].sha256 if state == "verified" else None
-            entries.append(ShelfEntry(shard.name, state, path.stat().st_size, sha256, path))
-        elif partial.is_file():
-            entries.append(ShelfEntry(shard.name, "partial", partial.stat().st_size, None, partial))
-        elif shard.name in usual:
-            entries.append(ShelfEntry(shard.name, "missing", 0, None, path))
-    return shelf.folder, tuple(entries)
-
-
-def missing_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
-    """Those of the needed shards that are not here, or in part only. Reads no shard and asks nobody."""
-    here = {entry.name for entry in what_is_there(track)[1] if entry.state in ("verified", "unverified")}
-    return tuple(shard for shard in needed_shards(track, tokens) if shard.name not in here)
-
-
-def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
-    """What shards take on disk, by the tokens that they hold."""
-    return sum(HEADER_BYTES + 2 * (shard.tokens or track.data.shard_tokens) for shard in shards)

@@ -1,4 +1,4 @@
-"""A dataset and a file name in, what the hub says about that file out. The only place that knows huggingface_hub.
+"""Ask the Hugging Face hub about the files of a dataset. The only module that imports huggingface_hub.
 
 The library gives names, revisions, hashes, redirects, mirrors (HF_ENDPOINT), credentials and its error classes;
 telemetry is off. The bytes are fetched by `transfer`, because the library (2.4) checks sizes only and starts from zero
@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.core.errors import DatasetError
-from harness.dataset.retry import PassingFault, rate_limit_s, retry_after_s
+from harness.dataset.retry import TransientFault, rate_limit_s, retry_after_s
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _METADATA_TIMEOUT_S = 20.0
-_CLIENT = ("speedrun-harness", "1")  # how the hub sees us
+_CLIENT = ("speedrun-harness", "1")  # our name and version in requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,20 @@ class ListedFile:
 
 
 def is_offline() -> bool:
-    """Whether the user has told the hub library to make no request (HF_HUB_OFFLINE)."""
+    """Return whether the user has told the hub library to make no request (HF_HUB_OFFLINE)."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def endpoint() -> str | None:
-    """The mirror that the user asks for, if any."""
+    """Return the mirror that the user set with HF_ENDPOINT, if any."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
     """Ask the hub about one file of a dataset; one HEAD request.
 
-    revision: a commit, branch or tag; None means the main branch. Raises DatasetError for what will not pass by
-    itself (unknown repository, revision or file, access refused, no hash) and PassingFault for what may.
+    revision: a commit, branch or tag; None means the main branch. Raises DatasetError for what a retry does not cure
+    (unknown repository, revision or file, access refused, no hash) and TransientFault for what it may.
     """
     _load()
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -78,7 +78,9 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
         )
         headers = dict(build_hf_headers(library_name=_CLIENT[0], library_version=_CLIENT[1]))
     if about.size is None:
-        raise DatasetError.at(where, "the hub does not say how long it is", "try without HF_ENDPOINT, or a mirror")
+        raise DatasetError.at(
+            where, "the hub does not say how long it is", "try without HF_ENDPOINT, or with another mirror"
+        )
     sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else None
     if sha256 is None:
         sha256 = _listed_sha256(repository, about.commit_hash or revision, name)
@@ -86,13 +88,13 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
     if not on_hub:
         headers.pop("authorization", None)
     if urlsplit(about.location).scheme not in ("http", "https"):
-        raise DatasetError.at(where, "the hub points to something that is no web address", "try without HF_ENDPOINT")
+        raise DatasetError.at(where, "the hub gives an address that is not http or https", "try without HF_ENDPOINT")
     commit = about.commit_hash if about.commit_hash and _COMMIT.fullmatch(about.commit_hash) else None
     return RemoteFile(name, about.size, sha256, commit, about.location, on_hub, headers)
 
 
 def list_files(repository: str, revision: str | None) -> tuple[ListedFile, ...]:
-    """The files at the top of a dataset's revision; same errors as `describe`."""
+    """List the files at the top of a dataset's revision; same errors as `describe`."""
     _load()
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
@@ -108,7 +110,7 @@ def list_files(repository: str, revision: str | None) -> tuple[ListedFile, ...]:
 
 
 def same_origin(one: str, other: str) -> bool:
-    """Whether two URLs name the same scheme, host and port, so that a token may travel from one to the other."""
+    """Return whether two URLs have the same scheme, host and port, so that a token may be sent to both."""
     return _origin(one) == _origin(other)
 
 
@@ -124,7 +126,7 @@ def _load() -> None:
 
 
 def _listed_sha256(repository: str, revision: str | None, name: str) -> str:
-    """The sha256 from the listing, for mirrors that send another kind of ETag."""
+    """Return the sha256 from the listing, for mirrors that send another kind of ETag."""
     for item in list_files(repository, revision):
         if item.name == name and item.sha256:
             return item.sha256
@@ -135,7 +137,7 @@ def _listed_sha256(repository: str, revision: str | None, name: str) -> str:
 
 @contextmanager
 def _explained(where: str, repository: str, revision: str | None) -> Iterator[None]:
-    """Turn the library's exceptions into one sentence each, or into a fault that may pass."""
+    """Turn the library's exceptions into one sentence each, or into a transient fault."""
     from huggingface_hub import errors
 
     # The library changed its HTTP client in 1.0 and again in 2.x; the root of the client's own exceptions is the
@@ -148,22 +150,24 @@ def _explained(where: str, repository: str, revision: str | None) -> Iterator[No
     except errors.HfHubHTTPError as error:
         raise _answer(error, where, repository, revision) from None
     except errors.HFValidationError as error:
-        raise DatasetError.at(where, f"the hub library refuses the name ({error})", "correct the track") from None
+        raise DatasetError.at(
+            where, f"the hub library refuses the name ({error})", "correct the track's file"
+        ) from None
     except transport as error:
         raise unreachable(endpoint() or "the hub", error) from None
 
 
-def unreachable(host: str, error: BaseException) -> PassingFault:
-    """The fault of a connection that could not be made or broke."""
+def unreachable(host: str, error: BaseException) -> TransientFault:
+    """Return the fault of a connection that failed or broke."""
     reason = " ".join(str(error).split()) or type(error).__name__
-    return PassingFault(
+    return TransientFault(
         f"{host} cannot be reached ({reason[:120]})",
-        "check the network, or name a mirror with HF_ENDPOINT; what is there is kept",
+        "check the network, or set a mirror with HF_ENDPOINT; what was downloaded is kept",
         connection=True,
     )
 
 
-def _answer(error: Any, where: str, repository: str, revision: str | None) -> DatasetError | PassingFault:
+def _answer(error: Any, where: str, repository: str, revision: str | None) -> DatasetError | TransientFault:
     from huggingface_hub import errors
 
     status = int(error.response.status_code)
@@ -176,7 +180,7 @@ def _answer(error: Any, where: str, repository: str, revision: str | None) -> Da
     if isinstance(error, errors.RepositoryNotFoundError):
         return DatasetError.at(
             where,
-            f"the hub knows no dataset {repository}, or does not show it to you (HTTP {status})",
+            f"the hub has no dataset {repository}, or you may not see it (HTTP {status})",
             "correct `repository` in the track's file, or log in with `hf auth login` or HF_TOKEN",
         )
     if isinstance(error, errors.EntryNotFoundError) or status == 404:
@@ -189,7 +193,7 @@ def _answer(error: Any, where: str, repository: str, revision: str | None) -> Da
 
 
 def refused(where: str, status: int) -> DatasetError:
-    """The error of an access that needs other credentials."""
+    """Return the error of an access that needs other credentials."""
     return DatasetError.at(
         where,
         f"the hub refuses access (HTTP {status})",
@@ -197,19 +201,19 @@ def refused(where: str, status: int) -> DatasetError:
     )
 
 
-def answer_of(where: str, status: int, headers: dict[str, str]) -> DatasetError | PassingFault:
-    """What an HTTP status that is neither success nor a missing thing means: wait (429, 5xx, 408) or give up."""
+def answer_of(where: str, status: int, headers: dict[str, str]) -> DatasetError | TransientFault:
+    """Return the fault of an HTTP status other than success or 404: one to wait for (429, 5xx, 408), else final."""
     if status == 429:
-        return PassingFault(
-            "the hub asks for patience (HTTP 429)",
-            "wait some minutes and start again; what is there is kept",
+        return TransientFault(
+            "rate-limited (HTTP 429)",
+            "wait some minutes and start again; what was downloaded is kept",
             wait_s=retry_after_s(headers) or rate_limit_s(headers),
             everyone=True,
         )
     if status >= 500 or status == 408:
-        return PassingFault(
+        return TransientFault(
             f"the hub has a fault (HTTP {status})",
-            "start again later; what is there is kept",
+            "start again later; what was downloaded is kept",
             wait_s=retry_after_s(headers),
         )
     return DatasetError.at(where, f"the hub answers HTTP {status}", "check HF_ENDPOINT and the track's file")

@@ -1,8 +1,8 @@
-"""The tokens of a probe: real shards or a source in, shards of the same names and lengths out that a cheat trips over.
+"""Write the tokens of a probe: shards of the track's names and lengths on which a cheating script gives itself away.
 
 A script must not be able to tell that it is probed, so names, lengths and format are those of the track, ids stay in
-the track's alphabet, and every file starts with a document. What is drawn is drawn from the operating system's
-randomness: nobody can prepare for it. A file of 100 M tokens takes about a second; nothing here holds more than 8 M.
+the track's alphabet, and every file starts with a document. The random numbers come from the operating system, so
+that nobody can prepare for them. A file of 100 M tokens takes about a second; nothing here holds more than 8 M.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ Random = np.random.Generator
 
 
 def fresh_random() -> Random:
-    """A generator that nobody knows the seed of."""
+    """Return a generator whose seed nobody knows."""
     return np.random.default_rng()
 
 
 def alphabet(track: Track) -> Tokens:
-    """The ids that the track's text is made of, the document start last, shape (n,)."""
+    """Return the ids that occur in the track's text, the document start last, shape (n,)."""
     count = synthetic.SYMBOLS if track.data.source == "synthetic" else _GPT2_SYMBOLS
     return np.array([*range(count), DOCUMENT_START], dtype=np.uint16)
 
 
 def known_symbols(track: Track, random: Random) -> Tokens:
-    """The K symbols of a source of known entropy: a secret choice from the alphabet, the document start among them."""
+    """Draw the K symbols of a source of known entropy from the alphabet, the document start among them."""
     ids = alphabet(track)
     count = _known_count(track) - 1
     return np.append(random.choice(ids[:-1], count, replace=False), ids[-1]).astype(np.uint16)
 
 
 def known_entropy(track: Track) -> float:
-    """The entropy of that source, nats per token: ln K, whichever tokens are scored, as all K are equally likely."""
+    """Return the entropy of that source, nats per token: ln K for any tokens, as all K are equally likely."""
     return float(np.log(_known_count(track)))
 
 
 def untrained_loss(track: Track) -> float:
-    """What a model scores that has learned nothing: ln of the size of the alphabet, nats per token."""
+    """Return the loss of a model that has learned nothing: ln of the size of the alphabet, nats per token."""
     return float(np.log(len(alphabet(track))))
 
 
@@ -65,7 +65,7 @@ def write_uniform(target: Path, count: int, ids: Tokens, random: Random) -> None
 
 
 def relabelling(track: Track, random: Random) -> Tokens:
-    """A secret permutation of the alphabet as a table from id to id, shape (65536,); the document start stays."""
+    """Draw a permutation of the alphabet as a table from id to id, shape (65536,); the document start stays."""
     table = np.arange(1 << 16, dtype=np.uint16)
     symbols = alphabet(track)[:-1]
     table[symbols] = random.permutation(symbols)

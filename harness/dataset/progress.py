@@ -1,4 +1,4 @@
-"""What a fetch tells about its state, and who may listen; the display itself is the console's."""
+"""The protocol by which a fetch says how far it is; the display itself is in the console."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Who shows how far a fetch is; called from several threads."""
+    """Shows how far a job over several files is; called from several threads."""
 
     def expect(self, files: int, total_bytes: int) -> None:
-        """So much is to be done in the stage that begins now."""
+        """Begin a stage in which so much is to be done."""
 
     def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
-        """A file starts, `stored_bytes` of it being there already."""
+        """Begin a file of which `stored_bytes` are stored already."""
 
     def advance(self, name: str, more_bytes: int) -> None:
-        """Bytes of a file have arrived; fewer than 0 where the file starts again."""
+        """Count bytes of a file that have arrived; fewer than 0 where the file starts again."""
 
     def finish(self, name: str) -> None:
-        """A file is there and verified."""
+        """Count a file as stored and verified."""
 
     def say(self, text: str) -> None:
-        """Something a person should know."""
+        """Tell a person something."""
 
 
 class Quiet:

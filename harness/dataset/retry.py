@@ -1,4 +1,4 @@
-"""Faults that may pass in, waiting and trying again out: polite, bounded, and shared by all files of a fetch.
+"""Try again after faults that may pass: politely, a bounded number of times, and together for all files of a fetch.
 
 A server that says when to come back (Retry-After) is believed, on its own clock: this computer's may be wrong by
 years. Waiting ends at once when the user stops the fetch.
@@ -23,8 +23,8 @@ class Stopped(Exception):
     """The fetch was told to end; whatever is stored is kept."""
 
 
-class PassingFault(Exception):
-    """A fault that may be gone in a moment; raised by one attempt, consumed by `Line.keep_trying`."""
+class TransientFault(Exception):
+    """A fault that may be gone in a moment; raised by one attempt, consumed by `Retrying.keep_trying`."""
 
     def __init__(
         self,
@@ -45,31 +45,31 @@ class PassingFault(Exception):
         self.progress = progress  # new bytes arrived before the fault: the count of failures starts again
 
 
-class LineDown(DatasetError):
+class Unreachable(DatasetError):
     """Nobody answers: the same for every file, so one sentence ends the whole fetch."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to insist."""
+class RetryPolicy:
+    """How often to try, and how long to wait in between."""
 
     attempts: int = 6  # failures in a row, without a new byte; 0.5 + 1 + 2 + 4 + 8 = 15.5 s of waiting
     attempts_unreached: int = 3  # while nobody has ever answered: 1.5 s of waiting
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
-    longest_told_s: float = 600.0  # a server that asks for more gets its wish by our giving up
+    longest_asked_s: float = 600.0  # where a server asks for a longer wait, the fetch ends
     timeout_s: float = 30.0  # without a byte
 
 
-class Line:
-    """What all the transfers of one fetch share: whether to stop, how long to hold back, whether anyone answered."""
+class Retrying:
+    """What all transfers of one fetch share: whether to stop, how long to wait, whether anyone has answered."""
 
-    def __init__(self, patience: Patience, say: Callable[[str], None]) -> None:
-        self.patience = patience
+    def __init__(self, policy: RetryPolicy, say: Callable[[str], None]) -> None:
+        self.policy = policy
         self.say = say
         self.stop = threading.Event()
         self.answered = False
-        self._hold_until = 0.0  # monotonic seconds
+        self._wait_until = 0.0  # monotonic seconds
 
     def check(self) -> None:
         """Raise Stopped when the fetch is to end."""
@@ -79,38 +79,38 @@ class Line:
     def keep_trying(self, where: str, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it returns, waiting between the faults that may pass.
 
-        Raises Stopped, what `attempt` raises for good, or DatasetError once the patience is used up.
+        Raises Stopped, what `attempt` raises for good, or DatasetError after the last attempt.
         """
         failures = 0
         while True:
-            while (held_s := self._hold_until - time.monotonic()) > 0:
-                self._wait(held_s)
+            while (left_s := self._wait_until - time.monotonic()) > 0:
+                self._wait(left_s)
             self.check()
             try:
                 result = attempt()
-            except PassingFault as fault:
+            except TransientFault as fault:
                 failures = 1 if fault.progress else failures + 1
                 self._give_up_or_wait(where, fault, failures)
             else:
                 self.answered = True
                 return result
 
-    def _give_up_or_wait(self, where: str, fault: PassingFault, failures: int) -> None:
+    def _give_up_or_wait(self, where: str, fault: TransientFault, failures: int) -> None:
         self.check()
         if not fault.connection:
             self.answered = True
-        attempts = self.patience.attempts if self.answered else self.patience.attempts_unreached
+        attempts = self.policy.attempts if self.answered else self.policy.attempts_unreached
         if failures >= attempts:
-            kind = LineDown if fault.connection else DatasetError
+            kind = Unreachable if fault.connection else DatasetError
             raise kind.at(where, f"{fault.what}, {failures} times in a row", fault.todo) from None
-        wait_s = min(self.patience.first_wait_s * 2.0 ** (failures - 1), self.patience.longest_wait_s)
+        wait_s = min(self.policy.first_wait_s * 2.0 ** (failures - 1), self.policy.longest_wait_s)
         if fault.wait_s is not None:
             wait_s = fault.wait_s
-            if wait_s > self.patience.longest_told_s:
+            if wait_s > self.policy.longest_asked_s:
                 raise DatasetError.at(where, f"{fault.what} for {wait_s:,.0f} s", fault.todo) from None
         self.say(f"{where}: {fault.what}; trying again in {wait_s:.1f} s")
         if fault.everyone:
-            self._hold_until = max(self._hold_until, time.monotonic() + wait_s)
+            self._wait_until = max(self._wait_until, time.monotonic() + wait_s)
         else:
             self._wait(wait_s)
 
@@ -120,21 +120,21 @@ class Line:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long a server asks to wait by Retry-After, given in seconds or as a date; None where it does not."""
-    found = {name.lower(): value for name, value in headers.items()}
-    told = found.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}", told):
-        return float(told)
+    """Return how long a server asks to wait by Retry-After, in seconds or as a date; None where it does not."""
+    values = {name.lower(): value for name, value in headers.items()}
+    value = values.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", value):
+        return float(value)
     try:
         # The difference of two of the server's own times; this computer's clock plays no part.
-        pause = parsedate_to_datetime(told) - parsedate_to_datetime(found.get("date", ""))
+        pause = parsedate_to_datetime(value) - parsedate_to_datetime(values.get("date", ""))
     except (ValueError, TypeError):
         return None
     return max(0.0, pause.total_seconds())
 
 
 def rate_limit_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the limit of a RateLimit header (`"api";r=0;t=55`) is lifted; None where there is none."""
-    found = {name.lower(): value for name, value in headers.items()}
-    reset = re.search(r";\s*t=(\d{1,9})", found.get("ratelimit", ""))
+    """Return the seconds until a RateLimit header (`"api";r=0;t=55`) lifts its limit; None where there is none."""
+    values = {name.lower(): value for name, value in headers.items()}
+    reset = re.search(r";\s*t=(\d{1,9})", values.get("ratelimit", ""))
     return float(reset.group(1)) if reset else None

@@ -1,4 +1,4 @@
-"""One `.bin` file of tokens in, facts about it out.
+"""Read, check and write token shards: the `.bin` files that training scripts read.
 
 Format: 256 little-endian int32 header words (20240520, 1, token count), then that many little-endian uint16 GPT-2
 ids; id 50256 starts every document. A truncated or altered shard trains without complaint and makes a wrong record,
@@ -24,19 +24,19 @@ Tokens = npt.NDArray[np.uint16]
 
 
 def header_of(count: int) -> bytes:
-    """The header of a shard of `count` tokens."""
+    """Return the header of a shard of `count` tokens."""
     header = np.zeros(256, dtype="<i4")
     header[:3] = (MAGIC, VERSION, count)
     return header.tobytes()
 
 
 def to_bytes(tokens: Tokens) -> bytes:
-    """The bytes of the shard that holds `tokens`, shape (n,)."""
+    """Return the bytes of the shard that holds `tokens`, shape (n,)."""
     return header_of(len(tokens)) + tokens.astype("<u2", copy=False).tobytes()
 
 
 def count_tokens(path: Path, *, name: str | None = None) -> int:
-    """The number of tokens in a shard, from its header and checked against its length.
+    """Return the number of tokens in a shard, from its header and checked against its length.
 
     Reads 1 kB. Raises DatasetError: missing, short, long, odd bytes, wrong magic or version.
     """
@@ -51,9 +51,11 @@ def count_tokens(path: Path, *, name: str | None = None) -> int:
         raise DatasetError.at(name, f"has {size:,} bytes, less than its header", "delete it and fetch it again")
     magic, version, count = (int(word) for word in np.frombuffer(raw, dtype="<i4")[:3])
     if magic != MAGIC:
-        raise DatasetError.at(name, f"starts with {magic}, not {MAGIC}: no token shard", "fetch the right file")
+        raise DatasetError.at(name, f"starts with {magic}, not {MAGIC}: not a token shard", "fetch the right file")
     if version != VERSION:
-        raise DatasetError.at(name, f"has shard version {version}", f"only version {VERSION} is known")
+        raise DatasetError.at(
+            name, f"has shard version {version}", f"only version {VERSION} can be read; fetch the right file"
+        )
     expected = HEADER_BYTES + 2 * count
     if count <= 0 or size != expected:
         raise DatasetError.at(
@@ -63,7 +65,7 @@ def count_tokens(path: Path, *, name: str | None = None) -> int:
 
 
 def read_tokens(path: Path, *, name: str | None = None) -> Tokens:
-    """The tokens of a shard, shape (n,), memory-mapped and read-only; same errors as `count_tokens`."""
+    """Return the tokens of a shard, shape (n,), memory-mapped and read-only; same errors as `count_tokens`."""
     count = count_tokens(path, name=name)
     return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
 
@@ -77,28 +79,28 @@ def check_tokens(path: Path, *, name: str | None = None) -> int:
 
 
 class TokenScan:
-    """Looks at a shard's ids while its bytes go by, from the first on, in pieces of any length."""
+    """Checks a shard's ids while its bytes arrive, from the first on, in pieces of any length."""
 
     def __init__(self) -> None:
         self._highest = -1
         self._has_start = False
-        self._seen_bytes = 0
+        self._taken_bytes = 0
         self._half = b""  # the first byte of an id whose second byte is still to come
 
     def take(self, piece: memoryview) -> None:
-        """Look at the next bytes of the file."""
-        body = piece[max(0, HEADER_BYTES - self._seen_bytes) :]
-        self._seen_bytes += len(piece)
+        """Check the next bytes of the file."""
+        body = piece[max(0, HEADER_BYTES - self._taken_bytes) :]
+        self._taken_bytes += len(piece)
         if self._half and body:
-            self._look(np.frombuffer(self._half + bytes(body[:1]), dtype="<u2"))
+            self._check_ids(np.frombuffer(self._half + bytes(body[:1]), dtype="<u2"))
             self._half, body = b"", body[1:]
         whole = len(body) // 2 * 2
         if whole:
-            self._look(np.frombuffer(body[:whole], dtype="<u2"))
+            self._check_ids(np.frombuffer(body[:whole], dtype="<u2"))
         self._half = self._half or bytes(body[whole:])
 
     def check(self, path: Path, *, name: str | None = None) -> int:
-        """The token count of the shard, whose bytes have all gone by and lie at `path`; raises DatasetError."""
+        """Return the token count of the shard at `path`, all of whose bytes were taken; raises DatasetError."""
         count = count_tokens(path, name=name)
         name = name or path.name
         if self._highest > DOCUMENT_START:
@@ -109,14 +111,14 @@ class TokenScan:
             raise DatasetError.at(name, what, "delete it and fetch it again")
         return count
 
-    def _look(self, ids: Tokens) -> None:
+    def _check_ids(self, ids: Tokens) -> None:
         self._highest = max(self._highest, int(ids.max()))
         if not self._has_start:
             self._has_start = bool((ids == DOCUMENT_START).any())
 
 
 def receipt(path: Path, *, name: str | None = None) -> ShardReceipt:
-    """Length, token count and sha256 of a shard as it is now."""
+    """Return length, token count and sha256 of a shard as it is now."""
     name = name or path.name
     count = count_tokens(path, name=name)
     with path.open("rb") as file:

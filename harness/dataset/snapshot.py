@@ -1,12 +1,12 @@
-"""One dataset revision in the user's cache: its shards, what is known about them, and who may write.
+"""Keep one dataset revision in the user's cache: its shards, a receipt of what was verified, and locks for writers.
 
 The receipt beside the data remembers every verified shard by (size, mtime, inode, sha256), so that a second start
 costs one stat call per shard. A wrong or old receipt costs a new hash, never a wrong answer. Times are compared for
-equality only: no clock is asked.
+equality only, so a wrong clock does no harm.
 
 Shards are not synced to the disk, which would take as long as the download on a fast line. Instead the receipt, which
 is synced, names the boot in which they were written: after a restart (or on another computer that shares the cache)
-they are hashed once more before they are trusted, so that a power cut cannot leave a torn shard unseen.
+they are hashed once more before they are trusted, so that a half-written shard after a power cut is found.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _LONGEST_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A shard that was verified, and how to see without reading it that it is still the same file."""
+class KnownShard:
+    """A shard that was verified, and how to tell without reading it that it is still the same file."""
 
     name: str
     bytes: int
@@ -51,30 +51,31 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a shelf remembers; `commit` is the revision that its first shard came from."""
+    """What a snapshot remembers; `commit` is the revision that its first shard came from."""
 
     commit: str | None
-    shards: dict[str, Known]
+    shards: dict[str, KnownShard]
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class Snapshot:
     """The folder of one dataset revision in the cache."""
 
     folder: Path
 
     def path(self, name: str) -> Path:
+        """Return the path of a finished shard."""
         return self.folder / name
 
     def partial(self, name: str) -> Path:
-        """Where an unfinished download of a shard grows."""
+        """Return the path of an unfinished download of a shard."""
         return self.folder / (name + _PARTIAL)
 
     def receipt(self) -> Receipt:
-        """What is remembered; empty where there is no receipt or it cannot be read."""
+        """Read the receipt; empty where there is none or it cannot be read."""
         try:
             data = json.loads((self.folder / RECEIPT).read_text(encoding="utf-8"))
-            shards = [Known(name=name, **fields) for name, fields in data["shards"].items()]
+            shards = [KnownShard(name=name, **fields) for name, fields in data["shards"].items()]
             commit = data["commit"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return Receipt(None, {})
@@ -83,8 +84,8 @@ class Shelf:
         sound_commit = isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40}", commit)
         return Receipt(commit if sound_commit else None, {shard.name: shard for shard in shards})
 
-    def still_known(self, known: Known | None) -> bool:
-        """Whether a remembered shard is, as far as stat tells, the file that was verified."""
+    def still_known(self, known: KnownShard | None) -> bool:
+        """Return whether a remembered shard is, as far as stat tells, the file that was verified."""
         if known is None:
             return False
         try:
@@ -94,7 +95,7 @@ class Shelf:
         same = (stat.st_size, stat.st_mtime_ns, stat.st_ino) == (known.bytes, known.mtime_ns, known.inode)
         return same and known.boot in (None, boot_id())
 
-    def remember(self, known: Known, commit: str | None) -> None:
+    def remember(self, known: KnownShard, commit: str | None) -> None:
         """Add a verified shard to the receipt; the commit of the first one stays."""
         self._change(lambda old: Receipt(old.commit or commit, {**old.shards, known.name: known}))
 
@@ -116,9 +117,9 @@ class Shelf:
     def lock(
         self, name: str, *, waiting: Callable[[], None] | None = None, check: Callable[[], None] | None = None
     ) -> Iterator[None]:
-        """Hold a name for this thread alone, among all threads and processes; the kernel drops it on any death.
+        """Lock a name against all other threads and processes; the kernel unlocks it when this process ends.
 
-        waiting: called once if somebody else holds it. check: called while waiting; may raise to stop.
+        waiting: called once if another one has locked it. check: called while waiting; may raise to stop.
         Raises StoreError where the cache cannot be written.
         """
         path = self.folder / _LOCKS / name
@@ -141,24 +142,24 @@ class Shelf:
         finally:
             os.close(descriptor)
 
-    def look(self, name: str, path: Path, sha256: str, tokens: int) -> Known:
-        """What to remember of a shard that was verified at `path` and lies, or will lie, under `name`."""
+    def describe(self, name: str, path: Path, sha256: str, tokens: int) -> KnownShard:
+        """Return what to remember of a shard that was verified at `path` and is, or will be, stored as `name`."""
         stat = path.stat()
-        known = Known(name, stat.st_size, tokens, sha256, stat.st_mtime_ns, stat.st_ino, boot_id())
+        known = KnownShard(name, stat.st_size, tokens, sha256, stat.st_mtime_ns, stat.st_ino, boot_id())
         before = self.receipt().shards.get(name)
         if before is not None and before.boot != boot_id() and dataclasses.replace(known, boot=before.boot) == before:
             return dataclasses.replace(known, boot=None)  # unchanged since an earlier boot: read back from the disk
         return known
 
 
-def shelf_of(cache: Path, repository: str, revision: str | None) -> Shelf:
-    """The shelf of a dataset revision; None is the one of a track that nobody has pinned."""
-    return Shelf(cache / "data" / repository.replace("/", "--") / (revision or UNPINNED))
+def snapshot_of(cache: Path, repository: str, revision: str | None) -> Snapshot:
+    """Return the snapshot of a dataset revision; None is that of a track that is not pinned."""
+    return Snapshot(cache / "data" / repository.replace("/", "--") / (revision or UNPINNED))
 
 
 @functools.cache
 def boot_id() -> str | None:
-    """What names this computer's time since its last start; None where the kernel does not say."""
+    """Return the id of this computer's last start; None where the kernel does not give one."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
     except OSError:
@@ -166,7 +167,7 @@ def boot_id() -> str | None:
 
 
 def hash_file(path: Path, *, check: Callable[[], None], advance: Callable[[int], None]) -> str:
-    """The sha256 of a file, in hexadecimal; calls `check` and `advance(bytes)` on the way. Raises OSError."""
+    """Return the sha256 of a file, in hexadecimal; calls `check` and `advance(bytes)` meanwhile. Raises OSError."""
     digest = hashlib.sha256()
     buffer = bytearray(4 << 20)
     with path.open("rb", buffering=0) as file:
@@ -177,10 +178,10 @@ def hash_file(path: Path, *, check: Callable[[], None], advance: Callable[[int],
     return digest.hexdigest()
 
 
-def try_remember(shelf: Shelf, known: Known, commit: str | None) -> bool:
+def try_remember(snapshot: Snapshot, known: KnownShard, commit: str | None) -> bool:
     """Remember a shard if the cache can be written; a read-only cache only costs a hash at the next start."""
     try:
-        shelf.remember(known, commit)
+        snapshot.remember(known, commit)
     except HarnessError:
         return False
     return True
@@ -194,12 +195,12 @@ def _try_lock(descriptor: int) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
-        # Some cluster file systems know no locks. Two writers of one partial file then end as wrong bytes, which the
+        # Some cluster file systems have no locks. Two writers of one partial file then end as wrong bytes, which the
         # hash finds; nothing wrong is ever kept.
     return True
 
 
-def _is_sound(known: Known) -> bool:
+def _is_sound(known: KnownShard) -> bool:
     numbers: tuple[Any, ...] = (known.bytes, known.tokens, known.mtime_ns, known.inode)
     return (
         all(type(number) is int for number in numbers)

@@ -1,9 +1,9 @@
-"""One remote file in, its bytes on disk and their sha256 out: by byte range, hashed while they are stored.
+"""Download one file by byte range, resume it after any interruption, and hash it while it is stored.
 
-A partial file has a fixed name beside its target, and a note that says which bytes it is a part of; after `kill -9`
-at any byte, the next attempt hashes what is there (1.4 GB/s) and asks for the rest. Reading and writing run in one
+A partial file has a fixed name beside its target, and a note that says which file it is a part of; after `kill -9` at
+any byte, the next attempt hashes what is stored (1.4 GB/s) and asks for the rest. Reading and writing run in one
 thread and hashing in another, on a ring of buffers; all three release Python's lock, so that the slowest of them
-(0.15 s per 200 MB) decides and not their sum.
+(0.15 s per 200 MB) sets the speed, and not their sum.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import IO, Any
 from harness.core.errors import DatasetError
 from harness.dataset.hub import RemoteFile, answer_of, refused, same_origin, unreachable
 from harness.dataset.progress import Progress
-from harness.dataset.retry import Line, PassingFault
+from harness.dataset.retry import Retrying, TransientFault
 from harness.dataset.shard import TokenScan
 from harness.dataset.snapshot import boot_id
 from harness.store.files import disk_error, write_atomic
@@ -37,7 +37,7 @@ SLICE_BYTES = 1 << 17  # stored at once, or 1/64 of what is there: what a kill o
 
 
 class Hasher:
-    """Hashes and scans a file's bytes in a thread of its own; the buffers come back through `free`."""
+    """Hashes and checks a file's bytes in a thread of its own; the buffers come back through `free`."""
 
     def __init__(self) -> None:
         self.digest = hashlib.sha256()
@@ -71,11 +71,13 @@ class Hasher:
 class Transfer:
     """The download of one file to `partial`; `run` returns once all its bytes are there and right."""
 
-    def __init__(self, describe: Callable[[], RemoteFile], partial: Path, line: Line, progress: Progress) -> None:
+    def __init__(
+        self, describe: Callable[[], RemoteFile], partial: Path, retrying: Retrying, progress: Progress
+    ) -> None:
         self.describe = describe
         self.partial = partial
         self.note = partial.with_name(partial.name + ".json")
-        self.line = line
+        self.retrying = retrying
         self.progress = progress
         self.stored = 0
         self.hasher = Hasher()
@@ -88,25 +90,25 @@ class Transfer:
         """
         resumed = self._prepare(remote)
         self.progress.begin(remote.name, remote.bytes, resumed)
-        found = self._fetch(remote)
-        if found != remote.sha256 and resumed:
-            self.progress.say(f"{remote.name}: what an earlier fetch had left is not right; starting again")
+        sha256 = self._fetch(remote)
+        if sha256 != remote.sha256 and resumed:
+            self.progress.say(f"{remote.name}: the bytes that an earlier fetch left are wrong; starting again")
             self.discard()
             self._prepare(remote)
             self.progress.advance(remote.name, -remote.bytes)
             resumed = 0
-            found = self._fetch(remote)
-        if found != remote.sha256:
+            sha256 = self._fetch(remote)
+        if sha256 != remote.sha256:
             self.discard()
             raise DatasetError.at(
                 remote.name,
-                f"the bytes that came have the sha256 {found[:12]}…, the hub promises {remote.sha256[:12]}…",
+                f"the bytes that came have the sha256 {sha256[:12]}…, the hub promises {remote.sha256[:12]}…",
                 "nothing was kept; fetch again, and without HF_ENDPOINT or a proxy if it happens twice",
             )
         return remote.bytes - resumed
 
     def check(self) -> int:
-        """The token count of the shard that has arrived; raises DatasetError where its bytes are no sound shard."""
+        """Return the token count of the shard that has arrived; raises DatasetError where it is not a sound shard."""
         return self.hasher.scan.check(self.partial, name=self.partial.stem)
 
     def discard(self) -> None:
@@ -117,7 +119,7 @@ class Transfer:
             self.note.unlink()
 
     def _prepare(self, remote: RemoteFile) -> int:
-        """Make sure that the partial file is a part of `remote`; returns the bytes that are there."""
+        """Make sure that the partial file is a part of `remote`; returns how many bytes are stored."""
         note = json.dumps({"sha256": remote.sha256, "bytes": remote.bytes})
         try:
             if self.note.exists() and self.note.read_text(encoding="utf-8") == note and self.partial.exists():
@@ -132,7 +134,7 @@ class Transfer:
         return 0
 
     def _fetch(self, remote: RemoteFile) -> str:
-        """Hash what is there, fetch the rest, and return the sha256 of the whole."""
+        """Hash what is stored, fetch the rest, and return the sha256 of the whole."""
         self.stored, self.hasher = 0, Hasher()
         latest: RemoteFile | None = remote
 
@@ -146,19 +148,19 @@ class Transfer:
             with self.partial.open("r+b", buffering=0) as file:
                 self._rehash(file)
                 if self.stored < remote.bytes:
-                    self.line.keep_trying(remote.name, attempt)
+                    self.retrying.keep_trying(remote.name, attempt)
                 if boot_id() is None:
                     os.fsync(file.fileno())
         except OSError as error:
             raise disk_error(self.partial, error) from error
         finally:
-            found = self.hasher.finish()
-        return found
+            sha256 = self.hasher.finish()
+        return sha256
 
     def _rehash(self, file: IO[bytes]) -> None:
-        """Take the bytes that an earlier process stored into the hash."""
+        """Hash the bytes that an earlier process stored."""
         while True:
-            self.line.check()
+            self.retrying.check()
             buffer = self.hasher.free.get()
             count = file.readinto(buffer)  # type: ignore[attr-defined]
             self.hasher.give(buffer, count)
@@ -173,16 +175,16 @@ class Transfer:
         return latest
 
     def _attempt(self, source: RemoteFile, file: IO[bytes]) -> None:
-        """One request for everything that is missing."""
+        """Make one request for everything that is missing."""
         before = self.stored
         try:
-            with contextlib.closing(_request(source, self.stored, self.line.patience.timeout_s)) as response:
+            with contextlib.closing(_request(source, self.stored, self.retrying.policy.timeout_s)) as response:
                 if response.status != 206 and self.stored:
-                    self._restart(source, file)  # this server knows no ranges
+                    self._restart(source, file)  # this server does not support ranges
                     before = 0
                 _check_length(source, self.stored, response)
                 self._pump(source, response, file)
-        except PassingFault as fault:
+        except TransientFault as fault:
             fault.progress = self.stored > before
             raise
 
@@ -199,7 +201,7 @@ class Transfer:
             buffer, filled = self.hasher.free.get(), 0
             try:
                 while filled < BUFFER_BYTES and self.stored < source.bytes:
-                    self.line.check()
+                    self.retrying.check()
                     view = memoryview(buffer)[filled : filled + max(SLICE_BYTES, self.stored >> 6)]
                     count = _receive(source, response, view)
                     if self.stored + count > source.bytes:
@@ -223,16 +225,16 @@ def _receive(source: RemoteFile, response: http.client.HTTPResponse, view: memor
     except (OSError, http.client.HTTPException) as error:
         raise _cut(str(error) or type(error).__name__) from None
     if count == 0:
-        raise _cut("it ended early")
+        raise _cut("it ended too early")
     return count
 
 
-def _cut(reason: str) -> PassingFault:
-    return PassingFault(f"the connection broke ({reason[:80]})", "fetch again; only the rest will be fetched")
+def _cut(reason: str) -> TransientFault:
+    return TransientFault(f"the connection broke ({reason[:80]})", "fetch again; only the rest will be downloaded")
 
 
 class _KeepToken(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but takes no token to another host."""
+    """Follows redirects, but sends no token to another host."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -247,7 +249,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _request(source: RemoteFile, start: int, timeout_s: float) -> http.client.HTTPResponse:
-    """Ask for a file from byte `start` on; raises DatasetError or PassingFault for every answer but 200 and 206."""
+    """Ask for a file from byte `start` on; raises DatasetError or TransientFault for every answer but 200 and 206."""
     request = urllib.request.Request(source.url, headers={**source.headers, "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -261,14 +263,16 @@ def _request(source: RemoteFile, start: int, timeout_s: float) -> http.client.HT
     return response
 
 
-def _answer(source: RemoteFile, status: int, headers: dict[str, str]) -> DatasetError | PassingFault:
+def _answer(source: RemoteFile, status: int, headers: dict[str, str]) -> DatasetError | TransientFault:
     if status in (401, 403) and source.on_hub:
         return refused(source.name, status)
     if status in (401, 403, 404, 410) and not source.on_hub:
         # A signed address that has expired: asking the hub again gives a fresh one.
-        return PassingFault(f"the storage host refuses (HTTP {status})", "fetch again later; what is there is kept")
+        return TransientFault(
+            f"the storage host refuses access (HTTP {status})", "fetch again later; the part that came is kept"
+        )
     if status == 404:
-        return DatasetError.at(source.name, "the hub describes it but does not hold it", "fetch again later")
+        return DatasetError.at(source.name, "the hub lists it but does not have it", "fetch again later")
     if status == 416:
         return _wrong_length(source, "fewer")
     return answer_of(source.name, status, headers)
@@ -279,7 +283,7 @@ def _check_length(source: RemoteFile, start: int, response: http.client.HTTPResp
     if response.status == 206:
         given = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("Content-Range", ""))
         if given is None or int(given.group(1)) != start:
-            raise PassingFault("the server sends another range than was asked for", "fetch again later")
+            raise TransientFault("the server sends another range than was asked for", "fetch again later")
         if given.group(3) not in ("*", str(source.bytes)):
             raise _wrong_length(source, f"{int(given.group(3)):,}")
     length = response.headers.get("Content-Length")
@@ -287,9 +291,9 @@ def _check_length(source: RemoteFile, start: int, response: http.client.HTTPResp
         raise _wrong_length(source, f"{start + int(length):,}")
 
 
-def _wrong_length(source: RemoteFile, found: str) -> DatasetError:
+def _wrong_length(source: RemoteFile, length: str) -> DatasetError:
     return DatasetError.at(
         source.name,
-        f"the hub promises {source.bytes:,} bytes, the server sends {found}",
+        f"the hub promises {source.bytes:,} bytes, the server sends {length}",
         "fetch again later, and without HF_ENDPOINT or a proxy if it happens twice",
     )

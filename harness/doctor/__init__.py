@@ -1,1 +1,1 @@
-"""What this machine has, against what a record needs."""
+"""Compare what this machine has with what a record needs."""

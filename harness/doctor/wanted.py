@@ -1,4 +1,4 @@
-"""A track, a record or a submission in, what it needs of a machine out; and the line that says whether it is there."""
+"""Find out what a track, a record or a submission needs of a machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ State = Literal["green", "yellow", "red"]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was looked at."""
+class ReportLine:
+    """One thing that was examined."""
 
     name: str
     state: State
@@ -33,19 +33,19 @@ class Wanted:
     track: Track
     tokens: int
     subject: Subject | None  # None: a record that has no script in its folder
-    held: Record | None
+    record: Record | None
     build: Build | None
     needs: Needs | None
     replayed: bool = False  # a record, run by `replay` in an environment of its own; else by `run` in this one
 
     @property
     def gpus(self) -> int:
-        """How many GPUs it needs."""
+        """Return how many GPUs it needs."""
         return self.track.hardware.processes if self.track.hardware.kind == "gpu" else 0
 
     @property
     def fewer(self) -> bool:
-        """Whether it may run on fewer GPUs, or on others, for its loss only."""
+        """Return whether it may run on fewer GPUs, or on others, for its loss only."""
         divides = self.subject is not None or self.needs is None or self.needs.world_size == "divides 8"
         return self.replayed and divides
 
@@ -59,7 +59,7 @@ def find_wanted(catalog: Catalog, target: str) -> Wanted:
     subject = catalog.subject(named) if has_script else None
     if record is None:
         return Wanted(named.name, track, tokens, subject, None, None, None)
-    told = environments.read_environments(catalog.project).of(named.name) if record.original is not None else None
-    build, needs = told or (None, None)
+    described = environments.read_environments(catalog.project).of(named.name) if record.original is not None else None
+    build, needs = described or (None, None)
     # `run` takes a track whose current record has its script here; all else about records is for `replay`.
     return Wanted(named.name, track, tokens, subject, record, build, needs, not (named.by_track and has_script))

@@ -1,11 +1,10 @@
-"""Everything that a verdict looks at, gathered from run folders, ledger and manifest."""
+"""The evidence that a verdict rests on, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from harness.core.measurement import Metrics
-from harness.core.record import Claimed
 from harness.core.task import Manifest, Ruleset, Track
 
 
@@ -15,9 +14,9 @@ class LedgerExtract:
 
     runs_started: tuple[str, ...]  # ids of all that count, in order
     problems: tuple[str, ...]  # gaps, edits and reorderings, each naming its line
-    log_hashes: dict[str, str] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
+    log_hashes: dict[str, str | None] = field(default_factory=dict)  # id -> sha256 of the scrubbed log
     n_max: int | None = None  # how many runs a test may look at, declared before the first
-    broken: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
+    aborted: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
 
 
@@ -29,17 +28,20 @@ class Evidence:
     track: Track
     ruleset: Ruleset
     runs: tuple[Metrics, ...]
-    script: bytes | None = None  # the frozen entry script
-    script_sha256: str | None = None
+    script_sha256: str | None = None  # of the frozen entry script
     manifest: Manifest | None = None
     claim: str | None = None  # ml or systems
-    claimed: Claimed | None = None
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
-    baseline_broken: int = 0  # how many of the parent's runs were broken off
+    baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
+
+    @property
+    def aborted(self) -> tuple[str, ...]:
+        """The ids of counted runs that did not finish."""
+        return self.ledger.aborted if self.ledger is not None else ()
 
     def requires(self, family: str) -> bool:
         """Whether the ruleset asks for this family of evidence."""

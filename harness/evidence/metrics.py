@@ -1,36 +1,29 @@
-"""RunLog and what the harness saw in, `Metrics` out: the script's story and ours, side by side."""
+"""Metrics of one run: what its script printed beside what the harness saw of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import dataclasses
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
-from harness.core.measurement import DataReceipt, Machine, Metrics, Observed, RunLog, RunOutcome, TimedLine
+from harness.core.errors import LogError
+from harness.core.measurement import Metrics, RunLog, TimedLine
+from harness.launch.clock import Clock, read_clock
+from harness.launch.observed import read_observed
+from harness.runlog import reader
+from harness.store import run_files
+from harness.store.files import has_kept
+from harness.store.packs import restore_log, run_log
+from harness.store.run_files import CLOCK, LOG, WORK
+from harness.store.scrub import scrubbed_sha256
+
+MOST_LOG_BYTES = 1 << 30  # the recorder ends a run that prints more
 
 
-def measure(
-    run_id: str,
-    log: RunLog,
-    timed_lines: Sequence[TimedLine] = (),
-    *,
-    arrivals_s: Mapping[int, float] | None = None,
-    wall_time_s: float | None = None,
-    log_sha256: str | None = None,
-    outcome: RunOutcome | None = None,
-    machine: Machine | None = None,
-    data: DataReceipt | None = None,
-    given_seed: int | None = None,
-    given_files: Mapping[str, str] | None = None,
-    started_at: str | None = None,
-    observed: Observed | None = None,
-) -> Metrics:
-    """Put one run together.
-
-    timed_lines: the lines of the log that say something about time; arrivals_s: line of the log -> when it arrived,
-    seconds after the start of the process.
-    """
-    seen = arrivals_s or {}
-    first_timed = timed_lines[0].line if timed_lines else None
+def from_log(run_id: str, log: RunLog, timed_lines: Sequence[TimedLine] = ()) -> Metrics:
+    """Build the metrics of a run of which only the log is known."""
     return Metrics(
         run_id=run_id,
         log=log,
@@ -38,16 +31,65 @@ def measure(
         step=log.final_step,
         val_loss=log.final_val_loss,
         train_time_s=log.final_train_time_s,
-        wall_time_s=wall_time_s,
-        timed_lines=tuple(replace(line, arrival_s=seen.get(line.line)) for line in timed_lines),
-        log_sha256=log_sha256,
-        outcome=outcome,
-        machine=machine,
-        data=data,
-        first_line_s=seen.get(1),
-        header_end_s=None if first_timed is None else seen.get(first_timed - 1),
-        given_seed=given_seed,
-        given_files=None if given_files is None else tuple(sorted(given_files.items())),
-        started_at=started_at,
-        observed=observed,
+        wall_time_s=None,
+        timed_lines=tuple(timed_lines),
     )
+
+
+def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
+    """Read one run folder, of this machine or of a pack: its log, its clock, and what run.json says of it."""
+    file = run_files.read_run_file(folder)
+    raw = restore_log(folder, script) if packed else run_log(folder)
+    clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if has_kept(folder / CLOCK) else Clock(None, {})
+    seen = clock.arrivals_s
+    try:
+        log = reader.read_bytes(raw, LOG, curve=True)[-1]
+        timed = [dataclasses.replace(line, arrival_s=seen.get(line.line)) for line in reader.timed_lines(raw)]
+    except LogError:
+        log, timed = RunLog.nothing(LOG), []
+    header_end_s = seen.get(timed[0].line - 1) if timed else None
+    if log.script_sha256 is None and not packed:
+        log, timed = with_own_log(log, timed, folder / WORK / "logs")
+    return dataclasses.replace(
+        from_log(file.id, log, timed),
+        wall_time_s=clock.wall_time_s,
+        log_sha256=hashlib.sha256(raw).hexdigest() if packed else scrubbed_sha256(raw, script),
+        outcome=file.outcome,
+        machine=file.machine,
+        data=file.data,
+        first_line_s=seen.get(1),
+        header_end_s=header_end_s,
+        given_seed=given_seed(file.arguments),
+        given_files=tuple(sorted(file.files.items())),
+        started_at=file.started_at,
+        observed=read_observed(folder, clock.start_ns),
+    )
+
+
+def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLog, list[TimedLine]]:
+    """Complete what standard output says from the one log that the script wrote into `logs/` by itself.
+
+    Many originals print their metrics and write source and versions to a file. The file counts where every
+    validation of standard output stands in it as well; where standard output holds no metric, the file alone does, and
+    then no line of it was stamped.
+    """
+    try:
+        [path] = [path for path in logs.glob("*.txt") if path.is_file() and not path.is_symlink()]
+        raw = path.read_bytes() if path.stat().st_size < MOST_LOG_BYTES else b""
+        own = reader.read_bytes(raw, path.name, curve=True)[-1]
+    except (ValueError, OSError, LogError):  # none, several, or no training log
+        return log, timed
+    if log.final_step is None:
+        return own, reader.timed_lines(raw)
+    if not set(log.curve) <= set(own.curve):
+        return log, timed
+    told = ["source_sha256", "source_bytes", "source_origin", "script_sha256", "gpu_name", "gpu_count", "world_size"]
+    told += ["driver", "cuda", "torch", "triton", "python", "peak_memory_mib", "started_at", "seed", "val_tokens"]
+    filled = {name: getattr(own, name) for name in told if getattr(log, name) is None}
+    return dataclasses.replace(log, **filled), timed
+
+
+def given_seed(arguments: tuple[str, ...]) -> int | None:
+    """Find the seed among the arguments that the harness gave a run."""
+    seeds = [text.partition("=")[2] for text in arguments if text.startswith("seed=")]
+    return int(seeds[-1]) if seeds and re.fullmatch(r"[0-9]{1,10}", seeds[-1]) else None

@@ -1,12 +1,12 @@
-"""Stamped lines of a log in, timed sections and phases out: what the script says of time beside what we saw. Pure.
+"""Find timed sections and phases in the stamped lines of a log: the script's time beside the harness's. Pure.
 
 A script prints how long it has been training; the harness stamps when the line arrived. The two clocks have different
 zeros, and a line may arrive late (a busy reader) but never early, so single differences say little and their lower
 envelope says much: o = arrival − printed is constant within an honest timed section but for latency that only adds.
 
 With `clock:start` and `clock:stop` in the log a section is what lies between them. A late stamp of `clock:start`
-makes a section look shorter and one of `clock:stop` makes it look longer, so the first bounds a theft at the start
-without any false alarm, the second needs room for one line's latency (32 ms at most with 16 busy processes on 4 cores).
+makes a section look shorter and one of `clock:stop` makes it look longer, so the first bounds what is hidden at the
+start without any false alarm, the second needs room for one line's latency (32 ms at most with 16 busy processes on 4 cores).
 """
 
 from __future__ import annotations
@@ -26,10 +26,6 @@ class Section:
     """One timed section, and the validation gap behind it."""
 
     first_line: int  # of the log
-    step: int | None  # the step that it ends at
-    reported_s: float | None  # by the script
-    seen_s: float | None  # between the stamps of clock:start and clock:stop; None without marks
-    step_lines: int
     drift_s: float | None  # envelope at the end minus envelope at the start; None with too few step lines
     late_start_s: float | None  # by how much the script's clock began after `clock:start`; latency lowers it
     early_stop_s: float | None  # by how much it stopped before `clock:stop`; latency raises it
@@ -79,7 +75,7 @@ def read_timeline(lines: Sequence[TimedLine], untimed_steps: int = 0) -> Timelin
 def phases(
     lines: Sequence[TimedLine], wall_time_s: float | None, first_line_s: float | None, header_end_s: float | None
 ) -> Phases:
-    """The account of one run's wall time."""
+    """Divide one run's wall time into phases."""
     marks = [line.arrival_s for line in lines if line.kind == "clock_start"]
     begin = marks[0] if marks else next((line.arrival_s for line in lines), None)
     validations = [line for line in lines if line.kind == "val"]
@@ -99,7 +95,7 @@ def phases(
 
 
 def phase_at(lines: Sequence[TimedLine], at: float) -> str:
-    """Where a moment lies: "before" the clock first starts, "timed", or "untimed" between and behind the sections."""
+    """Say where a moment lies: "before" the clock first starts, "timed", or "untimed" between and after sections."""
     phase = "before"
     for line in lines:
         if line.arrival_s is None or line.arrival_s > at:
@@ -112,7 +108,7 @@ def phase_at(lines: Sequence[TimedLine], at: float) -> str:
 
 
 def busy_untimed_s(lines: Sequence[TimedLine], busy: Sequence[tuple[float, float]]) -> float:
-    """Seconds of full use of the GPUs outside the timed sections, from samples of (seconds, share)."""
+    """Sum the seconds of full use of the GPUs outside the timed sections, from samples of (seconds, share)."""
     total = 0.0
     for (at, share), (following, _) in itertools.pairwise(busy):
         if phase_at(lines, at) != "timed":
@@ -127,17 +123,27 @@ def _marked_sections(lines: Sequence[TimedLine], untimed_steps: int) -> list[Sec
     sections = []
     before: float | None = 0.0  # reported at the last validation; None while untimed steps may zero the clock
     starts = [index for index, line in enumerate(lines) if line.kind == "clock_start"]
-    for start, following in zip(starts, [*starts[1:], len(lines)], strict=True):
-        inside = lines[start:following]
-        stop = next((index for index, line in enumerate(inside) if line.kind == "clock_stop"), None)
-        if stop is None:
+    for begin, following in zip(starts, [*starts[1:], len(lines)], strict=True):
+        inside = lines[begin:following]
+        end = next((index for index, line in enumerate(inside) if line.kind == "clock_stop"), None)
+        if end is None:
             continue
-        validation = next((line for line in inside[stop:] if line.kind == "val"), None)
+        start, stop = inside[0], inside[end]
+        validation = next((line for line in inside[end:] if line.kind == "val"), None)
         total = validation.train_time_s if validation else None
-        steps = [line for line in inside[1:stop] if line.kind == "train"]
-        next_start = lines[following] if following < len(lines) else validation
+        after = lines[following] if following < len(lines) else validation
+        offsets = _offsets([line for line in inside[1:end] if line.kind == "train"])
+        first, last = _ends(offsets)
+        at_start, at_stop = _less(start.arrival_s, before), _less(stop.arrival_s, total)
         sections.append(
-            _section(inside[0], inside[stop], steps, before, total, validation.step if validation else None, next_start)
+            Section(
+                first_line=start.line,
+                drift_s=_drift(offsets),
+                # Without step lines the whole difference is put to the stop, whose limit has room for latency.
+                late_start_s=_less(min(first), at_start) if first else None,
+                early_stop_s=_less(at_stop, min(last) if last else at_start),
+                gap_s=_less(after.arrival_s, stop.arrival_s) if after is not None else None,
+            )
         )
         before = total if total is not None else before
         if untimed_steps and (validation is None or (validation.step or 0) <= untimed_steps):
@@ -145,35 +151,8 @@ def _marked_sections(lines: Sequence[TimedLine], untimed_steps: int) -> list[Sec
     return sections
 
 
-def _section(
-    start: TimedLine,
-    stop: TimedLine,
-    steps: Sequence[TimedLine],
-    before: float | None,
-    total: float | None,
-    step: int | None,
-    after: TimedLine | None,
-) -> Section:
-    offsets = _offsets(steps)
-    at_start = _less(start.arrival_s, before)
-    at_stop = _less(stop.arrival_s, total)
-    first, last = _ends(offsets)
-    return Section(
-        first_line=start.line,
-        step=step,
-        reported_s=_less(total, before),
-        seen_s=_less(stop.arrival_s, start.arrival_s),
-        step_lines=len(steps),
-        drift_s=_drift(offsets),
-        # Without step lines the whole difference is put to the stop, whose limit has room for latency.
-        late_start_s=_less(min(first), at_start) if first else None,
-        early_stop_s=_less(at_stop, min(last) if last else at_start),
-        gap_s=_less(after.arrival_s, stop.arrival_s) if after is not None else None,
-    )
-
-
 def _flaw(lines: Sequence[TimedLine]) -> str | None:
-    """The first line that stands where no honest script prints it."""
+    """Find the first line that stands where no honest script prints it."""
     running, waiting, last_step = False, False, None
     for line in lines:
         where = f"line {line.line}"
@@ -204,25 +183,14 @@ def _flaw(lines: Sequence[TimedLine]) -> str | None:
 
 
 def _plain_sections(lines: Sequence[TimedLine]) -> list[Section]:
-    """Stretches between validation lines; where the clock ran in them is not known."""
+    """Take the stretches between validation lines; where the clock ran in them is not known."""
     sections = []
     validations = [index for index, line in enumerate(lines) if line.kind == "val"]
     for first, last in itertools.pairwise(validations):
-        begin, end = lines[first], lines[last]
         steps = [line for line in lines[first + 1 : last] if line.kind == "train"]
-        sections.append(
-            Section(
-                first_line=begin.line,
-                step=end.step,
-                reported_s=_less(end.train_time_s, begin.train_time_s),
-                seen_s=_less(end.arrival_s, begin.arrival_s),
-                step_lines=len(steps),
-                drift_s=_drift(_offsets(steps)),
-                late_start_s=None,
-                early_stop_s=None,
-                gap_s=_less(end.arrival_s, steps[-1].arrival_s) if steps else None,
-            )
-        )
+        gap = _less(lines[last].arrival_s, steps[-1].arrival_s) if steps else None
+        drift = _drift(_offsets(steps))
+        sections.append(Section(lines[first].line, drift, late_start_s=None, early_stop_s=None, gap_s=gap))
     return sections
 
 
@@ -238,7 +206,7 @@ def _offsets(steps: Sequence[TimedLine]) -> list[float]:
 
 
 def _ends(offsets: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The offsets of the first and of the last fifth; with few lines, all of them for both."""
+    """Split off the offsets of the first and of the last fifth; with few lines, all of them for both."""
     if len(offsets) < MIN_LINES:
         return list(offsets), list(offsets)
     fifth = len(offsets) // 5

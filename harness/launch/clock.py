@@ -1,4 +1,4 @@
-"""clock.csv in, arrival times out."""
+"""Read clock.csv: when each line of a log arrived."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Clock:
 
 
 def whole_number(text: str) -> int | None:
-    """A number as the recorder and the observer write it; None for anything else, which may be a stranger's.
+    """Read a number as the recorder and the observer write it; None for anything else, which may be untrusted input.
 
     `str.isdigit` also takes `²`, and `int` refuses more than 4,300 digits: 19 hold 292 years of nanoseconds.
     """
@@ -35,7 +35,7 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
     except UnicodeDecodeError:
         raise StoreError.at(name, "cannot be read", "restore the file as the run wrote it") from None
     start: int | None = None
-    exit: int | None = None
+    end: int | None = None
     stamps: dict[int, int] = {}
     before = 0
     for number, row in enumerate(rows[1:], start=2):
@@ -46,7 +46,7 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
         if label == "start":
             start = stamp
         elif label == "exit":
-            exit = stamp
+            end = stamp
         else:
             if stamp < before or line != len(stamps) + 1:
                 raise StoreError.at(f"{name}:{number}", "stamps out of order", "restore the file as the run wrote it")
@@ -54,4 +54,4 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
     if start is None:
         raise StoreError.at(name, "the start was never stamped", "restore the file as the run wrote it")
     arrivals = {line: (stamp - start) / 1e9 for line, stamp in stamps.items()}
-    return Clock(None if exit is None else (exit - start) / 1e9, arrivals, start)
+    return Clock(None if end is None else (end - start) / 1e9, arrivals, start)

@@ -1,4 +1,4 @@
-"""What a launcher is told, and what it promises."""
+"""Define what a launcher is told, and what it promises."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LaunchPlan:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What the script is given on its command line."""
+        """The command line of the script."""
         return (*(() if self.seed is None else (f"seed={self.seed}",)), *self.overrides)
 
 
@@ -34,5 +34,5 @@ class Launcher(Protocol):
     """Executes a plan; everything that the run printed is in its folder before `run` returns."""
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
-        """Execute the plan, handing every complete line of the log to `watch` soon after it came."""
+        """Execute the plan, and pass every complete line of the log to `watch` soon after it came."""
         ...

@@ -1,4 +1,4 @@
-"""reads.csv and telemetry.csv in, `Observed` out."""
+"""Read what the observer saw of a run: reads.csv and telemetry.csv."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.store.files import has_kept, read_kept
 
 
 def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
-    """What the observer wrote into a run folder; None where it wrote nothing.
+    """Read what the observer wrote into a run folder; None where it wrote nothing.
 
     start_ns: the start of the run on the same clock. Raises StoreError naming the first line that cannot be read.
     """
@@ -43,7 +43,7 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
 
 
 def _rows(path: Path, header: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file, with their line numbers; a torn last line (the observer was killed) is left out."""
+    """Yield the rows of a file with their line numbers; a torn last line (the observer was killed) is left out."""
     *lines, _ = read_kept(path, name=path.name).split(b"\n")
     width = header.count(b",") + 1
     if lines and lines[0] + b"\n" != header:

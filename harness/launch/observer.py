@@ -1,17 +1,16 @@
-"""Watches a run from beside it: which shards are opened when, how much is read, what the GPUs do.
+"""Watch a run from another process: which shards are opened when, how much is read, what the GPUs do.
 
     python -I observer.py RUN_FOLDER RECORDER_PID     ends when its standard input closes
 
 A process of its own, so that a slow driver call never delays a stamp. It needs the standard library, and pynvml for
-the GPUs. What the platform does not let it see is left out: no file, not a zero.
+the GPUs. What the platform does not show is left out: no file, not a zero.
 
     reads.csv       monotonic_ns,kind,name,value   kind open: a shard was opened; kind bytes: read by all processes so far
     telemetry.csv   one row per GPU, 5 times a second; absent where there is no GPU
 
 A shard that a script maps into its memory shows its opening and no bytes. The kernel tells that a file was opened and
-not by whom. The run's own copy of the validation shard nobody else knows; the one in the cache, which other runs open
-too, counts only while a process of this run holds it open or mapped. The training shards in the cache are told as they
-come, from whichever run.
+not by whom. Only this run knows its own copy of the validation shard. The one in the cache, which other runs open too,
+counts only while a process of this run holds it open or mapped. Training shards in the cache count whoever opens them.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import select
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -85,17 +85,17 @@ class Shards:
             return
         offered = sorted(work.rglob("*.bin"))
         cache = {path.resolve().parent for path in offered if path.is_symlink()}
-        twins = [folder / path.name for path in offered if not path.is_symlink() for folder in cache]
-        for path in offered + twins:
+        cached = [folder / path.name for path in offered if not path.is_symlink() for folder in cache]
+        for path in offered + cached:
             watch = libc.inotify_add_watch(descriptor, os.fsencode(path.resolve()), _IN_OPEN)
             if watch >= 0:
                 self.names[watch] = path.name
-                if path in twins:
+                if path in cached:
                     self.shared[watch] = str(path.resolve())
         self.descriptors = [descriptor]
 
     def take(self, now: int) -> bytes:
-        """One row for every opening that the kernel has told of."""
+        """Write one row for every opening that the kernel has reported."""
         rows = []
         with contextlib.suppress(BlockingIOError):
             data = os.read(self.descriptors[0], 1 << 16)
@@ -112,9 +112,9 @@ class Shards:
 
 
 def read_bytes(root: int, peaks: dict[int, int]) -> int | None:
-    """Bytes that all processes below `root` have read so far, ended ones included; None where /proc does not tell.
+    """Add up what all processes below `root` have read so far, ended ones included; None where /proc does not say.
 
-    peaks: the highest count of every process so far; kept by the caller.
+    peaks: the highest count of every process so far; kept by the caller, updated here.
     """
     for pid in descendants(root):
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -124,15 +124,15 @@ def read_bytes(root: int, peaks: dict[int, int]) -> int | None:
 
 
 def descendants(root: int) -> list[int]:
-    """A process and all that it started, directly or not."""
-    found, waiting = [], [root]
+    """List a process and all that it started, directly or not."""
+    pids, waiting = [], [root]
     while waiting:
         pid = waiting.pop()
-        found.append(pid)
+        pids.append(pid)
         with contextlib.suppress(OSError, ValueError):
             for task in os.listdir(f"/proc/{pid}/task"):
                 waiting += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-    return found
+    return pids
 
 
 def holds(root: int, path: str) -> bool:
@@ -157,18 +157,18 @@ class Gpus:
 
     @classmethod
     def find(cls) -> Gpus | None:
-        """The GPUs; None without pynvml, a driver or a GPU."""
+        """Find the GPUs; None without pynvml, a driver or a GPU."""
         try:
             import pynvml
 
             pynvml.nvmlInit()
-            found = cls(pynvml)
+            gpus = cls(pynvml)
         except Exception:  # whatever a driver library raises, the run goes on without telemetry
             return None
-        return found if found.handles else None
+        return gpus if gpus.handles else None
 
     def rows(self, now: int) -> bytes:
-        """One row per GPU; a figure that the driver does not give stays empty."""
+        """Write one row per GPU; a figure that the driver does not give stays empty."""
         return b"".join(b"%d,%d,%s\n" % (now, index, self._figures(gpu)) for index, gpu in enumerate(self.handles))
 
     def _figures(self, gpu: Any) -> bytes:
@@ -176,19 +176,19 @@ class Gpus:
         reasons = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         reasons = reasons or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
         figures = [
-            _asked(lambda: f"{nvml.nvmlDeviceGetPowerUsage(gpu) / 1000:.1f}"),
-            _asked(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))),
-            _asked(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM))),
-            _asked(lambda: str(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))),
-            _asked(lambda: str(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu)),
-            _asked(lambda: "+".join(name for bit, name in (SLOW | OTHER).items() if reasons(gpu) & bit)),
+            _text_of(lambda: f"{nvml.nvmlDeviceGetPowerUsage(gpu) / 1000:.1f}"),
+            _text_of(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))),
+            _text_of(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM))),
+            _text_of(lambda: str(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))),
+            _text_of(lambda: str(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu)),
+            _text_of(lambda: "+".join(name for bit, name in (SLOW | OTHER).items() if reasons(gpu) & bit)),
         ]
         return ",".join(figures).encode()
 
 
-def _asked(question: Any) -> str:
+def _text_of(ask: Callable[[], str]) -> str:
     try:
-        return str(question())
+        return ask()
     except Exception:  # NVMLError of any kind: not supported, no permission, lost
         return ""
 

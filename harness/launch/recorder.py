@@ -1,8 +1,8 @@
-"""The process that owns a run: starts torchrun, stamps every line of rank 0, and leaves nothing running.
+"""Own a run, in a process for it alone: start torchrun, stamp every line of rank 0, leave nothing running.
 
     python -I recorder.py RUN_FOLDER      reads RUN_FOLDER/launch.json, writes log.txt, clock.csv, stderr.txt, outcome.json
 
-It is a process of its own, with nothing but the standard library, for two reasons. A display in the same process
+It needs nothing but the standard library, and is a process of its own for two reasons. A display in the same process
 would hold the interpreter lock while a line arrives (p99 of the stamp 11 ms instead of 5). And it outlives a
 `kill -9` of the harness: its standard input is a pipe from there, whose end means that it must stop everything.
 
@@ -29,7 +29,7 @@ from typing import Any
 
 LOG_LIMIT_BYTES = 1 << 30  # a log of a record is 0.05 to 5 MB
 GRACE_S = 5.0  # between asking and killing
-DRAIN_S = 2.0  # how long output may still come after the launcher has gone
+DRAIN_S = 2.0  # how long output may still come after the launcher has ended
 _PR_SET_CHILD_SUBREAPER = 36
 _MARK = "SPEEDRUN_RUN_ID"
 
@@ -69,13 +69,14 @@ class Recorder:
         self.reason: str | None = None
         self.lines = 0
         self.written = 0
-        self.torn = False  # output after the last newline
+        self.torn = False  # whether there is output after the last newline
         self.last_output = time.monotonic()
         self.stderr_size = 0
         self.lock = (folder / "lock").open("w")
         fcntl.flock(self.lock, fcntl.LOCK_SH)  # shared with the harness that started this run
 
     def run(self) -> dict[str, Any]:
+        """Start torchrun, follow it to its end, and say how it ended."""
         with (
             (self.folder / "log.txt").open("ab", buffering=0) as self.log,
             (self.folder / "clock.csv").open("ab", buffering=0) as self.clock,
@@ -105,25 +106,26 @@ class Recorder:
             return self.outcome(self.state, code, exited, self.reason)
         if code == 0:
             return self.outcome("finished", 0, exited, None)
-        return self.outcome("failed", code, exited, _death(code))
+        return self.outcome("failed", code, exited, _describe_exit(code))
 
     def outcome(self, state: str, code: int | None, exited: int, reason: str | None) -> dict[str, Any]:
+        """Give the content of outcome.json."""
         wall = (exited - self.started) / 1e9
         return {"state": state, "exit_code": code, "wall_time_s": wall, "reason": reason}
 
     # ------------------------------------------------------------------ following the output
 
     def follow(self) -> int:
-        """Read and stamp until the launcher has gone and its output is drained; the time of its exit, ns."""
+        """Read and stamp until torchrun has ended and its output is read; return the time of its exit, ns."""
         assert self.process.stdout is not None
-        output, lifeline = self.process.stdout.fileno(), sys.stdin.fileno()
-        gone = os.pidfd_open(self.process.pid)
+        output, harness_pipe = self.process.stdout.fileno(), sys.stdin.fileno()
+        launcher_end = os.pidfd_open(self.process.pid)
         exited: int | None = None
         with selectors.DefaultSelector() as selector:
-            for descriptor in (output, lifeline, gone):
+            for descriptor in (output, harness_pipe, launcher_end):
                 selector.register(descriptor, selectors.EVENT_READ)
-            drained = False
-            while not (drained and exited is not None):
+            closed = False
+            while not (closed and exited is not None):
                 ready = {key.fd for key, _ in selector.select(timeout=0.25)}
                 if output in ready:
                     chunk = os.read(output, 1 << 16)
@@ -131,20 +133,20 @@ class Recorder:
                     if chunk:
                         self.take(chunk, now)
                     else:
-                        drained = True
+                        closed = True
                         selector.unregister(output)
-                if gone in ready:
+                if launcher_end in ready:
                     exited = time.monotonic_ns()
-                    selector.unregister(gone)
-                if lifeline in ready:
-                    selector.unregister(lifeline)
-                    asked = os.read(lifeline, 100)
+                    selector.unregister(launcher_end)
+                if harness_pipe in ready:
+                    selector.unregister(harness_pipe)
+                    asked = os.read(harness_pipe, 100)
                     self.ask_to_stop("stopped by the user" if asked else "the harness went away")
-                if exited is not None and not drained and time.monotonic_ns() - exited > DRAIN_S * 1e9:
+                if exited is not None and not closed and time.monotonic_ns() - exited > DRAIN_S * 1e9:
                     break  # something that outlived the launcher holds the pipe; it is ended next
                 if exited is None:
                     self.watch_limits()
-        os.close(gone)
+        os.close(launcher_end)
         if self.torn:
             self.lines += 1
             self.write(self.clock, b"%d,%d\n" % (self.lines, exited or time.monotonic_ns()))
@@ -164,6 +166,7 @@ class Recorder:
             self.end("failed", f"the script printed more than {LOG_LIMIT_BYTES >> 20} MiB")
 
     def write(self, file: Any, data: bytes) -> None:
+        """Write all of the data; where that fails, end the run."""
         if not data:
             return
         try:
@@ -177,6 +180,7 @@ class Recorder:
     # ------------------------------------------------------------------ ending
 
     def watch_limits(self) -> None:
+        """End a run that is silent, takes too long or writes too much."""
         now = time.monotonic()
         # Some scripts print little and write a log of their own: that is output as well.
         size = os.stat(self.folder / "stderr.txt").st_size + self.own_logs()
@@ -191,7 +195,7 @@ class Recorder:
             self.end("stopped", f"longer than the track's limit of {self.plan['time_limit_s']:g} s")
 
     def own_logs(self) -> int:
-        """Bytes of the logs that the script writes into `logs/` by itself."""
+        """Count the bytes of the logs that the script writes into `logs/` by itself."""
         total = 0
         with contextlib.suppress(OSError):
             for entry in os.scandir(Path(self.plan["cwd"]) / "logs"):
@@ -203,7 +207,7 @@ class Recorder:
         self.end("stopped", reason)
 
     def end(self, state: str, reason: str) -> None:
-        """End everything now; the first reason stays."""
+        """End everything now, for this reason unless there was one before."""
         if self.state is not None:
             return
         self.state, self.reason = state, reason
@@ -218,7 +222,7 @@ class Recorder:
         self.end_descendants()
 
     def dump_stacks(self) -> None:
-        """Let every Python worker print its stacks to stderr.txt (PYTHONFAULTHANDLER) by SIGABRT."""
+        """Make every Python worker print its stacks to stderr.txt, by SIGABRT and PYTHONFAULTHANDLER."""
         for pid in descendants(os.getpid()):
             if pid != self.process.pid:
                 with contextlib.suppress(ProcessLookupError):
@@ -226,7 +230,7 @@ class Recorder:
         time.sleep(1.0)
 
     def end_descendants(self) -> None:
-        """Kill whatever this run left behind, daemons included, until nothing is left."""
+        """Kill all processes of this run, daemons included, until none is left."""
         for _ in range(100):
             left = descendants(os.getpid()) | marked(self.plan["environment"].get(_MARK))
             left.discard(os.getpid())
@@ -239,7 +243,7 @@ class Recorder:
             self.reap()
 
     def reap(self) -> None:
-        """Collect ended descendants that were handed to this process; the launcher itself is left to Popen."""
+        """Collect ended descendants that the kernel gave to this process; torchrun itself is left to Popen."""
         self.process.poll()
         for pid in descendants(os.getpid(), zombies=True):
             if pid != self.process.pid:
@@ -248,7 +252,7 @@ class Recorder:
 
 
 def descendants(root: int, *, zombies: bool = False) -> set[int]:
-    """All living processes below `root` (or, with zombies, all that wait to be collected)."""
+    """List all living processes below `root` (or, with zombies, those that wait to be collected)."""
     parents: dict[int, tuple[int, str]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -265,7 +269,7 @@ def descendants(root: int, *, zombies: bool = False) -> set[int]:
 
 
 def marked(run_id: str | None) -> set[int]:
-    """Processes whose environment carries this run's mark, whoever their parent is."""
+    """List the processes whose environment carries this run's mark, whoever their parent is."""
     found: set[int] = set()
     if run_id is None:
         return found
@@ -278,7 +282,7 @@ def marked(run_id: str | None) -> set[int]:
     return found
 
 
-def _death(code: int) -> str:
+def _describe_exit(code: int) -> str:
     if code < 0:
         return f"torchrun was ended by {signal.Signals(-code).name}"
     return f"torchrun ended with exit code {code}"

@@ -1,4 +1,4 @@
-"""Starts a plan under `torchrun` through the recorder, and follows what comes.
+"""Start a plan under `torchrun` through the recorder, and pass on what the run prints.
 
 The environment is made from nothing: a short list of variables passes, everything else (tokens, keys, a user's
 settings for torch or Python) stays outside and is not inherited.
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import RunError
 from harness.core.measurement import RunOutcome
 from harness.launch import launcher, observer, recorder
@@ -25,7 +25,7 @@ from harness.store.files import disk_error
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
 _POLL_S = 0.1
-FEW_LINES = 10  # a standard output that holds no more tells nobody how the run goes
+FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
 
 
 class TorchrunLauncher:
@@ -40,36 +40,35 @@ class TorchrunLauncher:
             write_launch_file(plan, self.command(plan), clean_environment(plan, self.python))
         except OSError as error:
             raise disk_error(plan.folder, error) from error
-        program = Path(recorder.__file__)
-        owner = subprocess.Popen(
-            [sys.executable, "-I", str(program), str(plan.folder)],
+        recording = subprocess.Popen(
+            [sys.executable, "-I", str(Path(recorder.__file__)), str(plan.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        assert owner.stdin is not None
-        beside = start_observer(plan.folder, owner.pid)
-        follower = Follower(plan.folder / run_files.LOG)
-        own: Follower | None = None  # of the file that a script with a silent standard output prints to
+        assert recording.stdin is not None
+        observing = start_observer(plan.folder, recording.pid)
+        log = Follower(plan.folder / run_files.LOG)
+        script_log: Follower | None = None  # the file that a script with a silent standard output prints to
         try:
-            while owner.poll() is None:
-                follower.pass_on(watch)
-                own = own or own_log(plan.folder / run_files.WORK)
-                if own is not None and follower.lines < FEW_LINES:
-                    own.pass_on(watch)
+            while recording.poll() is None:
+                log.pass_on(watch)
+                script_log = script_log or find_script_log(plan.folder / run_files.WORK)
+                if script_log is not None and log.lines < FEW_LINES:
+                    script_log.pass_on(watch)
                 time.sleep(_POLL_S)
         except BaseException:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
-            _ask_to_stop(owner)
+            _ask_to_stop(recording)
             raise
         finally:
-            end_observer(beside)
+            end_observer(observing)
             with contextlib.suppress(OSError):
-                owner.stdin.close()
-        follower.pass_on(watch)
-        return read_outcome(plan, owner.returncode)
+                recording.stdin.close()
+        log.pass_on(watch)
+        return read_outcome(plan, recording.returncode)
 
     def command(self, plan: launcher.LaunchPlan) -> list[str]:
-        """The torchrun command of a plan. Ranks above 0 are redirected to files, never teed (a tee costs 50 ms)."""
+        """Build the torchrun command. Ranks above 0 are redirected to files, never copied as well (that costs 50 ms)."""
         redirects = ",".join(f"{rank}:3" for rank in range(1, plan.processes))
         command = [self.python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={plan.processes}"]
         command += [f"--log-dir={plan.folder / 'ranks'}"]
@@ -78,7 +77,7 @@ class TorchrunLauncher:
 
 
 def clean_environment(plan: launcher.LaunchPlan, python: str = sys.executable) -> dict[str, str]:
-    """The environment of a run: passed variables, private folders, and the plan's own additions."""
+    """Build the environment of a run: passed variables, private folders, and the plan's own additions."""
     home = plan.folder / "home"
     home.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
@@ -121,7 +120,7 @@ def end_observer(process: subprocess.Popen[bytes]) -> None:
 
 
 def write_launch_file(plan: launcher.LaunchPlan, command: list[str], environment: dict[str, str]) -> None:
-    """Write what the recorder reads, and the reserve."""
+    """Write launch.json for the recorder, and the reserve."""
     (plan.folder / "reserve").write_bytes(b"\0" * RESERVE_BYTES)
     launch = {
         "command": command,
@@ -134,38 +133,38 @@ def write_launch_file(plan: launcher.LaunchPlan, command: list[str], environment
 
 
 def read_outcome(plan: launcher.LaunchPlan, recorder_code: int | None) -> RunOutcome:
-    """What the recorder wrote at the end; if it was killed, everything of the run is ended here instead."""
+    """Read what the recorder wrote at the end; where it was killed, end everything of the run here instead."""
     path = plan.folder / run_files.OUTCOME
     if path.exists():
-        return jsonform.read(path, RunOutcome, name=f"{plan.run_id}/{path.name}")
+        return run_files.OUTCOME_FORM.read(path, name=f"{plan.run_id}/{path.name}")
     for pid in recorder.marked(plan.run_id):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, 9)
     outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {recorder_code})")
     try:
-        recorder.write_outcome(plan.folder, jsonform.encode(outcome))
+        recorder.write_outcome(plan.folder, codec.encode(outcome))
     except OSError as error:
         raise RunError.at(path, f"cannot be written ({error.strerror})", "free some space") from None
     return outcome
 
 
-def _ask_to_stop(owner: subprocess.Popen[bytes]) -> None:
-    assert owner.stdin is not None
+def _ask_to_stop(recording: subprocess.Popen[bytes]) -> None:
+    assert recording.stdin is not None
     with contextlib.suppress(OSError):
-        owner.stdin.write(b"stop")
-        owner.stdin.close()
+        recording.stdin.write(b"stop")
+        recording.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
-        owner.wait(timeout=recorder.GRACE_S + 10)
+        recording.wait(timeout=recorder.GRACE_S + 10)
 
 
-def own_log(work: Path) -> Follower | None:
-    """Follows the log that a script writes into `logs/` by itself, once there is one."""
-    found = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
-    return Follower(found[0]) if len(found) == 1 else None
+def find_script_log(work: Path) -> Follower | None:
+    """Find the log that a script writes into `logs/` by itself; None where there is none yet, or several."""
+    paths = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
+    return Follower(paths[0]) if len(paths) == 1 else None
 
 
 class Follower:
-    """Hands complete lines of a growing file to a watcher."""
+    """Passes complete lines of a growing file to a watcher."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

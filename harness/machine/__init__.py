@@ -1,1 +1,1 @@
-"""This computer and its GPUs: what a result may depend on."""
+"""Describe this computer and its GPUs: everything that a result may depend on."""

@@ -1,4 +1,4 @@
-"""This computer in, `Machine` out: what a result may depend on, and whether it can run a track.
+"""Describe this computer by everything that a result may depend on, and decide whether it can run a track.
 
 Seconds from two machines cannot be compared (two "8×H100" hosts differ by 0.5 to 8 %), so every run carries a
 fingerprint over model, count, memory, power cap and firmware of the GPUs, driver, CPU, memory, kernel, Python and
@@ -15,7 +15,7 @@ import os
 import platform
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.core.errors import MachineError, Problem
 from harness.core.measurement import Gpu, Machine
 from harness.core.task import Track
@@ -23,7 +23,7 @@ from harness.machine import nvidia
 
 
 def capture(*, torch: str | None = None) -> Machine:
-    """Look at this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs).
+    """Describe this computer; takes some 20 ms, plus nvidia-smi where there is one (1 s on 8 GPUs).
 
     torch: the version that a run will use, where that is not the harness's own.
     """
@@ -43,14 +43,14 @@ def capture(*, torch: str | None = None) -> Machine:
 
 
 def with_torch(machine: Machine, torch: str | None) -> Machine:
-    """The same computer as a run sees it whose environment holds this torch."""
+    """Return the same computer as a run with this version of torch sees it."""
     machine = dataclasses.replace(machine, torch=torch, fingerprint="")
-    facts = json.dumps(jsonform.encode(machine), sort_keys=True).encode()
+    facts = json.dumps(codec.encode(machine), sort_keys=True).encode()
     return dataclasses.replace(machine, fingerprint=hashlib.sha256(facts).hexdigest())
 
 
 def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
-    """Raise MachineError, saying all that is missing, where this machine cannot run the track.
+    """Raise MachineError, naming everything that is missing, where this machine cannot run the track.
 
     dry: the scaled-down run on synthetic data needs nothing but torch.
     """
@@ -62,7 +62,7 @@ def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
         need = f"the track {track.name} needs {hardware.processes}× {hardware.gpu_name or 'GPU'}"
         ways = "use such a machine, or try the pipeline here with --dry"
         if not machine.gpus:
-            problems.append(Problem("GPUs", f"none found (nvidia-smi); {need}", ways))
+            problems.append(Problem("GPUs", f"none found by nvidia-smi; {need}", ways))
         elif len(machine.gpus) < hardware.processes:
             problems.append(Problem("GPUs", f"{len(machine.gpus)}× {machine.gpus[0].name} found; {need}", ways))
         elif hardware.gpu_name and any(gpu.name != hardware.gpu_name for gpu in machine.gpus):
@@ -73,8 +73,8 @@ def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
 
 
 def differences(before: Machine, now: Machine) -> list[str]:
-    """Every field in which two machines differ, as "driver: 570.1, now 575.2"; empty where times may be compared."""
-    found = []
+    """List each field in which two machines differ: "driver: 570.1, now 575.2"; empty where times may be compared."""
+    changes = []
     for field in dataclasses.fields(Machine):
         old, new = getattr(before, field.name), getattr(now, field.name)
         if old == new or field.name == "fingerprint":
@@ -83,23 +83,23 @@ def differences(before: Machine, now: Machine) -> list[str]:
             for part in dataclasses.fields(Gpu):
                 olds, news = ([getattr(gpu, part.name) for gpu in gpus] for gpus in (old, new))
                 if olds != news:
-                    found.append(f"gpus.{part.name}: {_few(olds)}, now {_few(news)}")
+                    changes.append(f"gpus.{part.name}: {_few(olds)}, now {_few(news)}")
         elif field.name == "gpus":
-            found.append(f"gpus: {len(old)}, now {len(new)}")
+            changes.append(f"gpus: {len(old)}, now {len(new)}")
         else:
-            found.append(f"{field.name}: {old}, now {new}")
-    if not found and before.fingerprint != now.fingerprint:
-        found.append("fingerprint: of another version of the harness")
-    return found
+            changes.append(f"{field.name}: {old}, now {new}")
+    if not changes and before.fingerprint != now.fingerprint:
+        changes.append("fingerprint: of another version of the harness")
+    return changes
 
 
 def _few(values: list[object]) -> str:
-    """Equal values once."""
+    """List the values, equal ones once."""
     return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values))
 
 
 def describe(machine: Machine) -> str:
-    """One line for people."""
+    """Describe a machine in one line for people."""
     gpus = f"{len(machine.gpus)}× {machine.gpus[0].name}, driver {machine.driver}" if machine.gpus else "no GPU"
     memory = machine.memory_bytes / 2**30
     torch = f"torch {machine.torch}" if machine.torch else "no torch"
@@ -107,7 +107,7 @@ def describe(machine: Machine) -> str:
 
 
 def cpu_model() -> str:
-    """What the processor calls itself."""
+    """Return the name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -118,7 +118,7 @@ def cpu_model() -> str:
 
 
 def version(package: str) -> str | None:
-    """The installed version of a package, without importing it; None where it is not installed."""
+    """Return the installed version of a package, without importing it; None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,8 +1,8 @@
-"""nvidia-smi's answers in, accelerators out: what they are, and what they are doing right now.
+"""Ask nvidia-smi which accelerators there are and what they are doing.
 
 Hard because the driver behind it may hang for good, refuse fields that it does not know, or say "[N/A]"; and because
-anything on PATH may call itself nvidia-smi. So every question has a time limit, its answer a size limit, and a cell
-that is no number is None.
+anything on PATH may call itself nvidia-smi. So every query has a time limit, its answer a size limit, and a cell that
+is not a number is None.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STATE_QUERY = (
     "power.default_limit",
 )
 _USER_QUERY = ("gpu_uuid", "pid", "process_name", "used_memory")
-_CAPTURE_S = 30.0  # without persistence mode a driver wakes 8 GPUs one after the other
+_CAPTURE_S = 30.0  # without persistence mode a driver initialises 8 GPUs one after the other
 _MOST_BYTES = 1 << 20  # of what a program that calls itself nvidia-smi may print
 _MOST_ROWS = 256
 _CSV = ("--format=csv,noheader,nounits",)
@@ -50,12 +50,12 @@ class _Answer:
 
 
 def named() -> tuple[tuple[Gpu, ...], str | None]:
-    """The accelerators as a fingerprint names them, and their driver; none where nvidia-smi cannot say."""
+    """Return the accelerators as a fingerprint names them, and their driver; none where nvidia-smi gives none."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return (), None
-    [said] = _ask([[program, f"--query-gpu={','.join(_QUERY)}", *_CSV]], _CAPTURE_S)
-    rows = _rows(said.text, _QUERY) if said.status == 0 else []
+    [answer] = _ask([[program, f"--query-gpu={','.join(_QUERY)}", *_CSV]], _CAPTURE_S)
+    rows = _rows(answer, _QUERY)
     gpus = tuple(
         Gpu(row["name"], _whole(row["memory.total"]), _decimal(row["power.limit"]), row["vbios_version"])
         for row in rows
@@ -65,7 +65,7 @@ def named() -> tuple[tuple[Gpu, ...], str | None]:
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """One accelerator as it stands at this moment; None is "the driver does not say"."""
+    """One accelerator at this moment; None is "the driver does not say"."""
 
     index: int
     uuid: str
@@ -90,20 +90,20 @@ class GpuUser:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """What nvidia-smi says of the accelerators, if it says anything."""
+    """What nvidia-smi says about the accelerators, if it says anything."""
 
     state: Literal["answered", "absent", "silent", "failed"]
-    said: str = ""  # its first line, where it failed
+    message: str = ""  # its first line, where it failed
     gpus: tuple[GpuState, ...] = ()
-    users: tuple[GpuUser, ...] | None = None  # None: it did not say
+    users: tuple[GpuUser, ...] | None = None  # None: it does not say
     links: dict[tuple[int, int], str] | None = None  # (0, 1) -> "NV18", "PHB", …
 
 
-def look(seconds: float) -> GpuReport:
+def query(seconds: float) -> GpuReport:
     """Ask nvidia-smi for the accelerators, their users and the links between them; never takes longer than `seconds`.
 
-    All questions are asked at once, because each takes up to a second. An old driver refuses a query that holds one
-    field it does not know; for that case the plain query of `capture` is asked beside it.
+    All queries run at once, because each takes up to a second. An old driver refuses a query with one field that it
+    does not know; for that case the plain query of `named` runs beside it.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
@@ -125,7 +125,7 @@ def look(seconds: float) -> GpuReport:
     return GpuReport("answered", "", gpus, _users(users), _links(topology, len(gpus)))
 
 
-def _states(said: _Answer) -> tuple[GpuState, ...]:
+def _states(answer: _Answer) -> tuple[GpuState, ...]:
     return tuple(
         GpuState(
             index=number,
@@ -138,13 +138,13 @@ def _states(said: _Answer) -> tuple[GpuState, ...]:
             power_cap_w=_decimal(row["power.limit"]),
             power_default_w=_decimal(row["power.default_limit"]),
         )
-        for row in (_rows(said.text, _STATE_QUERY) if said.status == 0 else [])
+        for row in _rows(answer, _STATE_QUERY)
         if (number := _whole(row["index"])) is not None
     )
 
 
-def _plain_states(said: _Answer) -> tuple[GpuState, ...]:
-    rows = _rows(said.text, _QUERY) if said.status == 0 else []
+def _plain_states(answer: _Answer) -> tuple[GpuState, ...]:
+    rows = _rows(answer, _QUERY)
     return tuple(
         GpuState(
             number,
@@ -162,33 +162,33 @@ def _plain_states(said: _Answer) -> tuple[GpuState, ...]:
     )
 
 
-def _users(said: _Answer) -> tuple[GpuUser, ...] | None:
-    if said.status != 0:
+def _users(answer: _Answer) -> tuple[GpuUser, ...] | None:
+    if answer.status != 0:
         return None
     return tuple(
         GpuUser(row["gpu_uuid"], pid, row["process_name"], _whole(row["used_memory"]))
-        for row in _rows(said.text, _USER_QUERY)
+        for row in _rows(answer, _USER_QUERY)
         if (pid := _whole(row["pid"])) is not None
     )
 
 
-def _links(said: _Answer, count: int) -> dict[tuple[int, int], str] | None:
-    """The matrix of `nvidia-smi topo -m`; None where it is not there whole."""
-    if said.status != 0:
+def _links(answer: _Answer, count: int) -> dict[tuple[int, int], str] | None:
+    """Read the matrix of `nvidia-smi topo -m`; None where it is incomplete."""
+    if answer.status != 0:
         return None
-    found: dict[tuple[int, int], str] = {}
-    for line in re.sub(r"\x1b\[[0-9;]*m", "", said.text).splitlines():
+    links: dict[tuple[int, int], str] = {}
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", answer.text).splitlines():
         name, *cells = line.split()[: count + 1] or [""]
         row = _whole(name.removeprefix("GPU")) if name.startswith("GPU") else None
         if row is None or cells[:1] == ["GPU1"]:  # the heading begins with GPU0 GPU1
             continue
-        found |= {(row, column): cell for column, cell in enumerate(cells) if column > row}
-    wanted = {(row, column) for row in range(count) for column in range(row + 1, count)}
-    return found if found.keys() == wanted else None
+        links |= {(row, column): cell for column, cell in enumerate(cells) if column > row}
+    pairs = {(row, column) for row in range(count) for column in range(row + 1, count)}
+    return links if links.keys() == pairs else None
 
 
 def _ask(commands: Sequence[Sequence[str]], seconds: float) -> list[_Answer]:
-    """Run all commands at once and take what they print, for so long and no longer.
+    """Run all commands at once and collect what they print within `seconds`.
 
     A driver that hangs leaves its nvidia-smi in a state that even SIGKILL does not end, so nothing is waited for.
     """
@@ -226,11 +226,11 @@ def _start(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
 
 
 def _end(process: subprocess.Popen[bytes] | None, end: float) -> int | None:
-    """The exit status; None where a process had to be killed. A program that cannot be started gives 127."""
+    """Return the exit status; None where a process had to be killed. A program that cannot be started gives 127."""
     if process is None:
         return 127
     if process.stdout is not None:
-        process.stdout.close()  # who prints on and on is ended by this
+        process.stdout.close()  # ends a program that never stops printing
     try:
         return process.wait(max(0.0, min(0.5, end - time.monotonic())))
     except subprocess.TimeoutExpired:
@@ -241,10 +241,12 @@ def _end(process: subprocess.Popen[bytes] | None, end: float) -> int | None:
         return None
 
 
-def _rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a CSV answer that have all its columns; names cut to what a name may be long."""
+def _rows(answer: _Answer, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV answer that have all its columns; cells are cut to 80 characters."""
+    if answer.status != 0:
+        return []
     try:
-        rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == len(columns)]
+        rows = [row for row in csv.reader(io.StringIO(answer.text)) if len(row) == len(columns)]
     except csv.Error:
         return []
     return [dict(zip(columns, (cell.strip()[:80] for cell in row), strict=True)) for row in rows[:_MOST_ROWS]]

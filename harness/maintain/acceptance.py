@@ -1,6 +1,6 @@
-"""From a packed submission to a record: judge it, compare it, number it, move it.
+"""Turn a packed submission into a record: judge it, compare it, number it, move it.
 
-Nothing is typed that a log already holds. On the tracks that rank by time a submission becomes a record on a stored
+Nobody types a number that a log already holds. On the tracks that rank by time a submission becomes a record on a stored
 same-machine comparison with the current one that decided "faster"; where steps are ranked, the verdict is enough.
 """
 
@@ -13,34 +13,33 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import Problem, StoreError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
-from harness.core.record import Claimed, Record, RecordRun
+from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
+from harness.run import judging
 from harness.store import records
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.packs import PACK
 from harness.submission import inspection
-from harness.verdict import judge
 
 
 def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     """Judge a packed submission and, if it passes, make it the track's next record.
 
-    The submission's folder becomes the record's; the verdict comes back with None where it is not pass. Raises
-    StoreError with every reason why the folder cannot be accepted at all.
+    The submission's folder becomes the record's. Returns the verdict, with None where it is not pass. Raises StoreError
+    with every reason why the folder cannot be accepted at all.
     """
     manifest = _acceptable(catalog, subject)
-    gathered = gather.gather(catalog.project, subject)
-    verdict = judge(gathered)
+    gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
     record = make_record(catalog, subject, manifest, gathered)
@@ -48,10 +47,11 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     best = catalog.current(subject.track)
     if subject.track.metric == "train_time" and best is not None:
         comparison = find_comparison(catalog, subject, best)
-        said = sentence(comparison, catalog.name(best))
+        result = sentence(comparison, catalog.name(best))
         if comparison.outcome != "faster":
-            raise StoreError.at(subject.name, f"is not faster than the current record ({said})", "it is no record")
-        notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
+            what = f"is not faster than the current record ({result})"
+            raise StoreError.at(subject.name, what, "it cannot become a record")
+        notes = f"{record.notes.rstrip()}\n{result}" if record.notes else result
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
 
     def fill(aside: Path) -> None:
@@ -69,17 +69,17 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
 
 def _acceptable(catalog: Catalog, subject: Subject) -> Manifest:
     if subject.manifest is None:
-        raise StoreError.at(subject.name, "is no submission", "accept takes a folder under submissions/")
+        raise StoreError.at(subject.name, "is not a submission", "accept takes a folder under submissions/")
     problems = list(inspection.check(catalog, subject.folder).problems)
     if not (subject.folder / PACK).is_dir():
-        problems.append(Problem(subject.name, "holds no evidence", f"speedrun pack {subject.name}"))
+        problems.append(Problem(subject.name, "holds no evidence", f"pack it: speedrun pack {subject.name}"))
     if problems:
         raise StoreError(*problems)
     return subject.manifest
 
 
 def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered: Evidence) -> Record:
-    """The record that the judged runs are, every figure computed from them."""
+    """Return the record of the judged runs, every figure computed from them."""
     judged = gathered.runs
     numbers = [record.number for record in catalog.records(subject.track.name)]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
@@ -114,8 +114,8 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
 
 
 def record_run(run: Metrics, script_sha256: str | None, *, parent: str | None = None) -> RecordRun:
-    """One row of runs.csv; `parent`: the record that it is a run of, where it came along for comparison."""
-    where = None if run.machine is None or run.machine.gpus else f"{run.machine.cpu_count} cores of {run.machine.cpu}"
+    """Return one row of runs.csv; `parent`: the record whose run it is, where it was packed for comparison."""
+    where = None if run.machine is None or run.machine.gpus else cpu_note(run.machine.cpu_count, run.machine.cpu)
     return RecordRun(
         id=run.run_id,
         role="own" if parent is None else "baseline",
@@ -129,29 +129,28 @@ def record_run(run: Metrics, script_sha256: str | None, *, parent: str | None = 
         torch=run.log.torch,
         started_at=run.log.started_at,
         script_sha256=script_sha256,
-        note="; ".join(said for said in (parent and f"run of {parent}", where) if said) or None,
+        note="; ".join(part for part in (parent and f"run of {parent}", where) if part) or None,
     )
 
 
 def canonical_curve(judged: Sequence[Metrics]) -> records.Curve:
-    """The curve of the run whose final loss is the median one."""
+    """Return the curve of the run whose final loss is the median one."""
     ranked = sorted((run for run in judged if run.val_loss is not None), key=lambda run: (run.val_loss, run.run_id))
     return ranked[len(ranked) // 2].log.curve
 
 
 def script_yaml(subject: Subject, record: Record) -> str:
-    """The script.yaml of an accepted record: its script is the original."""
-    return yamlfile.dump(
-        {
-            "schema": 1,
-            "origin": "original",
-            "of": f"{record.track}/{record.number}",
-            "entry": subject.entry,
-            "files": dict(subject.files),
-            "train_tokens": subject.train_tokens,
-            "claim": subject.claim,
-            "parent": subject.parent,
-        }
+    """Return the script.yaml of an accepted record: its script is the original."""
+    return SCRIPT_FORM.text(
+        ScriptFile(
+            origin="original",
+            of=f"{record.track}/{record.number}",
+            entry=subject.entry,
+            files=dict(subject.files),
+            train_tokens=subject.train_tokens,
+            claim=subject.claim,
+            parent=subject.parent,
+        )
     )
 
 
@@ -163,13 +162,14 @@ def add_folder(
     curve: records.Curve = (),
     comparison: Comparison | None = None,
 ) -> Path:
-    """Write a new record's folder, whole or not at all; `fill` adds what is more than figures.
+    """Write a new record's folder, whole or not at all; `fill` adds all files but the figures.
 
-    Raises StoreError where the folder exists, on a bad slug or on a full disk.
+    Raises StoreError where the folder exists, for a bad slug and for a full disk.
     """
     folder = project.records / record.track / record.slug
     if folder.exists() or not is_slug(record.slug):
-        raise StoreError.at(project.show(folder), "exists already, or is no YYYY-MM-DD_kebab-name", "use another name")
+        what = "exists already, or is not of the form YYYY-MM-DD_kebab-name"
+        raise StoreError.at(project.show(folder), what, "use another name")
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     try:

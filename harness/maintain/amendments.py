@@ -1,4 +1,4 @@
-"""What a maintainer adds to a record that is there: another timing of it, or the mark that it was withdrawn.
+"""Add to an existing record: another timing of it, or the mark that it was withdrawn.
 
 No file of a record ever changes: a re-timing is a folder of its own, a withdrawal one more file.
 """
@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats, yamlfile
+from harness.core import stats
 from harness.core.errors import StoreError
-from harness.core.record import Claimed, Record, RecordRun
+from harness.core.record import Claimed, Record, RecordRun, Script, Withdrawal
+from harness.core.text import plural
 from harness.maintain.acceptance import add_folder
 from harness.store import records
 from harness.store.comparisons import ComparedRun, Comparison, comparison_file
@@ -25,20 +27,21 @@ from harness.store.layout import Project
 
 
 def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
-    """Make the stored comparison of the current record (A) with a record (B) a re-timing of B, and say its outcome.
+    """Make the stored comparison of the current record (A) with a record (B) a re-timing of B; say its outcome.
 
-    Raises StoreError where there is no decided comparison, or where it is older than a re-timing that is there.
+    Raises StoreError where there is no decided comparison, or where it is older than an existing re-timing.
     """
     project = catalog.project
-    found = _named(catalog, name)
-    if found.record is None:
-        raise StoreError.at(found.name, "is no record", "name one like short/12")
-    if found.track.metric != "train_time":
-        raise StoreError.at(found.name, f"{found.track.name} ranks by steps", "a time means nothing there")
-    best = catalog.current(found.track)
+    subject = _named(catalog, name)
+    if subject.record is None:
+        raise StoreError.at(subject.name, "is not a record", "name one like short/12")
+    if subject.track.metric != "train_time":
+        todo = "only tracks that rank by time have re-timings"
+        raise StoreError.at(subject.name, f"{subject.track.name} ranks by steps", todo)
+    best = catalog.current(subject.track)
     assert best is not None  # there is at least the record that was named
-    comparison = find_comparison(catalog, found, best)
-    timed = found.record
+    comparison = find_comparison(catalog, subject, best)
+    timed = subject.record
     number = timed.number if timed.retimes is None else timed.retimes
     earlier = [r for r in catalog.records(timed.track) if r.retimes == number]
     date = datetime.date.fromisoformat(comparison.started_at[:10])
@@ -46,26 +49,28 @@ def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
     taken = [r.slug for r in earlier]
     slug = next(s for s in (stem, *(f"{stem}-{n}" for n in range(2, 10 + len(taken)))) if s not in taken)
     if any((str(r.date), r.slug) >= (str(date), slug) for r in earlier):
-        why = f"was timed again after that comparison of {date}"
-        raise StoreError.at(found.name, why, "compare again, so that the numbers of re-timings keep their order")
+        what = f"was timed again after that comparison of {date}"
+        raise StoreError.at(subject.name, what, "compare again, so that the numbers of re-timings keep their order")
     if any(comparison_file(project, comparison.id).read_bytes() == _stored(project, r) for r in earlier):
-        raise StoreError.at(found.name, "this comparison is a re-timing already", "compare again for another one")
-    record = _retiming(found, comparison, slug, number, best, catalog.name(best))
+        raise StoreError.at(
+            subject.name, "its newest comparison is a re-timing already", "compare again for another one"
+        )
+    record = _retiming(subject, comparison, slug, number, best, catalog.name(best))
 
     def fill(aside: Path) -> None:
         if not catalog.has_script(timed):
             return  # it is run with the original of the record that it times
-        of = f"{found.track.name}/{found.files_folder.parent.name}"
-        origin = "reimplementation" if found.reimplementation else "original"
-        script = {"schema": 1, "origin": origin, "of": f"{record.track}/{number}", "same_as": of}
-        write_atomic(aside / records.SCRIPT / "script.yaml", yamlfile.dump(script))
+        of = f"{subject.track.name}/{subject.files_folder.parent.name}"
+        origin: Script = "reimplementation" if subject.reimplementation else "original"
+        script = ScriptFile(origin=origin, of=f"{record.track}/{number}", same_as=of)
+        write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
 
     add_folder(project, record, fill, comparison=comparison)
     return record, sentence(comparison, catalog.name(best))
 
 
 def _named(catalog: Catalog, name: str) -> Subject:
-    """Return what a name means with the script that `compare` runs it with; the files of an original may be away."""
+    """Return what a name means with the script that `compare` runs it with; the files of an original may be missing."""
     named = catalog.find(name)
     record = None if named.record is None else catalog.run_with(named.record)
     if record is None or catalog.has_script(record) or not published(record):
@@ -133,15 +138,13 @@ def withdraw(catalog: Catalog, name: str, why: str) -> Path:
     record = catalog.record(name)
     folder = catalog.folder(record)
     if record.withdrawn is not None:
-        raise StoreError.at(
-            catalog.project.show(folder), f"is withdrawn already ({record.withdrawn[:100]})", "nothing is left to do"
-        )
+        what = f"is withdrawn already ({record.withdrawn[:100]})"
+        raise StoreError.at(catalog.project.show(folder), what, "there is nothing to do")
     why = " ".join(why.split())
     if not why or len(why) > 300 or not why.isprintable():
-        raise StoreError.at(
-            "--why", f"the reason has {len(why)} characters", "say it in one line of 1 to 300 characters"
-        )
+        what = f"the reason has {plural(len(why), 'character')}"
+        raise StoreError.at("--why", what, "give it in one line of 1 to 300 printable characters")
     today = datetime.datetime.now(datetime.UTC).date()
     path = folder / records.WITHDRAWN
-    write_atomic(path, yamlfile.dump({"schema": 1, "date": today, "why": why}))
+    write_atomic(path, records.WITHDRAWAL_FORM.text(Withdrawal(today, why)))
     return path

@@ -1,1 +1,1 @@
-"""The unmodified script on prepared tokens that a cheat cannot score well on."""
+"""Run the unmodified script on prepared tokens that a cheat cannot score well on."""

@@ -7,22 +7,24 @@ environment starts as `availability: unchecked`, and an import keeps what a main
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Literal
 
-from harness.core import yamlfile
-from harness.core.errors import StoreError
+from harness.core.codec import Form
+from harness.core.constraints import Line, Prose, Text, show
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
 FILE = "environments.yaml"
-MAX_BYTES = 1 << 20
 HEADER = """\
 # What the originals of the recorded past ran with, and what stands in for a build that is gone.
 # Written by `speedrun import` from the facts; an import keeps the `availability` that is written here.
 """
+_OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
 # Python modules that an original imports -> what installs them; None: nothing on the default index does.
 _PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
 _BUILT = {"flash_attn_interface": "FlashAttention-3, which is built from its source"}
@@ -33,32 +35,50 @@ _SHIPPED = {"triton", "evals"}  # with torch; with the script
 class Build:
     """One torch build and its stand-in."""
 
-    name: str
-    torch: str | None  # None: the record does not say
-    cuda: str | None
-    substitute: str | None  # of the default index
-    why: str
-    availability: str
+    name: Line
+    torch: Prose | None  # None: the record does not say
+    cuda: Prose | None
+    substitute: Prose | None  # of the default index
+    why: Line
+    availability: Annotated[str, Text("unchecked, installed or not found", rf"unchecked|{_OLD}|installed|not found")]
+    checked: datetime.date | None = None  # when a replay asked for it, and on what
+    checked_with: Line | None = None
+
+    @property
+    def found(self) -> str:
+        """What is known of it, in words."""
+        return self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What one record's original needs beside torch."""
 
-    record: str  # "short/12"
-    build: str
-    python: str | None
-    triton: str | None
-    packages: tuple[str, ...]
-    hub_kernels: tuple[str, ...]  # repository, or repository@revision where the revision is known
-    world_size: str | None  # "== 8" or "divides 8"; None: not known
-    data: str | None  # the folder that it reads its shards from
-    missing: str | None  # what no package gives
+    record: Line  # "short/12"
+    build: Line
+    python: Prose | None = None
+    triton: Prose | None = None
+    packages: tuple[Line, ...] = ()
+    hub_kernels: tuple[Line, ...] = ()  # repository, or repository@revision where the revision is known
+    world_size: Prose | None = None  # "== 8" or "divides 8"; None: not known
+    data: Prose | None = None  # the folder that it reads its shards from
+    missing: Prose | None = None  # what no package gives
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentsFile:
+    """What the file holds."""
+
+    builds: tuple[Build, ...]
+    records: tuple[Needs, ...]
+
+
+FORM = Form(EnvironmentsFile, "yaml", (1,), max_bytes=1 << 20, header=HEADER)
 
 
 @dataclass(frozen=True, slots=True)
 class Environments:
-    """The whole file."""
+    """The whole file, by name."""
 
     builds: dict[str, Build]
     needs: dict[str, Needs]
@@ -74,85 +94,60 @@ def read_environments(project: Project) -> Environments:
     path = project.root / FILE
     if not path.is_file():
         return Environments({}, {})
-    fields = yamlfile.Fields.of(yamlfile.load(path, name=FILE, max_bytes=MAX_BYTES))
-    fields.integer("schema", minimum=1)
-    builds, needs = {}, {}
-    for item in fields.mappings("builds"):
-        build = Build(
-            name=item.text("name"),
-            torch=item.text_or_none("torch"),
-            cuda=item.text_or_none("cuda"),
-            substitute=item.text_or_none("substitute"),
-            why=item.text("why"),
-            availability=item.text("availability"),
-        )
-        item.unknown_keys()
-        builds[build.name] = build
-    for item in fields.mappings("records"):
-        need = Needs(
-            record=item.text("record"),
-            build=item.text("build"),
-            python=item.text_or_none("python"),
-            triton=item.text_or_none("triton"),
-            packages=item.strings("packages", optional=True),
-            hub_kernels=item.strings("hub_kernels", optional=True),
-            world_size=item.text_or_none("world_size"),
-            data=item.text_or_none("data"),
-            missing=item.text_or_none("missing"),
-        )
-        item.unknown_keys()
-        if need.build not in builds:
-            item.problem("build", f"there is no build {need.build!r}", "name one of `builds`")
-        needs[need.record] = need
-    fields.done(StoreError)
-    return Environments(builds, needs)
+    reading = FORM.open(path, name=FILE)
+    match reading.data:
+        case {"builds": tuple(builds), "records": tuple(records)}:
+            names = [build.get("name") for build in builds if isinstance(build, dict)]
+            for index, need in enumerate(records):
+                match need:
+                    case {"build": str(build)} if build not in names:
+                        what = f"there is no build {show(build)}"
+                        reading.problem(("records", index, "build"), what, "name one of `builds`")
+    file = reading.done()
+    return Environments({b.name: _structured(b) for b in file.builds}, {need.record: need for need in file.records})
+
+
+def _structured(build: Build) -> Build:
+    """Read "installed on 2026-11-21 (Python 3.11.7, Linux x86_64)", one text in files of an older harness, as parts."""
+    old = re.fullmatch(_OLD, build.availability)
+    if old is None:
+        return build
+    checked = datetime.date.fromisoformat(old["date"])
+    return dataclasses.replace(build, availability=old["found"], checked=checked, checked_with=old["by"])
 
 
 def write_environments(project: Project, rows: Iterable[tuple[str, dict[str, str]]]) -> int:
     """Write the file from rows of scripts.csv, each with its record; 1 if it changed, else 0."""
-    kept = {build.name: build.availability for build in read_environments(project).builds.values()}
+    known = read_environments(project).builds
     builds: dict[str, Build] = {}
     needs = []
     for record, row in rows:
         build = build_of(row["torch_run"])
-        builds[build.name] = build
+        old = known.get(build.name, build)
+        builds[build.name] = dataclasses.replace(
+            build, availability=old.availability, checked=old.checked, checked_with=old.checked_with
+        )
         needs.append(needs_of(record, build.name, row))
-    data = {
-        "schema": 1,
-        "builds": [
-            {
-                "name": build.name,
-                "torch": build.torch,
-                "cuda": build.cuda,
-                "substitute": build.substitute,
-                "why": build.why,
-                "availability": kept.get(build.name, build.availability),
-            }
-            for build in sorted(builds.values(), key=lambda build: build.name)
-        ],
-        "records": [_plain(need) for need in needs],
-    }
-    return _write(project, data)
+    return _write(project, builds, needs)
 
 
-def note_availability(project: Project, name: str, found: str) -> int:
-    """Say beside a build what a replay found of it; 1 if that changed the file, else 0.
+def note_availability(project: Project, name: str, found: Literal["installed", "not found"], checked_with: str) -> int:
+    """Say beside a build what a replay found of it today; 1 if that changed the file, else 0.
 
     A build that was installed once is not noted again, so that replays leave the file alone.
     """
-    path = project.root / FILE
-    if not path.is_file():
+    known = read_environments(project)
+    build = known.builds.get(name)
+    if build is None or build.availability == found:
         return 0
-    data = yamlfile.load(path, name=FILE, max_bytes=MAX_BYTES).data
-    for build in data["builds"]:
-        if build["name"] == name and build["availability"].split(" on ")[0] != found.split(" on ")[0]:
-            build["availability"] = found
-            return _write(project, data)
-    return 0
+    today = datetime.datetime.now(datetime.UTC).date()
+    new = dataclasses.replace(build, availability=found, checked=today, checked_with=checked_with)
+    return _write(project, known.builds | {name: new}, known.needs.values())
 
 
-def _write(project: Project, data: dict[str, Any]) -> int:
-    text = (HEADER + yamlfile.dump(data)).encode()
+def _write(project: Project, builds: dict[str, Build], needs: Iterable[Needs]) -> int:
+    ordered = sorted(builds.values(), key=lambda build: build.name)
+    text = FORM.text(EnvironmentsFile(tuple(ordered), tuple(needs))).encode()
     path = project.root / FILE
     if path.is_file() and path.read_bytes() == text:
         return 0
@@ -200,19 +195,3 @@ def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
         data=folder[1] if folder else None,
         missing="; ".join(missing) or None,
     )
-
-
-def _plain(need: Needs) -> dict[str, object]:
-    """Only what is known, so that the file stays readable."""
-    values = {
-        "record": need.record,
-        "build": need.build,
-        "python": need.python,
-        "triton": need.triton,
-        "packages": list(need.packages),
-        "hub_kernels": list(need.hub_kernels),
-        "world_size": need.world_size,
-        "data": need.data,
-        "missing": need.missing,
-    }
-    return {key: value for key, value in values.items() if value not in (None, [])}

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Literal
 
 from harness.core.errors import Problem, StoreError, raise_if
-from harness.core.replayed import Label
+from harness.core.record import Label
 from harness.replay import environments, obstacles, venv
 from harness.replay.plan import Plan
-from harness.store import run_files
 from harness.store.layout import Project
 from harness.store.replays import Environment
+
+Found = Literal["installed", "not found"]  # what became of a build
 
 
 def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environment]:
@@ -38,11 +40,11 @@ def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environme
     raise StoreError.at(plan.name, f"no environment can be made ({'; '.join(tried)})", "check pip's settings")
 
 
-def note_build(project: Project, plan: Plan, requirements: tuple[str, ...], availability: str) -> None:
+def note_build(project: Project, plan: Plan, requirements: tuple[str, ...], found: Found) -> None:
     """Note in environments.yaml whether the record's own build could be installed."""
     if plan.build is not None and requirements[0] == f"torch=={plan.build.torch}":
         here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-        environments.note_availability(project, plan.build.name, f"{availability} on {run_files.now()[:10]} ({here})")
+        environments.note_availability(project, plan.build.name, found, here)
 
 
 def check_modules(plan: Plan, made: venv.Venv) -> None:

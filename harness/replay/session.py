@@ -10,26 +10,22 @@ hardware; everything else is compared in loss alone, and says why.
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
 from harness.core import stats
-from harness.core.errors import RunError
 from harness.core.measurement import Machine, Metrics
-from harness.core.replayed import within_spread
 from harness.dataset.progress import Progress
-from harness.evidence import gather
-from harness.launch.launcher import Launcher
+from harness.evidence.metrics import read_run
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import obstacles, venv
 from harness.replay.outlook import check_machine, needed_hardware
 from harness.replay.own_environment import make_environment
 from harness.replay.plan import Plan
-from harness.run import execution, failure
-from harness.run.series import Watcher
+from harness.run import execution
+from harness.run.series import Watcher, make_runs
 from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
@@ -61,7 +57,9 @@ def perform(project: Project, plan: Plan, watcher: ReplayWatcher, *, allow_netwo
         ready = prepare(plan, made, allow_network=allow_network, progress=progress)
     finished: list[Metrics] = []
     try:
-        run(project, plan, TorchrunLauncher(str(made.python)), ready, watcher.watch, finished)
+        launcher = TorchrunLauncher(str(made.python))
+        for run_id in make_runs(project, ready, plan.runs, launcher, watcher.watch):
+            finished.append(read_run(run_files.run_folder(project, run_id), plan.subject.script, packed=False))
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
@@ -86,34 +84,6 @@ def prepare(
     return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream)
 
 
-def run(
-    project: Project,
-    plan: Plan,
-    launcher: Launcher,
-    ready: execution.Prepared,
-    watcher: Watcher,
-    finished: list[Metrics],
-) -> None:
-    """Make the runs and put each that finished into `finished`; raises RunError where one failed.
-
-    All of it is stored in `.runs/` and in the ledger.
-    """
-    series = secrets.token_hex(4)
-    for number in range(1, plan.runs + 1):
-        run_id = run_files.new_run_id(plan.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, series, launcher, watcher(run_id, number, plan.runs))
-        folder = run_files.run_folder(project, run_id)
-        if outcome.state != "finished":
-            cause = failure.explain(folder, outcome)
-            said = f"run {number} of {plan.runs} {cause.sentence}"
-            again = "start the same command again: a record is run afresh each time"
-            todo = again if outcome.state == "stopped" else execution.advice(outcome)
-            error = RunError.at(project.show(folder), said, todo)
-            error.lines = cause.last_lines
-            raise error
-        finished.append(gather.read_run(folder, plan.subject.script, packed=False))
-
-
 def compare(
     plan: Plan, environment: Environment, here: Machine, made: tuple[Metrics, ...], by: str, curve: records.Curve
 ) -> ReplayResult:
@@ -123,18 +93,9 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    losses = [run.val_loss for run in made if run.val_loss is not None]
-    times = [run.train_time_s for run in made if run.train_time_s is not None]
     own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
-    claimed_loss = stats.mean(own) if own else held.claimed.val_loss
-    loss = stats.mean(losses) if losses else None
-    time = stats.mean(times) if times else None
-    claimed_time = held.claimed.train_time_s
-    counts = not why_not and claimed_time is not None and time is not None
     processes = f"{plan.processes} process{'es' * (plan.processes != 1)}"
-    within, spread = within_spread(own, losses)
     return ReplayResult(
-        schema=1,
         record=plan.name,
         date=run_files.now()[:10],
         by=by,
@@ -143,17 +104,10 @@ def compare(
         script="original" if plan.original else "reimplementation",
         script_sha256=plan.subject.script_sha256,
         environment=environment,
-        time_counts=counts,
         why_not=tuple(why_not),
-        claimed_time_s=claimed_time,
-        claimed_loss=claimed_loss,
-        replayed_time_s=time,
-        replayed_loss=loss,
-        time_ratio=time / claimed_time if counts and time is not None and claimed_time else None,
-        loss_difference=None if loss is None or claimed_loss is None else loss - claimed_loss,
+        claimed_time_s=held.claimed.train_time_s,
+        claimed_loss=stats.mean(own) if own else held.claimed.val_loss,
         own_losses=tuple(own),
-        within_spread=within,
-        spread=spread,
         runs=tuple(
             ReplayedRun(run.run_id, run.seed, run.step, run.val_loss, run.train_time_s, run.wall_time_s) for run in made
         ),
@@ -167,8 +121,6 @@ def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint,
     for run in made:
         for step, loss, _ in run.log.curve:
             seen.setdefault(step, []).append(loss)
-    rows = []
-    for step, claimed, _ in curve:
-        mean = stats.mean(seen[step]) if step in seen else None
-        rows.append(CurvePoint(step, claimed, mean, None if mean is None else mean - claimed))
-    return tuple(rows)
+    return tuple(
+        CurvePoint(step, claimed, stats.mean(seen[step]) if step in seen else None) for step, claimed, _ in curve
+    )

@@ -1,1 +1,1 @@
-"""One run, a series of runs, and why one failed."""
+"""Make one run or a series of runs, judge them, and explain why one failed."""

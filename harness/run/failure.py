@@ -1,4 +1,4 @@
-"""The folder of a run that did not finish in, what a person needs to see of it out."""
+"""Explain why a run did not finish: which rank failed, and what it printed last."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import RunError
 from harness.core.measurement import RunOutcome
 from harness.runlog.torchrun_summary import first_failure
+from harness.store.layout import Project
 from harness.store.run_files import LOG, STDERR
 
 LAST_LINES = 30
 _TAIL_BYTES = 1 << 18
+GOES_ON = "start the same command again to make the runs that are missing"
+STARTS_OVER = "start the same command again: a record is run afresh each time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,16 @@ class Cause:
 
     sentence: str  # "failed: rank 1 ended with exit code 1"
     last_lines: tuple[str, ...]  # of the rank that failed
+
+
+def run_error(project: Project, folder: Path, outcome: RunOutcome, what: str, *, again: str = GOES_ON) -> RunError:
+    """Build the error of a run that did not finish.
+
+    what: which run, like "run 2 of 3"; again: what to do about one that somebody stopped.
+    """
+    cause = explain(folder, outcome)
+    todo = again if outcome.state == "stopped" else f"read {LOG} and {STDERR} there"
+    return RunError.at(project.show(folder), f"{what} {cause.sentence}", todo, lines=cause.last_lines)
 
 
 def explain(folder: Path, outcome: RunOutcome) -> Cause:
@@ -35,14 +49,12 @@ def explain(folder: Path, outcome: RunOutcome) -> Cause:
 
 
 def _last_lines(*paths: Path) -> tuple[str, ...]:
-    """The last 30 lines of the first of these files that holds any, without torchrun's own report."""
+    """Return the last 30 lines of the first of these files that holds any, without torchrun's own report."""
     for path in paths:
         text = _tail(path).decode("utf-8", "replace")
         lines = [line for line in text.splitlines() if line.strip()]
-        own = next(
-            (i for i, line in enumerate(lines) if "torch/distributed/elastic" in line or "elastic/multiproc" in line),
-            None,
-        )
+        report = ("torch/distributed/elastic", "elastic/multiproc")
+        own = next((i for i, line in enumerate(lines) if any(name in line for name in report)), None)
         lines = lines[:own] if own else lines
         if lines:
             return tuple(line[:500] for line in lines[-LAST_LINES:])

@@ -1,6 +1,6 @@
-"""The main story: a subject in, a verdict out.
+"""Make a series of runs of one script and judge them.
 
-    find the subject → check the machine → have the data → launch each run → read its log → judge
+    find the subject → check the machine → fetch the data → launch each run → read its log → judge
 
 Every run is in the ledger before it starts and after it ended; whatever happens in between, what was printed is kept.
 """
@@ -9,123 +9,116 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
-from harness.core.errors import RunError
 from harness.core.judgement import Verdict
-from harness.core.record import Record
 from harness.dataset.progress import Progress
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
 from harness.launch.launcher import Launcher
 from harness.machine import computer
-from harness.run import execution, failure
+from harness.run import ending, execution
+from harness.run.failure import GOES_ON, STARTS_OVER, run_error
+from harness.run.judging import verify
 from harness.store import run_files
 from harness.store.layout import Project
-from harness.verdict import judge
+from harness.store.ledger import Ledger
 
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]  # run id, its number, of how many -> takes log lines
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class SeriesPlan:
     """What a command is going to do: printed by `--plan`, then done."""
 
     subject: Subject
     runs: int  # still to be made
     done: tuple[str, ...]  # finished runs of an earlier start that count
     dry: bool
-    settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose books were closed now
+    settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose end was recorded now
     until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
     declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
 
 
 def plan(
     project: Project,
-    found: Subject,
+    subject: Subject,
     count: int | None,
     *,
     dry: bool = False,
     settle: bool = True,
     until_decided: bool = False,
-) -> Sitting:
+) -> SeriesPlan:
     """Decide how many runs are to be made.
 
     A submission's runs add up: what an earlier, interrupted start finished counts, and only the rest is made. A
-    record is run afresh each time. With `settle`, the books of runs whose harness was killed are closed first.
+    record is run afresh each time. With `settle`, the end of runs whose harness was killed is recorded first.
     """
-    settled = tuple(execution.settle(project)) if settle else ()
-    bounds = found.ruleset.significance.bounds
-    wanted = 1 if dry and count is None else count or found.track.runs
+    settled = tuple(ending.settle(project)) if settle else ()
+    rule = subject.ruleset.significance
+    wanted = 1 if dry and count is None else count or subject.track.runs
     if until_decided and count is None:
-        wanted = bounds[-1][1] if bounds else max(found.track.runs, found.ruleset.significance.min_runs)
-    if dry or found.manifest is None:
-        return Sitting(found, wanted, (), dry, settled, until_decided)
-    done = execution.finished_runs(project, found)
-    fixed = execution.declared(project, found) if found.ruleset.significance.test == "t" else None
-    return Sitting(found, max(0, wanted - len(done)), done, dry, settled, until_decided, fixed)
+        wanted = rule.bounds[-1][1] if rule.bounds else max(subject.track.runs, rule.min_runs)
+    if dry or subject.manifest is None:
+        return SeriesPlan(subject, wanted, (), dry, settled, until_decided)
+    chain = Ledger(project.ledger).chain(subject.chain)
+    declared = chain.n_max if rule.test == "t" else None
+    runs = max(0, wanted - len(chain.finished))
+    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared)
+
+
+def prepare(
+    plan: SeriesPlan, *, allow_network: bool = True, progress: Progress | None = None
+) -> execution.Prepared | None:
+    """Check the machine, then fetch the tokens; None where there is nothing left to run.
+
+    Raises MachineError before anything is fetched, and DatasetError before anything is launched.
+    """
+    if not plan.runs:
+        return None
+    here = computer.capture()
+    computer.check(here, plan.subject.track, dry=plan.dry)
+    ready = execution.prepare(plan.subject, here, dry=plan.dry, allow_network=allow_network, progress=progress)
+    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs)
+
+
+def make_runs(
+    project: Project, ready: execution.Prepared, count: int, launcher: Launcher, watcher: Watcher
+) -> Iterator[str]:
+    """Make runs of one series, one when the next is asked for, and yield the id of each that finished.
+
+    Raises RunError where a run did not: those that remain would fail as well, at the price of eight GPUs.
+    """
+    series = secrets.token_hex(4)
+    again = STARTS_OVER if ready.subject.manifest is None else GOES_ON
+    for number in range(1, count + 1):
+        run_id = run_files.new_run_id(ready.subject.script_sha256)
+        outcome = execution.execute(project, ready, run_id, series, launcher, watcher(run_id, number, count))
+        if outcome.state != "finished":
+            folder = run_files.run_folder(project, run_id)
+            raise run_error(project, folder, outcome, f"run {number} of {count}", again=again)
+        yield run_id
+
+
+def run(
+    catalog: Catalog, plan: SeriesPlan, ready: execution.Prepared | None, launcher: Launcher, watcher: Watcher
+) -> tuple[Evidence, Verdict] | None:
+    """Make the runs of the plan and judge them; None for a dry run, which is never judged.
+
+    Raises RunError where a run did not finish.
+    """
+    subject = plan.subject
+    made: list[str] = []
+    judged = made if subject.manifest is None else None  # of a submission all that count
+    for run_id in make_runs(catalog.project, ready, plan.runs, launcher, watcher) if ready is not None else ():
+        made.append(run_id)
+        if plan.until_decided and not plan.dry and is_decided(verify(catalog, subject, judged, packed=False)[1]):
+            break
+    return None if plan.dry else verify(catalog, subject, judged, packed=False)
 
 
 def is_decided(verdict: Verdict) -> bool:
     """Whether the ruleset's test on the loss has come to an end, one way or the other."""
     return all(finding.outcome in ("pass", "fail") for finding in verdict.findings if finding.rule == "S1")
-
-
-def prepare(
-    sitting: Sitting, *, allow_network: bool = True, progress: Progress | None = None
-) -> execution.Prepared | None:
-    """Check the machine, then have the tokens; None where there is nothing left to run.
-
-    Raises MachineError before anything is fetched, and DatasetError before anything is launched.
-    """
-    if not sitting.runs:
-        return None
-    here = computer.capture()
-    computer.check(here, sitting.subject.track, dry=sitting.dry)
-    ready = execution.prepare(sitting.subject, here, dry=sitting.dry, allow_network=allow_network, progress=progress)
-    return dataclasses.replace(ready, planned=len(sitting.done) + sitting.runs)
-
-
-def run(
-    project: Project, sitting: Sitting, ready: execution.Prepared | None, launcher: Launcher, watcher: Watcher
-) -> tuple[Evidence, Verdict] | None:
-    """Make the runs of the plan and judge them; None for a dry run, which is never judged.
-
-    Raises RunError where a run broke: the runs that remain would break as well, at the price of eight GPUs.
-    """
-    found = sitting.subject
-    name = secrets.token_hex(4)
-    made: list[str] = []
-    for number in range(1, sitting.runs + 1):
-        assert ready is not None  # prepare gave one, because there are runs to make
-        run_id = run_files.new_run_id(found.script_sha256)
-        outcome = execution.execute(project, ready, run_id, name, launcher, watcher(run_id, number, sitting.runs))
-        made.append(run_id)
-        if outcome.state != "finished":
-            folder = project.show(run_files.run_folder(project, run_id))
-            cause = failure.explain(run_files.run_folder(project, run_id), outcome)
-            error = RunError.at(folder, f"run {number} of {sitting.runs} {cause.sentence}", execution.advice(outcome))
-            error.lines = cause.last_lines
-            raise error
-        looked_at = made if found.manifest is None else None
-        if sitting.until_decided and not sitting.dry and is_decided(verify(project, found, looked_at, packed=False)[1]):
-            break
-    if sitting.dry:
-        return None
-    return verify(project, found, made if found.manifest is None else None, packed=False)
-
-
-def verify(
-    project: Project, found: Subject, run_ids: list[str] | None = None, *, packed: bool = True
-) -> tuple[Evidence, Verdict]:
-    """Judge a subject by its evidence: the given runs, else its pack, else every run of it in the ledger here."""
-    gathered = gather.gather(project, found, run_ids, packed=packed)
-    return gathered, judge(gathered)
-
-
-def verify_past(project: Project, held: Record) -> tuple[Evidence, Verdict]:
-    """Judge a record of the imported past by its figures and the rules of its time."""
-    gathered = gather.from_figures(project, held)
-    return gathered, judge(gathered)

@@ -1,7 +1,7 @@
-"""The story of `speedrun log`: paths in, one result per file out, in the order of the paths.
+"""Read many logs, one result per file, in the order of the paths.
 
-Folders are walked, several processes may share the files, and the memory of all of them together stays below the
-largest single log plus 200 MB: workers take only logs that are small when unpacked, large ones are read here, alone.
+Several processes may share the work, and the memory of all of them together stays below the largest single log plus
+200 MB: workers take only logs that are small when unpacked, large ones are read here, one at a time.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ class Reading:
     target: Target
     runs: tuple[RunLog, ...]
     refusal: Problem | None  # no training log, or unreadable
-    too_large: bool = False  # for a worker; read again alone
+    too_large: bool = False  # for a worker; to be read again by the main process
     no_log: bool = False  # a readable file that has nothing of a training log
 
 
 def find_logs(paths: Sequence[str]) -> Iterator[Target]:
-    """All files that the paths name: files as they are, folders recursively and sorted, links to folders not followed."""
+    """List all files that the paths name: folders with all below them, sorted; links to folders are not followed."""
     for path in paths:
         if not os.path.isdir(path):
             yield Target(path, True)
@@ -70,7 +70,7 @@ def read_logs(
         return
     work = partial(_read_one, curve=curve, final_only=final_only, most_bytes=_WORKER_BYTES)
     with ProcessPoolExecutor(jobs) as pool:
-        # A bounded number of batches is under way, so that a million files do not queue up as results.
+        # Only so many files at a time, so that the results of a million files do not wait in memory.
         for start in range(0, len(targets), _BATCH * jobs * 4):
             for reading in pool.map(work, targets[start : start + _BATCH * jobs * 4], chunksize=_BATCH):
                 yield _read_one(reading.target, curve, final_only) if reading.too_large else reading
@@ -91,7 +91,7 @@ def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int | N
 
 
 def _is_binary(path: str) -> bool:
-    """Whether a file found in a folder begins as a shard does, so that some hundred MB need not be read to tell."""
+    """Tell by its first bytes whether a file is none of text, as a shard of some hundred MB is not."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -102,7 +102,7 @@ def _is_binary(path: str) -> bool:
 
 
 def names_of(readings: Iterable[Reading]) -> dict[str, str]:
-    """What to call each log that was read: by its own name, or where names repeat by the path below what they share."""
+    """Name each log that was read by its file name or, where that repeats, by the path below what they share."""
     paths = list(dict.fromkeys(reading.target.name for reading in readings if reading.runs))
     repeated = {name for name, count in Counter(os.path.basename(path) for path in paths).items() if count > 1}
     alike = [path for path in paths if os.path.basename(path) in repeated]
@@ -112,7 +112,7 @@ def names_of(readings: Iterable[Reading]) -> dict[str, str]:
 
 
 def exit_status(readings: Sequence[tuple[bool, bool, bool]], *, strict: bool) -> int:
-    """The exit status for (named, read, has problems) per file.
+    """Decide the exit status from (named, read, has problems) of each file.
 
     2 where nothing was readable; 1 where a file that the user named was not, or with `strict` where a run has
     problems; else 0. Files found in a folder that are no training logs change nothing.
@@ -124,7 +124,7 @@ def exit_status(readings: Sequence[tuple[bool, bool, bool]], *, strict: bool) ->
 
 
 def extract(log: str, folder: Path) -> dict[str, bytes]:
-    """Write the script that a log embeds, and the files behind it, into `folder`, byte for byte; returns them by name.
+    """Write the script that a log embeds, and the files behind it, into `folder`, byte for byte; return them by name.
 
     Raises LogError where the log holds no source or another file of that name is there already.
     """

@@ -1,4 +1,4 @@
-"""The name of a log's layout: one of the 26 dialects of the field's archive, or a plain description of a new one.
+"""Name a log's layout: one of the 26 dialects of the field's archive, or a plain description of a new one.
 
 A label for people and for the golden tests; nothing is judged by it.
 """

@@ -1,7 +1,7 @@
-"""The end of a log in, the final figures of its last run out; or nothing, where the end alone does not tell.
+"""Read the final figures of a log's last run from its end alone.
 
-Only a tail without any oddity is trusted: one problem, one control character, no validation at the last step, and the
-caller has to read the whole file. So the figures are those that reading everything gives; what a tail cannot show is
+Only an end without any oddity is trusted: one problem, one control character, no validation at the last step, and the
+caller has to read the whole file. So the figures are those that reading everything gives; what an end cannot show is
 that all its lines are echoes behind the end of a seed, and problems further up.
 """
 
@@ -18,10 +18,11 @@ from harness.runlog.runs import Gatherer, memory_behind
 from harness.runlog.source import find_layout
 
 Bytes = bytes | bytearray
+TAIL_BYTES = (1 << 10, 8 << 10, 64 << 10)  # most logs need the first only: a few train lines and the final one
 
 
 def read_final(data: Bytes, path: str, *, whole: bool) -> RunLog | None:
-    """The final figures of the last run, from the end of a log; None where more of the file is needed to be sure.
+    """Read the final figures of the last run from the end of a log; None where more of it is needed to be sure.
 
     `data` is the end of the file, or all of it (`whole`). Only the figures of the last line are given; everything that
     would need the rest of the file is None.
@@ -30,13 +31,12 @@ def read_final(data: Bytes, path: str, *, whole: bool) -> RunLog | None:
         return None
     tail = data if len(data) <= TAIL_BYTES[-1] else data[-TAIL_BYTES[-1] :]
     for size in TAIL_BYTES:
-        found = _final_of(tail[-size:] if len(tail) > size else tail, path, whole and len(data) <= size)
-        if found is not None or len(tail) <= size:
-            return found
+        log = _final_of(tail[-size:] if len(tail) > size else tail, path, whole and len(data) <= size)
+        if log is not None or len(tail) <= size:
+            return log
     return None
 
 
-TAIL_BYTES = (1 << 10, 8 << 10, 64 << 10)  # most logs need the first only: a few train lines and the final one
 _UNUSUAL = (b"\r", b"\x1b", b"\0", grammar.ECHO_MARK, *grammar.TRACEBACK_MARKS)
 
 
@@ -68,7 +68,7 @@ def _final_of(tail: Bytes, path: str, whole: bool) -> RunLog | None:
 
 
 def final_figures(log: RunLog) -> RunLog:
-    """A RunLog with its final figures alone, as the end of a file gives them."""
+    """Reduce a RunLog to its final figures, as the end of a file gives them."""
     return RunLog(**{**_BLANK, **{name: getattr(log, name) for name in _FINAL}})
 
 

@@ -1,10 +1,10 @@
-"""Every pattern that a training log is read with, and the parser of one metric line.
+"""The patterns of a log part, and the parser of one metric line.
 
-One line of text in, a `MetricLine`, a `Flaw` or nothing out. The difficulty is to be strict and general at once: 26
-dialects differ in fields, units and decimals, unknown `name:value` pairs must survive, and yet a line that was torn or
-interleaved with another one must never give a number that nobody printed. Three rules do most of that work: a line
-starts with its step; losses count only on a line that goes on to a `train_time` and a `step_avg` with their units;
-and nothing on a line may look like the step of a second line.
+The difficulty is to be strict and general at once: 26 dialects differ in fields, units and decimals, unknown
+`name:value` pairs must survive, and yet a line that was torn or interleaved with another one must never give a number
+that nobody printed. Three rules do most of that work: a line starts with its step; losses count only on a line that
+goes on to a `train_time` and a `step_avg` with their units; and nothing on a line may look like the step of a second
+line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-SEPARATOR = b"=" * 100  # alone on its line
 MAX_LINE_BYTES = 1 << 16  # the longest line of a log part in the field's archive has 587
 
 # ---------------------------------------------------------------------------------------- metric lines
@@ -25,6 +24,7 @@ _PAIR = re.compile(rb"([A-Za-z_][A-Za-z0-9_.]*): ?([^\s:]+)")
 # s:19560 tel:3.2722 and s:0 trl:11.0091 lr:0.000001 norm:15.37
 _PLAIN_LINE = re.compile(rb"s:(\d{1,12}) (tel|trl):([^\s:]+)((?: [A-Za-z_][A-Za-z0-9_.]*:[^\s:]+)*)[ \t]*")
 _NUMBERED_STEP = re.compile(rb"step:[+-]?\d")
+_SLASHED_STEP = re.compile(rb"step:\d+/\d+")
 _NUMBER = re.compile(rb"[+-]?\d{1,40}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,4})?")
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
@@ -81,6 +81,7 @@ COLOUR = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[K")  # all that a line may hold of e
 # ---------------------------------------------------------------------------------------- other lines of a log part
 
 CLOCK: dict[bytes, Literal["clock_start", "clock_stop"]] = {b"clock:start": "clock_start", b"clock:stop": "clock_stop"}
+TOKENS_PER_STEP = re.compile(rb"^tokens_per_step:(\d{1,15})\s*$", re.MULTILINE)
 PEAK_MEMORY = re.compile(rb"^peak memory (?:consumption|allocated): (\d{1,9}) MiB", re.MULTILINE)
 PEAK_MEMORY_MARK = b"peak memory "
 SEED = re.compile(
@@ -94,47 +95,6 @@ TRACEBACK = re.compile(
     rb"Traceback \(most recent call last\)|ChildFailedError|Signal \d+ \(SIG[A-Z]+\)|CUDA out of memory"
 )
 TRACEBACK_MARKS = (b"Traceback (most", b"ChildFailedError", b" (SIG", b"CUDA out of memory")
-
-# ---------------------------------------------------------------------------------------- header
-
-HEADER = {
-    "torch": re.compile(rb"^(?:Running [Pp]y[Tt]orch|torch) (\S{1,80})", re.MULTILINE),
-    "cuda": re.compile(rb"^Running [Pp]y[Tt]orch \S+ compiled for CUDA (\d[\d.]{0,20})", re.MULTILINE),
-    "triton": re.compile(rb"^Running Triton version (\S{1,80})", re.MULTILINE),
-    "python": re.compile(rb"^Running [Pp]ython (\d[\w.+]{0,40})", re.MULTILINE),
-}
-DRIVER = re.compile(rb"\|.{0,80}Driver Version: (\d[\d.]{0,40})")
-DECLARED_WORLD = re.compile(rb"(?:^|[ ,(])world_size[ :=](\d{1,6})\b", re.MULTILINE)
-LAUNCHED_WORLD = re.compile(rb"^command=.*--nproc[_-]per[_-]node[= ](\d{1,6})\b", re.MULTILINE)
-DECLARED_DEVICE = re.compile(
-    rb"^Running on device_name=(\S.{0,80}?) +with world_size|compiled for CUDA \S+ on (\S.{0,80}?) +with world_size",
-    re.MULTILINE,
-)
-LISTED_DEVICE = re.compile(rb"^GPU \d+: (\S.{0,80}?) \(UUID", re.MULTILINE)
-TABLE_ROW = re.compile(rb"\| +\d+ +(\S.{0,60}?) +(?:On|Off|N/A) +\| *[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.")
-LIBRARY_TABLE = re.compile(rb"^GPU Name +Temp +Power .*\n((?:\d+ +\S.*\n)+)", re.MULTILINE)
-LIBRARY_ROW = re.compile(rb"^\d+ +(\S.{0,60}?) {2,}\d+ +\d+ +\d+", re.MULTILINE)
-DATE = re.compile(
-    rb"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2}) "
-    rb"(\d\d):(\d\d):(\d\d) (?:(AM|PM) )?(?:[A-Z+-][A-Z0-9+-]{1,5} )?(\d{4})\s*$",
-    re.MULTILINE,
-)
-MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-TOKENS_PER_STEP = re.compile(rb"^tokens_per_step:(\d{1,15})\s*$", re.MULTILINE)
-VAL_TOKENS = re.compile(rb"^val_tokens:(\d{1,15})\s*$", re.MULTILINE)
-OVERRIDE = re.compile(rb"^override:([A-Za-z_]\w{0,60}=\S{0,200})\s*$", re.MULTILINE)
-OWN_HEADER = re.compile(
-    rb"^val_tokens:\d+\s*$", re.MULTILINE
-)  # a script of this project's kind writes no extra newline
-WRITTEN_HEADER = b"Running pytorch "  # the scripts that write their source into the file, byte for byte
-PRINTED_HEADER = re.compile(rb"^Running [Pp]ython ", re.MULTILINE)
-
-# ---------------------------------------------------------------------------------------- source
-
-PLACEHOLDER = re.compile(rb"\[source removed: (\d{1,12}) bytes, sha256 ([0-9a-f]{64})\]\r?\n")
-# A file behind the script: its name on a line of its own between two lines of 40 dashes, an empty line on either side.
-EXTRA_PART = re.compile(rb"\n\n-{40}\n# ?([^\n]{1,200})\n-{40}\n\n")
-PART_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +123,19 @@ class Flaw:
 
 
 def parse_metric(line: str) -> MetricLine | None:
-    """What one line of a log says, or None where it is no usable metric line; for the live display of a run.
+    """Parse one line of a log as it comes, for the display of a run; None where it is no usable metric line.
 
     A rank prefix, colours and the line's end are taken off first. Never raises.
     """
     raw = line.encode("utf-8", "replace").rstrip(b"\r\n")
     if len(raw) > MAX_LINE_BYTES:
         return None
-    found = parse_line(undress(raw))
-    return found if isinstance(found, MetricLine) and found.kind != "note" else None
+    line_read = parse_line(undress(raw))
+    return line_read if isinstance(line_read, MetricLine) and line_read.kind != "note" else None
 
 
 def undress(raw: bytes) -> bytes:
-    """A line without colours and without the prefix of rank 0; a line of another rank becomes empty."""
+    """Take colours and the prefix of rank 0 off a line; a line of another rank becomes empty."""
     if b"\x1b" in raw:
         raw = COLOUR.sub(b"", raw)
     if raw.startswith(b"["):
@@ -192,7 +152,7 @@ def parse_line(raw: bytes) -> MetricLine | Flaw | None:
         return _step_line(raw) if common is None else _common_line(common)
     if raw.startswith(PLAIN_MARK):
         return _plain_line(raw)
-    if STEP_MARK in raw and _holds_step(raw):
+    if STEP_MARK in raw and _SLASHED_STEP.search(raw):
         before = raw[: raw.index(STEP_MARK)]
         return None if ASIDE.fullmatch(before) and raw.count(STEP_MARK) == 1 else Flaw("text before its step")
     return None
@@ -215,10 +175,6 @@ def _common_line(match: re.Match[bytes]) -> MetricLine:
         "val" if kind == b"val" else "train",
         loss.decode("ascii") if kind == b"val" else "",
     )
-
-
-def _holds_step(raw: bytes) -> bool:
-    return re.search(rb"step:\d+/\d+", raw) is not None
 
 
 def _step_line(raw: bytes) -> MetricLine | Flaw | None:
@@ -301,7 +257,7 @@ def _plain_line(raw: bytes) -> MetricLine | Flaw | None:
 
 
 def _loss(value: bytes) -> float | None:
-    """A printed loss; None where it is NaN or infinite. Raises ValueError where it is no number."""
+    """Read a printed loss; None where it is NaN or infinite. Raises ValueError where it is no number."""
     if _NUMBER.fullmatch(value):
         number = float(value)
         return number if math.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""The text before the first metric line in; versions, GPUs, world size, seed and start time out.
+"""Read versions, GPUs, world size and start time from the text before a log's first metric line.
 
 Scripts print whatever their authors liked: three layouts of a GPU table, a declared device, or nothing. A value that is
 not printed stays None.
@@ -7,11 +7,37 @@ not printed stays None.
 from __future__ import annotations
 
 import datetime
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.runlog import grammar
-
 MOST_BYTES = 1 << 20  # a header is a few kB; text beyond this is not searched for versions
+
+_VERSIONS = {
+    "torch": re.compile(rb"^(?:Running [Pp]y[Tt]orch|torch) (\S{1,80})", re.MULTILINE),
+    "cuda": re.compile(rb"^Running [Pp]y[Tt]orch \S+ compiled for CUDA (\d[\d.]{0,20})", re.MULTILINE),
+    "triton": re.compile(rb"^Running Triton version (\S{1,80})", re.MULTILINE),
+    "python": re.compile(rb"^Running [Pp]ython (\d[\w.+]{0,40})", re.MULTILINE),
+}
+_DRIVER = re.compile(rb"\|.{0,80}Driver Version: (\d[\d.]{0,40})")
+_DECLARED_WORLD = re.compile(rb"(?:^|[ ,(])world_size[ :=](\d{1,6})\b", re.MULTILINE)
+_LAUNCHED_WORLD = re.compile(rb"^command=.*--nproc[_-]per[_-]node[= ](\d{1,6})\b", re.MULTILINE)
+_DECLARED_DEVICE = re.compile(
+    rb"^Running on device_name=(\S.{0,80}?) +with world_size|compiled for CUDA \S+ on (\S.{0,80}?) +with world_size",
+    re.MULTILINE,
+)
+_LISTED_DEVICE = re.compile(rb"^GPU \d+: (\S.{0,80}?) \(UUID", re.MULTILINE)
+_TABLE_ROW = re.compile(rb"\| +\d+ +(\S.{0,60}?) +(?:On|Off|N/A) +\| *[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.")
+_LIBRARY_TABLE = re.compile(rb"^GPU Name +Temp +Power .*\n((?:\d+ +\S.*\n)+)", re.MULTILINE)
+_LIBRARY_ROW = re.compile(rb"^\d+ +(\S.{0,60}?) {2,}\d+ +\d+ +\d+", re.MULTILINE)
+_DATE = re.compile(
+    rb"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2}) "
+    rb"(\d\d):(\d\d):(\d\d) (?:(AM|PM) )?(?:[A-Z+-][A-Z0-9+-]{1,5} )?(\d{4})\s*$",
+    re.MULTILINE,
+)
+_MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_VAL_TOKENS = re.compile(rb"^val_tokens:(\d{1,15})\s*$", re.MULTILINE)
+_OVERRIDE = re.compile(rb"^override:([A-Za-z_]\w{0,60}=\S{0,200})\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +60,26 @@ class Header:
 def read_header(text: bytes) -> Header:
     """Read the header of a log."""
     framed, text = _split(text)
-    rows = [row[1].decode("utf-8", "replace") for line in framed if (row := grammar.TABLE_ROW.match(line))]
-    if not rows and (table := grammar.LIBRARY_TABLE.search(text)):
-        rows = [row.decode("utf-8", "replace") for row in grammar.LIBRARY_ROW.findall(table[1])]
-    driver = next((match[1] for line in framed if (match := grammar.DRIVER.match(line))), None)
-    tokens = grammar.VAL_TOKENS.search(text)
+    rows = [row for line in framed if (row := _first(_TABLE_ROW, line))]
+    if not rows and (table := _LIBRARY_TABLE.search(text)):
+        rows = _texts(_LIBRARY_ROW.findall(table[1]))
     return Header(
         gpu_name=_device(text, rows),
         gpu_count=len(rows) or None,
         world_size=_world_size(text, rows),
-        driver=driver.decode("utf-8", "replace") if driver else None,
-        cuda=_version(text, "cuda"),
-        torch=_version(text, "torch"),
-        triton=_version(text, "triton"),
-        python=_version(text, "python"),
+        driver=next((driver for line in framed if (driver := _first(_DRIVER, line))), None),
+        cuda=_first(_VERSIONS["cuda"], text),
+        torch=_first(_VERSIONS["torch"], text),
+        triton=_first(_VERSIONS["triton"], text),
+        python=_first(_VERSIONS["python"], text),
         started_at=_started_at(text),
-        val_tokens=int(tokens[1]) if tokens else None,
-        overrides=tuple(o.decode("utf-8", "replace") for o in grammar.OVERRIDE.findall(text)),
+        val_tokens=_count(_VAL_TOKENS, text),
+        overrides=tuple(_texts(_OVERRIDE.findall(text))),
     )
 
 
 def _split(text: bytes) -> tuple[list[bytes], bytes]:
-    """The lines of framed tables, and all other text; searching the few other lines alone is much quicker."""
+    """Part the lines of framed tables from all other text; searching the few other lines alone is much quicker."""
     lines = text.split(b"\n")
     framed = [line for line in lines if line[:1] == b"|"]
     return framed, b"\n".join([line for line in lines if line[:1] not in _FRAMES])
@@ -64,38 +88,39 @@ def _split(text: bytes) -> tuple[list[bytes], bytes]:
 _FRAMES = (b"|", b"+")
 
 
-def _version(text: bytes, name: str) -> str | None:
-    match = grammar.HEADER[name].search(text)
-    return match[1].decode("utf-8", "replace") if match else None
+def _first(pattern: re.Pattern[bytes], text: bytes) -> str | None:
+    """Find the first match, and of it the first group that is not empty."""
+    match = pattern.search(text)
+    return next(iter(_texts(filter(None, match.groups()))), None) if match else None
+
+
+def _count(pattern: re.Pattern[bytes], text: bytes) -> int | None:
+    match = pattern.search(text)
+    return int(match[1]) if match else None
+
+
+def _texts(found: Iterable[bytes]) -> list[str]:
+    return [text.decode("utf-8", "replace") for text in found]
 
 
 def _device(text: bytes, rows: list[str]) -> str | None:
-    """The GPUs' name; several different ones are joined, so that they never pass for one kind."""
-    if rows:
-        return " + ".join(dict.fromkeys(rows))
-    declared = grammar.DECLARED_DEVICE.search(text)
-    if declared:
-        return (declared[1] or declared[2]).decode("utf-8", "replace").strip()
-    listed = [name.decode("utf-8", "replace") for name in grammar.LISTED_DEVICE.findall(text)]
-    return " + ".join(dict.fromkeys(listed)) or None
+    """Name the GPUs; several different ones are joined, so that they never pass for one kind."""
+    if not rows and (declared := _first(_DECLARED_DEVICE, text)):
+        return declared.strip()
+    return " + ".join(dict.fromkeys(rows or _texts(_LISTED_DEVICE.findall(text)))) or None
 
 
 def _world_size(text: bytes, rows: list[str]) -> int | None:
-    declared = grammar.DECLARED_WORLD.search(text)
-    if declared:
-        return int(declared[1])
-    if rows:
-        return len(rows)
-    launched = grammar.LAUNCHED_WORLD.search(text)
-    return int(launched[1]) if launched else None
+    declared = _count(_DECLARED_WORLD, text)
+    return declared if declared is not None else len(rows) or _count(_LAUNCHED_WORLD, text)
 
 
 def _started_at(text: bytes) -> str | None:
-    """The first date line, as ISO 8601 without a zone; None where it names no real moment."""
-    match = grammar.DATE.search(text)
+    """Read the first date line as ISO 8601 without a zone; None where it names no real moment."""
+    match = _DATE.search(text)
     if not match:
         return None
-    month = grammar.MONTHS.index(match[1]) + 1
+    month = _MONTHS.index(match[1]) + 1
     day, hour, minute, second, year = (int(match[i]) for i in (2, 3, 4, 5, 7))
     if match[6]:  # a clock of twelve hours
         hour = hour % 12 + (12 if match[6] == b"PM" else 0)

@@ -1,4 +1,4 @@
-"""The log part of a file in, metric lines out to a gatherer, in one pass and without copying the file.
+"""Find the metric lines of a log part, in one pass and without copying the file.
 
 Nearly all lines of a log are train lines that follow each other without surprise. A stretch of them between two
 validation lines is taken in one go: one compiled expression must match every line of it, their steps must be
@@ -48,7 +48,7 @@ class Scanner:
             self.odd.append((line_start, position))
 
     def odd_text(self) -> bytes | None:
-        """All that was read and is no ordinary train line, in one piece; None where that is too much to copy."""
+        """Join all that was read and is no ordinary train line; None where that is too much to copy."""
         if sum(stop - start for start, stop in self.odd) > _MOST_ODD_BYTES:
             return None
         return b"".join([self.data[start:stop] for start, stop in self.odd])
@@ -59,10 +59,10 @@ class Scanner:
         return max(newline, carriage, low - 1) + 1
 
     def _line_end(self, start: int, end: int) -> tuple[int, bool]:
-        """The end of the line that holds `start`, and whether anything ends it."""
+        """Find the end of the line that holds `start`, and whether a line ending stands there."""
         if self._newline < start:
-            found = self.data.find(b"\n", start)
-            self._newline = found if found >= 0 else len(self.data)
+            newline = self.data.find(b"\n", start)
+            self._newline = newline if newline >= 0 else len(self.data)
         stop = min(self._newline, end)
         carriage = self.data.find(b"\r", start, stop)
         if carriage >= 0:
@@ -121,7 +121,7 @@ class Scanner:
             position = self._take(self._line_start(position, mark), mark, stop)
 
     def _take(self, start: int, mark: int, end: int) -> int:
-        """Read the line around `mark` that begins at `start`; returns where the next one begins."""
+        """Read the line around `mark` that begins at `start`; return where the next one begins."""
         stop, ended = self._line_end(mark, end)
         if stop - start > grammar.MAX_LINE_BYTES:
             self.problems.note("long-line", start, bytes(self.data[start : start + 160]))
@@ -132,14 +132,12 @@ class Scanner:
             if not raw and printed and not self._other_rank:
                 self._other_rank = True
                 self.problems.note("other-rank", start, printed)
-        found = parse_line(raw)
-        torn = not ended and not (isinstance(found, MetricLine) and grammar.WHOLE_END.search(raw))
+        line = parse_line(raw)
+        torn = not ended and not (isinstance(line, MetricLine) and grammar.WHOLE_END.search(raw))
         if torn and raw.startswith(self.form.line):
             self.problems.note("torn-line", start, printed)
-        elif found is None:
-            pass
-        elif isinstance(found, Flaw):
-            self.problems.note("unreadable-line", start, f"{found.why}: {printed[:120].decode('utf-8', 'replace')}")
-        else:
-            self.gatherer.line(found, raw, start, stop + 1)
+        elif isinstance(line, Flaw):
+            self.problems.note("unreadable-line", start, f"{line.why}: {printed[:120].decode('utf-8', 'replace')}")
+        elif line is not None:
+            self.gatherer.line(line, raw, start, stop + 1)
         return stop + 1

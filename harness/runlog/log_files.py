@@ -1,4 +1,4 @@
-"""A log file on disk in, its runs out; plain, gzip or xz, told apart by their first bytes.
+"""Read a log file that is plain, gzip or xz, told apart by the first bytes.
 
 The whole text of one log is held once and never copied as a whole, so the memory is the size of the log plus a few MB.
 A compressed file is unpacked piece by piece, so that a small file that unpacks to more than the limit is refused
@@ -7,11 +7,13 @@ before it fills the memory.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import os
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -37,13 +39,27 @@ def read_file(
     Raises LogError where the file cannot be read or is no training log, LargerThanAsked where it holds more bytes.
     """
     name = name or str(path)
+    with _opened(path, name) as (file, size):
+        return _read_open(file, size, name, curve, final_only, most_bytes)
+
+
+def read_data(path: Path, *, name: str | None = None) -> bytes | bytearray:
+    """Read the unpacked bytes of a log file; same errors as `read_file`."""
+    name = name or str(path)
+    with _opened(path, name) as (file, size):
+        return _all_bytes(file, size, name, MOST_BYTES)
+
+
+@contextlib.contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a regular file, with its size; raises LogError where it cannot be read."""
     try:
         # Without O_NONBLOCK a named pipe would wait for a writer for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise LogError.at(name, "not a regular file", "name log files or folders of them")
-            return _read_open(file, status.st_size, name, curve, final_only, most_bytes)
+            yield file, status.st_size
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise LogError.at(name, f"cannot be read ({why})", "check the path and its permissions") from None
@@ -51,36 +67,24 @@ def read_file(
 
 def _read_open(file: IO[bytes], size: int, name: str, curve: bool, final_only: bool, most_bytes: int) -> list[RunLog]:
     descriptor = file.fileno()
-    head = os.pread(descriptor, len(_XZ), 0)
-    packed = head.startswith((_GZIP, _XZ))
-    if not packed and final_only:
+    if final_only and not os.pread(descriptor, len(_XZ), 0).startswith((_GZIP, _XZ)):
         for length in TAIL_BYTES:
             if length >= size:
                 break
-            found = read_final(os.pread(descriptor, length, size - length), name, whole=False)
-            if found is not None:
-                return [found]
-    if not packed and size > most_bytes:
+            log = read_final(os.pread(descriptor, length, size - length), name, whole=False)
+            if log is not None:
+                return [log]
+    data = _all_bytes(file, size, name, most_bytes)
+    return read_bytes(data, name, curve=curve, final_only=final_only)
+
+
+def _all_bytes(file: IO[bytes], size: int, name: str, most_bytes: int) -> bytes | bytearray:
+    head = os.pread(file.fileno(), len(_XZ), 0)
+    if head.startswith((_GZIP, _XZ)):
+        return _unpack(file, head, name, most_bytes)
+    if size > most_bytes:
         raise _too_large(name, most_bytes)
-    data = _unpack(file, head, name, most_bytes) if packed else file.read()
-    return read_bytes(data or b"", name, curve=curve, final_only=final_only)
-
-
-def read_data(path: Path, *, name: str | None = None) -> bytes | bytearray:
-    """The unpacked bytes of a log file; same errors as `read_file`."""
-    name = name or str(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_XZ))
-            file.seek(0)
-            if head.startswith((_GZIP, _XZ)):
-                return _unpack(file, head, name, MOST_BYTES)
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise _too_large(name, MOST_BYTES)
-            return file.read()
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise LogError.at(name, f"cannot be read ({why})", "check the path and its permissions") from None
+    return file.read()
 
 
 def _unpack(file: IO[bytes], head: bytes, name: str, most_bytes: int) -> bytearray:

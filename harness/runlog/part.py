@@ -1,4 +1,4 @@
-"""The log part of a file in; its runs, and what is odd about it, out.
+"""Read the log part of a file: its runs, and what is odd about it.
 
 Nothing here searches the ordinary train lines twice: what the scanner did not take in stretches is small, and the marks
 of tracebacks, control characters and echoes are looked for only there.
@@ -55,7 +55,7 @@ def _scan(data: Bytes, form: grammar.Form, parts: list[Span], path: str, curve: 
 
 
 def _echoes(data: Bytes, start: int) -> tuple[list[Span], list[Span]]:
-    """The log part without and only with what lies between the end of one seed and the start of the next."""
+    """Part a log into what runs printed and what lies between the end of one seed and the start of the next."""
     parts, echoes = [], []
     while begin := grammar.ECHO_START.search(data, start):
         finish = grammar.ECHO_END.search(data, begin.end())
@@ -72,12 +72,12 @@ _MOST_ECHOED_LINES = 1000  # every one of them is searched for in all that stand
 
 def _check_echo(data: Bytes, low: int, start: int, end: int, problems: Problems) -> None:
     """Note the metric lines between two offsets that do not repeat a line between `low` and `start`."""
-    position, looked_at = start, 0
+    position, count = start, 0
     while (position := data.find(grammar.STEP_MARK, position, end)) >= 0:
         stop = data.find(b"\n", position, min(end, position + grammar.MAX_LINE_BYTES))
         line = bytes(data[position : stop if stop >= 0 else min(end, position + 160)])
-        looked_at += 1
-        if looked_at > _MOST_ECHOED_LINES:
+        count += 1
+        if count > _MOST_ECHOED_LINES:
             problems.note("echo-differs", position, f"more than {_MOST_ECHOED_LINES:,} lines between two seeds")
             return
         if isinstance(grammar.parse_line(line), MetricLine) and data.find(line, low, start) < 0:
@@ -124,7 +124,7 @@ def _is_oddity(kind: str, data: Bytes, part: Part, start: int, position: int) ->
 
 
 def _not_utf8(data: Bytes, start: int) -> int | None:
-    """The offset near which the log part stops being UTF-8; piece by piece, so that nothing large is copied."""
+    """Find the offset near which the log part stops being UTF-8; piece by piece, so that nothing large is copied."""
     decoder = None
     for low in range(start, len(data), _PIECE_BYTES):
         piece = data[low : low + _PIECE_BYTES]

@@ -1,4 +1,4 @@
-"""What may be wrong with a log: every kind of problem that the reader reports, and what it means.
+"""List what may be wrong with a log: every kind of problem that the reader reports, and what it means.
 
 A problem never carries a number that was used; it says which line was left out, or which number nobody can trust.
 """
@@ -41,7 +41,7 @@ class Problems:
         self._extra: tuple[int, str, str] | None = None
 
     def note(self, kind: str, position: int, text: bytes | str) -> None:
-        """Remember a problem at a byte position; text is shortened and always printable as JSON."""
+        """Note a problem at a byte position; its text is shortened and can always be written as JSON."""
         if isinstance(text, bytes):
             text = text[: 4 * _TEXT_LENGTH].decode("utf-8", "replace")
         assert kind in MEANING
@@ -54,7 +54,7 @@ class Problems:
         return bool(self._found)
 
     def placed(self) -> list[tuple[int, LogProblem]]:
-        """Every problem with its byte position, in the order of the file."""
+        """List every problem with its byte position, in the order of the file."""
         found = sorted(self._found + ([self._extra] if self._extra else []))
         placed = []
         line, counted = 1, 0

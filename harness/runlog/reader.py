@@ -1,4 +1,4 @@
-"""Log bytes in, a list of `RunLog` out: one per run. Pure: no clock, no environment.
+"""Read every run of one log from its bytes. Pure: no file, no clock, no environment.
 
 One reader serves all dialects. It is hard because the numbers decide records and the text comes from anywhere: a torn,
 interleaved or glued log must give fewer numbers and a problem, never a number that was not printed; and it should be
@@ -67,7 +67,7 @@ def read_bytes(
 
 
 def timed_lines(data: Bytes) -> list[TimedLine]:
-    """Every line of the log part that speaks of time, with its 1-based number in the file: metric lines and clock marks.
+    """List the lines of the log part that tell a time, metric lines and clock marks, with their 1-based number.
 
     Meant for the logs of runs that were stamped line by line; lines end at newlines only.
     """
@@ -85,10 +85,10 @@ def timed_lines(data: Bytes) -> list[TimedLine]:
             if kind is not None:
                 lines.append(TimedLine(number, kind, None, None))
             elif ended or grammar.WHOLE_END.search(raw):
-                found = grammar.parse_line(raw)
-                if isinstance(found, MetricLine) and found.kind != "note":
+                line = grammar.parse_line(raw)
+                if isinstance(line, MetricLine) and line.kind != "note":
                     lines.append(
-                        TimedLine(number, found.kind, found.step, found.train_time_s, step_avg_ms=found.step_avg_ms)
+                        TimedLine(number, line.kind, line.step, line.train_time_s, step_avg_ms=line.step_avg_ms)
                     )
         start = stop + 1
     return lines
@@ -141,7 +141,7 @@ def _run_log(
 
 
 def _own(placed: Sequence[tuple[int, LogProblem]], runs: list[RunLines], index: int) -> tuple[LogProblem, ...]:
-    """The problems that stand within a run: from its first line to the next run's; the first run has all before it."""
+    """Select the problems from a run's first line to the next run's; the first run has all before it too."""
     if not placed:
         return ()
     low = 0 if index == 0 else bisect.bisect_left(placed, runs[index].position, key=_position)
@@ -156,15 +156,15 @@ def _position(placed: tuple[int, LogProblem]) -> int:
 
 
 def _seeds(data: Bytes, layout: Layout, runs: list[RunLines]) -> list[int | None]:
-    """The seed of each run: what was last said between the run before it and its own first line."""
+    """Find the seed of each run: the last one printed between the run before it and its own first line."""
     seeds: list[int | None] = []
     low = layout.header_start
     for run in runs:
-        found = None
+        seed = None
         if data.find(grammar.SEED_MARK, low, run.position) >= 0:
             for match in grammar.SEED.finditer(data, low, run.position):
-                found = int(match[1])
-        seeds.append(found)
+                seed = int(match[1])
+        seeds.append(seed)
         low = run.stop
     return seeds
 

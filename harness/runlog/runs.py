@@ -1,4 +1,4 @@
-"""Metric lines in, runs out: where a run begins, which line is its last, and how many points it has.
+"""Sort metric lines into runs: where a run begins, which line is its last, and how many points it has.
 
 A run begins at the first metric line and whenever the step number falls; one more cause is a new total without a fall,
 as in two logs glued together. A line that comes twice is counted once.
@@ -51,7 +51,7 @@ class RunLines:
         self.notes: dict[str, str] = {}  # pairs of lines that carry nothing else, for the current step
 
     def add(self, line: MetricLine, stop: int, keep_curve: bool) -> None:
-        """Take one more line of this run."""
+        """Add one more line of this run."""
         self.stop = stop
         self.last = line
         if line.kind == "train":
@@ -67,7 +67,7 @@ class RunLines:
             self.curve.append((line.step, line.val_loss, line.train_time_s))
 
     def figures(self) -> dict[str, Any]:
-        """What the last lines of a run say."""
+        """Collect the final figures by their names in `RunLog`."""
         last, val = self.last, self.last_val
         at_end = val if val is not None and val.step == self.step else None
         return {
@@ -87,7 +87,7 @@ class RunLines:
 
 
 class Gatherer:
-    """Puts metric lines, one by one or by the stretch, into runs."""
+    """Sorts metric lines, one by one or many at once, into runs."""
 
     def __init__(self, data: bytes | bytearray, problems: Problems, name: str, keep_curve: bool) -> None:
         self.data = data
@@ -161,11 +161,11 @@ class Gatherer:
 
 
 def memory_behind(data: bytes | bytearray, runs: list[RunLines], index: int) -> int | None:
-    """The peak memory printed behind the last line of a run and before the next run, in MiB."""
+    """Find the peak memory, MiB, that is printed between the last line of a run and the next run."""
     start = runs[index].stop
     end = runs[index + 1].position if index + 1 < len(runs) else len(data)
     mark = data.find(grammar.PEAK_MEMORY_MARK, start, end)
     if mark < 0:
         return None
-    found = grammar.PEAK_MEMORY.search(data, mark, end)
-    return int(found[1]) if found else None
+    match = grammar.PEAK_MEMORY.search(data, mark, end)
+    return int(match[1]) if match else None

@@ -1,6 +1,6 @@
-"""Where the parts of a log lie: separators, the embedded source, the log part; and the files inside the source.
+"""Find the parts of a log, its separators, embedded source and log part, and the files inside the source.
 
-Bytes in, offsets and bytes out. The source is whatever stands before the separator that follows it, byte for byte, so
+The source is whatever stands before the separator that follows it, byte for byte, so
 hashes and extraction work on the raw bytes. What makes it hard: scripts that print their source add one newline at its
 end and scripts that write it add none, and only the header that follows tells which kind it was.
 """
@@ -8,6 +8,7 @@ end and scripts that write it add none, and only the header that follows tells w
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,14 @@ from harness.runlog import grammar
 
 Span = tuple[int, int]
 _HEAD_BYTES = 4096  # the lines that tell printed from written stand first in the header
+_SEPARATOR = b"=" * 100  # alone on its line
+_PLACEHOLDER = re.compile(rb"\[source removed: (\d{1,12}) bytes, sha256 ([0-9a-f]{64})\]\r?\n")
+# A file behind the script: its name on a line of its own between two lines of 40 dashes, an empty line on either side.
+_EXTRA_PART = re.compile(rb"\n\n-{40}\n# ?([^\n]{1,200})\n-{40}\n\n")
+_PART_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_OWN_HEADER = re.compile(rb"^val_tokens:\d+\s*$", re.MULTILINE)  # scripts of this project add no newline
+_WRITTEN_HEADER = b"Running pytorch "  # the scripts that write their source into the file, byte for byte
+_PRINTED_HEADER = re.compile(rb"^Running [Pp]ython ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +57,9 @@ def find_layout(data: bytes | bytearray, start: int = 0) -> Layout:
     separators = []
     log_start = start
     after_first = start
-    position = data.find(grammar.SEPARATOR, start)
+    position = data.find(_SEPARATOR, start)
     while position >= 0:
-        end = position + len(grammar.SEPARATOR)
+        end = position + len(_SEPARATOR)
         tail = data[end : end + 2]
         alone = tail[:1] in (b"\n", b"") or tail == b"\r\n"
         if alone and (position == 0 or data[position - 1] == 0x0A):
@@ -61,7 +70,7 @@ def find_layout(data: bytes | bytearray, start: int = 0) -> Layout:
         line_end = data.find(b"\n", position)
         if line_end < 0:
             break
-        position = data.find(grammar.SEPARATOR, line_end + 1)
+        position = data.find(_SEPARATOR, line_end + 1)
     source = _source_span(data, separators, after_first)
     header_start = start if source is None else source[1]
     return Layout(tuple(separators), source, header_start, log_start)
@@ -86,9 +95,9 @@ def read_source(data: bytes | bytearray, layout: Layout) -> Source | None:
     if layout.source is None:
         return None
     start, end = layout.source
-    removed = grammar.PLACEHOLDER.fullmatch(data, start, end)
-    if removed is not None:
-        return Source(removed[2].decode("ascii"), int(removed[1]), "placeholder", None)
+    placeholder = _PLACEHOLDER.fullmatch(data, start, end)
+    if placeholder is not None:
+        return Source(placeholder[2].decode("ascii"), int(placeholder[1]), "placeholder", None)
     body = end - _added_newline(data, layout)
     view = memoryview(data)
     script = hashlib.sha256(view[start:body])
@@ -98,7 +107,7 @@ def read_source(data: bytes | bytearray, layout: Layout) -> Source | None:
 
 
 def _added_newline(data: bytes | bytearray, layout: Layout) -> int:
-    """1 where the script printed its source (and print added a newline), 0 where it wrote it byte for byte.
+    """Return 1 where the script printed its source (and print added a newline), 0 where it wrote it byte for byte.
 
     Scripts of this project's kind print `val_tokens:` in the header and write their source as it is. So did the early
     scripts, whose files start with a separator or whose header names `pytorch` before any Python. All others print.
@@ -108,14 +117,14 @@ def _added_newline(data: bytes | bytearray, layout: Layout) -> int:
     if end == start or data[end - 1] != 0x0A or layout.leads:
         return 0
     head = bytes(data[layout.header_start : min(layout.header_start + _HEAD_BYTES, len(data))])
-    if grammar.OWN_HEADER.search(head):
+    if _OWN_HEADER.search(head):
         return 0
-    printed = grammar.PRINTED_HEADER.search(head) is not None
-    return 0 if grammar.WRITTEN_HEADER in head and not printed else 1
+    printed = _PRINTED_HEADER.search(head) is not None
+    return 0 if _WRITTEN_HEADER in head and not printed else 1
 
 
 def embedded_files(data: bytes | bytearray, path: str = "the log", script: str = "train_gpt.py") -> dict[str, bytes]:
-    """The script that a log embeds, as it was on disk, and the extra files behind it; the script comes first.
+    """Take the script that a log embeds, as it was on disk, and the extra files behind it; the script comes first.
 
     `path` names the log in messages. A script of this project's kind that ends without a newline gets the one that its
     log added. Raises LogError where the log holds no source, only a placeholder, or a file name that is not plain.
@@ -124,16 +133,16 @@ def embedded_files(data: bytes | bytearray, path: str = "the log", script: str =
     if layout.source is None:
         raise LogError.at(path, "the log embeds no source", "only logs with a separator line after a script hold one")
     start, end = layout.source
-    if grammar.PLACEHOLDER.fullmatch(data, start, end):
+    if _PLACEHOLDER.fullmatch(data, start, end):
         raise LogError.at(path, "the source was replaced by a placeholder", "get the original log")
     text = bytes(data[start : end - _added_newline(data, layout)])
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     at, current = 0, script
-    for part in grammar.EXTRA_PART.finditer(text):
+    for part in _EXTRA_PART.finditer(text):
         files[current] = text[at : part.start()]
         at, current = part.end(), part[1].decode("utf-8", "replace")
-        if not grammar.PART_NAME.fullmatch(current):
+        if not _PART_NAME.fullmatch(current):
             problems.append(Problem(path, f"the embedded file name {current!a} is not plain", "extract it by hand"))
         elif current in files:
             problems.append(Problem(path, f"the log embeds {current} twice", "extract it by hand"))
@@ -143,7 +152,7 @@ def embedded_files(data: bytes | bytearray, path: str = "the log", script: str =
 
 
 def metrics_before(data: bytes | bytearray, layout: Layout) -> int | None:
-    """The position of a metric line that stands before the last separator and outside the source, if there is one."""
+    """Find a metric line before the last separator and outside the source; its position, or None without one."""
     position = layout.header_start
     while layout.separators and (position := data.find(grammar.STEP_MARK, position, layout.log_start)) >= 0:
         if position == 0 or data[position - 1] in b"\r\n":

@@ -1,4 +1,4 @@
-"""What torchrun writes on its standard error when a rank fails in, the first failed rank and its exit code out."""
+"""Parse torchrun's summary: first failed rank and exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EXIT_CODE = re.compile(rb"^\s*exitcode\s*:\s*(-?\d{1,5})\b", re.MULTILINE)
 
 
 def first_failure(stderr: bytes) -> tuple[int, int] | None:
-    """The rank that failed first and its exit code (below 0: a signal), from torchrun's summary; None without one."""
+    """Find the rank that failed first and its exit code (below 0: a signal); None where stderr holds no summary."""
     start = stderr.rfind(_CAUSE)
     if start < 0:
         return None

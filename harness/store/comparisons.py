@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from harness.core import jsonform
+from harness.core.codec import Form
 from harness.core.errors import StoreError
 from harness.core.judgement import Block, ComparisonOutcome
 from harness.core.measurement import Machine
@@ -106,6 +106,9 @@ class Comparison:
         return sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
 
 
+COMPARISON_FORM = Form(Comparison, "json", (SCHEMA,))
+
+
 def other_torch(a: str | None, b: str | None) -> bool:
     """Whether two builds of torch are known to differ: 2.10.0, as an index lists it, may be 2.10.0+cu128."""
     if a is None or b is None:
@@ -132,20 +135,13 @@ def comparison_file(project: Project, comparison_id: str) -> Path:
 
 def write_comparison(project: Project, comparison: Comparison) -> None:
     """Write a comparison whole; raises StoreError on a full disk."""
-    write_atomic(comparison_file(project, comparison.id), jsonform.to_text(comparison))
+    write_atomic(comparison_file(project, comparison.id), COMPARISON_FORM.text(comparison))
 
 
 def read_comparisons(project: Project) -> list[Comparison]:
     """All comparisons of this project's runs, the newest first; raises StoreError naming a damaged file."""
-    found = []
-    for path in sorted((project.runs / FOLDER).glob("*.json"), reverse=True):
-        held = jsonform.read(path, Comparison, name=project.show(path))
-        if held.schema != SCHEMA:
-            raise StoreError.at(
-                project.show(path), f"schema {held.schema} is unknown", f"this harness reads schema {SCHEMA}"
-            )
-        found.append(held)
-    return found
+    paths = sorted((project.runs / FOLDER).glob("*.json"), reverse=True)
+    return [COMPARISON_FORM.read(path, name=project.show(path)) for path in paths]
 
 
 @contextlib.contextmanager

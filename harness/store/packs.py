@@ -1,4 +1,4 @@
-"""Evidence folders: what a submission or a record keeps of its runs, small.
+"""Write and check evidence folders: what a submission or a record keeps of its runs, small.
 
     evidence/ledger.jsonl              the chain of the script, line for line
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import Problem, StoreError, raise_if
+from harness.store.entries import Chain
 from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, sync_folder, write_atomic
-from harness.store.ledger import Entry
 from harness.store.run_files import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
 from harness.store.scrub import own_names, scrub_log
 
@@ -40,7 +40,7 @@ _REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\
 
 
 def remove_source(log: bytes, script: bytes) -> bytes:
-    """The log with the script's own source, which it starts with, replaced by one line; other logs as they are."""
+    """Replace the script's own source, which a log starts with, by one line; another log stays as it is."""
     if not script or not log.startswith(script):
         return log
     digest = hashlib.sha256(script).hexdigest().encode()
@@ -56,41 +56,45 @@ def restore_source(log: bytes, script: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Baseline:
-    """What there is of the runs of a submission's parent, which are packed beside its own."""
+class ParentScript:
+    """The script of the record that a submission builds on."""
 
-    name: str  # "records/short/…"
-    script_sha256: str
-    ledger_name: str  # of its chain
-    script: bytes  # as its runs had it; empty where it is not known here
-    has_script: bool  # it lies in the record's folder, so that packed logs need not hold it
-    chain: tuple[Entry, ...] = ()
-    folders: tuple[Path, ...] = ()
+    name: str  # of the record: "records/short/…"
+    sha256: str  # of its entry
+    chain_name: str  # in the ledger
+    script: bytes | None  # as its runs had it; None where it is not on this machine
+    in_record: bool  # it lies in the record's folder, so that packed logs need not hold it
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The runs of a submission's parent, which are packed beside its own."""
+
+    parent: ParentScript
+    chain: Chain
+    folders: tuple[Path, ...]
 
 
 def write_pack(
-    target: Path,
-    chain: Sequence[Entry],
-    folders: Sequence[Path],
-    script: bytes,
-    baseline: Baseline | None = None,
+    target: Path, chain: Chain, folders: Sequence[Path], script: bytes, baseline: Baseline | None = None
 ) -> None:
     """Write the evidence of the runs in `folders` to `target/evidence`, replacing a pack that is there.
 
     The new pack appears whole or not at all, and at no moment is there less than one whole pack: the old one is moved
-    aside, not taken away, until the new one stands; `settle` ends what a kill left. Raises StoreError on a full disk.
+    aside, not removed, until the new one stands; `settle` finishes what a kill left. Raises StoreError on a full disk.
     """
     aside, old = target / _NEW, target / _OLD
     try:
         settle(target)
         shutil.rmtree(aside, ignore_errors=True)
-        write_atomic(aside / LEDGER, b"".join(entry.raw + b"\n" for entry in chain))
+        write_atomic(aside / LEDGER, chain.raw)
         for folder in folders:
             keep_run(folder, aside / RUNS / folder.name, script)
         if baseline is not None:
-            write_atomic(aside / BASELINE / LEDGER, b"".join(entry.raw + b"\n" for entry in baseline.chain))
+            parent = baseline.parent
+            write_atomic(aside / BASELINE / LEDGER, baseline.chain.raw)
             for folder in baseline.folders:
-                keep_run(folder, aside / BASELINE / folder.name, baseline.script, whole=not baseline.has_script)
+                keep_run(folder, aside / BASELINE / folder.name, parent.script or b"", whole=not parent.in_record)
         if _is_folder(target / PACK):
             (target / PACK).rename(old)
             settle(target)
@@ -128,8 +132,7 @@ def _is_folder(path: Path) -> bool:
 
 def keep_run(folder: Path, kept: Path, script: bytes, *, whole: bool = False) -> None:
     """Copy what is kept of one run, scrubbed and compressed; `whole` leaves the source in its log."""
-    log = (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
-    scrubbed = scrub_log(log, script, own_names())
+    scrubbed = scrub_log(run_log(folder), script, own_names())
     write_atomic(kept / f"{LOG}{PACKED}", compress(scrubbed if whole else remove_source(scrubbed, script)))
     for name in COMPRESSED:
         if (folder / name).is_file():
@@ -143,38 +146,40 @@ def check_pack(pack: Path, name: str) -> None:
 
     Looks at names and sizes only and reads nothing; call it before anything in the folder is opened.
     """
+    again = "pack the submission again"
     if not _is_folder(pack):
-        raise StoreError.at(name, "is a link or no folder", "pack the submission again")
+        raise StoreError.at(name, "is a link or no folder", again)
     problems: list[Problem] = []
     total, count = 0, 0
     waiting = [(pack, "")]
     while waiting and len(problems) < MOST_PROBLEMS:
         folder, inside = waiting.pop()
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            path = f"{inside}{entry.name}"
+            path, is_folder = f"{inside}{entry.name}", entry.is_dir(follow_symlinks=False)
             where = f"{name}/{ascii(path)[1:-1][:120]}"
             count += 1
             if count > MOST_FILES:
-                problems.append(Problem(name, f"holds more than {MOST_FILES} files", "pack the submission again"))
-                raise StoreError(*problems)
-            if entry.is_symlink() or not (entry.is_file() or entry.is_dir(follow_symlinks=False)):
-                problems.append(Problem(where, "is a link or no regular file", "pack the submission again"))
-            elif entry.is_dir(follow_symlinks=False):
-                if not _FOLDER.fullmatch(path):
-                    problems.append(Problem(where, "is no folder of a pack", "pack the submission again"))
-                else:
-                    waiting.append((Path(entry.path), f"{path}/"))
+                raise StoreError(*problems, Problem(name, f"holds more than {MOST_FILES} files", again))
+            if entry.is_symlink() or not (is_folder or entry.is_file()):
+                problems.append(Problem(where, "is a link or no regular file", again))
+            elif not (_FOLDER if is_folder else _FILE).fullmatch(path):
+                problems.append(Problem(where, f"is no {'folder' if is_folder else 'file'} of a pack", again))
+            elif is_folder:
+                waiting.append((Path(entry.path), f"{path}/"))
             else:
                 total += entry.stat(follow_symlinks=False).st_size
-                if not _FILE.fullmatch(path):
-                    problems.append(Problem(where, "is no file of a pack", "pack the submission again"))
     if total > MOST_BYTES:
         problems.append(Problem(name, f"has {total:,} bytes", f"evidence may have {MOST_BYTES:,}; log less"))
     raise_if(problems, StoreError)
 
 
+def run_log(folder: Path) -> bytes:
+    """Read the log of a run of this machine; empty where there is none."""
+    return (folder / LOG).read_bytes() if (folder / LOG).is_file() else b""
+
+
 def restore_log(folder: Path, script: bytes) -> bytes:
-    """The scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
+    """Read the scrubbed log of a packed run, byte for byte as the ledger hashed it; empty where there is none.
 
     Raises StoreError for a file that is no pack of ours: a bomb, a link, a torn one.
     """

@@ -1,4 +1,4 @@
-"""Record folders in, `Record`s out, and back: record.yaml, runs.csv and curve.csv of records/<track>/<slug>/.
+"""Read and write record folders: record.yaml, runs.csv and curve.csv of records/<track>/<slug>/.
 
 record.yaml and the two CSV files are written once, by `import` or `accept`; `script/`, `evidence/` and `replays/`
 beside them belong to others and are never touched here. Reading is strict: an unknown key or a value of the wrong
@@ -7,17 +7,17 @@ kind is named with its line, all problems of a file at once.
 
 from __future__ import annotations
 
-import csv
-import io
-import math
+import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
 
-from harness.core import yamlfile
-from harness.core.errors import Problem, StoreError
-from harness.core.record import Claimed, Original, Record, RecordRun
+from harness.core.codec import Form
+from harness.core.constraints import show
+from harness.core.errors import HarnessError, Problem, StoreError, raise_if
+from harness.core.record import Record, RecordFile, RecordRun, Withdrawal
+from harness.core.tables import read_table, table_text
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.packs import LEDGER, PACK
@@ -25,23 +25,20 @@ from harness.store.replays import read_replays
 
 RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
 WITHDRAWN, COMPARISON = "withdrawn.yaml", "comparison.json"  # added by `accept`
-CURVE_COLUMNS = ("step", "val_loss", "train_time_s")
-RUN_COLUMNS = (
-    "id",
-    "role",
-    "step",
-    "metric",
-    "value",
-    "train_time_s",
-    "gpu_name",
-    "gpu_count",
-    "driver",
-    "torch",
-    "started_at",
-    "script_sha256",
-    "note",
-)
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One row of curve.csv."""
+
+    step: int
+    val_loss: float
+    train_time_s: float | None
+
+
 Curve = tuple[tuple[int, float, float | None], ...]
+RECORD_FORM = Form(RecordFile, "yaml", (1,))
+WITHDRAWAL_FORM = Form(Withdrawal, "yaml", (1,))
 
 
 # ------------------------------------------------------------------------------------------------ finding
@@ -60,10 +57,9 @@ def read_records(project: Project) -> list[Record]:
     for folder in record_folders(project):
         try:
             records.append(read_record(folder, name=project.show(folder)))
-        except StoreError as error:
+        except HarnessError as error:
             problems.extend(error.problems)
-    if problems:
-        raise StoreError(*problems)
+    raise_if(problems, StoreError)
     return records
 
 
@@ -117,111 +113,33 @@ def _with_number(folders: list[Path], number: str) -> list[Path]:
 def read_record(folder: Path, *, name: str | None = None) -> Record:
     """Read one record's folder; raises StoreError with every problem of its files."""
     name = name or f"{folder.parent.name}/{folder.name}"
-    fields = yamlfile.Fields.of(yamlfile.load(folder / RECORD, name=f"{name}/{RECORD}"))
-    version = fields.integer("schema", minimum=1)
-    if version != 1:
-        fields.problem("schema", f"schema {version} is unknown", "this harness reads schema 1")
-    runs = read_runs(folder / RUNS, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else ()
-    record = Record(
-        track=fields.text("track"),
+    reading = RECORD_FORM.open(folder / RECORD, name=f"{name}/{RECORD}")
+    match reading.data:
+        case {"track": str(track)} if track != folder.parent.name.removeprefix("."):
+            what = f"`track` is {show(track)} in a folder of {folder.parent.name!r}"
+            reading.problem(("track",), what, "make them equal")
+    stored = reading.done()
+    fields = {field.name: getattr(stored, field.name) for field in dataclasses.fields(RecordFile)}
+    return Record(
+        **fields | {"withdrawn": stored.withdrawn or read_withdrawal(folder, name)},
         slug=folder.name,
-        ruleset=fields.text("ruleset", pattern=r"[a-z][a-z0-9-]*@[1-9]\d*", what="a ruleset like short@2"),
-        number=fields.integer("number", minimum=1),
-        kind=cast(Literal["record", "retiming"], fields.choice("kind", ("record", "retiming"))),
-        retimes=fields.integer_or_none("retimes", minimum=1),
-        date=fields.date_or_none("date"),
-        title=fields.text("title"),
-        contributors=fields.strings("contributors"),
-        pull_request=fields.text_or_none("pull_request"),
-        claimed=_claimed(fields.mapping("claimed")),
-        original=_original(fields.mapping("original", optional=True)),
-        notes=fields.text_or_none("notes"),
-        withdrawn=fields.text_or_none("withdrawn") or read_withdrawal(folder, name),
-        runs=runs,
+        runs=read_runs(folder / RUNS, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else (),
         has_evidence=(folder / PACK / LEDGER).is_file(),
         replays=tuple(result.mark for _, result in read_replays(folder)),
-        faster_than=fields.text_or_none(
-            "faster_than", pattern=r"[a-z][a-z0-9-]*/\S+", what="a record like short/<slug>"
-        ),
         official=(folder / COMPARISON).is_file(),
     )
-    if record.track and record.track != folder.parent.name.removeprefix("."):
-        fields.problem("track", f"`track` is {record.track!r} in a folder of {folder.parent.name!r}", "make them equal")
-    fields.done(StoreError)
-    return record
 
 
 def read_withdrawal(folder: Path, name: str) -> str | None:
-    """Why a record was withdrawn: its own file, because record.yaml never changes; None where it was not."""
+    """Why a record was withdrawn; None where it was not."""
     if not (folder / WITHDRAWN).exists():
         return None
-    fields = yamlfile.Fields.of(yamlfile.load(folder / WITHDRAWN, name=f"{name}/{WITHDRAWN}"))
-    fields.integer("schema", minimum=1)
-    fields.date_or_none("date")
-    why = fields.text("why")
-    fields.done(StoreError)
-    return why
-
-
-def _claimed(fields: yamlfile.Fields | None) -> Claimed:
-    if fields is None:
-        return Claimed(None, None, None, None)
-    claimed = Claimed(
-        train_time_s=fields.number_or_none("train_time_s"),
-        steps=fields.integer_or_none("steps", minimum=1),
-        val_loss=fields.number_or_none("val_loss"),
-        runs=fields.integer_or_none("runs", minimum=1),
-    )
-    fields.unknown_keys()
-    return claimed
-
-
-def _original(fields: yamlfile.Fields | None) -> Original | None:
-    if fields is None:
-        return None
-    files = fields.mapping("files", optional=True)
-    kinds = ("file", "log", "git", "none")
-    original = Original(
-        repository=fields.text_or_none("repository"),
-        commit=fields.text_or_none("commit", pattern=r"[0-9a-f]{40}", what="a commit of 40 hexadecimal digits"),
-        kind=cast(Literal["file", "log", "git", "none"], fields.choice("kind", kinds)),
-        path=fields.text_or_none("path"),
-        files=() if files is None else tuple((name, files.text(name, pattern=r"[0-9a-f]{64}")) for name in files.data),
-        torch=fields.text_or_none("torch"),
-        reason=fields.text_or_none("reason"),
-    )
-    fields.unknown_keys()
-    return original
+    return WITHDRAWAL_FORM.read(folder / WITHDRAWN, name=f"{name}/{WITHDRAWN}").why
 
 
 def read_runs(path: Path, *, name: str) -> tuple[RecordRun, ...]:
     """Read runs.csv; raises StoreError with every problem."""
-    problems: list[Problem] = []
-    runs = []
-    for line, row in _rows(path, RUN_COLUMNS, name):
-        cells = _Cells(f"{name}:{line}", row, problems)
-        if row["role"] not in ("own", "baseline") or not row["id"]:
-            problems.append(Problem(f"{name}:{line}", "needs an id and the role own or baseline", "restore the file"))
-        runs.append(
-            RecordRun(
-                id=row["id"],
-                role=cast(Literal["own", "baseline"], row["role"]),
-                step=cells.whole("step"),
-                metric=row["metric"],
-                value=cells.decimal("value"),
-                train_time_s=cells.decimal("train_time_s"),
-                gpu_name=row["gpu_name"] or None,
-                gpu_count=cells.whole("gpu_count"),
-                driver=row["driver"] or None,
-                torch=row["torch"] or None,
-                started_at=row["started_at"] or None,
-                script_sha256=row["script_sha256"] or None,
-                note=row["note"] or None,
-            )
-        )
-    if problems:
-        raise StoreError(*problems)
-    return tuple(runs)
+    return read_table(path, RecordRun, name=name)
 
 
 def read_curve(folder: Path) -> Curve:
@@ -229,61 +147,8 @@ def read_curve(folder: Path) -> Curve:
     path = folder / CURVE
     if not path.is_file():
         return ()
-    name = f"{folder.parent.name}/{folder.name}/{CURVE}"
-    problems: list[Problem] = []
-    points = []
-    for line, row in _rows(path, CURVE_COLUMNS, name):
-        cells = _Cells(f"{name}:{line}", row, problems)
-        step, loss = cells.whole("step"), cells.decimal("val_loss")
-        if step is None or loss is None:
-            problems.append(Problem(f"{name}:{line}", "needs a step and a val_loss", "restore the file"))
-            continue
-        points.append((step, loss, cells.decimal("train_time_s")))
-    if problems:
-        raise StoreError(*problems)
-    return tuple(points)
-
-
-class _Cells:
-    """Reads the numbers of one CSV row, noting what is none."""
-
-    def __init__(self, where: str, row: dict[str, str], problems: list[Problem]) -> None:
-        self.where, self.row, self.problems = where, row, problems
-
-    def whole(self, key: str) -> int | None:
-        text = self.row[key]
-        if re.fullmatch(r"[0-9]{0,19}", text):
-            return int(text) if text else None
-        self.problems.append(Problem(self.where, f"{key} is {ascii(text)[:40]}", "it must be a whole number"))
-        return None
-
-    def decimal(self, key: str) -> float | None:
-        text = self.row[key]
-        if text == "":
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value):
-            return value
-        self.problems.append(Problem(self.where, f"{key} is {ascii(text)[:40]}", "it must be a finite number"))
-        return None
-
-
-def _rows(path: Path, columns: Sequence[str], name: str) -> list[tuple[int, dict[str, str]]]:
-    try:
-        reader = csv.reader(io.StringIO(path.read_text("utf-8"), newline=""), strict=True)
-        header = next(reader, [])
-        rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StoreError.at(name, f"cannot be read ({error})", "restore the file") from None
-    if header != list(columns):
-        raise StoreError.at(f"{name}:1", "has other columns than it must", f"they are {','.join(columns)}")
-    bad = [line for line, row in rows if len(row) != len(columns)]
-    if bad:
-        raise StoreError.at(f"{name}:{bad[0]}", f"has not {len(columns)} cells", "restore the file")
-    return [(line, dict(zip(columns, row, strict=True))) for line, row in rows]
+    points = read_table(path, CurvePoint, name=f"{folder.parent.name}/{folder.name}/{CURVE}")
+    return tuple((point.step, point.val_loss, point.train_time_s) for point in points)
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -296,11 +161,11 @@ def write_record(folder: Path, record: Record, curve: Curve = ()) -> list[Path]:
     """
     if not is_slug(record.slug) and record.date is not None:
         raise StoreError.at(record.slug, "is no YYYY-MM-DD_kebab-name", "correct the slug")
-    texts = {RECORD: record_yaml(record)}
+    texts = {RECORD: RECORD_FORM.text(record)}
     if record.runs:
-        texts[RUNS] = runs_csv(record.runs)
+        texts[RUNS] = table_text(RecordRun, record.runs)
     if curve:
-        texts[CURVE] = _csv(CURVE_COLUMNS, ([step, loss, _cell(time)] for step, loss, time in curve))
+        texts[CURVE] = table_text(CurvePoint, (CurvePoint(*point) for point in curve))
     written = []
     for name, text in texts.items():
         path = folder / name
@@ -308,57 +173,3 @@ def write_record(folder: Path, record: Record, curve: Curve = ()) -> list[Path]:
             write_atomic(path, text)
             written.append(path)
     return written
-
-
-def record_yaml(record: Record) -> str:
-    """The text of record.yaml."""
-    data: dict[str, Any] = {
-        "schema": 1,
-        "track": record.track,
-        "ruleset": record.ruleset,
-        "number": record.number,
-        "kind": record.kind,
-        "retimes": record.retimes,
-        "date": record.date,
-        "title": record.title,
-        "contributors": list(record.contributors),
-        "pull_request": record.pull_request,
-        "claimed": {
-            "train_time_s": record.claimed.train_time_s,
-            "steps": record.claimed.steps,
-            "val_loss": record.claimed.val_loss,
-            "runs": record.claimed.runs,
-        },
-    }
-    if record.original is not None:
-        original = record.original
-        data["original"] = {
-            "repository": original.repository,
-            "commit": original.commit,
-            "kind": original.kind,
-            "path": original.path,
-            "files": dict(original.files),
-            "torch": original.torch,
-            "reason": original.reason,
-        }
-    data |= {"notes": record.notes, "withdrawn": record.withdrawn}
-    if record.faster_than is not None:
-        data["faster_than"] = record.faster_than
-    return yamlfile.dump(data)
-
-
-def runs_csv(runs: Iterable[RecordRun]) -> str:
-    """The text of runs.csv."""
-    return _csv(RUN_COLUMNS, ([_cell(getattr(run, column)) for column in RUN_COLUMNS] for run in runs))
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()

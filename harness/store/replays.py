@@ -1,34 +1,40 @@
-"""records/<track>/<slug>/replays/<date>_<machine>/: what later runs of a record gave. Add-only; nothing is replaced.
+"""What later runs of a record gave: records/<track>/<slug>/replays/<date>_<machine>/replay.json.
 
-replay.json   who, when, where, with which environment, and claimed against replayed
-runs.csv      one row per run
-curve.csv     the validation losses of the canonical run beside the record's own
+Add-only; nothing is replaced. The files come by pull request, so they hold who, when, where and what was seen, and
+every figure that a board shows is computed from that when it is read.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import errno
-import io
 import itertools
-import math
-import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
-from harness.core import jsonform, stats
+from annotated_types import Gt, Lt, MinLen
+
+from harness.core import stats
+from harness.core.codec import Form, encode
+from harness.core.constraints import Text
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.measurement import Machine
-from harness.core.replayed import Label, Replayed, Script, Spread, within_spread
+from harness.core.record import Label, Replayed, Script, Spread
 from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
-MOST_LOSS = 1e6  # the square of a larger one might not be a number
+Loss = Annotated[float, Gt(-1e6), Lt(1e6)]  # the square of a larger one might not be a number
+# What follows from the rest. Files of schema 1 held these too.
+COMPUTED = (
+    *("time_counts", "replayed_time_s", "replayed_loss"),
+    *("time_ratio", "loss_difference", "within_spread", "spread"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class ReplayedRun:
     id: str
     seed: int | None
     step: int | None
-    val_loss: float | None
+    val_loss: Loss | None
     train_time_s: float | None
     wall_time_s: float | None
 
@@ -62,35 +68,69 @@ class CurvePoint:
     step: int
     claimed: float
     replayed: float | None
-    difference: float | None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.replayed is None else self.replayed - self.claimed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayResult:
-    """Claimed against replayed."""
+    """Claimed against replayed: what was stored is what was seen, and what follows from it is computed here."""
 
-    schema: int
     record: str  # "short/12"
-    date: str
+    date: Annotated[str, Text("a date like 2026-07-17", r"\d{4}-\d{2}-\d{2}")]
     by: str
     machine: Machine
     gpus: str  # "8× NVIDIA H100 80GB HBM3", or "no GPU, 2 processes"
     script: Script
     script_sha256: str
     environment: Environment
-    time_counts: bool
     why_not: tuple[str, ...]  # reasons why the time says nothing of the record's
     claimed_time_s: float | None
     claimed_loss: float | None
-    replayed_time_s: float | None
-    replayed_loss: float | None
-    time_ratio: float | None  # replayed / claimed; None where the time does not count
-    loss_difference: float | None
-    own_losses: tuple[float, ...]  # final losses of the record's own runs, which the next two rest on
-    within_spread: Spread  # the replayed mean loss within the prediction interval of the record's own runs
-    spread: str  # the sentence behind it
-    runs: tuple[ReplayedRun, ...]
+    own_losses: tuple[Loss, ...]  # final losses of the record's own runs
+    runs: Annotated[tuple[ReplayedRun, ...], MinLen(1)]
     curve: tuple[CurvePoint, ...]
+
+    @property
+    def replayed_losses(self) -> list[float]:
+        return [run.val_loss for run in self.runs if run.val_loss is not None]
+
+    @property
+    def replayed_loss(self) -> float | None:
+        return stats.mean(self.replayed_losses) if self.replayed_losses else None
+
+    @property
+    def replayed_time_s(self) -> float | None:
+        times = [run.train_time_s for run in self.runs if run.train_time_s is not None]
+        return stats.mean(times) if times else None
+
+    @property
+    def time_ratio(self) -> float | None:
+        """Replayed / claimed; None where the time does not count."""
+        if self.script != "original" or self.why_not or self.replayed_time_s is None or not self.claimed_time_s:
+            return None
+        return self.replayed_time_s / self.claimed_time_s
+
+    @property
+    def loss_difference(self) -> float | None:
+        """Replayed − claimed, nats per token."""
+        loss = self.replayed_loss
+        return None if loss is None or self.claimed_loss is None else loss - self.claimed_loss
+
+    @property
+    def time_counts(self) -> bool:
+        return self.time_ratio is not None
+
+    @property
+    def within_spread(self) -> Spread:
+        return within_spread(self.own_losses, self.replayed_losses)[0]
+
+    @property
+    def spread(self) -> str:
+        """The sentence behind `within_spread`."""
+        return within_spread(self.own_losses, self.replayed_losses)[1]
 
     @property
     def mark(self) -> Replayed:
@@ -107,6 +147,47 @@ class ReplayResult:
             within_spread=self.within_spread,
         )
 
+    def with_figures(self) -> dict[str, Any]:
+        """All that is stored and all that follows from it, as plain JSON values."""
+        return {**encode(self), **{name: getattr(self, name) for name in COMPUTED}}
+
+
+def within_spread(own: Sequence[float], replayed: Sequence[float]) -> tuple[Spread, str]:
+    """Tell whether the mean of replayed losses is one that the record's own runs let expect, with a sentence on why.
+
+    The rule is the 95 % prediction interval of the mean of so many further runs. Unknown where fewer than two own runs,
+    or equal ones, have no spread, and where nothing was replayed.
+    """
+    n, m = len(own), len(replayed)
+    if not m:
+        return "unknown", "the replay printed no final loss"
+    if n < 2:
+        return "unknown", f"{n} own run{'' if n == 1 else 's'} of the record, so its spread is not known"
+    centre, spread = stats.mean(own), stats.sd(own)
+    if spread == 0.0:
+        return "unknown", f"its {n} own runs all end at {centre:.4f}, so its spread is not known"
+    reach = stats.prediction_range(own, m)
+    what = "1 further run" if m == 1 else f"the mean of {m} further runs"
+    said = (
+        f"its {n} own runs lie at {centre:.4f} ± {spread:.4f}, which lets expect {what} within ± {reach:.4f} "
+        "(95 % prediction interval)"
+    )
+    return ("yes" if abs(stats.mean(replayed) - centre) <= reach else "no"), said
+
+
+def _without_computed(data: dict[str, Any]) -> dict[str, Any]:
+    """The plain values of a file of schema 1 without the figures that it held twice; they are not believed."""
+    if data.get("schema") != 1:
+        return data
+    kept = {key: value for key, value in data.items() if key not in COMPUTED}
+    points = data.get("curve")
+    if isinstance(points, tuple) and all(isinstance(point, dict) for point in points):
+        kept["curve"] = tuple({k: v for k, v in point.items() if k != "difference"} for point in points)
+    return kept
+
+
+REPLAY_FORM = Form(ReplayResult, "json", (1, 2), upgrade=_without_computed)
+
 
 def add_replay(record_folder: Path, result: ReplayResult) -> Path:
     """Store a replay beside its record, under a name that is free; the folder appears whole or not at all.
@@ -121,9 +202,7 @@ def add_replay(record_folder: Path, result: ReplayResult) -> Path:
         parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
         aside.chmod(0o755)
-        write_atomic(aside / REPLAY, jsonform.to_text(result))
-        write_atomic(aside / "runs.csv", _table(ReplayedRun, result.runs))
-        write_atomic(aside / "curve.csv", _table(CurvePoint, result.curve))
+        write_atomic(aside / REPLAY, REPLAY_FORM.text(result))
         return _take_free_name(aside, parent / name)
     except OSError as error:
         raise disk_error(parent, error) from error
@@ -164,10 +243,7 @@ def scrubbed(result: ReplayResult) -> ReplayResult:
 
 
 def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
-    """All replays of a record, by date; raises StoreError with every problem of their files.
-
-    They come by pull request, so the figures that a board shows must follow from the runs listed beside them.
-    """
+    """All replays of a record, by date; raises StoreError with every problem of their files."""
     if not (record_folder / REPLAYS).is_dir():
         return []
     found: list[tuple[Path, ReplayResult]] = []
@@ -177,56 +253,8 @@ def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
             continue  # of a replay that is being stored, or was killed while it was
         name = f"{record_folder.parent.name}/{record_folder.name}/{REPLAYS}/{folder.name}/{REPLAY}"
         try:
-            result = jsonform.read(folder / REPLAY, ReplayResult, name=name)
+            found.append((folder, REPLAY_FORM.read(folder / REPLAY, name=name)))
         except StoreError as error:
             problems += error.problems
-            continue
-        problems += [Problem(name, what, "restore the file as speedrun wrote it") for what in contradictions(result)]
-        found.append((folder, result))
     raise_if(problems, StoreError)
     return found
-
-
-def contradictions(result: ReplayResult) -> list[str]:
-    """What a result says of itself that cannot be."""
-    found = []
-    if result.schema != 1:
-        return [f"schema {result.schema} is unknown, this harness reads schema 1"]
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", result.date):
-        found.append(f"{ascii(result.date)[:40]} is no date")
-    if not result.runs:
-        found.append("it has no runs")
-    if result.time_counts and (result.script != "original" or result.why_not):
-        found.append("its time counts, though it gives a reason why it does not")
-    losses = [run.val_loss for run in result.runs if run.val_loss is not None]
-    times = [run.train_time_s for run in result.runs if run.train_time_s is not None]
-    loss, time = result.replayed_loss, result.replayed_time_s
-    claimed_loss, claimed_time = result.claimed_loss, result.claimed_time_s
-    ratio = time / claimed_time if result.time_counts and time is not None and claimed_time else None
-    difference = None if loss is None or claimed_loss is None else loss - claimed_loss
-    for what, told, follows in (
-        ("the replayed loss", loss, stats.mean(losses) if losses else None),
-        ("the replayed time", time, stats.mean(times) if times else None),
-        ("the ratio of the times", result.time_ratio, ratio),
-        ("the difference of the losses", result.loss_difference, difference),
-    ):
-        same = told == follows or (
-            told is not None and follows is not None and math.isclose(told, follows, abs_tol=1e-9)
-        )
-        if not same:
-            found.append(f"{what} is {told}, from its runs it is {follows}")
-    if any(abs(value) > MOST_LOSS for value in (*result.own_losses, *losses)):
-        return [*found, "it names a loss that no model has"]
-    inside = within_spread(result.own_losses, losses)[0]
-    if result.within_spread != inside:
-        found.append(f"whether it lies within the spread is {result.within_spread!r}, from its runs it is {inside!r}")
-    return found
-
-
-def _table(kind: type[ReplayedRun] | type[CurvePoint], rows: tuple[object, ...]) -> str:
-    columns = [field.name for field in dataclasses.fields(kind)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([["" if (v := getattr(row, c)) is None else v for c in columns] for row in rows])
-    return text.getvalue()

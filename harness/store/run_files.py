@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core.codec import Form
 from harness.core.errors import StoreError
 from harness.core.measurement import DataReceipt, Machine, RunOutcome
 from harness.store.files import write_atomic
@@ -52,6 +52,10 @@ class RunFile:
     log_sha256: str | None  # after scrubbing
 
 
+RUN_FORM = Form(RunFile, "json", (1,))
+OUTCOME_FORM = Form(RunOutcome, "json")
+
+
 def new_run_id(script_sha256: str) -> str:
     """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e0f."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -70,17 +74,17 @@ def draw_seed() -> int:
 
 def write_run_file(folder: Path, run: RunFile) -> None:
     """Write run.json whole."""
-    write_atomic(folder / RUN_FILE, jsonform.to_text(run))
+    write_atomic(folder / RUN_FILE, RUN_FORM.text(run))
 
 
 def read_run_file(folder: Path) -> RunFile:
     """Read run.json; raises StoreError naming the file."""
-    return jsonform.read(folder / RUN_FILE, RunFile, name=f"{folder.name}/{RUN_FILE}")
+    return RUN_FORM.read(folder / RUN_FILE, name=f"{folder.name}/{RUN_FILE}")
 
 
 def read_outcome_file(folder: Path) -> RunOutcome:
     """Read the outcome that the recorder wrote; raises StoreError where it never came to that."""
-    return jsonform.read(folder / OUTCOME, RunOutcome, name=f"{folder.name}/{OUTCOME}")
+    return OUTCOME_FORM.read(folder / OUTCOME, name=f"{folder.name}/{OUTCOME}")
 
 
 def run_folder(project: Project, run_id: str) -> Path:

@@ -1,4 +1,4 @@
-"""Bytes of a log in, the same bytes without what names a person or a machine out.
+"""Remove from the bytes of a log what names a person or a machine.
 
 One function for the whole harness: the ledger hashes a log after it, so that packing a log later breaks nothing.
 Replaced are access tokens, this user's home folder and name where they are part of a path, the host name, and
@@ -9,6 +9,7 @@ output on the same machine; the source of the script is never touched, because i
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import re
 import socket
@@ -38,7 +39,7 @@ class Names:
 
 
 def own_names() -> Names:
-    """The names to hide on this machine."""
+    """Find the names to hide on this machine."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -47,7 +48,7 @@ def own_names() -> Names:
 
 
 def find_private(text: bytes) -> list[tuple[int, str]]:
-    """Lines (1-based) of a file that would publish an access token, a private key or somebody's home folder."""
+    """Find the lines (1-based) of a file that would publish an access token, a private key or somebody's home folder."""
     found = []
     for pattern, what in ((_TOKENS, "an access token"), (_KEYS, "a private key"), (_HOMES, "somebody's home folder")):
         for match in pattern.finditer(text):
@@ -79,3 +80,8 @@ def scrub_log(log: bytes, script: bytes, names: Names) -> bytes:
     """
     cut = len(script) if script and log.startswith(script) else 0
     return log[:cut] + scrub(log[cut:], names)
+
+
+def scrubbed_sha256(log: bytes, script: bytes) -> str:
+    """Hash a run's log as the ledger does, scrubbed of this machine's names."""
+    return hashlib.sha256(scrub_log(log, script, own_names())).hexdigest()

@@ -1,7 +1,9 @@
-"""Two frozen scripts in, the change of the code alone out: comments, docstrings and blank lines do not count.
+"""Compare the code of two frozen scripts: comments, docstrings and blank lines do not count.
 
-Both sides are read with `ast` and `tokenize` and never executed. What cannot be parsed is compared line by line; a
-script that mentions `__doc__` keeps its docstrings, because there they may be code.
+Both sides are read with `ast` and `tokenize` and never executed. The lines stay as their authors wrote them rather than
+as `ast.unparse` would print them: a kernel inside a string would become one line of thousands of characters, and the
+counts would depend on the version of Python. What cannot be parsed is compared line by line; a script that mentions
+`__doc__` keeps its docstrings, because there they may be code.
 """
 
 from __future__ import annotations
@@ -22,8 +24,6 @@ from harness.core.errors import StoreError
 
 MAX_LINES = 10_000  # the longest script of the history has 3,600; matching grows with the square
 CONTEXT = 3
-_SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-_FSTRING_START, _FSTRING_END = (getattr(tokenize, f"FSTRING_{end}", -1) for end in ("START", "END"))  # Python ≥ 3.12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +32,26 @@ class CodeDiff:
 
     added: int
     removed: int
-    lines: tuple[str, ...]  # a unified diff; text of strangers, to be escaped where it is shown
+    lines: tuple[str, ...]  # a unified diff; untrusted text, to be escaped where it is shown
     remarks: tuple[str, ...] = ()
 
     @property
     def size(self) -> str:
-        """`+12 −3 lines of code`."""
+        """Return `+12 −3 lines of code`."""
         return f"+{self.added} −{self.removed} lines of code"
 
 
 def against(catalog: Catalog, subject: Subject, name: str | None = None, *, checkout: Path | None = None) -> Subject:
     """Return the record that a submission is compared with: `name`, else the parent of its manifest.
 
-    One without a script here is compared by its frozen original, from the cache or from `checkout`; nothing is
-    downloaded. Raises HarnessError where there is none or it has no script.
+    A record without a script in its folder is compared by its frozen original, from the cache or from `checkout`;
+    nothing is downloaded. Raises HarnessError where there is no record, or no script of it.
     """
     name = name or (subject.manifest.parent if subject.manifest else None)
     if name is None:
-        raise StoreError.at(subject.name, "names no parent", "say what to compare with: --against RECORD")
+        raise StoreError.at(
+            subject.name, "has no parent in its manifest", "name what to compare with: --against RECORD"
+        )
     named = catalog.find(name)
     try:
         return catalog.script(named, checkout=checkout, allow_network=False, frozen=False)
@@ -57,17 +59,17 @@ def against(catalog: Catalog, subject: Subject, name: str | None = None, *, chec
         if checkout is not None or named.record is None or not published(named.record):
             raise
         [problem, *_] = error.problems
-        get = "fetch all with `speedrun replay --original --plan`, or name a copy with --checkout DIR"
-        raise StoreError.at(problem.where, f"has no script here, and {problem.what}", get) from None
+        todo = "fetch all with `speedrun replay --original --plan`, or name a copy with --checkout DIR"
+        raise StoreError.at(problem.where, f"has no script here, and {problem.what}", todo) from None
 
 
 def between(old: Subject, new: Subject) -> CodeDiff:
-    """The change of the code from one subject to another, over all their files."""
+    """Return the change of the code from one subject to another, over all their files."""
     return diff(_read(old), _read(new))
 
 
 def _read(subject: Subject) -> dict[str, bytes]:
-    # The entry counts as the same file under whatever name.
+    # The entry counts as the same file, whatever its name.
     return {
         "train_gpt.py" if name == subject.entry else name: (subject.files_folder / name).read_bytes()
         for name in subject.files
@@ -75,7 +77,7 @@ def _read(subject: Subject) -> dict[str, bytes]:
 
 
 def diff(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> CodeDiff:
-    """The change from one set of files to another; pure."""
+    """Return the change from one set of files (name -> bytes) to another."""
     lines: list[str] = []
     remarks: list[str] = []
     added = removed = 0
@@ -84,7 +86,7 @@ def diff(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> CodeDiff:
         if before == after:
             continue
         if max(len(before), len(after)) > MAX_LINES:
-            remarks.append(f"{name} is too long to be matched line by line: {len(before)} against {len(after)} lines")
+            remarks.append(f"{name} is too long to be compared line by line: {len(before)} against {len(after)} lines")
             added, removed = added + len(after), removed + len(before)
             continue
         shown = list(difflib.unified_diff(before, after, f"a/{name}", f"b/{name}", n=CONTEXT, lineterm=""))
@@ -100,7 +102,7 @@ def _code(name: str, raw: bytes, remarks: list[str]) -> list[str]:
     try:
         return code_lines(raw)
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError, UnicodeError):
-        remarks.append(f"{name} is no Python that can be parsed here; its comments count")
+        remarks.append(f"{name} cannot be parsed as Python here, so its comments count")
         return _plain(raw)
 
 
@@ -109,9 +111,9 @@ def _plain(raw: bytes) -> list[str]:
 
 
 def code_lines(raw: bytes) -> list[str]:
-    """The lines of a Python source without comments, docstrings and blank lines; strings keep theirs.
+    """Return the lines of a Python source without comments, docstrings and blank lines; strings keep theirs.
 
-    Raises what `ast` and `tokenize` raise where it is no Python.
+    Raises what `ast` and `tokenize` raise where it is not Python.
     """
     if tokenize.detect_encoding(io.BytesIO(raw).readline)[0] not in ("utf-8", "utf-8-sig"):
         raise ValueError("in another encoding a comment may be code")
@@ -120,36 +122,31 @@ def code_lines(raw: bytes) -> list[str]:
         warnings.simplefilter("ignore")
         tree = ast.parse(text)
     docstrings = set() if "__doc__" in text else _docstrings(tree)
-    source = [*text.split("\n"), ""]
-    kept: dict[int, tuple[int, int]] = {}  # line -> the columns from its first to behind its last token
-    inside: set[int] = set()  # lines that a string goes on in: whole, blank ones included
+    lines = text.split("\n")
+    inside: set[int] = set()  # indices of lines whose end is inside a string, blank ones included
     opened: list[int] = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in _SKIPPED or token.start in docstrings:
+        (top, left), (bottom, right) = token.start, token.end
+        if token.type == tokenize.COMMENT or token.start in docstrings:
+            for index in range(top - 1, bottom):  # with blanks, so that the columns of later tokens stay right
+                begin, end = left * (index == top - 1), right if index == bottom - 1 else len(lines[index])
+                lines[index] = lines[index][:begin] + " " * (end - begin) + lines[index][end:]
             continue
-        for line, begin, end in (
-            (token.start[0], token.start[1], token.end[1] if token.end[0] == token.start[0] else len(token.line)),
-            (token.end[0], 0 if token.end[0] != token.start[0] else token.start[1], token.end[1]),
-        ):
-            first, last = kept.get(line, (begin, end))
-            kept[line] = (min(first, begin), max(last, end))
-        inside.update(range(token.start[0], token.end[0]))
-        if token.type == _FSTRING_START:
-            opened.append(token.start[0])
-        elif token.type == _FSTRING_END:
-            inside.update(range(opened.pop(), token.end[0]))
-    found = []
-    for number in sorted(kept.keys() | inside):
-        whole = source[number - 1]
-        first, last = kept.get(number, (0, len(whole)))
-        cut = whole if number in inside else whole[:last]
-        # Indentation stays; what stood before the first token was a docstring or another line's end.
-        found.append(cut if cut[:first].isspace() or first == 0 else " " * first + cut[first:])
-    return found
+        kind = tokenize.tok_name[token.type]
+        if kind.endswith("STRING_START"):  # an f-string since Python 3.12 is many tokens
+            opened.append(top)
+        elif kind.endswith("STRING_END"):
+            top = opened.pop()
+        inside.update(range(top - 1, bottom - 1))
+    return [
+        line if index in inside else line.rstrip()
+        for index, line in enumerate(lines)
+        if index in inside or line.strip()
+    ]
 
 
 def _docstrings(tree: ast.AST) -> set[tuple[int, int]]:
-    """Where the docstrings of modules, classes and functions begin: line from 1, column in characters from 0."""
+    """Return where the docstrings of modules, classes and functions begin: line from 1, column from 0."""
     places = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
@@ -161,7 +158,7 @@ def _docstrings(tree: ast.AST) -> set[tuple[int, int]]:
 
 
 def style(line: str) -> str | None:
-    """How a line of a diff is coloured on a terminal."""
+    """Return how a line of a diff is coloured on a terminal."""
     if line.startswith(("+++", "---")):
         return "bold"
     return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])

@@ -1,7 +1,7 @@
-"""A submission's folder, made and frozen: `speedrun new`, so that nobody types a hash, a date or a number.
+"""Make a submission's folder and freeze its files (`speedrun new`), so that nobody types a hash, a date or a number.
 
 `make` fills submissions/<slug>/ from the template or from a record's script. While its author edits the script the
-hashes in the manifest grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
+hashes in manifest.lock grow stale; `run` writes them anew as long as no run was made, and after that only `--refresh`
 does, because runs of another script do not count.
 """
 
@@ -16,19 +16,19 @@ import subprocess
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import FILE_NAME, MANIFEST, check_kind, load_manifest
+from harness.catalog.manifests import LOCK, LOCK_FORM, MANIFEST, README, Lock, files_in, good_hashes, load_manifest
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.errors import ManifestError, StoreError
+from harness.core.text import plural
 from harness.store import run_files
-from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import PACK
 
-README, TEMPLATE = "README.md", "_template"
-_FILES = re.compile(r"^files:.*(?:\n|\Z)(?:(?:[ #}-].*)?(?:\n|\Z))*", re.M)  # the key and all lines that belong to it
+TEMPLATE = "_template"
 
 
 # ------------------------------------------------------------------------------------------------ making
@@ -40,8 +40,8 @@ def make(
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
     A record without a script here is copied from its frozen original: from the cache, `checkout`, or its repository.
-    The folder comes back with what was copied. Raises HarnessError where the folder exists, the name says nothing,
-    nobody is named as its author, or an original cannot be had.
+    Returns the folder and what was copied. Raises HarnessError where the folder exists, the name is not valid, git does
+    not name an author, or an original is not available.
     """
     project = catalog.project
     folder = project.submissions / slug_of(name)
@@ -64,12 +64,12 @@ def make(
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
     try:
         aside.mkdir(parents=True)
-        for name in source.files:
-            write_atomic(aside / name, (source.files_folder / name).read_bytes())
+        for file in source.files:
+            write_atomic(aside / file, (source.files_folder / file).read_bytes())
         write_atomic(aside / MANIFEST, set_values((template / MANIFEST).read_text("utf-8"), values))
         readme = (template / README).read_text("utf-8")
         write_atomic(aside / README, readme.replace(readme.partition("\n")[0], f"# {values['title']}", 1))
-        write_hashes(aside, listed(aside))
+        write_lock(aside, files_in(aside))
         aside.rename(folder)  # fails where somebody made it meanwhile
     except OSError as error:
         raise disk_error(folder, error) from error
@@ -85,7 +85,7 @@ def parent_of(catalog: Catalog, source: Subject) -> str | None:
 
 
 def described(catalog: Catalog, source: Subject) -> str:
-    """What a new submission is a copy of, in words."""
+    """Say in words what a new submission is a copy of."""
     if source.record is None:
         return source.name
     kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
@@ -94,91 +94,75 @@ def described(catalog: Catalog, source: Subject) -> str:
 
 
 def slug_of(name: str) -> str:
-    """The folder name for what a person called an idea: today's date (UTC) and kebab-case; a whole slug stays."""
+    """Return the folder name for the name of an idea: today's date (UTC) and kebab-case; a whole slug stays."""
     if is_slug(name):
         return name
     words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not words or len(words) > 60 or not name.isascii():
-        raise StoreError.at(ascii(name)[:80], "names no idea", "use 1 to 60 letters and digits, like fewer-steps")
+        raise StoreError.at(ascii(name)[:80], "is not a valid name", "use 1 to 60 letters and digits, like fewer-steps")
     return f"{datetime.datetime.now(datetime.UTC).date()}_{words}"
 
 
 def author(project: Project) -> str:
-    """Who makes the submission, by git; raises StoreError where git does not know."""
+    """Return who makes the submission, as git names them; raises StoreError where git does not know."""
     try:
-        asked = ["git", "config", "user.name"]
-        name = subprocess.run(asked, cwd=project.root, capture_output=True, text=True, check=False).stdout
+        command = ["git", "config", "user.name"]
+        name = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False).stdout
     except OSError:
         name = ""
     name = "".join(char for char in name if char.isprintable()).strip()[:100]
     if not name:
-        raise StoreError.at("git", "has no user.name", "say who you are: git config user.name 'Your Name'")
+        raise StoreError.at("git", "has no user.name", "set your name: git config user.name 'Your Name'")
     return name
 
 
-def set_values(text: str, values: dict[str, object]) -> str:
-    """The template of a manifest with the line of every key in `values` rewritten; comments stay."""
-    for key, value in values.items():
-        if isinstance(value, list):  # JSON is YAML on one line
-            line = f"{key}: {json.dumps(value, ensure_ascii=False)}"
+def set_values(template: str, values: dict[str, object]) -> str:
+    """The template of a manifest with the line of every key in `values` written anew; comments stay."""
+    lines = []
+    for line in template.splitlines():
+        key = line.partition(":")[0]
+        if key not in values:
+            lines.append(line)
+        elif isinstance(values[key], list):  # JSON is YAML on one line
+            lines.append(f"{key}: {json.dumps(values[key], ensure_ascii=False)}")
         else:
-            line = yamlfile.dump({key: value}).strip()
-        text = re.sub(rf"^{key}:.*$", lambda _, line=line: line, text, count=1, flags=re.M)  # type: ignore[misc]
-    return text
+            lines.append(yamlfile.dump({key: values[key]}).rstrip())
+    return "\n".join(lines) + "\n"
 
 
 # ------------------------------------------------------------------------------------------------ freezing
 
 
-def listed(folder: Path) -> dict[str, str]:
-    """The files of a submission that its script may use, with their hashes: all but manifest, README and evidence.
+def write_lock(folder: Path, files: dict[str, str]) -> None:
+    """Write the hashes of a submission's files beside its manifest.
 
-    Raises ManifestError for a link or a file that is too large.
+    Raises ManifestError for a manifest of schema 1 that lists them: what people write is theirs to change.
     """
-    found = {}
-    for path in sorted(folder.iterdir()):
-        if path.name in (MANIFEST, README) or path.is_dir() or not re.fullmatch(FILE_NAME, path.name):
-            continue
-        problem = check_kind(path)
-        if problem is not None:
-            raise ManifestError.at(f"{folder.name}/{path.name}", problem[0], problem[1])
-        found[path.name] = sha256_file(path)
-    return found
-
-
-def write_hashes(folder: Path, files: dict[str, str]) -> None:
-    """Rewrite the key `files` of a manifest and leave every other line as it is."""
-    path = folder / MANIFEST
-    text = path.read_text("utf-8")
-    block = yamlfile.dump({"files": files})
-    new = _FILES.sub(lambda _: block, text, count=1)
-    before, after = yamlfile.parse(text.encode(), MANIFEST).data, yamlfile.parse(new.encode(), MANIFEST).data
-    if after.pop("files", None) != files or after != {key: v for key, v in before.items() if key != "files"}:
-        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "`files` cannot be rewritten", f"write it as\n{block}")
-    write_atomic(path, new)
+    if "files" in yamlfile.load(folder / MANIFEST, name=f"{folder.name}/{MANIFEST}").data:
+        todo = f"take the key `files` out of it; {LOCK}, which speedrun writes, holds the hashes since schema 2"
+        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "lists the hashes of files that have changed", todo)
+    write_atomic(folder / LOCK, LOCK_FORM.text(Lock(files)))
 
 
 def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
-    """A submission's folder, its files by its manifest, and as they are; None where both agree or it is no submission."""
+    """A submission's folder, its files as frozen, and as they are; None where both agree or it is no submission."""
     folder = Path(name)
     if not (folder / MANIFEST).is_file():
         return None
-    held = yamlfile.load(folder / MANIFEST, name=project.show(folder / MANIFEST)).data.get("files")
-    if not isinstance(held, dict):
-        return None  # reading the manifest says what is wrong
-    now = listed(folder)
-    return None if now == held else (folder, held, now)
+    file = folder / (LOCK if (folder / LOCK).is_file() else MANIFEST)
+    held, now = yamlfile.load(file, name=project.show(file)).data.get("files"), files_in(folder)
+    return None if now == held else (folder, good_hashes(held), now)
 
 
 def refresh(catalog: Catalog, name: str) -> str:
-    """Write the hashes of a submission's files into its manifest; what was done, as a sentence."""
+    """Write the hashes of a submission's files beside its manifest; say what was done."""
     if not (Path(name) / MANIFEST).is_file():
         raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
     found = stale(catalog.project, name)
     if found is None:
-        return f"{name}: the manifest holds the hashes of all files already"
+        return f"{name}: manifest.lock holds the hashes of all files already"
     folder, held, now = found
-    write_hashes(folder, now)
+    write_lock(folder, now)
     made = _runs(catalog, folder, held, now)
     lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
     return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost}"
@@ -205,7 +189,7 @@ def freeze_for_run(catalog: Catalog, name: str) -> str | None:
 
 
 def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
-    """How many runs this machine's ledger has of scripts that the manifest names and that are no more.
+    """Count the runs in this machine's ledger of the script that the manifest names and that was changed since.
 
     A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
     that were made under the submission's name.
@@ -213,7 +197,7 @@ def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, s
     if now == held or not held:
         return 0
     chain = chain_of({name: str(digest) for name, digest in held.items()})
-    started = [e.data["run"] for e in Ledger(catalog.project.ledger).chain(chain) if e.data["kind"] == "start"]
+    started = list(Ledger(catalog.project.ledger).chain(chain).starts)
     if started and chain in catalog.chains():
         started = [run_id for run_id in started if _is_own(catalog.project, folder, run_id)]
     return len(started)
@@ -222,7 +206,7 @@ def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, s
 def _is_own(project: Project, folder: Path, run_id: str) -> bool:
     try:
         return run_files.read_run_file(run_files.run_folder(project, run_id)).subject == project.show(folder)
-    except StoreError:  # its folder was thrown away
+    except StoreError:  # its folder was removed
         return False
 
 
@@ -232,4 +216,4 @@ def _changes(held: dict[str, str], now: dict[str, str]) -> str:
 
 
 def _count(runs: int) -> str:
-    return f"{runs} run" if runs == 1 else f"{runs} runs"
+    return plural(runs, "run")

@@ -1,7 +1,7 @@
-"""Everything that a pull request with a submission would be refused for, found at once, without torch and without a GPU.
+"""Find everything that a pull request with a submission would be refused for, at once, without torch or a GPU.
 
-A stranger's folder in, a list of problems and (where there are runs) a verdict out. Nothing in the folder is executed,
-no link is followed, and every size is looked at before a byte is read.
+The folder is untrusted input: nothing in it is executed, no link is followed, and every size is checked before a byte is
+read. Where it has runs, they are judged too.
 """
 
 from __future__ import annotations
@@ -14,52 +14,51 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import MANIFEST, MAX_FILE_BYTES
+from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
+from harness.core.constraints import is_visible
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
-from harness.core.yamlfile import is_visible
-from harness.evidence import gather
 from harness.evidence.contents import Evidence
+from harness.run import judging
 from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
-from harness.verdict import judge
 
-README, TEMPLATE = "README.md", "_template"
+TEMPLATE = "_template"
 MOST_FILES = 64
-SHOWN = 80  # letters of a stranger's file name
+LONGEST_NAME = 80  # letters of a file name that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is to be said about one submission."""
+    """The result of checking one submission."""
 
     name: str  # "submissions/2026-12-01_my-idea"
     problems: tuple[Problem, ...]
-    found: Subject | None  # None where its manifest cannot be read
+    subject: Subject | None  # None where its manifest cannot be read
     gathered: Evidence | None  # None where it has no run, or its evidence cannot be read
     verdict: Verdict | None
 
     @property
     def in_order(self) -> bool:
-        """Whether nothing speaks against it; one without a run yet is in order as far as it goes."""
+        """Return whether nothing speaks against it; one without a run yet is in order so far."""
         return not self.problems and (self.verdict is None or self.verdict.outcome == "pass")
 
 
 def check(catalog: Catalog, folder: Path) -> Checked:
-    """Check one submission's folder; raises nothing for what a stranger may have put there."""
+    """Check one submission's folder; raises nothing, whatever somebody put there."""
     project = catalog.project
     name = project.show(folder)
     if (folder / "record.yaml").is_file():
         todo = f"judge it by its evidence: speedrun verify {name}"
-        return Checked(name, (Problem(name, "is a record, no submission", todo),), None, None, None)
+        return Checked(name, (Problem(name, "is a record, not a submission", todo),), None, None, None)
     if folder.is_symlink() or not folder.is_dir():
-        return Checked(name, (Problem(name, "is no folder", "make one with `speedrun new NAME`"),), None, None, None)
+        return Checked(name, (Problem(name, "is not a folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)
     subject: Subject | None = None
     try:
@@ -82,27 +81,26 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     if subject is not None and not pack_problems:
         try:
             if not file_problems and has_runs(project, subject):
-                gathered = gather.gather(project, subject)
-                verdict = judge(gathered)
+                gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
     return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
 
 
 def has_runs(project: Project, subject: Subject) -> bool:
-    """Whether there is a pack, or a run on this machine."""
-    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain))
+    """Return whether there is a pack, or a run on this machine."""
+    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain).entries)
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:
-    """What is wrong with the name of the folder and the date in it."""
+    """Check the name of the folder and the date in it."""
     if not is_slug(slug):
-        said = f"{ascii(slug)[1:-1][:SHOWN]} is no YYYY-MM-DD_kebab-name"
-        return [Problem(ascii(where)[1:-1][:200], said, "rename the folder; use a to z, digits and '-'")]
+        what = f"{_shown(slug)} is not of the form YYYY-MM-DD_kebab-name"
+        return [Problem(ascii(where)[1:-1][:200], what, "rename the folder; use a to z, digits and '-'")]
     try:
         day = datetime.date.fromisoformat(slug[:10])
     except ValueError:
-        return [Problem(where, f"{slug[:10]} is no date", "rename the folder")]
+        return [Problem(where, f"{slug[:10]} is not a date", "rename the folder")]
     # A day of grace: the submitter's day may have begun where ours has not.
     if day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1):
         return [Problem(where, f"{slug[:10]} is in the future", "rename the folder")]
@@ -110,14 +108,12 @@ def name_problems(where: str, slug: str) -> list[Problem]:
 
 
 def list_files(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
-    """The plain files at the top of the folder, and what else is there that may not be."""
+    """List the plain files at the top of the folder; everything else there but evidence/ is a problem."""
     listed, problems = [], []
     for number, entry in enumerate(sorted(os.scandir(folder), key=lambda entry: entry.name)):
-        where = f"{name}/{ascii(entry.name)[1:-1][:SHOWN]}"
+        where = f"{name}/{_shown(entry.name)}"
         if number >= MOST_FILES:
-            problems.append(
-                Problem(name, f"holds more than {MOST_FILES} files", "a submission is a script and a README")
-            )
+            problems.append(Problem(name, f"has more than {MOST_FILES} files", "a submission is a script and a README"))
             break
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
@@ -128,39 +124,37 @@ def list_files(folder: Path, name: str) -> tuple[list[str], list[Problem]]:
             else:
                 listed.append(entry.name)
         elif not (stat.S_ISDIR(status.st_mode) and entry.name == PACK):
-            problems.append(Problem(where, "is a link, a folder or no regular file", "put plain files there"))
+            problems.append(Problem(where, "is a link, a folder or a special file", "put plain files there"))
     return listed, problems
 
 
 def unknown_files(subject: Subject, listed: list[str], name: str) -> list[Problem]:
-    """Files that the manifest does not name."""
-    known = {*subject.files, MANIFEST, README}
+    """List the files that were not frozen."""
+    known = {*subject.files, MANIFEST, LOCK, README}
+    todo = f"freeze it with `{REFRESH} {name}`, or remove it"
     return [
-        Problem(f"{name}/{ascii(file)[1:-1][:SHOWN]}", "is not in the manifest", "list it in `files`, or take it out")
-        for file in listed
-        if file not in known
+        Problem(f"{name}/{_shown(file)}", "is not among the frozen files", todo) for file in listed if file not in known
     ]
 
 
 def reference_problems(catalog: Catalog, subject: Subject) -> list[Problem]:
-    """A parent that is no record, rules that are not the track's newest, a name that is taken."""
+    """Check that the parent is a record, the ruleset the track's newest, and the name not in use."""
     assert subject.manifest is not None
     problems, where = [], f"{subject.name}/{MANIFEST}"
     newest = current_ruleset(subject.track).id
     if subject.ruleset.id != newest:
-        said = f"`ruleset` is {subject.ruleset.id}; new submissions are judged by {newest}"
-        problems.append(Problem(where, said, f"write `ruleset: {newest}` before the first run"))
+        what = f"`ruleset` is {subject.ruleset.id}; new submissions are judged by {newest}"
+        problems.append(Problem(where, what, f"write `ruleset: {newest}` before the first run"))
     if not subject.entry.endswith(".py"):
         problems.append(Problem(where, f"`entry` is {subject.entry!a}", "name a Python script"))
     if subject.manifest.parent is not None:
         try:
             if catalog.record(subject.manifest.parent).track != subject.track.name:
-                problems.append(
-                    Problem(where, f"`parent` {subject.manifest.parent} is of another track", "name its own")
-                )
+                what = f"`parent` {subject.manifest.parent} belongs to another track"
+                problems.append(Problem(where, what, "name a record of the submission's track"))
         except HarnessError:
-            said = f"`parent` {subject.manifest.parent} is no record"
-            problems.append(Problem(where, said, "name one like short/12, or null"))
+            what = f"`parent` {subject.manifest.parent} is not a record"
+            problems.append(Problem(where, what, "name one like short/12, or null"))
     taken = catalog.project.records / subject.track.name / subject.folder.name
     if taken.exists():
         problems.append(
@@ -170,17 +164,17 @@ def reference_problems(catalog: Catalog, subject: Subject) -> list[Problem]:
 
 
 def copy_problems(project: Project, subject: Subject) -> list[Problem]:
-    """A script that is a record's, byte for byte: its runs would be a claim about the work of another."""
+    """Refuse a script that is a record's, byte for byte: its runs would be a claim about the work of another."""
     mine = sorted(subject.files.values())
     for folder in sorted(project.records.glob(f"*/*/{SCRIPT}")):
         if mine == sorted(sha256_file(path) for path in script_files(folder)):
-            said = f"is the script of {project.show(folder.parent)}"
-            return [Problem(f"{subject.name}/{subject.entry}", said, "change it first")]
+            what = f"is the script of {project.show(folder.parent)}"
+            return [Problem(f"{subject.name}/{subject.entry}", what, "change it first")]
     return []
 
 
 def evidence_problems(folder: Path, name: str) -> list[Problem]:
-    """Evidence that `speedrun pack` did not write: other files, no ledger, runs that the ledger does not know."""
+    """Find evidence that `speedrun pack` did not write: other files, no ledger, runs that are not in the ledger."""
     pack, where = folder / PACK, f"{name}/{PACK}"
     if pack.is_symlink() or not pack.is_dir():  # none yet; a link is named among the files
         return []
@@ -188,29 +182,28 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         check_pack(pack, where)
         if not (pack / LEDGER).is_file():
             return [Problem(where, "holds evidence without its ledger", "pack it again")]
-        entries = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
+        chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
     except HarnessError as error:
         return list(error.problems)
-    known = {entry.data["run"] for entry in entries if entry.data["kind"] == "start"}
     held = sorted(path.name for path in (pack / RUNS).glob("*"))
     return [
-        Problem(f"{where}/{RUNS}/{run}", "is no run of the ledger", "pack the submission again")
+        Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again")
         for run in held
-        if run not in known
+        if run not in chain.starts
     ]
 
 
 def private_problems(folder: Path, listed: list[str], name: str) -> list[Problem]:
-    """Access tokens, private keys and home folders in what is going to be public."""
+    """Find access tokens, private keys and home folders in what is going to be public."""
     problems = []
     for file in listed:
         for line, what in find_private((folder / file).read_bytes()):
-            problems.append(Problem(f"{name}/{ascii(file)[1:-1][:SHOWN]}:{line}", f"holds {what}", "take it out"))
+            problems.append(Problem(f"{name}/{_shown(file)}:{line}", f"contains {what}", "remove it"))
     return problems
 
 
 def readme_problems(project: Project, folder: Path, listed: list[str], name: str) -> list[Problem]:
-    """A README that is missing, or that leaves a question of the template's README open."""
+    """Find a README that is missing, or that leaves a question of the template's README open."""
     where = f"{name}/{README}"
     if README not in listed:
         todo = "answer there what changed, why it is faster and how it was measured"
@@ -219,16 +212,16 @@ def readme_problems(project: Project, folder: Path, listed: list[str], name: str
     asked = answers_of(template.read_text("utf-8")) if template.is_file() else {}
     answers = answers_of((folder / README).read_text("utf-8", "replace"))
     if not asked and not any(map(is_visible, answers.values())):
-        return [Problem(where, "says nothing", "say there what changed and why it is faster")]
+        return [Problem(where, "has no answers", "say there what changed and why it is faster")]
     return [
-        Problem(where, f"does not answer “{question}”", "write it below that heading, outside of any comment")
+        Problem(where, f"does not answer “{question}”", "write the answer below that heading, outside of any comment")
         for question in asked
         if question and not is_visible(answers.get(question, ""))
     ]
 
 
 def answers_of(page: str) -> dict[str, str]:
-    """What stands below each `## heading` of a page besides comments; "" is the heading of what comes before."""
+    """Return the text below each `## heading` of a page without comments; "" is the heading of what comes before."""
     answers, heading = {"": ""}, ""
     for line in re.sub(r"<!--.*?(-->|\Z)", "", page, flags=re.DOTALL).splitlines():
         if line.startswith("## "):
@@ -237,3 +230,8 @@ def answers_of(page: str) -> dict[str, str]:
         elif not line.startswith("# "):
             answers[heading] += f"{line}\n"
     return answers
+
+
+def _shown(name: str) -> str:
+    """Return a file name of somebody else with everything but printable ASCII escaped, cut to a sensible length."""
+    return ascii(name)[1:-1][:LONGEST_NAME]

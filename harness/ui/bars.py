@@ -1,7 +1,7 @@
-"""How far a job over several files is, shown to a person. Human text goes to stderr.
+"""Show how far a job over several files is, on stderr.
 
-On a terminal, bars with speed and remaining time; elsewhere (a file, a job's log), plain lines, one per finished file
-and one at least every ten seconds.
+On a terminal these are bars with speed and remaining time; elsewhere (a file, a job's log) plain lines, one per finished
+file and one at least every ten seconds.
 """
 
 from __future__ import annotations
@@ -11,47 +11,41 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from harness.core.text import plural
+from harness.dataset.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 _LINE_EVERY_S = 10.0
 
 
-class FileProgress(Protocol):
-    """Shows how far a job over several files is; safe to call from several threads."""
-
-    def expect(self, files: int, total_bytes: int) -> None: ...
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None: ...
-    def advance(self, name: str, more_bytes: int) -> None: ...
-    def finish(self, name: str) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
 @contextmanager
-def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[FileProgress]:
-    """One display for a job over several files; `doing` is its verb ("fetching")."""
+def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[Progress]:
+    """Open a display for a job over several files; `doing` is its verb ("fetching")."""
     stream = stream or sys.stderr
     if not stream.isatty():
         yield PlainProgress(stream)
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    with Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+    with progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
         console=Console(file=stream),
     ) as bars:
         yield BarProgress(bars, doing)
 
 
 class PlainProgress:
-    """Lines for a stream that is no terminal."""
+    """Lines for a stream that is not a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,7 +53,7 @@ class PlainProgress:
         self.expect(0, 0)
 
     def expect(self, files: int, total_bytes: int) -> None:
-        """A stage begins: counts start again."""
+        """Begin a stage: counts start again."""
         self._files, self._left_bytes = files, total_bytes
         self._finished, self._arrived_bytes = 0, 0
         self._sizes: dict[str, int] = {}
@@ -70,14 +64,14 @@ class PlainProgress:
             self._sizes[name] = total_bytes
             self._left_bytes -= stored_bytes
             if 0 < stored_bytes < total_bytes:
-                self._print(f"{name}: {_mb(stored_bytes)} of {_mb(total_bytes)} are there already")
+                self._print(f"{name}: {_mb(stored_bytes)} of {_mb(total_bytes)} are stored already")
 
     def advance(self, name: str, more_bytes: int) -> None:
         with self._lock:
             self._left_bytes -= more_bytes
             self._arrived_bytes += max(0, more_bytes)
             if time.monotonic() - self._spoke >= _LINE_EVERY_S:
-                self._print(f"{_mb(self._left_bytes)} to go{self._pace()}")
+                self._print(f"{_mb(self._left_bytes)} left{self._pace()}")
 
     def finish(self, name: str) -> None:
         with self._lock:
@@ -90,7 +84,7 @@ class PlainProgress:
             self._print(text)
 
     def _pace(self) -> str:
-        """Speed since the stage began, and the time that the rest takes at this speed."""
+        """Return the speed since the stage began, and the time that the rest takes at this speed."""
         seconds = time.monotonic() - self._started
         if self._arrived_bytes == 0 or seconds < 0.01:
             return ""
@@ -105,7 +99,7 @@ class PlainProgress:
 class BarProgress:
     """Bars on a terminal: one for the whole, one for each file that moves."""
 
-    def __init__(self, bars: Progress, doing: str) -> None:
+    def __init__(self, bars: Bars, doing: str) -> None:
         self._bars = bars
         self._doing = doing
         self._whole: TaskID | None = None
@@ -118,12 +112,12 @@ class BarProgress:
             if self._whole is not None:
                 self._bars.remove_task(self._whole)
             self._left_bytes = total_bytes
-            self._whole = self._bars.add_task(f"{self._doing} {files} files", total=total_bytes)
+            self._whole = self._bars.add_task(f"{self._doing} {plural(files, 'file')}", total=total_bytes)
 
     def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None:
         with self._lock:
             self._tasks[name] = self._bars.add_task(name, total=total_bytes, completed=stored_bytes)
-            # What was there already is taken off the total, so that it does not count as speed.
+            # What was stored already is subtracted from the total, so that it does not count as speed.
             self._left_bytes -= stored_bytes
             if self._whole is not None:
                 self._bars.update(self._whole, total=self._left_bytes)

@@ -1,6 +1,6 @@
-"""What `check` prints: for people, as annotations of a workflow, and as the report for a pull request.
+"""Print the result of `check`: for people, as annotations of a workflow, and as the report for a pull request.
 
-Titles, names and log lines are strangers': they are escaped for the terminal, for Markdown and for workflow commands.
+Titles, names and log lines are untrusted: they are escaped for the terminal, for Markdown and for workflow commands.
 """
 
 from __future__ import annotations
@@ -12,39 +12,36 @@ from harness.catalog.lookup import Catalog
 from harness.core import stats
 from harness.core.errors import HarnessError
 from harness.core.measurement import Metrics
+from harness.core.text import plural, printable
 from harness.submission import codediff
 from harness.submission.inspection import Checked
 from harness.ui import console, run_report
 
 
 def say(catalog: Catalog, checked: Checked) -> None:
-    """For people, on stderr."""
+    """Print the result for people on stderr."""
     for problem in checked.problems:
         console.say(f"  {problem}", style="red")
-    if checked.found is None:
-        console.say(f"{checked.name}: {_count(checked)}; it cannot be judged", style="red")
+    if checked.subject is None:
+        console.say(f"{checked.name}: {plural(len(checked.problems), 'problem')}; it cannot be judged", style="red")
         return
     if checked.problems:
-        console.say(f"{checked.name}: {_count(checked)}", style="red")
+        console.say(f"{checked.name}: {plural(len(checked.problems), 'problem')}", style="red")
     else:
-        told = f"({checked.found.script_sha256[:12]}, {checked.found.ruleset.id})"
-        console.say(f"{checked.name}: manifest, names and hashes are in order {told}")
+        identity = f"({checked.subject.script_sha256[:12]}, {checked.subject.ruleset.id})"
+        console.say(f"{checked.name}: manifest, names and hashes are in order {identity}")
     if checked.gathered is None or checked.verdict is None:
         if not checked.problems:
             console.say(f"it has no runs yet; make some: speedrun run {checked.name}")
         return
-    run_report.say_outcome(catalog, checked.found, checked.gathered, checked.verdict)
-
-
-def _count(checked: Checked) -> str:
-    return "1 problem" if len(checked.problems) == 1 else f"{len(checked.problems)} problems"
+    run_report.say_outcome(catalog, checked.subject, checked.gathered, checked.verdict)
 
 
 # ------------------------------------------------------------------------------------------ workflow commands
 
 
 def workflow_lines(checked: Checked) -> list[str]:
-    """`::error …` lines, one for each problem and each finding that is not pass."""
+    """Return `::error …` lines, one for each problem and each finding that is not pass."""
     lines = []
     for problem in checked.problems:
         path, line = _place(problem.where, checked.name)
@@ -60,12 +57,12 @@ def workflow_lines(checked: Checked) -> list[str]:
 
 
 def annotation(level: str, path: str, line: int, text: str) -> str:
-    """One workflow command; nothing in its parts can end it or begin another."""
+    """Return one workflow command; nothing in its parts can end it or begin another."""
     return f"::{level} file={_property(path)},line={line}::{_data(text)}"
 
 
 def _data(text: str) -> str:
-    shown = console.printable(text.replace("\n", " "))
+    shown = printable(text.replace("\n", " "))
     return shown.replace("%", "%25").replace("\r", "%0D").replace("##[", "## [")
 
 
@@ -84,13 +81,14 @@ def _place(where: str, name: str) -> tuple[str, int]:
 
 
 def markdown(catalog: Catalog, checked: Checked) -> str:
-    """The report for the pull request."""
-    found, verdict, gathered = checked.found, checked.verdict, checked.gathered
+    """Return the report for the pull request."""
+    subject, verdict, gathered = checked.subject, checked.verdict, checked.gathered
     outcome = "in order" if checked.in_order else "refused"
     lines = [f"## {cell(checked.name)}: {outcome}", ""]
-    if found is not None and found.manifest is not None:
-        about = f"by {', '.join(found.manifest.contributors)}; {found.ruleset.id}; claim: {found.manifest.claim}"
-        lines += [f"**{cell(found.manifest.title)}**, {cell(about)}", "", f"Code: {cell(_size(catalog, checked))}", ""]
+    if subject is not None and subject.manifest is not None:
+        manifest = subject.manifest
+        about = f"by {', '.join(manifest.contributors)}; {subject.ruleset.id}; claim: {manifest.claim}"
+        lines += [f"**{cell(manifest.title)}**, {cell(about)}", "", f"Code: {cell(_size(catalog, checked))}", ""]
     if checked.problems:
         lines += ["| where | what | what to do |", "|---|---|---|"]
         lines += [f"| {cell(p.where)} | {cell(p.what)} | {cell(p.todo)} |" for p in checked.problems]
@@ -112,18 +110,18 @@ def markdown(catalog: Catalog, checked: Checked) -> str:
         ]
         lines += ["", f"Verdict: **{verdict.outcome}** under {cell(verdict.ruleset)}.", ""]
         lines += [f"- warning: {cell(warning)}" for warning in verdict.warnings]
-    elif found is not None:
+    elif subject is not None:
         lines += ["It has no runs yet.", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _size(catalog: Catalog, checked: Checked) -> str:
-    assert checked.found is not None
+    assert checked.subject is not None
     try:
-        old = codediff.against(catalog, checked.found)
+        old = codediff.against(catalog, checked.subject)
     except HarnessError as error:
         return f"not compared: {error.problems[0].what}"
-    return f"{codediff.between(old, checked.found).size} against {old.name}"
+    return f"{codediff.between(old, checked.subject).size} against {old.name}"
 
 
 def _figures(name: str, runs: tuple[Metrics, ...]) -> str:

@@ -14,7 +14,6 @@ from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, pairs
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
-from harness.core.task import Ruleset
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
@@ -103,7 +102,7 @@ def _cautions(first: Contender, second: Contender) -> list[str]:
     a, b = first.subject, second.subject
     if a.chain == b.chain:
         cautions.append("both are the same script: this shows only how much the machine varies")
-    if not _timed_alike(a.ruleset, b.ruleset):
+    if not a.track.times_alike(a.ruleset, b.ruleset):
         cautions.append(
             f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; choose scripts that are timed alike"
         )
@@ -112,12 +111,6 @@ def _cautions(first: Contender, second: Contender) -> list[str]:
             cautions.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
     torch = torches(first.torch, second.torch)
     return cautions if torch is None else [*cautions, torch]
-
-
-def _timed_alike(a: Ruleset, b: Ruleset) -> bool:
-    """Tell whether two rulesets time the same sections: in the same words, or one says "As short@2; …" of the other."""
-    same = a.timer == b.timer or a.timer.startswith(f"As {b.id};") or b.timer.startswith(f"As {a.id};")
-    return same and a.untimed_steps == b.untimed_steps
 
 
 def _runs(plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Text for people: escaped, coloured where a terminal shows it, plain lines where not. The only home of rich.
+"""Print text for people: escaped, coloured where a terminal shows it, plain lines where not.
 
 Log lines, titles and names come from submissions. Nothing of them may move the cursor, change colours, or pass as a
 message of the harness: control characters are shown as escapes and rich markup is never interpreted.
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from harness.core.judgement import Outcome, Verdict
+from harness.core.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
-def printable(text: str) -> str:
-    """`text` with control characters and invisible ones shown as escapes, fit for a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-
-
 def make_console(*, stderr: bool = True) -> Console:
-    """A rich console on stderr (or stdout) that interprets no markup in what it is given."""
+    """Return a rich console on stderr (or stdout) that interprets no markup in what it prints."""
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -55,13 +51,13 @@ def say_verdict(verdict: Verdict) -> None:
         if finding.outcome == "not applicable":
             continue
         say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
-    never = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
-    if never:
-        say(f"  not applicable: {', '.join(never)} (`speedrun verify --json` says why)", style="dim")
+    skipped = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
+    if skipped:
+        say(f"  not applicable: {', '.join(skipped)} (`speedrun verify --json` says why)", style="dim")
     for warning in verdict.warnings:
         say(f"  warning            {warning}", style="yellow")
-    said = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
-    say(said, style=f"bold {_COLOURS[verdict.outcome]}")
+    text = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
+    say(text, style=f"bold {_COLOURS[verdict.outcome]}")
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -75,12 +71,12 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 _SIGNS = {"green": "✓", "yellow": "!", "red": "✗"}
 
 
-def say_lights(lights: Sequence[tuple[str, str, str, str | None]]) -> None:
+def say_states(lines: Sequence[tuple[str, str, str, str | None]]) -> None:
     """Print lines of (green | yellow | red, name, value, fix): readable without the colours."""
-    width = max((len(name) for _, name, _, _ in lights), default=0)
-    for state, name, value, fix in lights:
-        said = value.replace("\n", " ")  # a value is one line, whatever it holds
-        say(f"{_SIGNS[state]} {state:<6}  {name:<{width}}  {said}", style=state)
+    width = max((len(name) for _, name, _, _ in lines), default=0)
+    for state, name, value, fix in lines:
+        text = value.replace("\n", " ")  # a value is one line, whatever it contains
+        say(f"{_SIGNS[state]} {state:<6}  {name:<{width}}  {text}", style=state)
         if fix is not None:
             say(f"{'':<8}  {'':<{width}}  → {fix}")
 
@@ -128,7 +124,7 @@ class LiveRun:
             say(line)
 
     def end(self) -> None:
-        """Leave the status line behind."""
+        """End the status line, so that what follows starts on a line of its own."""
         if self.terminal and self.val_loss is not None:
             sys.stderr.write("\n")
             sys.stderr.flush()
@@ -136,7 +132,7 @@ class LiveRun:
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Say what is being waited for, and how long it took."""
+    """Print what is being waited for, and afterwards how long it took."""
     say(f"{text} …")
     began = time.monotonic()
     yield

@@ -10,7 +10,7 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.core import jsonform
+from harness.core import codec
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import venv
@@ -39,7 +39,7 @@ def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
         console.say(f"  {'environment ' if number == 0 else 'or else     '} {requirements}")
         console.say(f"               {state}")
     if plan.build is not None and len(outlook.environments) > 1:
-        console.say(f"               availability of torch {plan.build.torch}: {plan.build.availability}")
+        console.say(f"               availability of torch {plan.build.torch}: {plan.build.found}")
     if needs is not None and needs.hub_kernels:
         console.say(f"  kernels      {', '.join(needs.hub_kernels)}, fetched by the script from the hub")
     if needs is not None and needs.missing:
@@ -122,7 +122,7 @@ class Screen:
         where = self.project.show(stored)
         console.say(f"stored in {where}; commit it, and `speedrun board` shows it beside the record")
         if self.as_json:
-            sys.stdout.write(jsonform.to_text(result))
+            sys.stdout.write(codec.to_text(result.with_figures()))
             sys.stdout.flush()
 
 

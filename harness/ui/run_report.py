@@ -1,6 +1,6 @@
-"""What `run` and `verify` tell a person: the plan before, the run while it goes, the verdict and the row after.
+"""Print for `run` and `verify`: the plan before, the run while it goes, the verdict and the row after.
 
-A story module: it puts what the stages know into sentences and hands them to the console.
+It puts what the stages know into sentences and passes them to the console.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from harness.core.errors import MachineError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Machine, Metrics
 from harness.core.task import Track
+from harness.core.text import plural
 from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
-from harness.run.series import Sitting
+from harness.run.series import SeriesPlan
 from harness.runlog import grammar
 from harness.store.layout import Project
 from harness.ui import console
 
 
-def say_plan(sitting: Sitting, *, looking: bool = False) -> None:
-    """Say what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
-    for run_id, how in sitting.settled:
-        console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
-    found = sitting.subject
-    track, hardware = found.track, found.track.hardware
-    console.say(f"{_title(found)}: {found.entry} ({found.script_sha256[:12]}) of {found.name}")
-    if found.reimplementation:
+def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
+    """Print what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
+    for run_id, how in plan.settled:
+        console.say(f"{run_id}, unfinished since an earlier start, was {how}; its output is kept", style="yellow")
+    subject = plan.subject
+    track, hardware = subject.track, subject.track.hardware
+    console.say(f"{_title(subject)}: {subject.entry} ({subject.script_sha256[:12]}) of {subject.name}")
+    if subject.reimplementation:
         console.say(
             "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
         )
-    console.say(f"  track    {track.name}: {track.title}; judged by {found.ruleset.id}")
+    console.say(f"  track    {track.name}: {track.title}; judged by {subject.ruleset.id}")
     here = computer.capture()
     console.say(f"  machine  {computer.describe(here)}")
     if looking:
-        say_refusal(here, track, dry=sitting.dry)
-    if sitting.dry:
+        say_refusal(here, track, dry=plan.dry)
+    if plan.dry:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
         return
-    ranks = f"{hardware.processes} process{'es' * (hardware.processes != 1)}"
+    ranks = plural(hardware.processes, "process")
     of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
-    count = len(sitting.done)
-    have = f"; {count} finished run{'s' * (count > 1)} of an earlier start count{'s' * (count == 1)}" if count else ""
-    most = "at most " if sitting.until_decided else ""
-    console.say(f"  runs     {most}{sitting.runs} on {of_what}, each with a seed drawn by the harness{have}")
-    if sitting.declared is not None and len(sitting.done) + sitting.runs > sitting.declared:
-        fixed = f"{sitting.declared} runs were declared before the first; {found.ruleset.id} judges the loss by those"
-        console.say(f"  note     {fixed}, further ones are shown and cannot change it", style="yellow")
-    console.say(f"  data     {_data(found)}")
+    have = f"; in addition to {plural(len(plan.done), 'finished run')} of an earlier start" if plan.done else ""
+    most = "at most " if plan.until_decided else ""
+    console.say(f"  runs     {most}{plan.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if plan.declared is not None and len(plan.done) + plan.runs > plan.declared:
+        fixed = f"{plan.declared} runs were declared before the first; {subject.ruleset.id} judges the loss by those"
+        console.say(f"  note     {fixed}, further runs are shown and do not change it", style="yellow")
+    console.say(f"  data     {_data(subject)}")
 
 
 def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
-    """Say what a machine lacks for a track; nothing where it has it all."""
+    """Print what a machine lacks for a track; nothing where it lacks nothing."""
     try:
         computer.check(here, track, dry=dry)
     except MachineError as error:
@@ -81,13 +81,13 @@ def _data(subject: Subject) -> str:
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
 
 
-def watch(sitting: Sitting) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """A watcher for the pipeline: shows every run while it goes."""
-    return watch_runs(sitting.subject.track.target_loss)
+def watch(plan: SeriesPlan) -> Callable[[str, int, int], Callable[[bytes], None]]:
+    """Return a watcher that shows every run of a series while it goes."""
+    return watch_runs(plan.subject.track.target_loss)
 
 
 def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """A watcher that shows how far each of several runs is from the target."""
+    """Return a watcher that shows how far each of several runs is from the target."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
         console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
@@ -97,13 +97,13 @@ def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], Non
 
 
 def follow(title: str, target: float) -> Callable[[bytes], None]:
-    """Takes the log lines of one run and shows where it is."""
+    """Return a function that takes the log lines of one run and shows its progress."""
     live = console.LiveRun(title, target)
 
     def take(line: bytes) -> None:
-        said = grammar.TOKENS_PER_STEP.match(line)
-        if said is not None:
-            live.tokens_per_step = int(said[1])
+        match = grammar.TOKENS_PER_STEP.match(line)
+        if match is not None:
+            live.tokens_per_step = int(match[1])
         metric = grammar.parse_metric(line.decode("utf-8", "replace"))
         if metric is not None:
             live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
@@ -113,18 +113,16 @@ def follow(title: str, target: float) -> Callable[[bytes], None]:
     return take
 
 
-def after_a_stop(sitting: Sitting) -> str:
-    """What to do where Ctrl-C ended these runs."""
-    if sitting.dry or sitting.subject.manifest is None:
+def after_a_stop(plan: SeriesPlan) -> str:
+    """Say what to do after Ctrl-C ended these runs."""
+    if plan.dry or plan.subject.manifest is None:
         return "the same command starts again from the first run; what was fetched and printed is kept"
-    return "the runs that were finished are kept and count; the same command makes those that are missing"
+    return "the runs that have finished are kept and count; the same command makes those that are missing"
 
 
-def say_dry_end(sitting: Sitting) -> None:
-    """Say that the pipeline works."""
-    console.say(
-        f"the dry run of {sitting.subject.name} went through: launch, log and clock work here; nothing was judged"
-    )
+def say_dry_end(plan: SeriesPlan) -> None:
+    """Print that the pipeline works."""
+    console.say(f"the dry run of {plan.subject.name} succeeded: launch, log and clock work here; nothing was judged")
 
 
 def say_outcome(
@@ -136,7 +134,7 @@ def say_outcome(
     ran: bool = False,
     usd_per_hour: float | None = None,
 ) -> int:
-    """Print runs, findings, verdict and the row it would earn; the exit status that follows.
+    """Print runs, findings, verdict and the row it would earn; returns the exit status.
 
     ran: the runs were made here and now; else they are stored evidence, of this machine or of another.
     """
@@ -155,16 +153,16 @@ def say_outcome(
 
 
 def say_newer(project: Project, subject: Subject, *, ran: bool = False) -> None:
-    """Say where a pack is older than the runs of this machine."""
+    """Print how many runs of this machine are newer than the pack."""
     newer = gather.newer_runs(project, subject)
     if newer:
-        what = "its pack holds none of" if ran else "judged by its pack, which holds none of"
-        said = f"{what} the {newer} run{'s' * (newer > 1)} made here since: speedrun pack {subject.name}"
-        console.say(said, style="yellow")
+        what = "its pack lacks" if ran else "judged by its pack, which lacks"
+        text = f"{what} the {plural(newer, 'run')} made here since: speedrun pack {subject.name}"
+        console.say(text, style="yellow")
 
 
 def say_past(gathered: Evidence, verdict: Verdict) -> None:
-    """Print the verdict on a record of the past: its figures, its findings, and what they cannot say."""
+    """Print the verdict on a record of the past: its figures, its findings, and what evidence is missing."""
     console.say("")
     say_runs(gathered.runs)
     console.say("")
@@ -173,7 +171,7 @@ def say_past(gathered: Evidence, verdict: Verdict) -> None:
 
 
 def say_runs(runs: Sequence[Metrics]) -> None:
-    """One line per run."""
+    """Print one line per run."""
     rows = []
     for run in runs:
         cells = ((run.seed, "d", ""), (run.step, "d", ""), (run.val_loss, ".4f", ""))
@@ -183,7 +181,7 @@ def say_runs(runs: Sequence[Metrics]) -> None:
 
 
 def say_phases(runs: Sequence[Metrics]) -> None:
-    """Where the wall time of every run went, in seconds; nothing where no clock was held."""
+    """Print how the wall time of every run was spent, in seconds; nothing where it was not measured."""
     accounts = [(run, phases_of(run)) for run in runs if run.wall_time_s is not None]
     if not accounts:
         return
@@ -209,34 +207,34 @@ def say_phases(runs: Sequence[Metrics]) -> None:
 
 
 def phases_of(run: Metrics) -> timeline.Phases:
-    """The account of one run's wall time."""
+    """Split one run's wall time into phases."""
     return timeline.phases(run.timed_lines, run.wall_time_s, run.first_line_s, run.header_end_s)
 
 
 def busy_of(run: Metrics) -> float | None:
-    """Seconds of full use of the GPUs outside the timed sections; None where nobody sampled them."""
+    """Return the seconds of full use of the GPUs outside the timed sections; None where it was not sampled."""
     if run.observed is None or run.observed.busy is None:
         return None
     return timeline.busy_untimed_s(run.timed_lines, run.observed.busy)
 
 
 def run_figures(run: Metrics) -> dict[str, Any]:
-    """What `--json` says of one run."""
+    """Return what `--json` prints about one run."""
     figures = {"id": run.run_id, "seed": run.seed, "step": run.step, "val_loss": run.val_loss}
     times = {"train_time_s": run.train_time_s, "wall_time_s": run.wall_time_s}
     return {**figures, **times, "phases": dataclasses.asdict(phases_of(run)), "gpu_busy_untimed_s": busy_of(run)}
 
 
 def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | None) -> None:
-    """How many more runs are likely needed, how long they take, and what they cost at the user's price."""
+    """Print how many more runs are probably needed, how long they take, and what they cost at the user's price."""
     more = next((finding.more_runs for finding in verdict.findings if finding.rule == "S1"), None)
     walls = [run.wall_time_s for run in gathered.runs if run.wall_time_s is not None]
     if more is None or not walls:
         return
     hours = more * stats.mean(walls) / 3600
     price = "" if usd_per_hour is None else f", {hours * usd_per_hour:,.2f} USD at {usd_per_hour:g} USD an hour"
-    runs = "1 more run" if more == 1 else f"{more} more runs"
-    console.say(f"{runs} likely decide: about {60 * hours:.1f} minutes on this machine{price}")
+    runs = plural(more, "more run")
+    console.say(f"{runs} would likely decide: about {60 * hours:.1f} minutes on this machine{price}")
 
 
 def _seconds(value: float | None) -> str:
@@ -244,7 +242,7 @@ def _seconds(value: float | None) -> str:
 
 
 def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
-    """The row of the leaderboard that these runs would earn."""
+    """Print the row of the leaderboard that these runs would earn."""
     losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
     time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "-"
@@ -266,7 +264,7 @@ def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
 
 
 def _standing(catalog: Catalog, subject: Subject, gathered: Evidence, *, ran: bool) -> str:
-    """How the row stands against the current record, as a sentence."""
+    """Compare the row with the current record, in a sentence."""
     best = catalog.current(subject.track)
     is_best = subject.record is not None and best is not None and subject.record.slug == best.slug
     whose = "this machine's" if ran else "those of the machine that ran it"
@@ -274,14 +272,14 @@ def _standing(catalog: Catalog, subject: Subject, gathered: Evidence, *, ran: bo
     if is_best:
         return f"this is the current record{', run again' if ran else ', judged by its own evidence'}; {about_time}"
     if subject.record is not None and not ran:
-        held = "" if best is None else f"; {best.track}/{best.number} is the current one"
-        return f"this is the record {subject.record.track}/{subject.record.number}, judged by its own evidence{held}"
+        other = "" if best is None else f"; {best.track}/{best.number} is the current one"
+        return f"this is the record {subject.record.track}/{subject.record.number}, judged by its own evidence{other}"
     if subject.track.metric == "train_time":
         return "it becomes a record only if it is faster than the current one in a same-machine comparison"
     steps = gathered.runs[0].step
     if best is None or best.claimed.steps is None or steps is None:
         return f"ranked by steps; {about_time}"
-    held = f"{best.track}/{best.number} holds the record with {best.claimed.steps} steps"
+    current = f"{best.track}/{best.number} holds the record with {best.claimed.steps} steps"
     if steps < best.claimed.steps:
-        return f"{held}; this is {best.claimed.steps - steps} fewer: a new record; {about_time}"
-    return f"{held}; this is no new record; {about_time}"
+        return f"{current}; this is {best.claimed.steps - steps} fewer: a new record; {about_time}"
+    return f"{current}; this is not a new record; {about_time}"

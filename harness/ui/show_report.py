@@ -1,31 +1,25 @@
-"""What `show` tells a person: one record with its figures, its runs, its curve and what others made of it."""
+"""Show one record to a person: its figures, its runs, its curve and its replays."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from harness.board.markdown import time_text
 from harness.board.rows import Row
 from harness.core.record import Record
 from harness.store import records
 from harness.store.layout import Project
 from harness.ui import console
 
-RUN_WIDTH = 60  # of a run's name in a table; those of the past are paths of up to 120 characters
+RUN_WIDTH = 60  # of a run's name in a table; those of the history are paths of up to 120 characters
 
 
 def say_record(project: Project, record: Record, row: Row) -> None:
-    """One record for a person: what it claims, what its runs say, where its script is, and its status and why."""
+    """Print what a record claims, what its runs gave, where its script is, its status and why, its curve and replays."""
     folder = project.records / record.track / record.slug
-    by_time = record.claimed.train_time_s is not None
-    claim = (
-        f"{record.claimed.train_time_s:g} s ({row.claimed_time_s / 60:.4g} min)"
-        if by_time and row.claimed_time_s
-        else ""
-    )
-    claim = claim or f"{record.claimed.steps:,} steps"
     console.say(f"{record.track}/{row.number}: {record.title}" + ("  (current record)" if row.current else ""))
     for label, value in (
-        ("claims", claim),
+        ("claims", _claim_text(row)),
         ("status", row.status if row.reason is None else f"{row.status}: {row.reason}"),
         ("date", row.date),
         ("by", ", ".join(record.contributors)),
@@ -41,62 +35,80 @@ def say_record(project: Project, record: Record, row: Row) -> None:
     ):
         if value:
             console.say(f"  {label:<13}{value}")
-    if record.runs:
-        console.say("")
-        places = max((len(f"{r.value:g}".partition(".")[2]) for r in record.runs if r.value is not None), default=0)
-        console.say_table(
-            ("run", "role", "step", "loss", "train_time", "torch"),
-            [
-                (
-                    _shortened(r.id),
-                    r.role,
-                    str(r.step or ""),
-                    "" if r.value is None else f"{r.value:.{places}f}",
-                    _or_blank(r.train_time_s, " s"),
-                    r.torch or "",
-                )
-                for r in record.runs
-            ],
-        )
+    _say_runs(record)
     _say_replays(record)
-    curve = records.read_curve(folder)
-    if curve:
-        console.say("")
-        every = max(1, len(curve) // 12)
-        points = [*curve[::every], curve[-1]] if curve[-1] not in curve[::every] else curve[::every]
-        console.say_table(
-            ("step", "val_loss", "train_time"), [(str(s), f"{v:.4f}", _or_blank(t, " s")) for s, v, t in points]
-        )
+    _say_curve(records.read_curve(folder))
+
+
+def _say_runs(record: Record) -> None:
+    if not record.runs:
+        return
+    console.say("")
+    places = max((len(f"{r.value:g}".partition(".")[2]) for r in record.runs if r.value is not None), default=0)
+    console.say_table(
+        ("run", "role", "step", "loss", "train_time", "torch"),
+        [
+            (
+                _shortened(run.id),
+                run.role,
+                "" if run.step is None else str(run.step),
+                "" if run.value is None else f"{run.value:.{places}f}",
+                _seconds(run.train_time_s),
+                run.torch or "",
+            )
+            for run in record.runs
+        ],
+    )
+
+
+def _say_replays(record: Record) -> None:
+    if not record.replays:
+        return
+    console.say("")
+    console.say_table(
+        ("replayed", "by", "on", "script", "environment", "runs", "time", "loss", "within its spread"),
+        [
+            (
+                replay.date,
+                replay.by[:30],
+                replay.gpus[:40],
+                replay.script,
+                replay.environment,
+                str(replay.runs),
+                "" if replay.time_off is None else f"{100 * replay.time_off:+.1f} %",
+                "" if replay.loss_off is None else f"{replay.loss_off:+.4f}",
+                replay.within_spread,
+            )
+            for replay in record.replays
+        ],
+    )
+
+
+def _say_curve(curve: records.Curve) -> None:
+    """Print about a dozen points of a curve, the last one among them."""
+    if not curve:
+        return
+    console.say("")
+    points = curve[:: max(1, len(curve) // 12)]
+    points += curve[-1:] if points[-1] != curve[-1] else ()
+    console.say_table(
+        ("step", "val_loss", "train_time"),
+        [(str(step), f"{loss:.4f}", _seconds(time)) for step, loss, time in points],
+    )
 
 
 def _shortened(path: str) -> str:
-    """The end of a long path, from the start of one of its parts."""
+    """Keep the end of a long path, from the start of one of its parts."""
     if len(path) <= RUN_WIDTH:
         return path
     end = path[-RUN_WIDTH + 2 :]
     return f"…/{end.partition('/')[2]}" if "/" in end else f"…{end}"
 
 
-def _say_replays(record: Record) -> None:
-    if record.replays:
-        console.say("")
-        console.say_table(
-            ("replayed", "by", "on", "script", "environment", "runs", "time", "loss", "within its spread"),
-            [
-                (
-                    r.date,
-                    r.by[:30],
-                    r.gpus[:40],
-                    r.script,
-                    r.environment,
-                    str(r.runs),
-                    "" if r.time_off is None else f"{100 * r.time_off:+.1f} %",
-                    "" if r.loss_off is None else f"{r.loss_off:+.4f}",
-                    r.within_spread,
-                )
-                for r in record.replays
-            ],
-        )
+def _claim_text(row: Row) -> str | None:
+    if row.claimed_time_s is not None:
+        return f"{row.claimed_time_s:g} s ({time_text(row.claimed_time_s)})"
+    return None if row.claimed_steps is None else f"{row.claimed_steps:,} steps"
 
 
 def _runs_sentence(row: Row) -> str | None:
@@ -119,5 +131,5 @@ def _script_sentence(folder: Path, record: Record) -> str:
     return f"the original: {record.original.kind} {record.original.path} of {record.original.repository}"
 
 
-def _or_blank(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:.3f}{unit}"
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f} s"

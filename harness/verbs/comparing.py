@@ -12,7 +12,7 @@ from harness.verbs.verb import Verb, catalog_of, dollars, next_step, print_json,
 
 if TYPE_CHECKING:
     from harness.compare.interleaving import Terms
-    from harness.probe.probing import Plan
+    from harness.probe.probe_plan import ProbePlan
 
 
 SEQUENTIAL = (8, 12, 16)  # the numbers of pairs that have a bound (harness/compare/pairs.py)
@@ -50,7 +50,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import arms, interleaving
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -87,7 +87,7 @@ def _compare(args: argparse.Namespace) -> int:
     if comparison.outcome == "undecided":
         console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to continue")
     if args.json:
-        sys.stdout.write(jsonform.to_text(comparison))
+        sys.stdout.write(codec.to_text(comparison))
     return 0
 
 
@@ -129,22 +129,23 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(args: argparse.Namespace) -> int:
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.launch.torchrun import TorchrunLauncher
-    from harness.probe import probing
+    from harness.probe import material, probe_plan, probing
     from harness.ui import console, run_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    plan = probing.plan(catalog, catalog.subject(catalog.find(args.submission)), tuple(args.probe or NAMES))
+    subject = catalog.subject(catalog.find(args.submission))
+    plan = probe_plan.plan(catalog, subject, tuple(args.probe or NAMES))
     _say_probe_plan(plan)
     if args.plan:
         return 0
     watch = run_report.watch_runs(plan.subject.track.target_loss)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
-            tokens = probing.prepare(plan, progress=progress)
+            tokens = material.prepare(plan, progress=progress)
         folder, verdict = probing.run(catalog.project, plan, tokens, TorchrunLauncher(), watch)
     console.say("")
     console.say_verdict(verdict)
@@ -152,11 +153,11 @@ def _probe(args: argparse.Namespace) -> int:
         f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
     )
     if args.json:
-        print_json(jsonform.encode(verdict))
+        print_json(codec.encode(verdict))
     return 0 if verdict.outcome == "pass" else 1
 
 
-def _say_probe_plan(plan: Plan) -> None:
+def _say_probe_plan(plan: ProbePlan) -> None:
     from harness.ui import console
     from harness.verdict.probe_rules import NAMES as MATERIAL
 

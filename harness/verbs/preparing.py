@@ -22,14 +22,14 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from harness.core import jsonform
+    from harness.core import codec
     from harness.doctor import examination
     from harness.ui import console
 
     report = examination.examine(catalog_of(args), args.target)
     if args.json:
-        print_json({"target": report.target, "state": report.state, "lines": jsonform.encode(report.lines)})
-    console.say_lights([(line.state, line.name, line.value, line.fix) for line in report.lines])
+        print_json({"target": report.target, "state": report.state, "lines": codec.encode(report.lines)})
+    console.say_states([(line.state, line.name, line.value, line.fix) for line in report.lines])
     what = f"for {report.target}" if report.target else "without a record (name one to check what it needs)"
     console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
     return 2 if report.state == "red" else 0
@@ -50,7 +50,8 @@ def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(args: argparse.Namespace) -> int:
     from harness.core.errors import HarnessError
-    from harness.dataset.fetching import fetch_for, pin, verify
+    from harness.dataset.fetching import fetch_for, verify
+    from harness.dataset.pinning import pin
     from harness.ui.bars import file_progress
 
     catalog = catalog_of(args)
@@ -101,7 +102,7 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
 
 def _list_shards(args: argparse.Namespace) -> int:
     from harness.catalog.tracks import load_tracks
-    from harness.dataset.fetching import what_is_there
+    from harness.dataset.inventory import what_is_there
 
     catalog = catalog_of(args)
     tracks = [catalog.tokens(args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())

@@ -178,14 +178,14 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from harness.board import leaderboard
-    from harness.core import jsonform
+    from harness.board import rows
+    from harness.core import codec
     from harness.ui import show_report
 
     project = project_of(args)
-    record, row = leaderboard.row_of(project, args.record)
+    record, row = rows.row_of(project, args.record)
     if args.json:
-        print_json({"row": jsonform.encode(row), "record": jsonform.encode(record)})
+        print_json({"row": codec.encode(row), "record": codec.encode(record)})
         return 0
     show_report.say_record(project, record, row)
     return 0

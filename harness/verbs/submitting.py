@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.text import plural
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, print_json, terminated
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(catalog.project, series_plan, ready, TorchrunLauncher(), run_report.watch(series_plan))
+        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(series_plan))
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0
@@ -125,28 +126,28 @@ def _verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from harness.run import series
+    from harness.run import judging
     from harness.ui import run_report
 
     catalog = catalog_of(args)
     named = catalog.find(args.subject)
     past = catalog.past(named)
     if past is not None:
-        gathered, verdict = series.verify_past(catalog.project, past)
+        gathered, verdict = judging.verify_past(catalog.project, past)
         run_report.say_past(gathered, verdict)
         return _print_verdict(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
     subject = catalog.subject(named)
-    gathered, verdict = series.verify(catalog.project, subject)
+    gathered, verdict = judging.verify(catalog, subject)
     status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
     return _print_verdict(args, gathered, verdict, status)
 
 
 def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
     if args.json:
-        from harness.core import jsonform
+        from harness.core import codec
         from harness.ui import run_report
 
-        print_json(jsonform.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
+        print_json(codec.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
     return status
 
 
@@ -173,7 +174,7 @@ def _check(args: argparse.Namespace) -> int:
         if args.markdown:
             print(check_report.markdown(catalog, checked))
         # A folder that cannot be read at all is unusable input; any other problem is a finding.
-        status = max(status, 0 if checked.in_order else 2 if checked.found is None else 1)
+        status = max(status, 0 if checked.in_order else 2 if checked.subject is None else 1)
     return status
 
 
@@ -187,9 +188,9 @@ def _pack(args: argparse.Namespace) -> int:
 
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission))
-    count, parents = packing.pack(catalog.project, subject)
+    count, parents = packing.pack(catalog, subject)
     of_parent = f", and {parents} of its parent" if parents else ""
-    console.say(f"packed {count} run{'s' * (count != 1)}{of_parent} into {subject.name}/evidence")
+    console.say(f"packed {plural(count, 'run')}{of_parent} into {subject.name}/evidence")
     console.say(f"next: speedrun check {subject.name}")
     return 0
 

@@ -9,7 +9,7 @@ statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
 chain         G  every run that was started is counted
 rules         R  the script sets nothing that is forbidden (scan: how its text is read)
-probe_rules   P  what `speedrun probe` finds on prepared tokens; `verify` does not look at it
+probe_rules   P  what `speedrun probe` finds on prepared tokens; `verify` does not use it
 """
 
 from harness.core.judgement import Verdict
@@ -29,7 +29,7 @@ from harness.verdict import (
 from harness.verdict.checks import Check
 
 _FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, chain)
-CHECKS: tuple[Check, ...] = tuple(
+CHECKS: tuple[Check[Evidence], ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),
         key=lambda check: ("ILRDTSHG".index(check.rule[0]), check.rule),
@@ -43,7 +43,7 @@ def judge(evidence: Evidence) -> Verdict:
 
 
 def rules_table() -> str:
-    """All rules as a Markdown table, for the README."""
+    """Write all rules as a Markdown table, for the documentation."""
     lines = ["| rule | name | evidence | demands |", "|---|---|---|---|"]
     lines += [f"| {check.rule} | {check.name} | {check.family} | {check.demands} |" for check in CHECKS]
     lines += [f"| {check.rule} | {check.name} | probe | {check.demands} |" for check in probe_rules.CHECKS]

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, missing, names
+from harness.verdict.checks import Ruling, all_of, count_of, missing, names, rule
 
 
+@rule("G1", "ledger chain", "ledger")
 def chain(evidence: Evidence) -> Ruling:
-    """The ledger's chain is whole: no gap, no edit, no reordering."""
+    """The ledger's chain has no gap, edit or reordering."""
     if evidence.ledger is None:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     if evidence.ledger.problems:
         return Ruling("fail", evidence.ledger.problems[0], len(evidence.ledger.problems), 0, "broken entries")
     if evidence.ledger.open:
-        said = f"{names(evidence.ledger.open)} goes on, or its harness was killed"
-        return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which closes its books")
-    count = len(evidence.ledger.runs_started)
-    said = f"the ledger's chain is whole, with {count} run{'' if count == 1 else 's'}"
+        said = f"{names(evidence.ledger.open)} is still running, or its harness was killed"
+        return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which records its end")
+    said = f"the ledger's chain is whole, with {count_of(len(evidence.ledger.runs_started), 'run')}"
     return Ruling("pass", said, 0, 0, "broken entries")
 
 
+@rule("G2", "all runs counted", "ledger")
 def counted(evidence: Evidence) -> Ruling:
-    """Every started run of the script is among the evidence, with the log that the ledger hashed."""
+    """Every started run of the script is counted, with its log unchanged."""
     if evidence.ledger is None:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    broken = evidence.ledger.broken
-    dropped = [run_id for run_id in started if run_id not in here and run_id not in broken]
+    dropped = [run_id for run_id in started if run_id not in (*here, *evidence.aborted)]
     if dropped:
-        return Ruling(
-            "fail", f"{names(dropped)} was started and is not among the runs", len(dropped), 0, "dropped runs"
-        )
-    strangers = [run_id for run_id in here if run_id not in started]
-    if strangers:
-        return Ruling("fail", f"{names(strangers)} is not in the ledger", len(strangers), 0, "runs not in the ledger")
+        said = f"{names(dropped)} was started and is not among the runs"
+        return Ruling("fail", said, len(dropped), 0, "dropped runs")
+    unknown = [run_id for run_id in here if run_id not in started]
+    if unknown:
+        return Ruling("fail", f"{names(unknown)} is not in the ledger", len(unknown), 0, "runs not in the ledger")
     for run_id, digest in evidence.ledger.log_hashes.items():
         if run_id in here and here[run_id].log_sha256 is None:
             return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")
@@ -42,18 +41,9 @@ def counted(evidence: Evidence) -> Ruling:
             return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
     verb = "counts" if len(started) == 1 else "count"
     said = f"{all_of(len(started))} of the ledger {verb}"
-    if broken:
-        said += f", {len(broken)} of them as broken off (see S1)"
+    if evidence.aborted:
+        said += f", {len(evidence.aborted)} of them as aborted (see S1)"
     return Ruling("pass", said, len(started), len(started), "runs")
 
 
-CHECKS = (
-    Check("G1", "ledger chain", "ledger", "The ledger's chain has no gap, edit or reordering.", chain),
-    Check(
-        "G2",
-        "all runs counted",
-        "ledger",
-        "Every started run of the script is counted, with its log unchanged.",
-        counted,
-    ),
-)
+CHECKS = (chain, counted)

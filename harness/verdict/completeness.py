@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, names
+from harness.verdict.checks import Ruling, all_of, names, rule
 
 # Kinds of log problems (harness/runlog/problems.py) that make a number doubtful.
 _BAD_NUMBERS = ("non-finite-loss", "conflicting-line", "metrics-before-separator", "total-changed", "echo-differs")
 
 
+@rule("L1", "runs ended", "clock")
 def ended(evidence: Evidence) -> Ruling:
-    """Every run ended by itself with exit code 0."""
+    """Every run ends by itself with exit code 0."""
     bad = [run for run in evidence.runs if run.outcome is not None and run.outcome.state != "finished"]
     if bad:
         outcome = bad[0].outcome
         assert outcome is not None
-        return Ruling(
-            "fail", f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}", len(bad), 0, "runs"
-        )
-    if not evidence.runs and evidence.ledger is not None and evidence.ledger.broken:
+        said = f"{bad[0].run_id} {outcome.state}: {outcome.reason or 'no reason known'}"
+        return Ruling("fail", said, len(bad), 0, "runs")
+    if not evidence.runs and evidence.aborted:
         return Ruling("fail", "no run of the script finished", 0, 1, "runs")
     unknown = [run.run_id for run in evidence.runs if run.outcome is None]
     if unknown and evidence.requires("clock"):
@@ -28,8 +28,9 @@ def ended(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{all_of(len(evidence.runs))} ended with exit code 0", 0, 0, "runs")
 
 
+@rule("L2", "finite numbers", "logs")
 def numbers(evidence: Evidence) -> Ruling:
-    """Every printed loss is one finite number, and a log is the log of one run."""
+    """Every printed loss is one finite number, and a log holds one run."""
     for run in evidence.runs:
         for problem in run.log.problems:
             if problem.kind in _BAD_NUMBERS:
@@ -39,8 +40,9 @@ def numbers(evidence: Evidence) -> Ruling:
     return Ruling("pass", "every printed loss is one finite number")
 
 
+@rule("L3", "all steps", "logs")
 def steps(evidence: Evidence) -> Ruling:
-    """Every run did all its steps and validated at the last one, and all runs did the same number."""
+    """Every run does all its steps, the same number, and validates at the last."""
     if not evidence.runs:
         return Ruling("inconclusive", "there is no run")
     for run in evidence.runs:
@@ -48,28 +50,16 @@ def steps(evidence: Evidence) -> Ruling:
         if log.final_step is None:
             return Ruling("fail", f"{run.run_id} logged no step")
         if log.total_steps is not None and log.final_step < log.total_steps:
-            return Ruling(
-                "fail",
-                f"{run.run_id} ended at step {log.final_step} of {log.total_steps}",
-                log.final_step,
-                log.total_steps,
-            )
+            said = f"{run.run_id} ended at step {log.final_step} of {log.total_steps}"
+            return Ruling("fail", said, log.final_step, log.total_steps)
         if not log.has_final_val:
             return Ruling("fail", f"{run.run_id} has no validation at its last step {log.final_step}")
     counts = sorted({run.log.final_step for run in evidence.runs if run.log.final_step is not None})
     if len(counts) > 1:
-        return Ruling(
-            "fail", f"the runs did different numbers of steps ({', '.join(map(str, counts))})", len(counts), 1
-        )
-    return Ruling(
-        "pass", f"{all_of(len(evidence.runs))} did {counts[0]} steps and validated at the last", counts[0], counts[0]
-    )
+        said = f"the runs did different numbers of steps ({', '.join(map(str, counts))})"
+        return Ruling("fail", said, len(counts), 1)
+    said = f"{all_of(len(evidence.runs))} did {counts[0]} steps and validated at the last"
+    return Ruling("pass", said, counts[0], counts[0])
 
 
-CHECKS = (
-    Check("L1", "runs ended", "clock", "Every run ends by itself with exit code 0.", ended),
-    Check("L2", "finite numbers", "logs", "Every printed loss is one finite number, and a log holds one run.", numbers),
-    Check(
-        "L3", "all steps", "logs", "Every run does all its steps, the same number, and validates at the last.", steps
-    ),
-)
+CHECKS = (ended, numbers, steps)

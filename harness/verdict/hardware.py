@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, missing, names
+from harness.verdict.checks import Ruling, missing, names, rule
 
 
+@rule("H1", "GPUs", "machine")
 def gpus(evidence: Evidence) -> Ruling:
-    """Every run had the track's GPUs, by its log and by the harness's own look."""
+    """Times count only on the track's number and model of GPUs."""
     hardware = evidence.track.hardware
     if evidence.track.metric == "steps":
         return Ruling("not applicable", "the track ranks steps, on any machine")
@@ -21,12 +22,8 @@ def gpus(evidence: Evidence) -> Ruling:
         for count, name in {log_gpus, seen}:
             wrong_name = hardware.gpu_name is not None and name is not None and name != hardware.gpu_name
             if wrong_name or (count is not None and count != hardware.processes):
-                return Ruling(
-                    "fail",
-                    f"{run.run_id} ran on {count}× {name}, the track is for {required}",
-                    f"{count}× {name}",
-                    required,
-                )
+                had = f"{count}× {name}"
+                return Ruling("fail", f"{run.run_id} ran on {had}, the track is for {required}", had, required)
         if None in seen:
             unknown.append(run.run_id)
     if unknown or not evidence.runs:
@@ -34,24 +31,25 @@ def gpus(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"every run had {required}", required, required)
 
 
+@rule("H2", "ranks", "machine")
 def processes(evidence: Evidence) -> Ruling:
-    """Every run had the track's number of ranks, where the track asks for one."""
+    """Times count only with the track's number of ranks."""
     if evidence.track.hardware.kind == "any":
         return Ruling("not applicable", "the track does not fix the number of ranks")
     required = evidence.track.hardware.processes
     wrong = [run for run in evidence.runs if run.log.world_size not in (None, required)]
     if wrong and evidence.track.metric == "train_time":
         measured = wrong[0].log.world_size
-        return Ruling(
-            "fail", f"{wrong[0].run_id} ran with {measured} ranks, not {required}", measured, required, "ranks"
-        )
+        said = f"{wrong[0].run_id} ran with {measured} ranks, not {required}"
+        return Ruling("fail", said, measured, required, "ranks")
     if all(run.log.world_size is None for run in evidence.runs):
         return missing(evidence, "machine", "no log says how many ranks there were")
     return Ruling("pass", f"no run says that it had other than {required} ranks", required, required, "ranks")
 
 
+@rule("H3", "no slow-down", "telemetry")
 def throttling(evidence: Evidence) -> Ruling:
-    """No GPU was slowed down by heat or by its hardware while a run went on."""
+    """No GPU is slowed down by heat or hardware during a run."""
     if evidence.track.metric == "steps":
         return Ruling("not applicable", "the track ranks steps, on any machine")
     unseen = [r.run_id for r in evidence.runs if r.observed is None or r.observed.throttling is None]
@@ -65,8 +63,4 @@ def throttling(evidence: Evidence) -> Ruling:
     return Ruling("pass", "no GPU was slowed down by heat or hardware")
 
 
-CHECKS = (
-    Check("H1", "GPUs", "machine", "Times count only on the track's number and model of GPUs.", gpus),
-    Check("H2", "ranks", "machine", "Times count only with the track's number of ranks.", processes),
-    Check("H3", "no slow-down", "telemetry", "No GPU is slowed down by heat or hardware during a run.", throttling),
-)
+CHECKS = (gpus, processes, throttling)

@@ -8,25 +8,22 @@ from collections.abc import Hashable, Iterable
 
 from harness.core.measurement import Metrics
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Check, Ruling, all_of, missing, names
+from harness.verdict.checks import Ruling, all_of, missing, names, rule
 
 MIN_POINTS = 4  # losses with four decimals and the field's spread agree at one point in about one of 40 pairs
 
 
+@rule("I1", "frozen script", "script")
 def source(evidence: Evidence) -> Ruling:
-    """Every run logged the source of the frozen script."""
+    """Every run logs the source of the frozen script, byte for byte, and ran with its frozen files."""
     frozen = evidence.script_sha256
     if frozen is None:
         return missing(evidence, "script", "there is no frozen script to compare the logged sources with")
     other = [run for run in evidence.runs if run.log.script_sha256 not in (None, frozen)]
     if other:
-        return Ruling(
-            "fail",
-            f"{names(run.run_id for run in other)} logged another source ({_short(other[0].log.script_sha256)}) than the"
-            f" frozen script ({_short(frozen)}); run the frozen script",
-            measured=other[0].log.script_sha256,
-            required=frozen,
-        )
+        logged = other[0].log.script_sha256
+        said = f"{names(run.run_id for run in other)} logged another source ({_short(logged)}) than the frozen script"
+        return Ruling("fail", f"{said} ({_short(frozen)}); run the frozen script", logged, frozen)
     beside = sorted((name, hashlib.sha256(data).hexdigest()) for name, data in evidence.files)
     for run in evidence.runs:
         changed = sorted({name for name, _ in set(run.given_files or beside) ^ set(beside)})
@@ -39,8 +36,9 @@ def source(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{all_of(len(evidence.runs))} logged the frozen script {_short(frozen)}", frozen, frozen)
 
 
+@rule("I2", "different runs", "seeds")
 def distinct(evidence: Evidence) -> Ruling:
-    """The runs are different runs: no log twice, no seed twice, no curve twice."""
+    """No log, seed or validation curve appears twice."""
     for what, values in (
         ("the same log", [run.log_sha256 for run in evidence.runs]),
         ("the same seed", [run.seed for run in evidence.runs]),
@@ -60,13 +58,14 @@ def distinct(evidence: Evidence) -> Ruling:
 
 
 def curve_of(run: Metrics) -> Hashable:
-    """What makes a curve one of a kind: its losses, or with few of them, which chance may repeat, the times too."""
+    """Return what no other run repeats: the losses, or with few of them, which chance may repeat, the times too."""
     trained = tuple((step, loss) for step, loss, _ in run.log.curve if step)
     return trained if len(trained) >= MIN_POINTS else run.log.curve or None
 
 
+@rule("I3", "no overrides", "script")
 def overrides(evidence: Evidence) -> Ruling:
-    """No run changed the script's settings by an argument; only the seed may differ."""
+    """No run changes a setting by an argument; only the seed differs."""
     changed = [run for run in evidence.runs if run.log.overrides]
     if changed:
         what = ", ".join(changed[0].log.overrides[:3])
@@ -77,14 +76,15 @@ def overrides(evidence: Evidence) -> Ruling:
 
 
 def repeated(values: Iterable[Hashable]) -> list[int]:
-    """Indexes of the values that appear more than once; None is no value."""
+    """Find the indexes of values that appear more than once; None is no value."""
     listed = list(values)
     counts = Counter(value for value in listed if value is not None)
     return [index for index, value in enumerate(listed) if value is not None and counts[value] > 1]
 
 
-def one_story(evidence: Evidence) -> Ruling:
-    """The log, the harness and the manifest tell the same of every run."""
+@rule("I4", "same account", "machine")
+def same_account(evidence: Evidence) -> Ruling:
+    """Log, run.json, ledger and manifest tell the same of every run: seed, versions, GPUs, files, end, ruleset."""
     manifest = evidence.manifest
     if manifest is not None and (manifest.track, manifest.ruleset) != (evidence.track.name, evidence.ruleset.id):
         said = f"the manifest is for {manifest.ruleset}, the runs are judged by {evidence.ruleset.id}"
@@ -95,9 +95,8 @@ def one_story(evidence: Evidence) -> Ruling:
                 said = f"{run.run_id} logged {what} {logged}, the harness knows {known}"
                 return Ruling("fail", f"{said}; pack what the run wrote", str(logged), str(known))
     if evidence.contradictions:
-        return Ruling(
-            "fail", f"{evidence.contradictions[0]}; pack what the runs wrote", len(evidence.contradictions), 0
-        )
+        said = f"{evidence.contradictions[0]}; pack what the runs wrote"
+        return Ruling("fail", said, len(evidence.contradictions), 0)
     alone = [run.run_id for run in evidence.runs if run.machine is None]
     if alone or not evidence.runs:
         return missing(evidence, "machine", f"nobody but the log tells of {names(alone) or 'the runs'}")
@@ -117,7 +116,7 @@ def _accounts(run: Metrics) -> list[tuple[str, str | int | None, str | int | Non
 
 
 def _release(version: str | None) -> str | None:
-    """The version without its build: 2.13.0 of 2.13.0+cpu."""
+    """Return the version without its build: 2.13.0 of 2.13.0+cpu."""
     return None if version is None else version.partition("+")[0]
 
 
@@ -125,21 +124,4 @@ def _short(digest: str | None) -> str:
     return "none" if digest is None else digest[:12]
 
 
-CHECKS = (
-    Check(
-        "I1",
-        "frozen script",
-        "script",
-        "Every run logs the source of the frozen script, byte for byte, and ran with its frozen files.",
-        source,
-    ),
-    Check("I2", "different runs", "seeds", "No log, seed or validation curve appears twice.", distinct),
-    Check("I3", "no overrides", "script", "No run changes a setting by an argument; only the seed differs.", overrides),
-    Check(
-        "I4",
-        "one story",
-        "machine",
-        "Log, run.json, ledger and manifest tell the same of every run: seed, versions, GPUs, files, end, ruleset.",
-        one_story,
-    ),
-)
+CHECKS = (source, distinct, overrides, same_account)

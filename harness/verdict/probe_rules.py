@@ -1,4 +1,4 @@
-"""P: what a script scores on data that was prepared for it. Losses of probe runs in, one finding per rule out.
+"""P: judge what a script scores on tokens that were prepared for it.
 
 Every bound is an information bound or was measured with room to spare. On the smoke track (records 1 and 2, seeds 1
 and 2): final losses of two seeds differ by up to 0.007, of a relabelled run by up to 0.009 (0.25 on the way), on
@@ -9,13 +9,12 @@ history none starts below ln 50,304.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.judgement import Finding, Verdict
+from harness.core.judgement import Verdict
 from harness.core.task import Track
-from harness.verdict.checks import Ruling, worst
+from harness.verdict.checks import Ruling, rule, verdict_of
 
 Role = Literal["own", "parent"]
 Curve = tuple[tuple[int, float], ...]  # (step, val_loss)
@@ -31,7 +30,7 @@ class ProbeRun:
     """What one run on prepared data printed."""
 
     curve: Curve
-    broke: str | None = None  # how it ended, where it did not finish
+    failure: str | None = None  # how it ended, where it did not finish
 
     @property
     def final(self) -> float:
@@ -51,17 +50,17 @@ class ProbeEvidence:
     parent: str | None = None  # its name
 
     def get(self, variant: str, role: Role = "own") -> ProbeRun | None:
-        """A run that finished and printed losses."""
+        """Return a run that finished and printed losses, else None."""
         run = self.runs.get((role, variant))
-        return run if run is not None and run.broke is None and run.curve else None
+        return run if run is not None and run.failure is None and run.curve else None
 
     def lacking(self, *variants: str) -> Ruling:
-        """The ruling where one of these runs has nothing to show."""
+        """Rule where one of these runs has nothing to show."""
         said = []
         for variant in variants:
             run = self.runs.get(("own", variant))
             if run is not None and self.get(variant) is None:
-                said.append(f"the run on {NAMES[variant]} {run.broke or 'printed no validation loss'}")
+                said.append(f"the run on {NAMES[variant]} {run.failure or 'printed no validation loss'}")
         return Ruling("inconclusive", "; ".join(said) or "its runs were not made")
 
     @property
@@ -80,8 +79,9 @@ NAMES = {
 }
 
 
+@rule("P1", "known entropy", "known-entropy")
 def known_entropy(evidence: ProbeEvidence) -> Ruling:
-    """No validation scores below the entropy of a source that nobody can predict."""
+    """No score is below the entropy of tokens drawn at random."""
     run = evidence.get("known")
     if run is None:
         return evidence.lacking("known")
@@ -95,46 +95,39 @@ def known_entropy(evidence: ProbeEvidence) -> Ruling:
     if beside is None or _lowest(beside.curve)[1] < floor:
         why = "no honest parent was run beside it" if beside is None else f"so does its parent {evidence.parent}"
         return Ruling("inconclusive", f"{said}, but {why}; probe with an honest parent", lowest, floor, "nats/token")
-    said += f", where its parent stays at {_lowest(beside.curve)[1]:.4f} or above"
-    return Ruling(
-        "fail",
-        f"{said}: it sees the tokens it predicts, learns from them before it scores them, or its probabilities do not add up",
-        lowest,
-        floor,
-        "nats/token",
-    )
+    said += f", where its parent stays at {_lowest(beside.curve)[1]:.4f} or above: it sees the tokens it predicts,"
+    said += " learns from them before it scores them, or its probabilities do not add up"
+    return Ruling("fail", said, lowest, floor, "nats/token")
 
 
+@rule("P2", "relabelling", "relabelling")
 def relabelling(evidence: ProbeEvidence) -> Ruling:
-    """A secret permutation of the ids leaves the curve alike."""
+    """A secret renaming of all tokens leaves the curve alike."""
     plain, renamed = evidence.get("official"), evidence.get("relabelled")
     if plain is None or renamed is None:
         return evidence.lacking("official", "relabelled")
     final = renamed.final - plain.final
     step, widest = _widest(plain.curve, renamed.curve)
+    knows = "it knows the tokens before it has read them"
     if abs(final) > evidence.alike:
         said = f"with its tokens relabelled the script ends at {renamed.final:.4f}, not at {plain.final:.4f}"
-        return Ruling(
-            "fail", f"{said}: it knows the tokens before it has read them", final, evidence.alike, "nats/token"
-        )
+        return Ruling("fail", f"{said}: {knows}", final, evidence.alike, "nats/token")
     if abs(widest) > ALIKE_ON_THE_WAY:
         said = f"with its tokens relabelled the script scores {widest:+.4f} at step {step}"
-        return Ruling(
-            "fail", f"{said}: it knows the tokens before it has read them", widest, ALIKE_ON_THE_WAY, "nats/token"
-        )
+        return Ruling("fail", f"{said}: {knows}", widest, ALIKE_ON_THE_WAY, "nats/token")
     said = f"with its tokens relabelled it ends {final:+.4f} off (within {evidence.alike:g}), {widest:+.4f} on the way"
     return Ruling("pass", said, final, evidence.alike, "nats/token")
 
 
+@rule("P3", "other text", "other-text")
 def other_text(evidence: ProbeEvidence) -> Ruling:
-    """The official validation text is not scored better than other text, nor at all by a model trained on noise."""
+    """The official validation text is no better known than other text."""
     noise, plain, other = (evidence.get(variant) for variant in ("noise", "official", "other"))
     if noise is not None and (known := _below(evidence, noise.curve)) is not None:
-        said = (
-            f"trained on nothing but noise, it scores {known[1]:.4f} on the official validation text at step {known[0]}"
-        )
+        step, lowest = known
+        said = f"trained on nothing but noise, it scores {lowest:.4f} on the official validation text at step {step}"
         floor = evidence.untrained_loss - UNTRAINED
-        return Ruling("fail", f"{said}: it learns from that text, or brought it along", known[1], floor, "nats/token")
+        return Ruling("fail", f"{said}: it learns from that text, or brought it along", lowest, floor, "nats/token")
     if noise is None or plain is None or other is None:
         return evidence.lacking("noise", "official", "other")
     plain_parent, other_parent = evidence.get("official", "parent"), evidence.get("other", "parent")
@@ -150,8 +143,9 @@ def other_text(evidence: ProbeEvidence) -> Ruling:
     return Ruling("fail", f"{said}: it was trained on the official text", gain, evidence.alike, "nats/token")
 
 
+@rule("P4", "untrained start", "warm-up")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
-    """The validation at step 0 is no better than that of a model that has learned nothing."""
+    """At step 0 the loss is that of an untrained model."""
     run = evidence.get("official")
     if run is None:
         return evidence.lacking("official")
@@ -165,8 +159,9 @@ def untrained_start(evidence: ProbeEvidence) -> Ruling:
     return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, "nats/token")
 
 
+@rule("P5", "warm-up data", "warm-up")
 def warm_up_data(evidence: ProbeEvidence) -> Ruling:
-    """What is read before the clock starts does not change the curve."""
+    """What is read before the clock starts leaves the curve alike."""
     plain, swapped = evidence.get("official"), evidence.get("swapped")
     if plain is None or swapped is None:
         return evidence.lacking("official", "swapped")
@@ -199,64 +194,24 @@ def _lowest(curve: Curve) -> tuple[int, float]:
 
 
 def _below(evidence: ProbeEvidence, curve: Curve) -> tuple[int, float] | None:
-    """The lowest point of a curve, if it shows that something was learned."""
+    """Find the lowest point of a curve, if it shows that something was learned."""
     lowest = _lowest(curve)
     return lowest if lowest[1] < evidence.untrained_loss - UNTRAINED else None
 
 
 def _widest(one: Curve, other: Curve) -> tuple[int, float]:
-    """Where two curves differ most, and by how much."""
+    """Find where two curves differ most, and by how much."""
     first = dict(one)
     gaps = [(step, loss - first[step]) for step, loss in other if step in first]
     return max(gaps, key=lambda gap: abs(gap[1]), default=(0, 0.0))
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeCheck:
-    """One rule about probe runs: which probe it belongs to, and the function that looks."""
-
-    rule: str
-    name: str
-    probe: str  # as --probe names it
-    demands: str
-    look: Callable[[ProbeEvidence], Ruling]
-
-
-CHECKS = (
-    ProbeCheck(
-        "P1",
-        "known entropy",
-        "known-entropy",
-        "No score is below the entropy of tokens drawn at random.",
-        known_entropy,
-    ),
-    ProbeCheck(
-        "P2", "relabelling", "relabelling", "A secret renaming of all tokens leaves the curve alike.", relabelling
-    ),
-    ProbeCheck(
-        "P3", "other text", "other-text", "The official validation text is no better known than other text.", other_text
-    ),
-    ProbeCheck(
-        "P4", "untrained start", "warm-up", "At step 0 the loss is that of an untrained model.", untrained_start
-    ),
-    ProbeCheck(
-        "P5", "warm-up data", "warm-up", "What is read before the clock starts leaves the curve alike.", warm_up_data
-    ),
-)
-PROBES = tuple(dict.fromkeys(check.probe for check in CHECKS))
+CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data)
+PROBES = tuple(dict.fromkeys(check.family for check in CHECKS))  # as --probe names them
 
 
 def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
     """Apply the rules of these probes; the worst finding is the outcome, and what could not be tested is a warning."""
-    findings = []
-    for check in CHECKS:
-        if check.probe in probes:
-            ruling = check.look(evidence)
-            findings.append(
-                Finding(
-                    check.rule, check.name, ruling.outcome, ruling.text, ruling.measured, ruling.required, ruling.unit
-                )
-            )
-    outcome = worst(finding.outcome for finding in findings)
-    untested = tuple(f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable")
-    return Verdict(evidence.subject, evidence.ruleset, outcome, tuple(findings), untested)
+    findings = [check.finding(evidence) for check in CHECKS if check.family in probes]
+    untested = [f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable"]
+    return verdict_of(evidence.subject, evidence.ruleset, findings, untested)

@@ -1,8 +1,8 @@
 """T: the reported time is the time that the harness saw.
 
-The limits stand above what honest runs show and below what a theft must reach to matter (harness/evidence/timeline.py says how
-the differences are taken): drift of honest sections on 4 cores is below 1 ms idle and at most 14.7 ms with 16 busy
-processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms there.
+The limits stand above what honest runs show and below what hidden work must reach to matter
+(harness/evidence/timeline.py says how the differences are taken): drift of honest sections on 4 cores is below 1 ms
+idle and at most 14.7 ms with 16 busy processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.core import stats
 from harness.core.measurement import Metrics, TimedLine
 from harness.evidence.contents import Evidence
 from harness.evidence.timeline import Section, Timeline, read_timeline
-from harness.verdict.checks import Check, Ruling, missing, names
+from harness.verdict.checks import Ruling, missing, names, rule
 
 SECTION_LIMIT_S = 0.020  # drift within a section, and a late start of one
 RUN_LIMIT_S = 0.030  # their sums over a run
@@ -24,8 +24,13 @@ GAP_SHARE, GAP_LIMIT_S = 0.20, 0.050  # a validation gap may exceed the same gap
 STEP_AVG_ROUNDING_MS = 0.51, 0.0051  # of train_time, and per step
 
 
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f} ms"
+
+
+@rule("T1", "time never falls", "clock")
 def monotone(evidence: Evidence) -> Ruling:
-    """The reported train time never falls after the untimed steps."""
+    """The reported train time never falls once timing has begun."""
     untimed = evidence.ruleset.untimed_steps
     for run in evidence.runs:
         before = None
@@ -33,18 +38,17 @@ def monotone(evidence: Evidence) -> Ruling:
             if line.train_time_s is None or (line.step is not None and line.step <= untimed):
                 continue
             if before is not None and line.train_time_s < before:
-                return Ruling(
-                    "fail",
-                    f"{run.run_id} line {line.line}: train_time falls from {before:.3f} to {line.train_time_s:.3f} s",
-                )
+                said = f"train_time falls from {before:.3f} to {line.train_time_s:.3f} s"
+                return Ruling("fail", f"{run.run_id} line {line.line}: {said}")
             before = line.train_time_s
     if not any(line.train_time_s is not None for run in evidence.runs for line in run.timed_lines):
         return missing(evidence, "clock", "the logs print no times")
     return Ruling("pass", "train_time never falls")
 
 
+@rule("T2", "within the wall time", "clock", wall=_ms(WALL_LIMIT_S))
 def within_wall(evidence: Evidence) -> Ruling:
-    """No run reports more train time than passed, from start to exit and between any two validation lines."""
+    """Reported train time fits into the time from start to exit and between validations (+{wall})."""
     unseen = [run.run_id for run in evidence.runs if run.wall_time_s is None or run.train_time_s is None]
     if unseen or not evidence.runs:
         return missing(evidence, "clock", f"no outside clock for {names(unseen) or 'the runs'}")
@@ -73,8 +77,9 @@ def _validation_pairs(run: Metrics, untimed: int) -> Iterator[tuple[TimedLine, T
     yield from itertools.pairwise(lines)
 
 
+@rule("T3", "clock marks", "clock")
 def marks(evidence: Evidence) -> Ruling:
-    """The log brackets every timed section with clock:start and clock:stop, and trains nowhere else."""
+    """clock:start and clock:stop bracket every timed section; no step and no time is printed outside."""
     timelines = _timelines(evidence)
     for run, timeline in timelines:
         if timeline.flaw is not None:
@@ -86,8 +91,10 @@ def marks(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"all {count} timed sections of every run are bracketed, and no step lies outside")
 
 
+@rule("T4", "same pace", "clock", section=_ms(SECTION_LIMIT_S), run=_ms(RUN_LIMIT_S))
 def drift(evidence: Evidence) -> Ruling:
-    """Within a timed section the printed time runs as ours does."""
+    """Printed time and ours drift apart by at most {section} a section and {run} a run (lower envelopes of 20 step
+    lines or more)."""
     timelines = _stamped(evidence)
     if not timelines:
         return missing(evidence, "clock", "no outside clock has stamped the lines")
@@ -100,7 +107,7 @@ def drift(evidence: Evidence) -> Ruling:
             measured += 1
             worst = max(worst, abs(section.drift_s))
             if abs(section.drift_s) > SECTION_LIMIT_S:
-                return _theft(run, section, section.drift_s, "while the printed time and ours should run alike")
+                return _over_limit(run, section, section.drift_s, "while the printed time and ours should run alike")
         worst_sum = max(worst_sum, abs(timeline.drift_s))
         if abs(timeline.drift_s) > RUN_LIMIT_S:
             said = f"{run.run_id}: the sections drift by {_ms(timeline.drift_s)} in sum"
@@ -111,8 +118,9 @@ def drift(evidence: Evidence) -> Ruling:
     return Ruling("pass", said, worst, SECTION_LIMIT_S, "s")
 
 
+@rule("T5", "clock at its marks", "clock", section=_ms(SECTION_LIMIT_S), stop=_ms(STOP_LIMIT_S), run=_ms(RUN_LIMIT_S))
 def ends(evidence: Evidence) -> Ruling:
-    """The script's clock starts at clock:start and stops at clock:stop."""
+    """The script's clock starts within {section} of clock:start and stops within {stop} of clock:stop; {run} in sum."""
     timelines = [(run, timeline) for run, timeline in _stamped(evidence) if timeline.marked]
     if not timelines:
         return missing(evidence, "clock", "no stamped clock marks")
@@ -126,24 +134,24 @@ def ends(evidence: Evidence) -> Ruling:
                 late += max(0.0, section.late_start_s)
                 worst = max(worst, section.late_start_s)
                 if section.late_start_s > SECTION_LIMIT_S:
-                    return _theft(run, section, section.late_start_s, "before the script began to count")
+                    return _over_limit(run, section, section.late_start_s, "before the script began to count")
             if section.early_stop_s is not None:
                 stops.append(section.early_stop_s)
                 if abs(section.early_stop_s) > STOP_LIMIT_S:
-                    return _theft(run, section, section.early_stop_s, "between its last reading and clock:stop")
-        # One late stamp is no theft; stops that are late as a rule are.
+                    return _over_limit(run, section, section.early_stop_s, "between its last reading and clock:stop")
+        # One late stamp hides nothing; stops that are late as a rule do.
         steady = stats.median(stops) * len(stops) if stops else 0.0
         for amount, where in ((late, "after clock:start"), (steady, "before clock:stop")):
             if amount > RUN_LIMIT_S:
                 said = f"{run.run_id}: {_ms(amount)} in sum lie {where} and are not counted"
                 return Ruling("fail", f"{said}, the limit is {_ms(RUN_LIMIT_S)}", amount, RUN_LIMIT_S, "s")
-    return Ruling(
-        "pass", f"the script's clock starts and stops where it says, within {_ms(worst)}", worst, SECTION_LIMIT_S, "s"
-    )
+    said = f"the script's clock starts and stops where it says, within {_ms(worst)}"
+    return Ruling("pass", said, worst, SECTION_LIMIT_S, "s")
 
 
+@rule("T6", "gaps alike", "clock", share=f"{GAP_SHARE:.0%}", gap=_ms(GAP_LIMIT_S))
 def gaps(evidence: Evidence) -> Ruling:
-    """Gap k is alike in all runs: nothing but the validation happens while the clock stands."""
+    """Validation gap k exceeds that of the other runs by at most {share} and {gap}."""
     if evidence.track.metric != "train_time":
         return Ruling("not applicable", "the track ranks steps; its machines are shared and their gaps vary")
     rows = {run.run_id: [section.gap_s for section in timeline.sections] for run, timeline in _stamped(evidence)}
@@ -169,7 +177,7 @@ def gaps(evidence: Evidence) -> Ruling:
 
 
 def _longer_than_parent(evidence: Evidence, rows: dict[str, list[float | None]]) -> Ruling | None:
-    """Whether the gaps grew by more than the parent's on the same machine; longer windows may explain it."""
+    """Rule where the gaps grew by more than the parent's on the same machine; longer windows may explain it."""
     baseline = [
         [section.gap_s for section in read_timeline(run.timed_lines, evidence.ruleset.untimed_steps).sections]
         for run in evidence.baseline
@@ -185,8 +193,9 @@ def _longer_than_parent(evidence: Evidence, rows: dict[str, list[float | None]])
     return None
 
 
+@rule("T7", "step average", "logs")
 def step_average(evidence: Evidence) -> Ruling:
-    """The printed step_avg is train_time over the timed steps, as the ruleset counts them."""
+    """The printed step_avg is train_time over the timed steps."""
     if evidence.track.metric != "train_time":
         return Ruling("not applicable", "the track does not rank time, and its scripts average as they like")
     untimed = evidence.ruleset.untimed_steps
@@ -203,9 +212,8 @@ def step_average(evidence: Evidence) -> Ruling:
             room_ms = STEP_AVG_ROUNDING_MS[0] + STEP_AVG_ROUNDING_MS[1] * steps
             if abs(1000 * line.train_time_s - line.step_avg_ms * steps) > room_ms:
                 said = f"{run.run_id} line {line.line}: step_avg {line.step_avg_ms:.2f} ms over {steps} steps is not"
-                return Ruling(
-                    "fail", f"{said} train_time {line.train_time_s:.3f} s", line.step_avg_ms * steps / 1e3, None, "s"
-                )
+                said += f" train_time {line.train_time_s:.3f} s"
+                return Ruling("fail", said, line.step_avg_ms * steps / 1e3, None, "s")
     if not seen:
         return Ruling("not applicable", "the logs print no step_avg")
     return Ruling("pass", f"step_avg fits train_time on all {seen:,} lines that print it")
@@ -220,60 +228,16 @@ def _timelines(evidence: Evidence) -> list[tuple[Metrics, Timeline]]:
 
 
 def _stamped(evidence: Evidence) -> list[tuple[Metrics, Timeline]]:
-    """The timelines of all runs; none where a line of any of them has no stamp, for a cut clock could hide a theft."""
+    """Read the timelines of all runs; none where any line has no stamp, for a cut clock could hide untimed work."""
     if any(not run.timed_lines or any(line.arrival_s is None for line in run.timed_lines) for run in evidence.runs):
         return []
     return _timelines(evidence)
 
 
-def _theft(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
+def _over_limit(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
     limit = STOP_LIMIT_S if "clock:stop" in where else SECTION_LIMIT_S
     said = f"{run.run_id}: in the section from line {section.first_line}, {_ms(amount)} passed {where}"
     return Ruling("fail", f"{said}; the limit is {_ms(limit)}", amount, limit, "s")
 
 
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms"
-
-
-CHECKS = (
-    Check("T1", "time never falls", "clock", "The reported train time never falls once timing has begun.", monotone),
-    Check(
-        "T2",
-        "within the wall time",
-        "clock",
-        f"Reported train time fits into the time from start to exit and between validations (+{_ms(WALL_LIMIT_S)}).",
-        within_wall,
-    ),
-    Check(
-        "T3",
-        "clock marks",
-        "clock",
-        "clock:start and clock:stop bracket every timed section; no step and no time is printed outside.",
-        marks,
-    ),
-    Check(
-        "T4",
-        "same pace",
-        "clock",
-        f"Printed time and ours drift apart by at most {_ms(SECTION_LIMIT_S)} a section and {_ms(RUN_LIMIT_S)} a run"
-        " (lower envelopes of 20 step lines or more).",
-        drift,
-    ),
-    Check(
-        "T5",
-        "clock at its marks",
-        "clock",
-        f"The script's clock starts within {_ms(SECTION_LIMIT_S)} of clock:start and stops within"
-        f" {_ms(STOP_LIMIT_S)} of clock:stop; {_ms(RUN_LIMIT_S)} in sum.",
-        ends,
-    ),
-    Check(
-        "T6",
-        "gaps alike",
-        "clock",
-        f"Validation gap k exceeds that of the other runs by at most {GAP_SHARE:.0%} and {_ms(GAP_LIMIT_S)}.",
-        gaps,
-    ),
-    Check("T7", "step average", "logs", "The printed step_avg is train_time over the timed steps.", step_average),
-)
+CHECKS = (monotone, within_wall, marks, drift, ends, gaps, step_average)

@@ -6,32 +6,29 @@ from harness.core.measurement import DataReceipt, Metrics
 from harness.core.task import Track
 from harness.evidence.contents import Evidence
 from harness.evidence.timeline import phase_at
-from harness.verdict.checks import Check, Ruling, missing, names
+from harness.verdict.checks import Ruling, missing, names, rule
 
 OPEN_LATENCY_S = 0.1  # the observer may hear of an opening so late; 10 times what it takes on a busy machine
 
 
+@rule("D1", "validation tokens", "data")
 def validation_tokens(evidence: Evidence) -> Ruling:
-    """Every run validated on the track's number of tokens."""
+    """Every run validates on all of the track's validation tokens."""
     required = evidence.track.validation_tokens
     wrong = [run for run in evidence.runs if run.log.val_tokens not in (None, required)]
     if wrong:
         measured = wrong[0].log.val_tokens
-        return Ruling(
-            "fail",
-            f"{wrong[0].run_id} validated on {measured:,} tokens, not on {required:,}",
-            measured,
-            required,
-            "tokens",
-        )
+        said = f"{wrong[0].run_id} validated on {measured:,} tokens, not on {required:,}"
+        return Ruling("fail", said, measured, required, "tokens")
     silent = [run.run_id for run in evidence.runs if run.log.val_tokens is None]
     if silent:
         return missing(evidence, "data", f"{names(silent)} did not log the number of validation tokens")
     return Ruling("pass", f"every run validated on {required:,} tokens", required, required, "tokens")
 
 
+@rule("D2", "pinned shards", "data")
 def shards(evidence: Evidence) -> Ruling:
-    """The shards that every run was given are the pinned ones, before and after."""
+    """The shards equal the track's pins by sha256, before and after the run."""
     unseen = [run.run_id for run in evidence.runs if run.data is None]
     if unseen or not evidence.runs:
         return missing(evidence, "data", f"no data receipt for {names(unseen) or 'any run'}")
@@ -56,8 +53,9 @@ def shards(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
 
 
+@rule("D4", "reads by phase", "data")
 def reads(evidence: Evidence) -> Ruling:
-    """The validation shard is not opened while the clock runs; what is opened before is listed."""
+    """The run does not open the validation shard while the clock runs; what is opened before is listed."""
     watched = [run for run in evidence.runs if run.observed is not None and run.observed.opens is not None]
     marked = [run for run in watched if any(line.kind == "clock_start" for line in run.timed_lines)]
     validation = evidence.track.data.val_pattern % 0
@@ -88,12 +86,12 @@ def _while_timed(run: Metrics, at: float) -> bool:
 
 
 def pinned(track: Track) -> set[str]:
-    """Names of the shards whose hash the track pins."""
+    """Name the shards whose hash the track pins."""
     return {shard.name for shard in track.data.shards if shard.sha256 is not None}
 
 
 def differing(track: Track, receipt: DataReceipt) -> str | None:
-    """What in a receipt contradicts the track's pins; None if nothing does."""
+    """Find what in a receipt contradicts the track's pins; None if nothing does."""
     pins = {shard.name: shard for shard in track.data.shards}
     for shard in receipt.shards:
         pin = pins.get(shard.name)
@@ -106,22 +104,4 @@ def differing(track: Track, receipt: DataReceipt) -> str | None:
     return None
 
 
-CHECKS = (
-    Check(
-        "D1",
-        "validation tokens",
-        "data",
-        "Every run validates on all of the track's validation tokens.",
-        validation_tokens,
-    ),
-    Check(
-        "D2", "pinned shards", "data", "The shards equal the track's pins by sha256, before and after the run.", shards
-    ),
-    Check(
-        "D4",
-        "reads by phase",
-        "data",
-        "The run does not open the validation shard while the clock runs; what is opened before is listed.",
-        reads,
-    ),
-)
+CHECKS = (validation_tokens, shards, reads)

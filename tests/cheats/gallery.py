@@ -18,6 +18,7 @@ from unittest import mock
 
 import yaml
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.tracks import load_track
 from harness.core.judgement import Verdict
 from harness.core.measurement import Gpu, Machine, RunOutcome
@@ -25,7 +26,7 @@ from harness.dataset import fetching
 from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
-from harness.run import execution, series
+from harness.run import execution, judging
 from harness.store import run_files
 from harness.store.layout import Project
 from tests.named import find_subject
@@ -153,4 +154,4 @@ def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int 
             )
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
-    return series.verify(project, found)[1]
+    return judging.verify(Catalog(project), found)[1]

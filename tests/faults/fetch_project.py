@@ -15,14 +15,14 @@ import numpy as np
 from harness.catalog.tracks import load_track
 from harness.core.task import Track
 from harness.dataset.fetching import Fetched, fetch_for
-from harness.dataset.retry import Patience
+from harness.dataset.retry import RetryPolicy
 from harness.dataset.shard import DOCUMENT_START, to_bytes
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 SHARD_TOKENS = 500_000  # 1 MB
 VAL = "small_val_000000.bin"
 TRAIN = [f"small_train_{number:06d}.bin" for number in range(1, 6)]
-QUICK = Patience(first_wait_s=0.01, longest_wait_s=0.05, timeout_s=5.0)
+QUICK = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.05, timeout_s=5.0)
 
 TRACK = """\
 # A small race that no computer minds.
@@ -106,7 +106,7 @@ class Place:
         return self.folder / "cache"
 
     @property
-    def shelf(self) -> Path:
+    def snapshot(self) -> Path:
         return self.cache / "speedrun" / "data" / "someone--tokens" / "unpinned"
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -125,7 +125,7 @@ class Place:
 
     def fetch(self, tokens: int | None = None, *, track: Track | None = None, **options: Any) -> Fetched:
         """Fetch in this process; the environment must be this place's (the fixture `place` sees to it)."""
-        return fetch_for(track or self.track, tokens, patience=options.pop("patience", QUICK), **options)
+        return fetch_for(track or self.track, tokens, policy=options.pop("policy", QUICK), **options)
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start `speedrun fetch small …` in a process of its own."""

@@ -30,10 +30,10 @@ def test_run_judges_the_runs_that_are_there_and_an_older_pack_is_said_to_be_olde
     assert project.run("pack", NAME).returncode == 0
     again = project.run("run", NAME, "--runs", "4")
     assert "G2  pass            all 4 runs of the ledger count" in again.stderr
-    assert "its pack holds none of the 1 run made here since: speedrun pack" in again.stderr
+    assert "its pack lacks the 1 run made here since: speedrun pack" in again.stderr
     packed = project.run("verify", NAME)
     assert "all 3 runs of the ledger count" in packed.stderr
-    assert "judged by its pack, which holds none of the 1 run made here since" in packed.stderr
+    assert "judged by its pack, which lacks the 1 run made here since" in packed.stderr
     assert project.run("pack", NAME).returncode == 0
     assert "made here since" not in project.run("verify", NAME).stderr
 
@@ -75,7 +75,7 @@ def test_a_run_that_goes_on_is_no_fraud(project: Small) -> None:
     harness = project.start("run", NAME)
     assert wait_for(lambda: any(b"step:1/5" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
     said = project.run("verify", NAME)
-    assert "goes on, or its harness was killed" in said.stderr
+    assert "is still running, or its harness was killed" in said.stderr
     assert "fail " not in said.stderr
     harness.send_signal(signal.SIGINT)
     harness.communicate(timeout=30)
@@ -88,4 +88,4 @@ def test_a_script_that_fails_once_among_runs_that_finish_is_no_dead_end(project:
     done = project.run("run", NAME)
     assert done.returncode == 0, done.stderr
     assert project.ends() == ["finished", "failed", "finished", "finished"]
-    assert "1 run broken off is made up for by the level" in done.stderr
+    assert "alpha adjusted for 1 aborted run" in done.stderr

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.tracks import load_track
-from harness.core.errors import DatasetError, HarnessError, StoreError
+from harness.catalog.tracks import load_track, load_tracks
+from harness.core.errors import DatasetError, HarnessError, StoreError, TrackError
 from harness.core.task import Shard
 from harness.dataset.fetching import Fetched, offer, recheck
 from tests.faults.fetch_project import TRAIN, VAL, Place, shard_bytes
@@ -68,7 +69,7 @@ def test_a_second_start_makes_no_request_and_reads_no_shard(place: Place, hub: H
     first = place.fetch()
     asked = len(hub.requests)
     # Were any shard read again, the changed byte would be seen.
-    change_without_a_trace(place.shelf / TRAIN[1])
+    change_without_a_trace(place.snapshot / TRAIN[1])
     second = place.fetch()
     assert len(hub.requests) == asked
     assert second.receipt == first.receipt
@@ -77,7 +78,7 @@ def test_a_second_start_makes_no_request_and_reads_no_shard(place: Place, hub: H
 
 def test_verify_finds_the_byte_that_stat_cannot_and_the_next_fetch_replaces_the_shard(place: Place, hub: Hub) -> None:
     assert place.run()[0] == 0
-    change_without_a_trace(place.shelf / TRAIN[1])
+    change_without_a_trace(place.snapshot / TRAIN[1])
     code, data, said = place.run("--verify", "--json")
     assert code == 1
     assert len(data["problems"]) == 1
@@ -86,7 +87,7 @@ def test_verify_finds_the_byte_that_stat_cannot_and_the_next_fetch_replaces_the_
     asked = len(hub.gets())
     assert place.run()[0] == 0
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[1]]
-    assert (place.shelf / TRAIN[1]).read_bytes() == hub.files[TRAIN[1]]
+    assert (place.snapshot / TRAIN[1]).read_bytes() == hub.files[TRAIN[1]]
     assert place.run("--verify")[0] == 0
 
 
@@ -96,17 +97,17 @@ def test_a_shard_that_was_replaced_removed_or_truncated_is_fetched_again_and_no_
 ) -> None:
     place.fetch()
     asked = len(hub.gets())
-    harm(place.shelf / TRAIN[0])  # type: ignore[operator]
+    harm(place.snapshot / TRAIN[0])  # type: ignore[operator]
     place.fetch()
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[0]]
-    assert (place.shelf / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
+    assert (place.snapshot / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
 
 
 @pytest.mark.parametrize("offset_s", [-20 * 365 * 86400, +20 * 365 * 86400])
 def test_a_file_time_decades_off_costs_a_hash_and_no_request_for_bytes(place: Place, hub: Hub, offset_s: int) -> None:
     place.fetch()
     asked = len(hub.requests)
-    for path in place.shelf.glob("*.bin"):
+    for path in place.snapshot.glob("*.bin"):
         os.utime(path, (time.time() + offset_s, time.time() + offset_s))
     place.fetch()
     place.fetch(allow_network=False)
@@ -118,16 +119,16 @@ def test_after_a_restart_of_the_computer_every_shard_is_hashed_once_more_and_the
 ) -> None:
     place.fetch(500_000)
     asked = len(hub.gets())
-    receipt = place.shelf / "receipt.json"
+    receipt = place.snapshot / "receipt.json"
     data = json.loads(receipt.read_text(encoding="utf-8"))
     for shard in data["shards"].values():
         shard["boot"] = "a boot that is over"
     receipt.write_text(json.dumps(data), encoding="utf-8")
-    change_without_a_trace(place.shelf / TRAIN[0])  # as a power cut leaves a file whose last pages were not written
+    change_without_a_trace(place.snapshot / TRAIN[0])  # as a power cut leaves a file whose last pages were not written
     place.fetch(500_000)
     assert [request.name for request in hub.gets()[asked:]] == [TRAIN[0]]
-    assert (place.shelf / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
-    change_without_a_trace(place.shelf / VAL)
+    assert (place.snapshot / TRAIN[0]).read_bytes() == hub.files[TRAIN[0]]
+    change_without_a_trace(place.snapshot / VAL)
     place.fetch(500_000, allow_network=False)
     assert len(hub.gets()) == asked + 1
     assert json.loads(receipt.read_text(encoding="utf-8"))["shards"][VAL]["boot"] is None
@@ -137,10 +138,10 @@ def test_after_a_restart_of_the_computer_every_shard_is_hashed_once_more_and_the
 def test_a_receipt_that_cannot_be_read_costs_hashes_and_no_bytes(place: Place, hub: Hub, text: str) -> None:
     place.fetch()
     asked = len(hub.gets())
-    (place.shelf / "receipt.json").write_text(text, encoding="utf-8")
+    (place.snapshot / "receipt.json").write_text(text, encoding="utf-8")
     assert place.fetch().downloaded_bytes == 0
     assert len(hub.gets()) == asked
-    assert json.loads((place.shelf / "receipt.json").read_text())["shards"].keys() == {VAL, *TRAIN[:3]}
+    assert json.loads((place.snapshot / "receipt.json").read_text())["shards"].keys() == {VAL, *TRAIN[:3]}
 
 
 def test_the_shards_of_an_unpinned_track_all_come_from_the_revision_of_the_first(place: Place, hub: Hub) -> None:
@@ -179,9 +180,9 @@ def test_offline_with_something_missing_one_sentence_says_what(place: Place, hub
 
 
 def test_offline_a_shard_that_was_never_verified_is_not_trusted(place: Place, hub: Hub) -> None:
-    place.shelf.mkdir(parents=True)
-    (place.shelf / VAL).write_bytes(hub.files[VAL])
-    with pytest.raises(DatasetError, match="it was never verified"):
+    place.snapshot.mkdir(parents=True)
+    (place.snapshot / VAL).write_bytes(hub.files[VAL])
+    with pytest.raises(DatasetError, match="bin: was never verified; fetch with the network on"):
         place.fetch(0, allow_network=False)
     assert hub.requests == []
     assert place.fetch(0).downloaded_bytes == 0
@@ -221,7 +222,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence_and_the_fetch_goes_
         filler.unlink()
         assert place.run("--tokens", "0")[0] == 0
         assert hub.gets(VAL)[-1].start > 0
-        assert (place.shelf / VAL).read_bytes() == hub.files[VAL]
+        assert (place.snapshot / VAL).read_bytes() == hub.files[VAL]
 
 
 def test_a_read_only_cache_serves_what_it_holds_and_refuses_the_rest_in_one_sentence(place: Place, hub: Hub) -> None:
@@ -239,8 +240,8 @@ def test_a_read_only_cache_serves_what_it_holds_and_refuses_the_rest_in_one_sent
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
 def test_a_cache_without_write_permission_is_said_in_one_sentence(place: Place, hub: Hub) -> None:
-    place.shelf.mkdir(parents=True)
-    place.shelf.chmod(0o555)
+    place.snapshot.mkdir(parents=True)
+    place.snapshot.chmod(0o555)
     with pytest.raises(HarnessError, match="cannot be written"):
         place.fetch()
     assert hub.requests == []
@@ -249,21 +250,69 @@ def test_a_cache_without_write_permission_is_said_in_one_sentence(place: Place, 
 # ------------------------------------------------------------------------------------------------ pins
 
 
-def test_pin_writes_revision_and_every_hash_and_keeps_every_comment(place: Place, hub: Hub) -> None:
-    before = place.track_file.read_text(encoding="utf-8")
+def pins_of(place: Place) -> Path:
+    return place.project / "tracks" / "small.pins.json"
+
+
+def test_pin_writes_revision_and_every_hash_beside_the_track_and_leaves_its_file_alone(place: Place, hub: Hub) -> None:
+    before = place.track_file.read_bytes()
     code, _, said = place.run("--pin")
     assert code == 0
-    assert "pinned in tracks/small.yaml" in said
+    assert "pinned in tracks/small.pins.json" in said
     data = load_track(place.project / "tracks", "small").data
     assert data.revision == hub.commit
     assert {shard.name: shard.sha256 for shard in data.shards} == hub.promised
     assert [shard.tokens for shard in data.shards] == [500_000] * 5 + [123_456]
-    after = place.track_file.read_text(encoding="utf-8")
-    for line in before.splitlines():
-        if "#" in line:
-            assert line[line.index("#") :] in after
-    untouched = [line for line in before.splitlines() if "revision:" not in line and "shards: []" not in line]
-    assert [line for line in after.splitlines() if line in untouched] == untouched
+    assert place.track_file.read_bytes() == before
+    assert json.loads(pins_of(place).read_text())["written_by"] == "speedrun fetch --pin"
+    assert list(load_tracks(place.project / "tracks")) == ["small"]
+
+
+CONTRADICTIONS = {
+    "revision: null": (f"revision: {'a' * 40}", "the revision is pinned to another commit"),
+    "shards: []": (f"shards: [{{name: {VAL}, sha256: {'a' * 64}}}]", f"{VAL} is pinned to other bytes"),
+}
+
+
+@pytest.mark.parametrize("old", CONTRADICTIONS)
+def test_pins_that_contradict_those_in_the_tracks_own_file_are_refused(place: Place, hub: Hub, old: str) -> None:
+    new, words = CONTRADICTIONS[old]
+    assert place.run("--pin")[0] == 0
+    text = place.track_file.read_text(encoding="utf-8")
+    place.track_file.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(TrackError, match=re.escape(f"tracks/small.pins.json: {words}; a pin is never moved")):
+        load_track(place.project / "tracks", "small")
+
+
+def test_pins_in_the_tracks_own_file_are_read_and_may_stand_in_both(place: Place, hub: Hub) -> None:
+    text = place.track_file.read_text(encoding="utf-8")
+    sha256 = hub.promised[VAL]
+    place.track_file.write_text(text.replace("shards: []", f"shards: [{{name: {VAL}, sha256: {sha256}}}]"))
+    assert [s.sha256 for s in load_track(place.project / "tracks", "small").data.shards] == [sha256]
+    assert place.run("--pin")[0] == 0
+    data = load_track(place.project / "tracks", "small").data
+    assert {shard.name: shard.sha256 for shard in data.shards} == hub.promised
+
+
+def test_a_pin_is_never_moved(place: Place, hub: Hub) -> None:
+    assert place.run("--pin")[0] == 0
+    once = pins_of(place).read_text()
+    pins_of(place).write_text(once.replace(hub.promised[TRAIN[4]], "a" * 64))
+    forged = pins_of(place).read_bytes()
+    code, _, said = place.run("--pin")
+    assert code == 2
+    assert f"{TRAIN[4]} is pinned to other bytes" in said
+    assert pins_of(place).read_bytes() == forged
+
+
+def test_a_damaged_file_of_pins_is_named(place: Place, hub: Hub) -> None:
+    assert place.run("--pin")[0] == 0
+    data = json.loads(pins_of(place).read_text())
+    data["revision"], data["shards"][0]["sha256"] = "main", "x"
+    pins_of(place).write_text(json.dumps(data))
+    with pytest.raises(TrackError) as caught:
+        load_track(place.project / "tracks", "small")
+    assert [problem.what for problem in caught.value.problems] == ["`revision` is 'main'", "`shards[0].sha256` is 'x'"]
 
 
 def test_after_a_pin_the_shards_that_are_there_are_linked_and_not_fetched_again(place: Place, hub: Hub) -> None:
@@ -276,14 +325,14 @@ def test_after_a_pin_the_shards_that_are_there_are_linked_and_not_fetched_again(
     assert data["folder"].endswith(hub.commit)
     assert "verified against the track's pins" in said
     pinned = Path(data["folder"]) / VAL
-    assert pinned.stat().st_ino == (place.shelf / VAL).stat().st_ino
+    assert pinned.stat().st_ino == (place.snapshot / VAL).stat().st_ino
 
 
 def test_pinning_twice_changes_nothing(place: Place, hub: Hub) -> None:
     assert place.run("--pin")[0] == 0
-    once = place.track_file.read_bytes()
+    once = pins_of(place).read_bytes()
     assert place.run("--pin")[0] == 0
-    assert place.track_file.read_bytes() == once
+    assert pins_of(place).read_bytes() == once
 
 
 def test_a_hub_that_offers_other_bytes_than_are_pinned_is_refused_before_any_byte(place: Place, hub: Hub) -> None:
@@ -297,22 +346,20 @@ def test_a_hub_that_offers_other_bytes_than_are_pinned_is_refused_before_any_byt
 
 def test_a_listing_that_contradicts_the_served_bytes_is_not_pinned(place: Place, hub: Hub) -> None:
     place.fetch()
-    before = place.track_file.read_bytes()
     hub.promised[TRAIN[0]] = "b" * 64
     code, _, said = place.run("--pin")
     assert code == 2
     assert f"{TRAIN[0]}: the hub lists other bytes than it served" in said
-    assert place.track_file.read_bytes() == before
+    assert not pins_of(place).exists()
 
 
 def test_a_track_that_names_more_shards_than_the_hub_has_is_not_pinned(place: Place, hub: Hub) -> None:
     place.fetch()
-    before = place.track_file.read_bytes()
     del hub.promised[TRAIN[4]]
     code, _, said = place.run("--pin")
     assert code == 2
     assert f"{TRAIN[4]}: the hub lists no such file" in said
-    assert place.track_file.read_bytes() == before
+    assert not pins_of(place).exists()
 
 
 # ------------------------------------------------------------------------------------------------ offered to a run
@@ -349,7 +396,7 @@ def test_the_receipt_says_whether_the_shards_changed_while_the_run_went_on(place
     assert recheck(fetched, place.track, work) == dataclasses.replace(fetched.receipt, unchanged=True)
     assert not (folder / VAL).exists(), "the run's own copy is thrown away"
     offer(fetched, place.track, work)
-    change_without_a_trace(place.shelf / TRAIN[2])
+    change_without_a_trace(place.snapshot / TRAIN[2])
     assert recheck(fetched, place.track, work).unchanged is False
 
 
@@ -363,7 +410,7 @@ def test_a_script_that_changes_its_copy_of_the_validation_shard_is_found_out(pla
 
 def test_shards_that_vanish_during_a_run_are_a_change_and_no_crash(place: Place) -> None:
     fetched, _ = offered(place)
-    (place.shelf / VAL).unlink()
+    (place.snapshot / VAL).unlink()
     assert recheck(fetched, place.track, place.folder / "work").unchanged is False
 
 
@@ -372,8 +419,8 @@ def test_shards_that_vanish_during_a_run_are_a_change_and_no_crash(place: Place)
 
 def test_the_list_shows_what_is_verified_doubtful_partial_and_missing_and_asks_nobody(place: Place, hub: Hub) -> None:
     place.fetch(1_000_000)
-    change(place.shelf / TRAIN[0])
-    (place.shelf / f"{TRAIN[4]}.part").write_bytes(b"x" * 1000)
+    change(place.snapshot / TRAIN[0])
+    (place.snapshot / f"{TRAIN[4]}.part").write_bytes(b"x" * 1000)
     asked = len(hub.requests)
     code, data, said = place.run("--list", "--json")
     assert code == 0
@@ -393,7 +440,7 @@ def test_hash_of_every_shard_is_in_the_receipt_beside_the_data_and_nothing_is_in
     place: Place, hub: Hub
 ) -> None:
     place.fetch(0)
-    receipt = json.loads((place.shelf / "receipt.json").read_text(encoding="utf-8"))
+    receipt = json.loads((place.snapshot / "receipt.json").read_text(encoding="utf-8"))
     assert receipt["commit"] == hub.commit
     assert receipt["shards"][VAL]["sha256"] == hashlib.sha256(hub.files[VAL]).hexdigest()
     assert [path.name for path in place.project.rglob("*") if path.is_file()] == ["small.yaml"]

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from harness.core.errors import DatasetError
-from harness.dataset.retry import Patience
+from harness.dataset.retry import RetryPolicy
 from harness.dataset.shard import to_bytes
 from tests.faults.fetch_project import QUICK, TRAIN, VAL, Place, shard_bytes
 from tests.faults.projects import wait_for
@@ -20,8 +20,8 @@ SLICE = 1 << 17
 
 
 def stored(place: Place) -> set[str]:
-    """The finished shards on the shelf."""
-    return {path.name for path in place.shelf.glob("*.bin")}
+    """The finished shards of the snapshot."""
+    return {path.name for path in place.snapshot.glob("*.bin")}
 
 
 def problem_of(place: Place, tokens: int | None = 0, **options: object) -> str:
@@ -65,7 +65,7 @@ def test_a_connection_that_is_reset_loses_a_slice_at_most(place: Place, hub: Hub
     assert again.sent == 1_001_024 - again.start
 
 
-def test_many_cuts_do_not_use_up_the_patience_while_bytes_arrive(place: Place, hub: Hub) -> None:
+def test_many_cuts_do_not_use_up_the_retries_while_bytes_arrive(place: Place, hub: Hub) -> None:
     for after in range(100_000, 1_000_000, 100_000):
         hub.fail(VAL, cut(after))
     assert len(hub.faults[VAL]) > QUICK.attempts
@@ -81,7 +81,7 @@ def test_wrong_bytes_of_the_right_size_are_refused_and_not_kept(place: Place, hu
     assert TRAIN[0] in said
     assert f"the hub promises {hub.promised[TRAIN[0]][:12]}" in said
     assert stored(place) == {VAL, TRAIN[1]}
-    assert not list(place.shelf.glob("*.part*"))
+    assert not list(place.snapshot.glob("*.part*"))
 
 
 @pytest.mark.parametrize("change", [-2, +2, -1_001_024])
@@ -128,9 +128,9 @@ def test_a_file_with_the_promised_bytes_that_is_no_shard_is_refused(place: Place
     hub.files[VAL], hub.promised[VAL] = data, hashlib.sha256(data).hexdigest()
     hub.sizes[VAL] = len(data)
     said = problem_of(place)
-    wanted = {"header": "its header promises", "id": "holds the id 50257", "text": "no token shard"}
+    wanted = {"header": "its header promises", "id": "holds the id 50257", "text": "not a token shard"}
     assert wanted[kind] in said
-    assert not list(place.shelf.glob("*.bin*"))
+    assert not list(place.snapshot.glob("*.bin*"))
 
 
 def test_a_missing_file_a_missing_revision_and_a_missing_repository_are_told_apart(place: Place, hub: Hub) -> None:
@@ -149,7 +149,7 @@ def test_a_missing_file_a_missing_revision_and_a_missing_repository_are_told_apa
 
     data = dataclasses.replace(place.track.data, repository="nobody/nothing")
     said = problem_of(place, track=dataclasses.replace(place.track, data=data))
-    assert "the hub knows no dataset nobody/nothing" in said
+    assert "the hub has no dataset nobody/nothing" in said
     assert said.count("\n") == 0
 
 
@@ -215,7 +215,7 @@ def test_a_date_to_come_back_is_read_on_the_hubs_own_clock(place: Place, hub: Hu
 def test_a_wait_of_hours_is_reported_instead_of_waited_for(place: Place, hub: Hub) -> None:
     hub.fail(VAL, status(429, Retry_After="7200"), times=99, method="HEAD")
     began = time.monotonic()
-    assert "asks for patience (HTTP 429) for 7,200 s" in problem_of(place)
+    assert "rate-limited (HTTP 429) for 7,200 s" in problem_of(place)
     assert time.monotonic() - began < 2.0
 
 
@@ -245,11 +245,11 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(
 
 def test_the_range_survives_a_redirect(place: Place, hub: Hub) -> None:
     hub.redirects_get_only = True
-    place.shelf.mkdir(parents=True)
+    place.snapshot.mkdir(parents=True)
     hub.pause(VAL, 600_000)
     process = place.start("--tokens", "0")
     assert hub.pauses[VAL].reached.wait(20)
-    partial = place.shelf / f"{VAL}.part"
+    partial = place.snapshot / f"{VAL}.part"
     assert wait_for(lambda: partial.exists() and partial.stat().st_size > 0)
     process.kill()
     process.wait()
@@ -305,7 +305,7 @@ def test_a_hub_that_nobody_answers_for_is_said_in_one_sentence_and_soon(
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.setenv("HF_ENDPOINT", url)
     began = time.monotonic()
-    said = problem_of(place, None, patience=Patience())
+    said = problem_of(place, None, policy=RetryPolicy())
     assert f"{url} cannot be reached" in said
     assert said.count("\n") == 0
     assert time.monotonic() - began < 10
@@ -313,8 +313,8 @@ def test_a_hub_that_nobody_answers_for_is_said_in_one_sentence_and_soon(
 
 def test_a_server_that_stays_silent_is_given_up(place: Place, hub: Hub) -> None:
     hub.fail(VAL, lambda handler, name: time.sleep(3), times=9)
-    impatient = dataclasses.replace(QUICK, attempts=2, timeout_s=0.3)
-    assert "2 times in a row" in problem_of(place, patience=impatient)
+    few_attempts = dataclasses.replace(QUICK, attempts=2, timeout_s=0.3)
+    assert "2 times in a row" in problem_of(place, policy=few_attempts)
 
 
 def test_the_hub_clock_and_ours_may_differ_by_decades(place: Place, hub: Hub) -> None:

@@ -30,7 +30,7 @@ def test_after_kill_9_only_what_was_not_stored_is_fetched(place: Place, hub: Hub
     pause = hub.pause(VAL, after)
     process = place.start("--tokens", "0")
     assert pause.reached.wait(20)
-    partial = place.shelf / f"{VAL}.part"
+    partial = place.snapshot / f"{VAL}.part"
     # What lies in whole slices must be on the disk before the kill; the rest is in flight.
     wait_for(lambda: partial.exists() and partial.stat().st_size >= after // SLICE * SLICE)
     process.kill()
@@ -38,11 +38,11 @@ def test_after_kill_9_only_what_was_not_stored_is_fetched(place: Place, hub: Hub
     stored = partial.stat().st_size
     code, data, said = place.run("--tokens", "0", "--json")
     assert code == 0, said
-    assert (place.shelf / VAL).read_bytes() == hub.files[VAL]
+    assert (place.snapshot / VAL).read_bytes() == hub.files[VAL]
     assert hub.gets(VAL)[-1].start == stored
     assert hub.gets(VAL)[-1].sent == SIZE - stored
     assert data["downloaded_bytes"] == SIZE - stored
-    assert not list(place.shelf.glob("*.part*"))
+    assert not list(place.snapshot.glob("*.part*"))
 
 
 def test_after_kill_9_finished_shards_are_not_asked_for_again(place: Place, hub: Hub) -> None:
@@ -50,7 +50,7 @@ def test_after_kill_9_finished_shards_are_not_asked_for_again(place: Place, hub:
     process = place.start()
     assert pause.reached.wait(20)
     others = {VAL, TRAIN[0], TRAIN[1]}
-    wait_for(lambda: {path.name for path in place.shelf.glob("*.bin")} == others)
+    wait_for(lambda: {path.name for path in place.snapshot.glob("*.bin")} == others)
     process.kill()
     process.wait()
     asked = len(hub.requests)
@@ -65,7 +65,7 @@ def test_kills_at_arbitrary_moments_never_leave_a_wrong_shard(place: Place, hub:
         time.sleep(delay)
         process.kill()
         process.wait()
-        for path in place.shelf.glob("*.bin"):
+        for path in place.snapshot.glob("*.bin"):
             assert path.read_bytes() == hub.files[path.name]
     assert place.run("--verify")[0] == 0
 
@@ -74,21 +74,21 @@ def test_a_file_that_was_whole_but_not_yet_named_when_the_kill_came_needs_no_req
     place: Place, hub: Hub
 ) -> None:
     assert place.run("--tokens", "0")[0] == 0
-    (place.shelf / VAL).rename(place.shelf / f"{VAL}.part")
+    (place.snapshot / VAL).rename(place.snapshot / f"{VAL}.part")
     note = f'{{"sha256": "{hub.promised[VAL]}", "bytes": {SIZE}}}'
-    (place.shelf / f"{VAL}.part.json").write_text(note, encoding="utf-8")
-    (place.shelf / "receipt.json").unlink()
+    (place.snapshot / f"{VAL}.part.json").write_text(note, encoding="utf-8")
+    (place.snapshot / "receipt.json").unlink()
     asked = len(hub.gets())
     assert place.run("--tokens", "0")[0] == 0
     assert len(hub.gets()) == asked
-    assert (place.shelf / VAL).read_bytes() == hub.files[VAL]
+    assert (place.snapshot / VAL).read_bytes() == hub.files[VAL]
 
 
 def test_a_partial_file_with_wrong_bytes_is_found_and_fetched_from_the_start(place: Place, hub: Hub) -> None:
     pause = hub.pause(VAL, 600_000)
     process = place.start("--tokens", "0")
     assert pause.reached.wait(20)
-    partial = place.shelf / f"{VAL}.part"
+    partial = place.snapshot / f"{VAL}.part"
     wait_for(lambda: partial.exists() and partial.stat().st_size >= 4 * SLICE)
     process.kill()
     process.wait()
@@ -97,15 +97,15 @@ def test_a_partial_file_with_wrong_bytes_is_found_and_fetched_from_the_start(pla
         file.write(b"torn")
     code, _, said = place.run("--tokens", "0")
     assert code == 0
-    assert "what an earlier fetch had left is not right; starting again" in said
+    assert "the bytes that an earlier fetch left are wrong; starting again" in said
     assert hub.gets(VAL)[-1].start == 0
-    assert (place.shelf / VAL).read_bytes() == hub.files[VAL]
+    assert (place.snapshot / VAL).read_bytes() == hub.files[VAL]
 
 
 def test_a_partial_file_of_another_revision_is_not_continued(place: Place, hub: Hub) -> None:
-    place.shelf.mkdir(parents=True)
-    (place.shelf / f"{VAL}.part").write_bytes(b"x" * 1000)
-    (place.shelf / f"{VAL}.part.json").write_text('{"sha256": "' + "0" * 64 + '", "bytes": 5000}', encoding="utf-8")
+    place.snapshot.mkdir(parents=True)
+    (place.snapshot / f"{VAL}.part").write_bytes(b"x" * 1000)
+    (place.snapshot / f"{VAL}.part.json").write_text('{"sha256": "' + "0" * 64 + '", "bytes": 5000}', encoding="utf-8")
     place.fetch(0)
     assert [request.start for request in hub.gets()] == [0]
 
@@ -114,7 +114,7 @@ def test_ctrl_c_ends_a_fetch_soon_even_when_the_server_says_nothing_and_keeps_wh
     pause = hub.pause(VAL, 600_000)
     process = place.start("--tokens", "0")
     assert pause.reached.wait(20)
-    partial = place.shelf / f"{VAL}.part"
+    partial = place.snapshot / f"{VAL}.part"
     wait_for(lambda: partial.exists() and partial.stat().st_size >= 4 * SLICE)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_a_fetch_soon_even_when_the_server_says_nothing_and_keeps_wh
     assert hub.gets(VAL)[-1].start >= 4 * SLICE
 
 
-def test_ctrl_c_while_the_hub_asks_for_patience_ends_at_once(place: Place, hub: Hub) -> None:
+def test_ctrl_c_while_the_hub_limits_the_rate_ends_at_once(place: Place, hub: Hub) -> None:
     hub.fail(VAL, status(429, Retry_After="300"), times=9, method="HEAD")
     process = place.start("--tokens", "0")
     wait_for(lambda: hub.requests)
@@ -151,16 +151,16 @@ def test_two_fetches_at_once_ask_for_every_byte_once(place: Place, hub: Hub) -> 
     assert second.stderr is not None
     for line in second.stderr:
         lines.append(line)
-        if "another fetch is at it" in line:
+        if "another process is downloading it" in line:
             break
     pause.go_on.set()
     _, rest = second.communicate(timeout=30)
     first.communicate(timeout=30)
-    assert any("another fetch is at it" in line for line in lines), rest
+    assert any("another process is downloading it" in line for line in lines), rest
     assert (first.returncode, second.returncode) == (0, 0)
     assert sum(request.sent for request in hub.gets()) == 4 * SIZE
     for name in [VAL, *TRAIN[:3]]:
-        assert (place.shelf / name).read_bytes() == hub.files[name]
+        assert (place.snapshot / name).read_bytes() == hub.files[name]
 
 
 def test_when_the_first_of_two_fetches_is_killed_the_second_goes_on_from_its_bytes(place: Place, hub: Hub) -> None:
@@ -170,9 +170,9 @@ def test_when_the_first_of_two_fetches_is_killed_the_second_goes_on_from_its_byt
     second = place.start("--tokens", "0")
     assert second.stderr is not None
     for line in second.stderr:
-        if "another fetch is at it" in line:
+        if "another process is downloading it" in line:
             break
-    partial = place.shelf / f"{VAL}.part"
+    partial = place.snapshot / f"{VAL}.part"
     wait_for(lambda: partial.exists() and partial.stat().st_size >= 500_000 // SLICE * SLICE)
     first.kill()
     first.wait()

@@ -134,7 +134,7 @@ def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(project:
     done = project.run("run", str(submission), "--runs", "3")
     assert project.ends() == ["lost"] + ["finished"] * 3
     assert done.returncode == 0, done.stderr
-    assert "1 run broken off is made up for by the level" in " ".join(done.stderr.split())
+    assert "alpha adjusted for 1 aborted run" in " ".join(done.stderr.split())
     assert "needs < 0.00125" in done.stderr  # 0.01 over the four ways to leave one of four out, and over two
 
 
@@ -185,7 +185,7 @@ def test_an_interrupted_set_of_runs_is_completed_not_repeated(project: Small) ->
     assert len(project.run_folders()) == 1
     done = project.run("run", str(submission), "--runs", "3")
     assert done.returncode == 0, done.stderr
-    assert "1 finished run of an earlier start counts" in done.stderr
+    assert "in addition to 1 finished run of an earlier start" in done.stderr
     assert project.ends() == ["finished"] * 3
 
 
@@ -262,6 +262,6 @@ def test_how_many_more_runs_are_needed_is_said_with_their_price(tmp_path: Path) 
     project.submit(HONEST)
     done = project.run("run", "submissions/2026-11-21_test", "--runs", "1", "--usd-per-hour", "3600")
     assert done.returncode == 1
-    assert "2 more runs likely decide: about 0." in done.stderr
+    assert "2 more runs would likely decide: about 0." in done.stderr
     assert "USD at 3600 USD an hour" in done.stderr
     assert project.ledger()[0]["n_max"] == 3

@@ -81,7 +81,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a loose file": (lambda f: (f.parent / "notes.txt").write_text("x"), "this one has 2"),
     "a record": (lambda f: (f.parents[1] / MUON / "curve.csv").write_text("x"), "curve.csv does not belong"),
     "a link": (link, "README.md is a link"),
-    "a name that is a command": (hostile_name, "is no plain file name"),
+    "a name that is a command": (hostile_name, "is not a plain file name"),
     "no evidence": (lambda f: shutil.rmtree(f / "evidence"), "holds no evidence"),
     "no README": (lambda f: (f / "README.md").unlink(), "README.md: is missing"),
     "a question left out": (
@@ -152,7 +152,7 @@ def test_a_path_that_leaves_the_folder_writes_nothing(project: Repository, tmp_p
     made = tree(*sorted([*others, ("40000", "submissions", tree(("40000", SLUG, escaping)))], key=lambda e: e[1]))
     head = project.git("commit-tree", "-p", "main", "-m", "x", made).strip()
     said = project.changes("pull-request", "main", head, status=1, TMPDIR=str(tmp_path))
-    assert "is no plain file name" in said
+    assert "is not a plain file name" in said
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -206,7 +206,7 @@ def test_the_submission_of_somebody_else_is_not_taken_away(project: Repository) 
         project.commit(name)
         said = project.changes("pull-request", "main", name.replace(" ", "-"), status=1)
         assert f"submissions/{SLUG}/README.md was deleted" in said or gone == "/evidence"
-        assert "a submission goes away when it is accepted" in said
+        assert "a submission is deleted only when it is accepted" in said
     project.branch("a-folder-of-that-name")
     project.git("rm", "-q", "-r", f"submissions/{SLUG}")
     (project.root / "records" / "smoke" / SLUG).mkdir()

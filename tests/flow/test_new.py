@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.catalog.manifests import load_manifest
+from harness.core import yamlfile
 from harness.core.errors import HarnessError
 from harness.store.layout import Project
 from harness.store.ledger import chain_of
-from harness.submission.draft import set_values, slug_of, write_hashes
+from harness.submission.draft import set_values, slug_of
 from tests.flow.repositories import ROOT, Repository
 from tests.named import find_subject
 
@@ -64,7 +65,7 @@ def test_nothing_is_ever_overwritten(project: Repository) -> None:
 
 @pytest.mark.parametrize("name", ["", "!!!", "a" * 80, "idéa", "\x1b[\n"])
 def test_a_name_that_names_nothing_is_refused(name: str) -> None:
-    with pytest.raises(HarnessError, match="names no idea") as caught:
+    with pytest.raises(HarnessError, match="is not a valid name") as caught:
         slug_of(name)
     assert "\x1b" not in str(caught.value)
 
@@ -82,16 +83,23 @@ def test_somebody_without_a_name_is_told_how_to_have_one(project: Repository) ->
 def test_a_changed_script_is_frozen_until_it_has_runs(project: Repository) -> None:
     project.speedrun("new", "idea", "--from", "smoke")
     folder, name = newest(project), f"submissions/{newest(project).name}"
-    before = (folder / "manifest.yaml").read_text()
+    manifest_text = (folder / "manifest.yaml").read_text()
+    before = (folder / "manifest.lock").read_text()
+    assert before.startswith("# Written by `speedrun run` and `speedrun new --refresh`, not by hand")
     (folder / "train_gpt.py").write_text("changed\n")
     (folder / "kernels.py").write_text("more\n")
     assert "speedrun new --refresh" in project.speedrun("check", name, status=2)
     project.speedrun("run", name, "--plan")
-    assert (folder / "manifest.yaml").read_text() == before  # a plan does nothing
+    assert (folder / "manifest.lock").read_text() == before  # a plan does nothing
     assert "froze kernels.py" in project.speedrun("new", "--refresh", name)
     manifest = load_manifest(folder)
     assert dict(manifest.files)["kernels.py"] == hashlib.sha256(b"more\n").hexdigest()
-    assert (folder / "manifest.yaml").read_text().startswith(before.partition("files:")[0])  # comments stay
+    assert (folder / "manifest.yaml").read_text() == manifest_text  # what people write, no tool edits
+    digests = {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("kernels.py", "train_gpt.py")
+    }
+    lines = "".join(f"  {name}: {digest}\n" for name, digest in digests.items())
+    assert (folder / "manifest.lock").read_text() == f"{before.splitlines()[0]}\nschema: 1\nfiles:\n{lines}"
     assert "already" in project.speedrun("new", "--refresh", name)
     script = chain_of(dict(manifest.files))
     ledger = project.root / ".runs" / "ledger.jsonl"
@@ -124,31 +132,53 @@ def test_the_template_is_a_submission_itself() -> None:
     assert found.ruleset.id == "optimization@1"
 
 
-HASH = "0" * 64
-FORMS = {
-    "one line": (f"files: {{a.py: {HASH}}}\n", ""),
-    "a block": (f"files:\n    a.py: {HASH}\n\n    # a remark\nnotes: null\n", "notes: null\n"),
-    "a list": ("files:\n- a.py\nnotes: null\n", "notes: null\n"),
-}
+def old_form(folder: Path) -> Path:
+    """Turn a submission into one of schema 1, whose manifest lists the hashes."""
+    manifest = folder / "manifest.yaml"
+    files = (folder / "manifest.lock").read_text().partition("files:")[2]
+    manifest.write_text(manifest.read_text().replace("schema: 2", "schema: 1") + "files:" + files)
+    (folder / "manifest.lock").unlink()
+    return manifest
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_hashes_are_written_into_any_form_of_the_key(tmp_path: Path, form: str) -> None:
-    text, rest = FORMS[form]
-    (tmp_path / "manifest.yaml").write_text(f"# first\nschema: 1\n{text}")
-    write_hashes(tmp_path, {"b.py": "1" * 64})
-    assert (tmp_path / "manifest.yaml").read_text() == f"# first\nschema: 1\nfiles:\n  b.py: '{'1' * 64}'\n{rest}"
+def test_a_manifest_of_schema_1_is_read_and_its_files_are_moved_by_its_author(project: Repository) -> None:
+    project.speedrun("new", "idea", "--from", "smoke")
+    folder, name = newest(project), f"submissions/{newest(project).name}"
+    frozen = load_manifest(folder).files
+    manifest = old_form(folder)
+    assert load_manifest(folder).files == frozen
+    assert "already" in project.speedrun("new", "--refresh", name)
+    assert not (folder / "manifest.lock").exists()
+    (folder / "train_gpt.py").write_text("changed\n")
+    text = manifest.read_text()
+    for verb in (("run", name), ("new", "--refresh", name)):
+        assert "take the key `files` out of it" in project.speedrun(*verb, status=2)
+        assert manifest.read_text() == text
+    manifest.write_text(text.partition("files:")[0].replace("schema: 1", "schema: 2"))
+    assert "froze train_gpt.py" in project.speedrun("new", "--refresh", name)
+    assert load_manifest(folder).files == {"train_gpt.py": hashlib.sha256(b"changed\n").hexdigest()}
 
 
-def test_a_form_that_cannot_be_rewritten_is_left_alone_and_said(tmp_path: Path) -> None:
-    text = f"schema: 1\n? files\n: a.py: {HASH}\n"
-    (tmp_path / "manifest.yaml").write_text(text)
-    with pytest.raises(HarnessError, match="write it as"):
-        write_hashes(tmp_path, {"b.py": "1" * 64})
-    assert (tmp_path / "manifest.yaml").read_text() == text
+def test_a_lock_beside_the_same_files_is_in_order_and_one_beside_others_is_not(project: Repository) -> None:
+    project.speedrun("new", "idea", "--from", "smoke")
+    folder = newest(project)
+    lock = (folder / "manifest.lock").read_text()
+    manifest = old_form(folder)
+    (folder / "manifest.lock").write_text(lock)
+    assert load_manifest(folder)
+    (folder / "train_gpt.py").write_text("changed\n")
+    digest = hashlib.sha256(b"changed\n").hexdigest()
+    (folder / "manifest.lock").write_text(f"schema: 1\nfiles: {{train_gpt.py: {digest}}}\n")
+    with pytest.raises(HarnessError, match=r"`files` contradicts manifest\.lock"):
+        load_manifest(folder)
+    manifest.write_text(manifest.read_text().partition("files:")[0])
+    assert load_manifest(folder).files == {"train_gpt.py": digest}
 
 
 def test_values_of_a_template_cannot_break_out() -> None:
-    text = set_values("title: x\nclaim: ml\n", {"title": "a\nclaim: systems # \\1"})
+    value = "a\nclaim: systems # \\1"
+    text = set_values("# title: of it\ntitle: x\nclaim: ml\n", {"title": value})
+    assert text.startswith("# title: of it\n")
     assert text.endswith("claim: ml\n")
     assert "\nclaim: systems" not in text
+    assert yamlfile.parse(text.encode(), "f").data == {"title": value, "claim": "ml"}

@@ -13,7 +13,7 @@ import pytest
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import load_manifest
-from harness.probe import probing
+from harness.probe import probe_plan
 from harness.submission import draft
 from tests.faults.projects import HONEST, SCRIPT, TRACK, Small
 from tests.named import find_subject
@@ -98,7 +98,7 @@ def test_a_probe_stands_a_copy_of_an_original_beside_the_best_script_that_is_her
 ) -> None:
     do(project, "new", "idea", "--from", "tiny", "--checkout", str(upstream.folder))
     found = find_subject(upstream.project, str(project.root / IDEA))
-    parent = probing.plan(Catalog(upstream.project), found, ("other-text",)).parent
+    parent = probe_plan.plan(Catalog(upstream.project), found, ("other-text",)).parent
     assert parent is not None and parent.name == "records/tiny/2026-01-01_here"
     assert "beside   records/tiny/2026-01-01_here" in do(project, "probe", IDEA, "--plan")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from harness.core.errors import StoreError
-from harness.run import series
+from harness.run import judging
 from harness.store import records
 from harness.store.layout import Project
 
@@ -20,7 +20,7 @@ def test_every_record_of_the_past_has_a_verdict_with_its_reason() -> None:
         if held.has_evidence:
             continue
         try:
-            _, verdict = series.verify_past(PROJECT, held)
+            _, verdict = judging.verify_past(PROJECT, held)
         except StoreError:
             outcomes["no run known"] += 1
             continue

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalog.manifests import FILE_NAME
+from harness.core.constraints import FILE_NAME
 from harness.store.layout import Project
 from harness.store.records import find_record, read_curve, read_records
 
@@ -99,5 +99,5 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 
 def test_every_original_names_plain_files_only() -> None:
     for record in read_records(PROJECT):
-        for name, _ in record.original.files if record.original else ():
+        for name in record.original.files if record.original else ():
             assert re.fullmatch(FILE_NAME, name), f"{record.slug}: {name}"

@@ -14,7 +14,7 @@ from harness.catalog.tracks import load_track, ruleset_of
 from harness.core.errors import LogError
 from harness.core.measurement import RunLog
 from harness.evidence.contents import Evidence
-from harness.evidence.metrics import measure
+from harness.evidence.metrics import from_log
 from harness.runlog import reader
 from harness.runlog.log_files import read_file
 from harness.verdict import identity, timing
@@ -197,7 +197,7 @@ def test_the_timing_rules_that_need_a_log_alone_raise_no_false_alarm(unpacked: P
         track = next(track for name, track in tracks.items() if f"_{name}" in str(path.relative_to(unpacked)))
         old = track.name != "optimization" and (logs[0].dialect or "").startswith(untimed)
         ruleset = ruleset_of(track, f"{track.name}@{1 if old or track.name == 'optimization' else 2}")
-        run = measure("a run", logs[0], reader.timed_lines(raw))
+        run = from_log("a run", logs[0], reader.timed_lines(raw))
         for check in timing.CHECKS:
             finding = check.finding(Evidence("a log", track, ruleset, (run,)))
             if finding.outcome in ("fail", "inconclusive"):
@@ -215,7 +215,7 @@ def test_runs_of_one_folder_are_told_apart_by_their_curves(read: dict[str, list[
             folders.setdefault(path.rpartition("/")[0], []).append(logs[0])
     compared = 0
     for logs in folders.values():
-        twins = identity.repeated([identity.curve_of(measure(log.path, log)) for log in logs])
+        twins = identity.repeated([identity.curve_of(from_log(log.path, log)) for log in logs])
         compared += len(logs)
         assert len({logs[index].curve for index in twins}) <= len(twins) // 2, [logs[index].path for index in twins]
     assert compared > 500

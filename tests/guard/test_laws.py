@@ -23,6 +23,7 @@ HOMES = {
     "yaml": {"core"},
     "pydantic": {"core"},
     "pydantic_core": {"core"},
+    "annotated_types": {"core"},
     "huggingface_hub": {"dataset"},
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
@@ -126,6 +127,23 @@ def test_no_import_cycle() -> None:
         visit(module, ())
 
 
+def test_judging_imports_no_git_and_no_replay_planning() -> None:
+    """Subject and parent's script are passed in, so that a verdict depends on the evidence alone."""
+    used = graph()
+    reached: set[str] = set()
+    waiting = [module for module in used if package_of(module) in ("evidence", "verdict")]
+    assert len(waiting) > 10
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += used[module]
+    assert not reached & {"harness.catalog.checkout", "harness.catalog.originals"}
+    assert not {package_of(module) for module in reached} & {"replay", "dataset", "run"}
+    starting = [name_of(path) for path in MODULES if name_of(path) in reached and "subprocess" in imports_of(path)]
+    assert not starting, "who judges starts no program"
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_modules_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
@@ -173,6 +191,23 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
     assert not loaded & {"torch", "numpy", "scipy", "pandas", "matplotlib", "huggingface_hub", "rich", "yaml"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "short/12"),
+        ("log", "tests/golden/logs/L0-llmc-plain.txt"),
+        ("check", "submissions/_template"),
+        ("verify", "records/smoke/2026-11-21_muon"),
+    ],
+)
+def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[str, ...]) -> None:
+    program = f"import sys; from harness.cli import main\nprint(main({list(command)!r}), *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert loaded[0] in ("0", "1"), done.stderr
+    assert not {"pandas", "matplotlib"} & set(loaded)
 
 
 VERBS = {

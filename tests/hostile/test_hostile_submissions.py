@@ -166,14 +166,15 @@ def with_evidence(**files: bytes) -> Attack:
 
 def chain(**changes: object) -> bytes:
     """A ledger of one run, with a change in its start entry."""
+    from harness.store.entries import Declared, Ended, Started
     from harness.store.ledger import Ledger
 
     path = Path(os.environ["XDG_CACHE_HOME"]) / "ledger.jsonl"
     path.unlink(missing_ok=True)
     ledger = Ledger(path)
-    ledger.append("declare", "a" * 64, track="tiny", ruleset="tiny@1", n_max=3)
-    ledger.append("start", "a" * 64, run="r1", sitting="s", seed=1)
-    ledger.append("end", "a" * 64, run="r1", state="finished", exit_code=0, last_step=5, log_sha256=None)
+    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
+    ledger.append(Started(script="a" * 64, run="r1", series="s", seed=1))
+    ledger.append(Ended(script="a" * 64, run="r1", state="finished", exit_code=0, last_step=5, log_sha256=None))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[1] |= changes
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -224,7 +225,7 @@ MANIFESTS: dict[str, tuple[Attack, str]] = {
     "another track's rules": (manifest("tiny@1", "short@1"), "ruleset"),
     "rules that do not exist": (manifest("tiny@1", "tiny@9"), "known rulesets"),
     "a parent outside": (manifest("claim: ml", "claim: ml\nparent: ../../../etc/passwd"), "parent"),
-    "a parent that is no record": (manifest("claim: ml", "claim: ml\nparent: tiny/77"), "is no record"),
+    "a parent that is no record": (manifest("claim: ml", "claim: ml\nparent: tiny/77"), "is not a record"),
     "an absolute entry": (manifest("entry: train_gpt.py", "entry: /etc/passwd"), "file name"),
     "an entry above": (manifest("entry: train_gpt.py", "entry: ../secret.txt"), "file name"),
     "an entry that is not listed": (manifest("entry: train_gpt.py", "entry: other.py"), "not among"),
@@ -239,7 +240,7 @@ MANIFESTS: dict[str, tuple[Attack, str]] = {
     ),
     "another hash": (lambda f: manifest(hash_in(f), "f" * 64)(f), "has sha256"),
     "escapes in a title": (manifest("a test", '"a\\e]0;x\\a"'), "control"),
-    "a title that shows nothing": (manifest("a test", '"\\u3164\\u2800"'), "shows nothing"),
+    "a title that shows nothing": (manifest("a test", '"\\u3164\\u2800"'), "has no visible characters"),
     "a contributor that shows nothing": (manifest("'@somebody'", '"\\u3164"'), "contributors"),
     "a right-to-left title": (manifest("a test", '"a\\u202egpj.exe"'), "control"),
 }
@@ -251,14 +252,14 @@ FILES: dict[str, tuple[Attack, str]] = {
     "a dangling link": (linked("kernels.py", "/nowhere"), "link"),
     "a link to itself": (linked("kernels.py", "kernels.py"), "link"),
     "a hard link out": (hard_linked, "hard link"),
-    "a pipe": (lambda f: os.mkfifo(f / "pipe.py"), "no regular file"),
-    "a socket": (with_socket, "no regular file"),
+    "a pipe": (lambda f: os.mkfifo(f / "pipe.py"), "special file"),
+    "a socket": (with_socket, "special file"),
     "a folder": (added("deep/er/x.py"), "folder"),
-    "a file that nobody named": (added("extra.py"), "not in the manifest"),
-    "a hidden file": (added(".env", b"A=1"), "not in the manifest"),
-    "a file name with escapes": (added("a\x1b[2J.py"), "not in the manifest"),
-    "a file name with a newline": (added("a\n::error::b.py"), "not in the manifest"),
-    "a file name that is no UTF-8": (no_utf8, "not in the manifest"),
+    "a file that nobody named": (added("extra.py"), "not among the frozen files"),
+    "a hidden file": (added(".env", b"A=1"), "not among the frozen files"),
+    "a file name with escapes": (added("a\x1b[2J.py"), "not among the frozen files"),
+    "a file name with a newline": (added("a\n::error::b.py"), "not among the frozen files"),
+    "a file name that is no UTF-8": (no_utf8, "not among the frozen files"),
     "a thousand files": (lambda f: [added(f"f{n}.py")(f) for n in range(1000)], "more than"),
     "a script of 5 GB": (grown("train_gpt.py", 5 << 30), "bytes"),
     "a README of 5 GB": (grown("README.md", 5 << 30), "bytes"),
@@ -266,9 +267,9 @@ FILES: dict[str, tuple[Attack, str]] = {
     "a private key": (added("README.md", README.encode() + b"-----BEGIN RSA PRIVATE KEY-----"), "a private key"),
     "a home folder": (added("README.md", README.encode() + b"see /home/ada/data"), "home folder"),
     "no README": (lambda f: (f / "README.md").unlink(), "is missing"),
-    "an unanswered README": (added("README.md", b"<!-- why: -->"), "says nothing"),
-    "a README of headings and blank signs": (added("README.md", "# A title\n\n## Why?\n\n\u3164\n".encode()), "says nothing"),
-    "a README of a million headings": (added("README.md", b"## " + b" " * 1_000_000 + b"x" * 1_000_000), "says nothing"),
+    "an unanswered README": (added("README.md", b"<!-- why: -->"), "has no answers"),
+    "a README of headings and blank signs": (added("README.md", "# A title\n\n## Why?\n\n\u3164\n".encode()), "has no answers"),
+    "a README of a million headings": (added("README.md", b"## " + b" " * 1_000_000 + b"x" * 1_000_000), "has no answers"),
     "a record's script": (a_records_script, "is the script of records/tiny/"),
 }  # fmt: skip
 EVIDENCE: dict[str, tuple[Attack, str]] = {
@@ -288,7 +289,7 @@ EVIDENCE: dict[str, tuple[Attack, str]] = {
     "an empty evidence folder": (lambda f: (f / "evidence").mkdir(), "holds evidence without its ledger"),
     "a run that the ledger does not know": (
         lambda f: (added("evidence/ledger.jsonl", chain())(f), added("evidence/runs/r2/run.json")(f)),
-        "is no run of the ledger",
+        "is not a run of the ledger",
     ),
     "a run file of noise": (run_file(b"\xff"), "run.json"),
     "a run file nested deep": (run_file(b"[" * 200_000), "run.json"),

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness.verbs.probing_verb import NAMES
 
 from harness.core.judgement import Finding
 from harness.launch.torchrun import TorchrunLauncher
-from harness.probe import probing
+from harness.probe import material, probe_plan, probing
 from harness.store.layout import Project
+from harness.verbs.comparing import NAMES
 from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
@@ -56,10 +56,10 @@ class Lab:
     def gather(self, name: str, wanted: tuple[str, ...]) -> ProbeEvidence:
         project = Project(self.small.root)
         found = find_subject(project, str(self.small.root / "submissions" / f"2026-11-21_{name}"))
-        chosen = probing.Plan(found, None, wanted)
-        return probing.gather(
-            project, chosen, probing.prepare(chosen), TorchrunLauncher(), lambda *_: lambda line: None
-        )[1]
+        plan = probe_plan.ProbePlan(found, None, wanted)
+        return probing.gather(project, plan, material.prepare(plan), TorchrunLauncher(), lambda *_: lambda line: None)[
+            1
+        ]
 
     def findings(self, name: str, wanted: tuple[str, ...]) -> list[Finding]:
         """The findings about one script, with the honest script's runs as its parent's."""
@@ -208,7 +208,7 @@ def test_the_verb_offers_the_probes_that_there_are() -> None:
 
 def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
     program = (
-        "import pathlib, sys, time; from harness import probe; probe._hold(pathlib.Path(sys.argv[1]));"
+        "import pathlib, sys, time; from harness.probe import material; material.hold(pathlib.Path(sys.argv[1]));"
         "print('held', flush=True); time.sleep(60)"
     )
     folders = [tmp_path / ".runs" / "probes" / name / "data" for name in ("killed", "running")]
@@ -222,7 +222,7 @@ def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     holders[0].kill()
     holders[0].wait()
-    probing.throw_away_what_was_left(Project(tmp_path))
+    material.remove_leftovers(Project(tmp_path))
     assert [folder.exists() for folder in folders] == [False, True]
     holders[1].kill()
     holders[1].wait()

@@ -55,7 +55,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def availability(project: Project, torch: str) -> str:
-    return environments.read_environments(project).builds[build_of(torch).name].availability
+    return environments.read_environments(project).builds[build_of(torch).name].found
 
 
 def left_over() -> list[str]:
@@ -99,6 +99,35 @@ def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: 
     assert (project.root / environments.FILE).read_bytes() == file
     assert (again.folder / venv.LOCK_FILE).stat().st_mtime_ns == stamp
     assert left_over() == [made.folder.name]
+
+
+def test_what_an_older_harness_wrote_of_a_build_in_one_text_is_read_as_parts(project: Project) -> None:
+    path, told = project.root / environments.FILE, "installed on 2026-11-21 (Python 3.11.7, Linux x86_64)"
+    new = path.read_text()
+    [name] = [build.name for build in environments.read_environments(project).builds.values() if build.torch == "2.9.1"]
+    before, mark, after = new.partition(f"name: {name}\n")
+    path.write_text(before + mark + after.replace("availability: unchecked", f"availability: {told}", 1))
+    old = path.read_bytes()
+    build = environments.read_environments(project).builds[name]
+    assert (build.availability, str(build.checked)) == ("installed", "2026-11-21")
+    assert build.checked_with == "Python 3.11.7, Linux x86_64"
+    assert build.found == told
+    assert environments.note_availability(project, name, "installed", "another Python") == 0
+    assert path.read_bytes() == old, "nothing is rewritten unasked"
+    assert environments.note_availability(project, name, "not found", "Python 3.12") == 1
+    assert "availability: not found\n  checked: 2" in path.read_text()
+    assert environments.read_environments(project).builds[name].found.endswith("(Python 3.12)")
+
+
+def test_a_record_that_needs_an_unknown_build_is_named_beside_other_problems(project: Project) -> None:
+    path = project.root / environments.FILE
+    text = path.read_text().replace("build: torch-2.9.1", "build: nothing", 1).replace("unchecked", "perhaps", 1)
+    path.write_text(text)
+    with pytest.raises(StoreError) as caught:
+        environments.read_environments(project)
+    said = str(caught.value)
+    assert "`builds[0].availability` is 'perhaps'; it must be unchecked, installed or not found" in said
+    assert "there is no build 'nothing'; name one of `builds`" in said
 
 
 def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:

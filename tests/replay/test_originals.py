@@ -98,8 +98,8 @@ def test_a_vanished_commit_is_named(upstream: Upstream) -> None:
     upstream.add_record("2026-01-01_x", "file", "train_gpt.py", FILES)
     upstream.add_record("2026-01-01_y", "file", "train_gpt.py", FILES, commit="0123456789" * 4)
     for checkout, said in (
-        (upstream.folder, "012345678901: is no commit in upstream, so that is not a clone of somebody/upstream"),
-        (None, "012345678901: is no commit of somebody/upstream as it was cloned here"),
+        (upstream.folder, "012345678901: is not a commit in upstream, so that is not a clone of somebody/upstream"),
+        (None, "012345678901: is not a commit of somebody/upstream as it was cloned here"),
     ):
         found = states(upstream, checkout)
         assert found["tiny/1"][0] == "resolved"
@@ -153,7 +153,7 @@ def test_a_checkout_of_something_else_is_one_error(upstream: Upstream, tmp_path:
     line, environment = command(upstream, "replay", "tiny/1", "--original", "--plan", "--checkout", str(other))
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.search(r"(not a clone|no copy) of somebody/upstream", done.stderr)
+    assert re.search(r"(not a clone|not a copy) of somebody/upstream", done.stderr)
 
 
 def test_without_a_network_the_way_to_a_checkout_is_named(upstream: Upstream) -> None:

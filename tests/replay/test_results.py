@@ -12,13 +12,12 @@ from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.core.measurement import Gpu, Machine, Metrics
 from harness.core.record import Record
-from harness.core.replayed import within_spread
 from harness.machine import computer
 from harness.replay import plan as replay_plan
 from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
-from harness.store.replays import Environment, add_replay, read_replays
+from harness.store.replays import Environment, add_replay, read_replays, within_spread
 from tests.named import find_subject
 from tests.unit.test_verdict import a_run
 
@@ -116,6 +115,6 @@ def test_replays_add_up_and_replace_nothing(tmp_path: Path) -> None:
     folder.mkdir()
     first, second = add_replay(folder, result), add_replay(folder, result)
     assert second.name == f"{first.name}_2"
-    assert {path.name for path in first.iterdir()} == {"replay.json", "runs.csv", "curve.csv"}
+    assert {path.name for path in first.iterdir()} == {"replay.json"}
     assert [stored for _, stored in read_replays(folder)] == [result, result]
     assert sorted(path.name for path in (folder / "replays").iterdir()) == [first.name, second.name]

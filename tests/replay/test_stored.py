@@ -22,11 +22,11 @@ import pytest
 from harness.board import export, markdown, rows
 from harness.catalog.tracks import load_tracks
 from harness.core.errors import StoreError
-from harness.core.replayed import Replayed
+from harness.core.record import Replayed
 from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
-from harness.store.replays import REPLAY, Environment, ReplayResult, add_replay, read_replays
+from harness.store.replays import REPLAY, CurvePoint, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
 from tests.replay.test_results import EXACT, h100, made, plan_of
 
@@ -192,40 +192,104 @@ def change(path: tuple[str | int, ...], value: object) -> Callable[[dict[str, An
     return apply
 
 
+def curved() -> ReplayResult:
+    return dataclasses.replace(result(), curve=(CurvePoint(0, 10.8, 10.7), CurvePoint(125, 4.5, None)))
+
+
+def stored_with(project: Project, forge: Callable[[dict[str, Any]], None]) -> Path:
+    """The folder of a replay whose file somebody changed."""
+    stored = add_replay(folder_of(project), curved())
+    data = json.loads((stored / REPLAY).read_text())
+    forge(data)
+    (stored / REPLAY).write_text(json.dumps(data))
+    return stored
+
+
 FORGED = [
-    (change(("replayed_loss",), 3.2), "the replayed loss is 3.2, from its runs it is 3.27"),
-    (change(("replayed_time_s",), 60.0), "the replayed time is 60.0"),
-    (change(("time_ratio",), 0.9), "the ratio of the times is 0.9"),
-    (change(("loss_difference",), -0.1), "the difference of the losses is -0.1"),
-    (change(("runs", 0, "val_loss"), 3.0), "the replayed loss is"),
-    (change(("runs",), []), "it has no runs"),
-    (change(("script",), "reimplementation"), "its time counts, though"),
-    (change(("why_not",), ["4 GPUs, not 8"]), "its time counts, though"),
+    (change(("runs",), []), "`runs` is a list of 0; it must be a list with at least 1"),
     (change(("script",), "authentic"), "it must be one of original, reimplementation"),
     (change(("environment", "label"), "best"), "it must be one of exact, substituted"),
-    (change(("within_spread",), "| yes |"), "it must be one of yes, no, unknown"),
-    (change(("within_spread",), "no"), "whether it lies within the spread is 'no', from its runs it is 'yes'"),
-    (change(("own_losses",), [3.28, 3.28]), "from its runs it is 'unknown'"),
-    (change(("own_losses",), [1e200, 3.28]), "it names a loss that no model has"),
-    (change(("schema",), 2), "schema 2 is unknown"),
-    (change(("date",), "../../x"), "is no date"),
-    (change(("replayed_loss",), "3.2"), "it must be of the kind float"),
-    (change(("surprise",), 1), "the key 'surprise' is unknown"),
+    (
+        change(("own_losses",), [1e200, 3.28]),
+        "`own_losses[0]` is 1e+200; it must be a finite number above -1e+06 below",
+    ),
+    (change(("runs", 0, "val_loss"), -1e7), "`runs[0].val_loss` is -10000000.0; it must be a finite number above"),
+    (change(("runs", 0, "val_loss"), "3.2"), "`runs[0].val_loss` is '3.2'; it must be a finite number"),
+    (change(("schema",), 3), "schema 3 is unknown"),
+    (change(("date",), "../../x"), "`date` is '../../x'; it must be a date"),
+    (change(("surprise",), 1), "the key `surprise` is unknown"),
+    (change(("time_ratio",), 0.9), "the key `time_ratio` is unknown"),
+    (change(("within_spread",), "| yes |"), "the key `within_spread` is unknown"),
+    (change(("curve", 0, "difference"), 0.1), "the key `curve[0].difference` is unknown"),
 ]
 
 
 @pytest.mark.parametrize(("forge", "said"), FORGED, ids=[said[:40] for _, said in FORGED])
-def test_a_figure_that_the_runs_do_not_bear_out_is_named(
+def test_what_nobody_saw_in_a_replay_is_named(
     project: Project, forge: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    stored = add_replay(folder_of(project), result())
-    data = json.loads((stored / REPLAY).read_text())
-    forge(data)
-    (stored / REPLAY).write_text(json.dumps(data))
+    stored = stored_with(project, forge)
     with pytest.raises(StoreError) as raised:
         records.read_record(folder_of(project))
     assert said in str(raised.value)
     assert f"replays/{stored.name}/{REPLAY}" in str(raised.value)
+
+
+def test_what_a_board_says_follows_from_the_runs(project: Project) -> None:
+    folder, honest = folder_of(project), result().mark
+    assert honest.within_spread == "yes"
+    assert honest.time_off is not None
+    for forge, mark in (
+        (change(("script",), "reimplementation"), {"script": "reimplementation", "time_off": None}),
+        (change(("why_not",), ["4 GPUs, not 8"]), {"time_off": None}),
+        (change(("own_losses",), [3.28, 3.28]), {"within_spread": "unknown"}),
+        (change(("claimed_time_s",), 0.0), {"time_off": None}),
+        (change(("claimed_loss",), None), {"loss_off": None}),
+    ):
+        stored = stored_with(project, forge)
+        assert records.read_record(folder).replays == (dataclasses.replace(honest, **mark),)
+        shutil.rmtree(stored)
+
+
+DERIVED = {
+    "time_counts": True,
+    "replayed_time_s": 60.0,
+    "replayed_loss": 3.2,
+    "time_ratio": 0.9,
+    "loss_difference": -0.1,
+    "within_spread": "| yes |",
+    "spread": "as its author wants it",
+}
+
+
+def test_derived_figures_of_an_older_file_are_not_believed(project: Project) -> None:
+    """Files of schema 1 held what follows from the runs a second time."""
+
+    def as_schema_1(data: dict[str, Any]) -> None:
+        data |= DERIVED | {"schema": 1}
+        data["curve"] = [point | {"difference": -1.0} for point in data["curve"]]
+
+    stored_with(project, as_schema_1)
+    assert [told for _, told in read_replays(folder_of(project))] == [curved()]
+    assert records.read_record(folder_of(project)).replays == (result().mark,)
+
+
+def test_an_older_file_is_read_as_strictly(project: Project) -> None:
+    def forged(data: dict[str, Any]) -> None:
+        data |= DERIVED | {"schema": 1, "surprise": 1, "curve": [7], "script": "authentic"}
+
+    stored_with(project, forged)
+    with pytest.raises(StoreError) as raised:
+        records.read_record(folder_of(project))
+    assert len(raised.value.problems) == 3
+
+
+def test_what_replay_prints_for_programs_holds_what_is_stored_and_what_follows() -> None:
+    told, figures = result(), result().with_figures()
+    assert figures.keys() >= DERIVED.keys()
+    assert figures["time_ratio"] == told.time_ratio == pytest.approx((told.replayed_time_s or 0) / told.claimed_time_s)
+    assert figures["runs"][0]["val_loss"] == told.runs[0].val_loss
+    assert json.loads(json.dumps(figures)) == figures
 
 
 def test_every_bad_replay_of_a_record_is_named_at_once(project: Project) -> None:

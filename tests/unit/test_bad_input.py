@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,17 +27,32 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
+def cut(path: Path, key: str) -> None:
+    """Take away everything from a key on."""
+    text = path.read_text()
+    assert key in text
+    path.write_text(text.partition(key)[0])
+
+
+def lock(folder: Path, files: str) -> None:
+    (folder / "manifest.lock").write_text(f"schema: 1\nfiles:\n  {files}\n")
+
+
 # What is done to an honest submission, the line that must be named (0: the file), and words of the message.
 MANIFESTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "missing key": (lambda f: edit(f / "manifest.yaml", "title: a test\n", ""), 1, "`title` is missing"),
     "unknown key": (
         lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: ml\nval_loss: 3.1"),
         7,
-        "'val_loss' is unknown",
+        "the key `val_loss` is unknown; remove it (known here: claim, contributors, entry",
     ),
     "key twice": (lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: ml\nclaim: ml"), 7, "'claim' appears twice"),
     "wrong type": (lambda f: edit(f / "manifest.yaml", "['@somebody']", "somebody"), 5, "it must be a list"),
-    "wrong schema": (lambda f: edit(f / "manifest.yaml", "schema: 1", "schema: 2"), 1, "schema 2 is unknown"),
+    "wrong schema": (
+        lambda f: edit(f / "manifest.yaml", "schema: 1", "schema: 3"),
+        1,
+        "schema 3 is unknown; this harness",
+    ),
     "wrong claim": (lambda f: edit(f / "manifest.yaml", "claim: ml", "claim: fast"), 6, "one of ml, systems"),
     "no script": (lambda f: (f / "train_gpt.py").unlink(), 9, "is not in the folder"),
     "a link": (
@@ -47,13 +63,21 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "path outside": (
         lambda f: edit(f / "manifest.yaml", "  train_gpt.py:", "  ../train_gpt.py:"),
         9,
-        "no plain file name",
+        "is '../train_gpt.py'; it must be a plain file name",
     ),
     "absolute path": (
         lambda f: edit(f / "manifest.yaml", "entry: train_gpt.py", "entry: /etc/passwd"),
         7,
-        "a file name",
+        "is '/etc/passwd'; it must be a plain file name",
     ),
+    "files in schema 2": (lambda f: edit(f / "manifest.yaml", "schema: 1", "schema: 2"), 9, "stands in manifest.lock"),
+    "no frozen files": (lambda f: cut(f / "manifest.yaml", "files:"), 1, "there is no manifest.lock beside it"),
+    "another lock": (lambda f: lock(f, f"train_gpt.py: {'1' * 64}"), 9, "`files` contradicts manifest.lock"),
+    "an empty lock": (lambda f: lock(f, ""), 0, "`files` is null; it must be a mapping"),
+    "a hash of the lock": (lambda f: lock(f, "train_gpt.py: 0"), 0, "`files['train_gpt.py']` is 0; it must be 64 hex"),
+    "a lock of the future": (lambda f: (f / "manifest.lock").write_text("schema: 2\nfiles: {}\n"), 0, "reads schema 1"),
+    "a lock that is a link": (lambda f: (f / "manifest.lock").symlink_to("/etc/passwd"), 0, "is a symbolic link"),
+    "a lock that leads nowhere": (lambda f: (f / "manifest.lock").symlink_to("nothing"), 0, "is a symbolic link"),
     "other track's rules": (lambda f: edit(f / "manifest.yaml", "tiny@1", "short@1"), 3, "is no ruleset of tiny"),
     "unknown ruleset": (lambda f: edit(f / "manifest.yaml", "tiny@1", "tiny@9"), 0, "known rulesets: tiny@1"),
     "unknown track": (lambda f: [edit(f / "manifest.yaml", "tiny", "none") for _ in range(2)], 0, "known tracks: tiny"),
@@ -102,11 +126,18 @@ TRACKS = {
     "id: tiny@1": ("id: small@1", "tiny@ and a number"),
     "test: t, alpha: 0.01": ("test: t", "needs `alpha`"),
     "test: t, alpha: 0.01, ": ("test: guess, ", "one of t, closed-form, sequential"),
-    "evidence: [logs": ("evidence: [hope", "holds 'hope'"),
+    "evidence: [logs": (
+        "evidence: [hope",
+        "`rulesets[0].evidence[0]` is 'hope'; it must be one of logs, script, seeds",
+    ),
     "kind: any": ("kind: toaster", "one of gpu, any"),
     "train_pattern: tiny_train_%06d.bin": ("train_pattern: tiny", "a file name with %06d"),
-    "dry: [num_iterations=2]": ("dry: [num_iterations]", "write name=value"),
+    "dry: [num_iterations=2]": ("dry: [num_iterations]", "`dry[0]` is 'num_iterations'; it must be name=value"),
     "name: tiny": ("name: other", "make them equal"),
+    "allowed: []": ("allowed: [any hardwear]", "is 'any hardwear'; it must be one of any hardware, any compile flags"),
+    "forbidden: []": ("forbidden: [flags]", "is 'flags'; it must be one of inductor-config, compile-options"),
+    "rulesets:": ("timed_alike: [[tiny@1, tiny@7]]\nrulesets:", "there is no ruleset 'tiny@7'"),
+    "alpha: 0.01": ("alpha: 0.01, bounds: [[9, 3, 1.0]]", "n from 9 to 3 is no range"),
 }
 
 
@@ -126,6 +157,30 @@ def test_the_tracks_of_the_project_can_be_read() -> None:
     assert tracks["medium"].target_loss == 2.92
     assert {t.validation_tokens for n, t in tracks.items() if n != "smoke"} == {10_485_760}
     assert [r.id for r in tracks["short"].rulesets] == ["short@1", "short@2", "short@3"]
+
+
+def test_rulesets_that_time_the_same_sections_are_named_beside_them() -> None:
+    short = load_tracks(ROOT / "tracks")["short"]
+    first, second, third = short.rulesets
+    assert short.times_alike(second, third)
+    assert short.times_alike(third, second)
+    assert short.times_alike(first, first)
+    assert not short.times_alike(first, second)
+    assert not short.times_alike(dataclasses.replace(second, untimed_steps=10), third)
+
+
+def test_a_bad_key_and_a_broken_rule_across_keys_show_both(project: Small) -> None:
+    folder = project.submit(HONEST)
+    edit(folder / "manifest.yaml", "ruleset: tiny@1", "ruleset: short@1")
+    edit(folder / "manifest.yaml", "claim: ml", "claim: 7")
+    edit(folder / "manifest.yaml", "entry: train_gpt.py", "entry: other.py")
+    (folder / "train_gpt.py").write_text("changed")
+    with pytest.raises(ManifestError) as caught:
+        load_manifest(folder)
+    said = [problem.what for problem in caught.value.problems]
+    assert len(said) == 4
+    for words in ("`claim` is 7", "short@1 is no ruleset of tiny", "'other.py' is not among", "has sha256"):
+        assert any(words in what for what in said), words
 
 
 def test_a_new_track_is_a_new_file_and_no_code(project: Small) -> None:
@@ -149,7 +204,7 @@ SHARDS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "odd bytes": (lambda b: b + b"\0", "its header promises"),
     "shorter than its header": (lambda b: b[:100], "less than its header"),
     "empty": (lambda b: b"", "less than its header"),
-    "wrong magic": (lambda b: b"\1\0\0\0" + b[4:], "no token shard"),
+    "wrong magic": (lambda b: b"\1\0\0\0" + b[4:], "not a token shard"),
     "wrong version": (lambda b: b[:4] + b"\7\0\0\0" + b[8:], "version 7"),
     "negative count": (lambda b: b[:8] + b"\xff\xff\xff\xff" + b[12:], "its header promises"),
     "an id out of range": (lambda b: b[:-2] + b"\x51\xc4", "50257"),

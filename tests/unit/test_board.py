@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import datetime
 import html
 import io
@@ -15,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from harness import frames
 from harness.board import export, leaderboard, markdown, plots, rows
 from harness.catalog.tracks import load_tracks
-from harness.core.record import Claimed, Original, Record, RecordRun
+from harness.core.record import INCOMPLETE, Claimed, Original, Record, RecordRun, cpu_note
 
 ROOT = Path(__file__).parents[2]
 TRACKS = load_tracks(ROOT / "tracks")
@@ -41,7 +41,7 @@ def record(number: int, time_s: float, *runs: RecordRun, track: str = "short", *
         contributors=("@a", "@b"),
         pull_request="7",
         claimed=Claimed(time_s, None, None, None),
-        original=Original("owner/name", None, "none", None, (), None, None),
+        original=Original("owner/name", None, "none", None, {}, None, None),
         notes=None,
         withdrawn=None,
         runs=runs,
@@ -72,6 +72,15 @@ def test_the_status_is_computed_and_says_why(made: Record, status: str, reason: 
 def test_one_run_has_no_p_and_equal_runs_have_none_either() -> None:
     assert rows.make_rows(TRACKS["short"], [record(1, 80.0, run(3.278))])[0].p is None
     assert rows.make_rows(TRACKS["short"], [record(1, 80.0, run(3.278), run(3.278))])[0].p is None
+
+
+def test_an_incomplete_run_gives_no_figure_and_a_run_without_gpus_names_its_processor() -> None:
+    cut = replace(run(3.4, 70.0), note=INCOMPLETE)
+    on_cpu = replace(run(2.9, gpu=None, count=None), note=f"run of smoke/a; {cpu_note(4, 'Xeon')}")
+    [row] = rows.make_rows(TRACKS["smoke"], [record(1, 80.0, cut, on_cpu, track="smoke")])
+    assert (row.runs, row.time_mean_s, row.machine) == (1, 80.0, "4 cores of Xeon")
+    assert "80.00 s (1), 4 cores of Xeon" in markdown.section(TRACKS["smoke"], [row], [])
+    assert "80.00 s (1) |" in markdown.section(TRACKS["short"], [row], []), "seconds of one kind of machine compare"
 
 
 def test_steps_follow_the_closed_form() -> None:
@@ -138,17 +147,18 @@ def test_no_title_can_break_the_table_or_become_something_else(title: str) -> No
     assert json.loads(export.to_json(table))["records"][0]["title"] == title
     [_, cells] = list(csv.reader(io.StringIO(export.to_csv(table))))
     assert not cells[4].startswith("=")
-    standing = [dataclasses.replace(row, withdrawn=None) for row in table]  # a withdrawn one has no curve
-    assert plots.curves(TRACKS["short"], table, {hostile.slug: ((0, 10.8, 0.1),)}) is None
-    svg = plots.curves(TRACKS["short"], standing, {hostile.slug: ((0, 10.8, 0.1), (100, 3.3, 60.0))})
+    curve = frames.curve_frame([hostile], {"short": {hostile.slug: ((0, 10.8, 0.1), (100, 3.3, 60.0))}})
+    assert plots.curves(TRACKS["short"], frames.record_frame(TRACKS, [hostile]), curve) is None, "it is withdrawn"
+    standing = replace(hostile, withdrawn=None)
+    svg = plots.curves(TRACKS["short"], frames.record_frame(TRACKS, [standing]), curve)
     assert svg is not None
     assert "<img" not in svg
 
 
 def test_a_picture_carries_the_digest_of_its_data() -> None:
     held = [record(n, 100.0 - n) for n in (1, 2, 3)]
-    first = plots.progress(TRACKS["short"], rows.make_rows(TRACKS["short"], held))
-    other = plots.progress(TRACKS["short"], rows.make_rows(TRACKS["short"], [*held[:2], record(3, 90.0)]))
+    first = plots.progress(TRACKS["short"], frames.record_frame(TRACKS, held))
+    other = plots.progress(TRACKS["short"], frames.record_frame(TRACKS, [*held[:2], record(3, 90.0)]))
     assert first is not None
     assert other is not None
     assert plots.digest_of(first) != plots.digest_of(other)

@@ -146,9 +146,9 @@ def test_the_coins_are_abba_or_baab_and_lie_on_disk_before_the_first_run(bench: 
 
 def test_the_runs_are_in_the_ledger_as_any_other_and_name_their_comparison(bench: Bench) -> None:
     made = bench.go(Terms(pairs=3, fixed=True), Player(played(bench)))
-    started = [entry.data for entry in Ledger(bench.project.ledger).entries() if entry.data["kind"] == "start"]
-    assert [entry["run"] for entry in started] == [run.run for run in made.runs]
-    assert {entry["sitting"] for entry in started} == {made.id}
+    starts = Ledger(bench.project.ledger).read().starts
+    assert list(starts) == [run.run for run in made.runs]
+    assert {start.series for start in starts.values()} == {made.id}
     b = bench.subjects()[1]
     from harness.evidence import gather
 

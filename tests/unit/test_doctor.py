@@ -183,10 +183,17 @@ def test_a_submission_needs_the_whole_machine(host: Host, idea: str) -> None:
     [
         ({"users": "GPU-3, 1, python, 71234\n"}, "short/12", "GPU users", "red", "python", "ask them"),
         ({"users": "GPU-3, 1, python, [N/A]\n"}, None, "GPU users", "yellow", "memory not reported", "ask them"),
-        ({"used": 60000}, "short/12", "GPU users", "red", "GPU0: 60,000 MiB of somebody", "ask them"),
+        (
+            {"used": 60000},
+            "short/12",
+            "GPU users",
+            "red",
+            "GPU0: 60,000 MiB used by a process that is not visible",
+            "ask them",
+        ),
         ({"cap": "500.00"}, "short/12", "power cap", "yellow", "500 W of 700 W", "sudo nvidia-smi -pl 700"),
         ({"cap": "[N/A]"}, "short/12", "power cap", "yellow", "not reported", "owns the host"),
-        ({"link": "PHB"}, "short/12", "NVLink", "yellow", "28 pairs by PHB", "GPU0 and GPU1 talk by PHB"),
+        ({"link": "PHB"}, "short/12", "NVLink", "yellow", "28 pairs by PHB", "GPU0 and GPU1 are connected by PHB"),
         ({"driver": "470.82.01"}, "short/12", "driver", "red", "too old for the original's torch", "525 or newer"),
         ({"capability": "8.0"}, "short/12", "capability", "yellow", "no FP8", "H100 has 9.0"),
         ({"memory": 40960}, "short/12", "GPU memory", "yellow", "40,960 MiB", "80 GB"),
@@ -329,7 +336,7 @@ def test_gpus_that_a_setting_hides_are_named(host: Host) -> None:
     host.gpus(8)
     host.settings["CUDA_VISIBLE_DEVICES"] = "0,1"
     line = host.lines("short/12", status=2)["visible"]
-    assert line["value"] == "CUDA_VISIBLE_DEVICES=0,1 shows a script 2 of 8"
+    assert line["value"] == "CUDA_VISIBLE_DEVICES=0,1 shows a script 2 of 8 GPUs"
     assert line["fix"] == "unset CUDA_VISIBLE_DEVICES"
 
 
@@ -357,7 +364,7 @@ def test_the_disk_is_measured_against_what_is_still_missing(
 
 @pytest.mark.parametrize(
     ("free_gib", "total_gib", "said"),
-    [(20, 64, "end what else runs here"), (20, 24, "there is not so much in all"), (40, 64, None)],
+    [(20, 64, "; stop other programs"), (20, 24, "more than this machine has; the run may be killed"), (40, 64, None)],
 )
 def test_memory_that_a_machine_never_has_is_not_asked_for(
     monkeypatch: pytest.MonkeyPatch, free_gib: int, total_gib: int, said: str | None
@@ -365,7 +372,7 @@ def test_memory_that_a_machine_never_has_is_not_asked_for(
     monkeypatch.setattr(host_lines, "available_memory", lambda: (free_gib << 30, total_gib << 30))
     line = host_lines.memory(find_wanted(Catalog(Project(ROOT)), "short/12"))
     assert line.state == ("green" if said is None else "yellow")
-    assert said is None or (said in (line.fix or "") and "8 ranks want some 32 GiB" in (line.fix or ""))
+    assert said is None or (said in (line.fix or "") and "8 ranks need about 32 GiB" in (line.fix or ""))
 
 
 @pytest.mark.parametrize(

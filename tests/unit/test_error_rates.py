@@ -16,7 +16,7 @@ from harness.catalog.tracks import load_track, ruleset_of
 from harness.core import stats
 from harness.core.measurement import RunLog
 from harness.evidence.contents import Evidence, LedgerExtract
-from harness.evidence.metrics import measure
+from harness.evidence.metrics import from_log
 from harness.verdict.statistics import HOPELESS, below_target, ways
 from tests.unit.test_verdict import ROOT
 
@@ -77,7 +77,7 @@ def test_a_script_below_the_target_is_not_stopped_by_noise_while_somebody_looks(
         outcome = "inconclusive"
         for n in range(1, LAST + 1):
             runs = tuple(
-                measure(f"run-{k}", dataclasses.replace(LOG, final_val_loss=float(x))) for k, x in enumerate(row[:n])
+                from_log(f"run-{k}", dataclasses.replace(LOG, final_val_loss=float(x))) for k, x in enumerate(row[:n])
             )
             outcome = below_target(dataclasses.replace(base, runs=runs)).outcome
             if outcome != "inconclusive":
@@ -88,7 +88,7 @@ def test_a_script_below_the_target_is_not_stopped_by_noise_while_somebody_looks(
 
 def test_stopping_a_declared_t_test_early_is_no_way_to_pass() -> None:
     track = load_track(ROOT / "tracks", "smoke")
-    lucky = tuple(measure(f"run-{k}", dataclasses.replace(LOG, final_val_loss=2.8 + k / 1e3)) for k in range(3))
+    lucky = tuple(from_log(f"run-{k}", dataclasses.replace(LOG, final_val_loss=2.8 + k / 1e3)) for k in range(3))
     ids = tuple(run.run_id for run in lucky)
     given = Evidence("s", track, ruleset_of(track, "smoke@1"), lucky, ledger=LedgerExtract(ids, (), {}, 40))
     ruling = below_target(given)
@@ -105,8 +105,8 @@ def test_breaking_off_what_looks_bad_gains_nothing(cut: float) -> None:
         shown = [float(loss) if loss < cut else bad for loss in row]
         sequential += stats.sequential(shown, 3.28, FLOOR, RULE.bounds) is not None
         kept = [float(loss) for loss in row if loss < cut][:3]
-        broken = next((k for k in range(LAST) if sum(row[: k + 1] < cut) == 3), LAST) - 2
-        fixed += len(kept) == 3 and stats.t_below(kept, 3.28) < 0.01 / ways(3, broken)
+        aborted = next((k for k in range(LAST) if sum(row[: k + 1] < cut) == 3), LAST) - 2
+        fixed += len(kept) == 3 and stats.t_below(kept, 3.28) < 0.01 / ways(3, aborted)
     assert sequential / SAMPLES <= bound(0.010)
     assert fixed / SAMPLES <= bound(0.013)
 

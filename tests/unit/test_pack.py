@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.lookup import Catalog
 from harness.core.errors import StoreError
+from harness.store.entries import Chain, Declared
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
-from harness.store.ledger import Entry, Ledger, read_chain
-from harness.store.packs import LEDGER, PACK, Baseline, check_pack, restore_log, settle, write_pack
+from harness.store.ledger import Ledger, read_chain
+from harness.store.packs import LEDGER, PACK, Baseline, ParentScript, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
 from harness.submission import packing
 from tests.named import find_subject
@@ -42,19 +44,20 @@ def a_run(folder: Path, seed: int) -> Path:
     return folder
 
 
-def parents(chain: list[Entry], folders: list[Path]) -> Baseline:
+def parents(chain: Chain, folders: list[Path]) -> Baseline:
     """Two of the runs, as if they were the parent's."""
-    return Baseline("records/tiny/first", "a" * 64, "a" * 64, SCRIPT, True, tuple(chain), tuple(folders[:2]))
+    script = ParentScript("records/tiny/first", "a" * 64, "a" * 64, SCRIPT, True)
+    return Baseline(script, chain, tuple(folders[:2]))
 
 
 @pytest.fixture
 def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
     ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
-    ledger.append("declare", "a" * 64, track="tiny", ruleset="tiny@1", n_max=3)
+    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
     folders = [a_run(tmp_path / "runs" / f"20261121T00000{n % 10}Z-{n:08x}-0000", n) for n in range(20)]
     target = tmp_path / "submission"
     target.mkdir()
-    write_pack(target, ledger.entries(), folders, SCRIPT, parents(ledger.entries(), folders))
+    write_pack(target, ledger.read(), folders, SCRIPT, parents(ledger.read(), folders))
     return target / PACK, folders
 
 
@@ -215,7 +218,7 @@ def kill_at(patched: pytest.MonkeyPatch, moment: int) -> None:
 def test_the_evidence_of_a_record_is_never_packed_over() -> None:
     project = Project(Path(__file__).parents[2])
     with pytest.raises(StoreError, match="is no submission"):
-        packing.pack(project, find_subject(project, "smoke/2"))
+        packing.pack(Catalog(project), find_subject(project, "smoke/2"))
 
 
 def test_a_link_is_no_evidence_folder(packed: tuple[Path, list[Path]], tmp_path: Path) -> None:

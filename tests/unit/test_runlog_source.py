@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,9 @@ def test_extracting_overwrites_nothing_else_and_may_be_repeated(tmp_path: Path) 
     with pytest.raises(LogError, match="something else of this name"):
         extract(str(log), tmp_path / "out")
     assert (tmp_path / "out" / "train_gpt.py").read_bytes() == b"mine\n"
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(LogError, match="not a regular file"):
+        extract(str(tmp_path / "a.txt"), tmp_path / "out")

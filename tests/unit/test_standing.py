@@ -1,26 +1,26 @@
-"""Which started runs count, and which were broken off."""
+"""Which started runs count, and which were aborted."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.store.ledger import Entry, standing
+from harness.store.entries import Chain, Declared, Ended, Entry, Started
 
 HASH = "a" * 64
 
 
-def chain(*ends: tuple[str, int | None, str | None]) -> list[Entry]:
+def chain(*ends: tuple[str, int | None, str | None]) -> Chain:
     """A chain of runs that ended like this: state, last step, hash of the log."""
-    entries = [Entry(1, b"", {"kind": "declare"})]
+    entries: list[Entry] = [Declared(script=HASH, track="tiny", ruleset="tiny@1", n_max=None)]
     for number, (state, step, log) in enumerate(ends, start=1):
-        entries.append(Entry(2 * number, b"", {"kind": "start", "run": f"run-{number}"}))
-        end = {"kind": "end", "run": f"run-{number}", "state": state, "last_step": step, "log_sha256": log}
-        entries.append(Entry(2 * number + 1, b"", end))
-    return entries
+        run = f"run-{number}"
+        entries.append(Started(script=HASH, run=run, series="s", seed=number))
+        entries.append(Ended(script=HASH, run=run, state=state, exit_code=None, last_step=step, log_sha256=log))
+    return Chain(tuple(entries))
 
 
 @pytest.mark.parametrize(
-    ("ends", "order", "broken"),
+    ("ends", "counted", "aborted"),
     [
         ([("finished", 9, HASH)], [1], []),
         ([("stopped", None, HASH), ("finished", 9, HASH)], [2], []),  # Ctrl-C while it compiles
@@ -35,12 +35,13 @@ def chain(*ends: tuple[str, int | None, str | None]) -> list[Entry]:
     ],
 )
 def test_what_becomes_of_a_run(
-    ends: list[tuple[str, int | None, str | None]], order: list[int], broken: list[int]
+    ends: list[tuple[str, int | None, str | None]], counted: list[int], aborted: list[int]
 ) -> None:
-    known = standing(chain(*ends))
-    assert known.order == tuple(f"run-{n}" for n in order)
-    assert known.broken == tuple(f"run-{n}" for n in broken)
+    known = chain(*ends)
+    assert known.counted == tuple(f"run-{n}" for n in counted)
+    assert known.aborted == tuple(f"run-{n}" for n in aborted)
+    assert known.judged == tuple(f"run-{n}" for n in counted if n not in aborted)
 
 
 def test_a_run_without_an_end_counts() -> None:
-    assert standing(chain(("finished", 9, HASH))[:2]).order == ("run-1",)
+    assert Chain(chain(("finished", 9, HASH)).entries[:2]).counted == ("run-1",)

@@ -115,7 +115,7 @@ def evidence(*runs: Metrics, ruleset: str = "smoke@1", **changes: Any) -> Eviden
     ids = tuple(run.run_id for run in runs)
     ledger = LedgerExtract(ids, (), {run.run_id: run.log_sha256 or "" for run in runs})
     files = (("train_gpt.py", b'train_files = "data/smoke/smoke_train_*.bin"\n'),)
-    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, b"", SHA, ledger=ledger, files=files)
+    whole = Evidence("a submission", track, ruleset_of(track, ruleset), runs, SHA, ledger=ledger, files=files)
     return replace(whole, **changes)
 
 
@@ -347,7 +347,8 @@ def test_throttling_is_inconclusive_and_so_is_missing_telemetry() -> None:
 
 
 def test_a_systems_claim_needs_the_parents_runs_on_the_same_machine(tmp_path: Path) -> None:
-    manifest = Manifest("short", "short@3", "t", ("@a",), "short/1", "systems", "train_gpt.py", (), None, tmp_path)
+    names = {"track": "short", "ruleset": "short@3", "title": "t", "contributors": ("@a",), "entry": "train_gpt.py"}
+    manifest = Manifest(**names, parent="short/1", claim="systems")
     runs = [gpu_run(n, 3.2790 + n / 1e5) for n in range(1, 10)]
     alone = timed(*runs, manifest=manifest, claim="systems")
     assert outcomes(alone)["S1"] == "not applicable"

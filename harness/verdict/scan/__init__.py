@@ -1,1 +1,1 @@
-"""How the text of a script is read for settings that a ruleset forbids. Nothing is executed."""
+"""Read the text of a script for settings that a ruleset forbids; nothing is executed."""

@@ -1,4 +1,4 @@
-"""Inductor's settings: which dotted paths mean them, and where in a script they leave the sight of a scan.
+"""Know inductor's settings: which dotted paths mean them, and where in a script a scan cannot follow them.
 
 Hard because a module is an object: it can be put into a list, given to a function, kept in a class. Whoever holds it
 there can set anything under any name. So every place is a finding where the settings, or what sets them, are not only
@@ -36,8 +36,8 @@ POSITIONS = {
 }
 
 
-def home(path: str) -> str:
-    """A path with inductor's settings under their own name, by whichever module they were reached.
+def canonical(path: str) -> str:
+    """Return a path with inductor's settings under their own name, by whichever module they were reached.
 
     `torch._inductor.compile_fx.config` is `torch._inductor.config`, and so is `anything._inductor.config`.
     """
@@ -58,7 +58,7 @@ def is_settings(path: str | None) -> bool:
 
 
 def holder(node: ast.AST, parents: Mapping[int, ast.AST], named: bool) -> ast.AST | None:
-    """Who holds the settings that `node` means, where the scan cannot follow; None where it can.
+    """Find who holds the settings that `node` means, where the scan cannot follow; None where it can.
 
     named: the expression got a plain name, under which it is still known.
     """

@@ -1,4 +1,4 @@
-"""What the names of a script mean: dotted paths, constant strings and small dictionaries, over a whole file.
+"""Resolve the names of a script: dotted paths, constant strings and small dictionaries, over a whole file.
 
 Scope is not regarded and a later binding wins, which errs on the side of seeing what is hidden behind a name; only a
 parameter is not taken for inductor's settings of the same name, because handing them over is seen where it is done.
@@ -11,7 +11,7 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 
-from harness.verdict.scan.inductor import home, is_settings
+from harness.verdict.scan.inductor import canonical, is_settings
 from harness.verdict.scan.places import TooMuchText
 
 MOST_LETTERS = 4096  # of one text that a script glues together; no name of a variable or module is as long
@@ -35,21 +35,21 @@ class Names:
         self.parameters: set[int] = set()  # names that mean a parameter of their function
         self.meant: set[str] = set()  # every path that some name has or had
         self.glued = 0
-        self.found: dict[int, str | None] = {}  # what an expression was found to mean, while nothing is learnt
+        self.resolved: dict[int, str | None] = {}  # what an expression was found to mean, while nothing is learnt
 
     # ------------------------------------------------------------------ learning
 
     def learn(self, node: ast.AST) -> None:
         """Learn what a node gives a name; a name may be made of another one, so go over all nodes more than once."""
-        self.found.clear()
+        self.resolved.clear()
         if isinstance(node, ast.Import):
             for alias in node.names:
                 name = alias.asname or alias.name.partition(".")[0]
-                self.paths[name] = home(alias.name) if alias.asname else name
+                self.paths[name] = canonical(alias.name) if alias.asname else name
                 self.meant.add(self.paths[name])
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
-                self.paths[alias.asname or alias.name] = home(f"{node.module}.{alias.name}")
+                self.paths[alias.asname or alias.name] = canonical(f"{node.module}.{alias.name}")
                 self.meant.add(self.paths[alias.asname or alias.name])
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None:
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -98,7 +98,7 @@ class Names:
             self.dicts[name] = value
 
     def change(self, owner: ast.expr, key: ast.expr | None, value: ast.expr) -> None:
-        """A dictionary that has a name gets more."""
+        """Note that a dictionary with a name gets more."""
         if isinstance(owner, ast.Name):
             known = self.changes.setdefault(owner.id, [])
             if len(known) < MOST_ENTRIES:
@@ -121,11 +121,11 @@ class Names:
     # ------------------------------------------------------------------ answering
 
     def path(self, node: ast.expr | None) -> str | None:
-        """The dotted path that an expression means; None where it means none."""
-        if id(node) not in self.found:
+        """Return the dotted path that an expression means; None where it means none."""
+        if id(node) not in self.resolved:
             found = self._path(node)
-            self.found[id(node)] = None if found is None or len(found) > MOST_PATH else home(found)
-        return self.found[id(node)]
+            self.resolved[id(node)] = None if found is None or len(found) > MOST_PATH else canonical(found)
+        return self.resolved[id(node)]
 
     def _path(self, node: ast.expr | None) -> str | None:
         if isinstance(node, ast.Name):
@@ -135,7 +135,7 @@ class Names:
             return self.path(node.value)
         if isinstance(node, ast.Attribute):
             base = self.path(node.value)
-            return _below(base or "torch", node.attr) if base or node.attr == "_inductor" else None
+            return f"{base or 'torch'}.{node.attr}" if base or node.attr == "_inductor" else None
         if isinstance(node, ast.Subscript):
             return self._element(self.path(node.value), node.value, self.text(node.slice))
         if isinstance(node, ast.Call):
@@ -143,7 +143,7 @@ class Names:
         return None
 
     def _element(self, base: str | None, owner: ast.expr, key: str | None) -> str | None:
-        """What `owner[key]` means, where the owner is a table of names."""
+        """Resolve `owner[key]`, where the owner is a table of names."""
         if key is None:
             return None
         if base == "sys.modules":
@@ -152,7 +152,7 @@ class Names:
             return self.paths.get(key, key)
         for table in (".__dict__", ".__globals__"):  # of a module; of a function in one
             if base is not None and base.endswith(table):
-                return _below(base.removesuffix(table), key)
+                return f"{base.removesuffix(table)}.{key}"
         return None
 
     def _called_path(self, node: ast.Call) -> str | None:
@@ -162,15 +162,15 @@ class Names:
         keywords = {keyword.arg: keyword.value for keyword in node.keywords}
         if callee == "getattr" and second is not None:
             base, name = self.path(first), self.text(second)
-            return _below(base or "torch", name) if name and (base or name.startswith("_inductor")) else None
+            return f"{base or 'torch'}.{name}" if name and (base or name.startswith("_inductor")) else None
         if isinstance(node.func, ast.Call) and _name(node.func.func) == "attrgetter" and node.func.args:
             base, name = self.path(first), self.text(node.func.args[0])
-            return _below(base, name) if base and name else None
+            return f"{base}.{name}" if base and name else None
         if callee in ("importlib.import_module", "__import__"):
             name = self.text(first or keywords.get("name"))
             package = self.text(second or keywords.get("package")) if callee != "__import__" else None
             if name and name.startswith(".") and package:
-                return _below(package, name.lstrip("."))
+                return f"{package}.{name.lstrip('.')}"
             return name
         if callee == "vars" and first is not None:
             base = self.path(first)
@@ -182,11 +182,11 @@ class Names:
                 return self._element(base, node.func.value, self.text(first))
             if method in ("__getattribute__", "__getattr__"):
                 name = self.text(first)
-                return _below(base, name) if base and name else None
+                return f"{base}.{name}" if base and name else None
         return None
 
     def text(self, node: ast.expr | None) -> str | None:
-        """The constant string that an expression is; None where it is none, or a glued one of more than 4,096."""
+        """Return the constant string that an expression is; None where it is none, or a glued one of more than 4,096."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             return node.value if isinstance(node.value, str) else node.value.decode("latin-1")
         if isinstance(node, ast.Name):
@@ -198,14 +198,14 @@ class Names:
         return None
 
     def keys(self, node: ast.expr) -> list[str | None]:
-        """The constants that an index may be: one, or all that a loop variable runs over."""
+        """List the constants that an index may be: one, or all that a loop variable runs over."""
         if isinstance(node, ast.Name) and node.id in self.loops:
             elements = self.loops[node.id]
             return [self.text(element) for element in elements] if len(elements) <= MOST_ENTRIES else [None]
         return [self.text(node)]
 
     def entries(self, node: ast.expr) -> list[tuple[str | None, ast.expr]]:
-        """The keys and values of a dictionary with all that was added to it; None is a key that cannot be read."""
+        """List the keys and values of a dictionary with all that was added to it; None is a key that cannot be read."""
         found = list(itertools.islice(self._entries(node, set()), MOST_ENTRIES + 1))
         return found if len(found) <= MOST_ENTRIES else [*found, (None, node)]
 
@@ -232,7 +232,7 @@ class Names:
             yield None, node
 
     def loose_text(self, node: ast.expr) -> str | None:
-        """A string whose unknown parts are stars; None where nothing of it is known."""
+        """Return a string whose unknown parts are stars; None where nothing of it is known."""
         if isinstance(node, ast.JoinedStr):
             parts = (self.text(p.value if isinstance(p, ast.FormattedValue) else p) or "*" for p in node.values)
             return _glue(parts)
@@ -245,7 +245,7 @@ class Names:
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Each single target of an assignment with what it gets; `a, b = 1, 2` is two assignments."""
+    """Yield each single target of an assignment with what it gets; `a, b = 1, 2` is two assignments."""
     if not isinstance(target, ast.Tuple | ast.List):
         yield target, value
     elif (
@@ -258,7 +258,7 @@ def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.ex
 
 
 def _name(node: ast.expr) -> str | None:
-    """The last part of a plain name or of an attribute."""
+    """Return the last part of a plain name or of an attribute."""
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else None
 
 
@@ -266,12 +266,8 @@ def _is_update(function: ast.expr) -> bool:
     return isinstance(function, ast.Attribute) and function.attr == "update"
 
 
-def _below(base: str, name: str) -> str:
-    return f"{base}.{name}"
-
-
 def _glue(parts: Sequence[str | None] | Iterator[str | None]) -> str | None:
-    """The parts as one text, if all are known and they are not longer together than a text may be."""
+    """Join the parts to one text, if all are known and they are not longer together than a text may be."""
     whole: list[str] = []
     size = 0
     for part in parts:

@@ -1,4 +1,4 @@
-"""What a scan finds in a file: places with a flag of the rulesets, places to look at, patterns of files."""
+"""Keep what a scan finds in a file: places with a flag of the rulesets, places to look at, patterns of files."""
 
 from __future__ import annotations
 

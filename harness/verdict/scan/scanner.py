@@ -1,4 +1,4 @@
-"""The text of a script in, what it sets and touches out. Reads the syntax tree; never imports, never executes.
+"""Find what a script sets and touches, by its syntax tree; nothing is imported or executed.
 
 Hard because one setting has many spellings: an alias of the module, `setattr`, `getattr`, `vars()`, `__dict__`, an
 update of `os.environ`, a constant glued from two, a string given to `exec`. Names are resolved to dotted paths over
@@ -12,6 +12,8 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from harness.verdict.scan import effects
+from harness.verdict.scan.environment import ENVIRONMENT, Variables
 from harness.verdict.scan.inductor import (
     INDUCTOR,
     INDUCTOR_SETTINGS,
@@ -25,26 +27,8 @@ from harness.verdict.scan.inductor import (
 from harness.verdict.scan.names import Names
 from harness.verdict.scan.places import MOST_PLACES, Notes, Scan, TooMuchText
 
-ENVIRONMENT = ("os.environ", "os.environb", "posix.environ")
-_PREFIXES = ("TORCHINDUCTOR_", "INDUCTOR_")
-# Variables that a launcher sets; reading them is how a script learns its rank.
-LAUNCHER = {
-    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT", "DATA_PATH",
-    "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES",
-}  # fmt: skip
 # What sets something in a call of the compiler, and the flag that it is.
 _SETS = {"mode": "compile-mode", **dict.fromkeys(("options", "config_patches", "inductor_configs"), "compile-options")}
-_NETWORK = {"socket", "urllib", "requests", "http", "ftplib", "httpx", "aiohttp", "huggingface_hub", "wandb", "kernels"}
-_PROCESSES = (
-    "subprocess.",
-    "os.system",
-    "os.popen",
-    "os.exec",
-    "os.spawn",
-    "os.posix_spawn",
-    "os.fork",
-    "multiprocessing.",
-)
 _HIDDEN = {
     "exec", "eval", "compile", "marshal.loads", "pickle.loads", "pickle.load", "types.CodeType", "types.FunctionType",
     "ctypes.CDLL", "runpy.run_path", "runpy.run_module", "importlib.machinery.SourceFileLoader",
@@ -81,21 +65,16 @@ class Reader(Notes):
         super().__init__(file, found)
         self.names = Names()
         self.path, self.text = self.names.path, self.names.text
+        self.variables = Variables(self, self.names)
         self.depth = 0
         self.parents: dict[int, ast.AST] = {}
         self.trees: list[ast.AST] = []  # kept, for a node is known by its id
-        self.variables: list[tuple[ast.Constant, str]] = []  # names of inductor's variables that nothing uses in sight
         self.executed: set[str] = set()  # strings that were scanned as code
-        self.blind = False  # a variable was set whose name cannot be read
 
     def read(self, tree: ast.AST) -> None:
-        """Look at a whole file."""
+        """Scan a whole file."""
         self.walk(tree)
-        for node, name in self.variables:
-            if self.blind:
-                self.flag("inductor-environment", node, f"names the variable {name} and sets one that cannot be read")
-            else:
-                self.warn("inductor-environment", node, f"names the variable {name}")
+        self.variables.end()
 
     def walk(self, tree: ast.AST) -> None:
         self.trees.append(tree)
@@ -107,17 +86,17 @@ class Reader(Notes):
         for _ in range(3):  # a name may be made of a name that is made further down
             for node in nodes:
                 self.names.learn(node)
-        self.names.found.clear()
+        self.names.resolved.clear()
         for node in nodes:
-            self.look(node)
+            self.examine(node)
             if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.NamedExpr):
-                self.held(node)
+                self.out_of_sight(node)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.mentioned(node, node.value)
 
     # ------------------------------------------------------------------ what is done
 
-    def look(self, node: ast.AST) -> None:
+    def examine(self, node: ast.AST) -> None:
         if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
@@ -129,15 +108,14 @@ class Reader(Notes):
         elif isinstance(node, ast.withitem) and node.optional_vars is not None:
             self.assigned(node.optional_vars, node.context_expr)
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            self.imported(node)
+            effects.note_import(self, node)
         elif isinstance(node, ast.Call):
             self.called(node)
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 text = self.text(key)
                 self.pattern(text, value)
-                if text is not None and text.startswith(_PREFIXES):
-                    self.flag("inductor-environment", node, f"names the variable {text[:80]}")
+                self.variables.named(node, text)
         elif isinstance(node, ast.arguments):
             named = [*node.posonlyargs, *node.args]
             for argument, default in zip(named[len(named) - len(node.defaults) :], node.defaults, strict=True):
@@ -146,32 +124,32 @@ class Reader(Notes):
             isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and self.path(node.value) in ENVIRONMENT
         ):
             for name in self.names.keys(node.slice):
-                self.environment_read(node, name)
+                self.variables.read(node, name)
 
     def assigned(self, target: ast.expr, node: ast.AST) -> None:
-        """An assignment to one target."""
+        """Note an assignment to one target."""
         if isinstance(target, ast.Subscript) and self.path(target.value) in ENVIRONMENT:
             for key in self.names.keys(target.slice):
-                self.environment_set(target, key)
+                self.variables.set(target, key)
             return
-        if isinstance(target, ast.Subscript) and (self.text(target.slice) or "").startswith(_PREFIXES):
-            self.flag("inductor-environment", target, f"names the variable {self.text(target.slice)!s:.80}")
+        if isinstance(target, ast.Subscript):
+            self.variables.named(target, self.text(target.slice))
         path = self.path(target) or self.path(getattr(target, "value", None))
         if isinstance(target, ast.Name):
             if target.id in _CLOCKS or (target.id == "time" and "time" in self.names.paths.values()):
                 self.warn("clock", target, f"assigns a new {target.id}")
             if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
-                self.environment_update(node.value, target)
+                self.variables.update(node.value, target)
             return
         owner = getattr(target, "value", None)
         if path is None and isinstance(owner, ast.Attribute) and owner.attr == "config":
             self.warn("hidden", target, "sets something of a config that cannot be followed")
         self.set_path(path, getattr(target, "attr", None), target)
         if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
-            self.environment_update(node.value, target)
+            self.variables.update(node.value, target)
 
     def set_path(self, path: str | None, attribute: str | None, node: ast.expr) -> None:
-        """Something at a dotted path gets another value."""
+        """Note that something at a dotted path gets another value."""
         if path is not None and (path == INDUCTOR or path.startswith(INDUCTOR + ".")):
             self.flag("inductor-config", node, f"sets {path}")
         elif attribute in INDUCTOR_SETTINGS:
@@ -193,15 +171,16 @@ class Reader(Notes):
             self.set_path(f"{base}.{self.text(arguments[0])}", self.text(arguments[0]), node)
         elif base in (INDUCTOR, f"{INDUCTOR}.__dict__") and method not in READING:
             self.flag("inductor-config", node, f"calls {callee}")
-        self.environment_call(callee, base, method, arguments, node)
-        self.touched(callee, base, method, arguments, node)
+        self.variables.called(callee, base, method, arguments, node)
+        effects.note_call(self, self.names, callee, arguments, node)
+        self.hidden(callee, arguments, node)
         for keyword in node.keywords:
             self.pattern(keyword.arg, keyword.value)
             if keyword.arg == "default" and arguments:
                 self.pattern(self.text(arguments[0]), keyword.value)
 
-    def held(self, node: ast.expr) -> None:
-        """An expression that may mean inductor's settings, in a place where they are out of sight."""
+    def out_of_sight(self, node: ast.expr) -> None:
+        """Note an expression that may mean inductor's settings, in a place where they are out of sight."""
         path = self.path(node)
         if path == "sys.modules" and not isinstance(self.parents.get(id(node)), ast.Subscript | ast.Compare):
             self.warn("hidden", node, "looks modules up in sys.modules")
@@ -217,7 +196,7 @@ class Reader(Notes):
             self.flag("inductor-config", node, f"puts {path} where its use cannot be followed")
 
     def mentioned(self, node: ast.Constant, text: str) -> None:
-        """A string that may be the name of one of inductor's variables, or a mode of the compiler."""
+        """Note a string that may be the name of one of inductor's variables, or a mode of the compiler."""
         parent = self.parents.get(id(node))
         if isinstance(parent, ast.Expr | ast.Compare | ast.keyword | ast.Dict | ast.Subscript):
             return  # a remark, a question, or looked at where it is used
@@ -230,10 +209,10 @@ class Reader(Notes):
         elif re.fullmatch(r"(TORCH)?INDUCTOR_[A-Z0-9_]*", text):
             reader = self.path(parent.func) if isinstance(parent, ast.Call) else None
             if reader is None or not reader.endswith((".get", "getenv")):
-                self.variables.append((node, text[:80]))
+                self.variables.mentioned.append((node, text[:80]))
 
     def compiled(self, callee: str, arguments: Sequence[ast.expr], node: ast.Call) -> None:
-        """A call that may be torch.compile or what it is made of, with what it sets."""
+        """Note a call that may be torch.compile or what it is made of, with what it sets."""
         named: dict[str, ast.expr] = {k.arg: k.value for k in node.keywords if k.arg is not None}
         is_compile = callee == "torch.compile" or (
             callee.endswith(".compile") and not callee.startswith(("re.", "regex."))
@@ -258,53 +237,12 @@ class Reader(Notes):
             if given is not None and not plain:
                 self.flag(flag, node, f"compiles with {word}={ast.unparse(given)[:60]}")
 
-    # ------------------------------------------------------------------ the environment
+    # ------------------------------------------------------------------ what is hidden
 
-    def environment_call(self, callee: str, base: str, method: str, arguments: list[ast.expr], node: ast.Call) -> None:
-        key = self.text(arguments[0]) if arguments else None
-        if callee in ("os.getenv", "os.getenvb", "posix.getenv") or (base in ENVIRONMENT and method == "get"):
-            self.environment_read(node, key)
-        elif callee == "os.putenv" or (base in ENVIRONMENT and method in ("setdefault", "__setitem__")):
-            self.environment_set(node, key)
-        elif base in ENVIRONMENT and method in ("update", "__ior__"):
-            for argument in arguments:
-                self.environment_update(argument, node)
-            for keyword in node.keywords:
-                self.environment_set(node, keyword.arg)
-        for keyword in node.keywords:  # env=dict(TORCHINDUCTOR_…=1)
-            if (keyword.arg or "").startswith(_PREFIXES) and base not in ENVIRONMENT:
-                self.flag("inductor-environment", node, f"names the variable {keyword.arg}")
-
-    def environment_update(self, value: ast.expr, node: ast.expr) -> None:
-        for key, _ in self.names.entries(value):
-            self.environment_set(node, key)
-
-    def environment_set(self, node: ast.expr, key: str | None) -> None:
-        if key is None:
-            self.blind = True
-            self.warn("hidden", node, "sets a variable of the environment whose name cannot be read")
-        elif key.startswith(_PREFIXES):
-            self.flag("inductor-environment", node, f"sets the variable {key[:80]}")
-
-    def environment_read(self, node: ast.expr, key: str | None) -> None:
-        if key is None or not (key in LAUNCHER or key.startswith(("TORCHELASTIC_", "NCCL_"))):
-            self.warn("environment", node, f"reads the variable {(key or 'with a name that cannot be read')[:80]}")
-
-    # ------------------------------------------------------------------ what is touched
-
-    def imported(self, node: ast.Import | ast.ImportFrom) -> None:
-        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-        for module in modules:
-            if module.partition(".")[0] in _NETWORK:
-                self.warn("network", node, f"imports {module}")
-
-    def touched(self, callee: str, base: str, method: str, arguments: list[ast.expr], node: ast.Call) -> None:
+    def hidden(self, callee: str, arguments: Sequence[ast.expr], node: ast.Call) -> None:
+        """Note a call that runs or finds code that this scan cannot read, and read the code where it can."""
         first = arguments[0] if arguments else None
-        if callee.startswith(_PROCESSES):
-            begin = first.elts[0] if isinstance(first, ast.List | ast.Tuple) and first.elts else first
-            if (self.text(begin) or "").split(" ")[0] != "nvidia-smi":
-                self.warn("process", node, f"starts a process with {callee}")
-        elif callee in _HIDDEN:
+        if callee in _HIDDEN:
             self.warn("hidden", node, f"calls {callee}, which hides code from this scan")
             text = self.text(first)
             if text is not None and callee in ("exec", "eval", "compile") and self.depth < MOST_DEPTH:
@@ -313,19 +251,9 @@ class Reader(Notes):
             self.warn("hidden", node, f"calls {callee} with a name that cannot be read")
         elif callee == "getattr" and self.path(node) is None and is_settings(self.path(first)):
             self.warn("hidden", node, f"reads of {self.path(first)} what cannot be read here")
-        path = None
-        if callee in ("open", "io.open", "os.open"):
-            mode = self.text(arguments[1]) if len(arguments) > 1 else None
-            mode = next((self.text(k.value) for k in node.keywords if k.arg == "mode"), mode)
-            path = self.text(first) if mode is not None and set(mode) & set("wax+") else None
-        elif isinstance(node.func, ast.Attribute) and node.func.attr in ("write_text", "write_bytes"):
-            owner = node.func.value
-            path = self.text(owner.args[0]) if isinstance(owner, ast.Call) and owner.args else None
-        if path is not None and (path.startswith(("/", "~")) or ".." in path.split("/")):
-            self.warn("write", node, f"writes {path[:80]}, outside the run folder")
 
     def embedded(self, text: str) -> None:
-        """Code in a string that is executed is scanned as well, once."""
+        """Scan code in a string that is executed, once."""
         if text in self.executed:
             return
         self.executed.add(text)

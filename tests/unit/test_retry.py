@@ -1,4 +1,4 @@
-"""Waiting: what a server asks for, on its own clock; how long we insist; and that stopping is immediate."""
+"""Waiting: what a server asks for, on its own clock; how often we try; and that stopping is immediate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import time
 import pytest
 
 from harness.core.errors import DatasetError
-from harness.dataset.retry import Line, LineDown, PassingFault, Patience, Stopped, rate_limit_s, retry_after_s
+from harness.dataset.retry import (
+    Retrying,
+    RetryPolicy,
+    Stopped,
+    TransientFault,
+    Unreachable,
+    rate_limit_s,
+    retry_after_s,
+)
 
 DATE = "Tue, 01 Jan 1980 00:00:00 GMT"
 
@@ -41,38 +49,38 @@ def test_the_reset_of_a_rate_limit_is_read() -> None:
 
 def test_waits_double_up_to_the_longest() -> None:
     said: list[str] = []
-    line = Line(Patience(attempts=6, first_wait_s=0.001, longest_wait_s=0.004), said.append)
-    line.answered = True
+    retrying = Retrying(RetryPolicy(attempts=6, first_wait_s=0.001, longest_wait_s=0.004), said.append)
+    retrying.answered = True
 
     def attempt() -> None:
-        raise PassingFault("it fails", "wait")
+        raise TransientFault("it fails", "wait")
 
     with pytest.raises(DatasetError, match="it fails, 6 times in a row; wait"):
-        line.keep_trying("x", attempt)
+        retrying.keep_trying("x", attempt)
     assert len(said) == 5
 
 
 def test_nobody_answering_at_all_is_given_up_sooner() -> None:
     calls = []
-    line = Line(Patience(first_wait_s=0.001), lambda text: None)
+    retrying = Retrying(RetryPolicy(first_wait_s=0.001), lambda text: None)
 
     def attempt() -> None:
         calls.append(1)
-        raise PassingFault("no answer", "check the network", connection=True)
+        raise TransientFault("no answer", "check the network", connection=True)
 
-    with pytest.raises(LineDown):
-        line.keep_trying("x", attempt)
-    assert len(calls) == Patience().attempts_unreached
+    with pytest.raises(Unreachable):
+        retrying.keep_trying("x", attempt)
+    assert len(calls) == RetryPolicy().attempts_unreached
 
 
 def test_stopping_ends_a_wait_at_once() -> None:
-    line = Line(Patience(first_wait_s=60.0, longest_wait_s=60.0), lambda text: None)
-    threading.Timer(0.1, line.stop.set).start()
+    retrying = Retrying(RetryPolicy(first_wait_s=60.0, longest_wait_s=60.0), lambda text: None)
+    threading.Timer(0.1, retrying.stop.set).start()
 
     def attempt() -> None:
-        raise PassingFault("it fails", "wait")
+        raise TransientFault("it fails", "wait")
 
     began = time.monotonic()
     with pytest.raises(Stopped):
-        line.keep_trying("x", attempt)
+        retrying.keep_trying("x", attempt)
     assert time.monotonic() - began < 5

@@ -1,0 +1,115 @@
+"""Record how runs ended: the run that was just made, and runs whose harness was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shutil
+from pathlib import Path
+
+from harness.core.errors import LogError, StoreError
+from harness.core.measurement import DataReceipt, RunOutcome
+from harness.runlog import reader
+from harness.store import run_files
+from harness.store.entries import Ended, Started
+from harness.store.files import sha256_file
+from harness.store.layout import Project
+from harness.store.ledger import Ledger, chain_of
+from harness.store.packs import run_log
+from harness.store.run_files import CACHE, LOG, WORK, RunFile
+from harness.store.scrub import scrubbed_sha256
+
+
+def record_end(
+    ledger: Ledger, folder: Path, file: RunFile, outcome: RunOutcome, unchanged: bool | None, script: bytes
+) -> None:
+    """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
+    shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
+    _remove_own_shard(folder, file)
+    raw = run_log(folder)
+    digest = scrubbed_sha256(raw, script)
+    data = dataclasses.replace(file.data, unchanged=unchanged)
+    run_files.write_run_file(folder, dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest))
+    if not file.dry:
+        ledger.append(
+            Ended(
+                script=chain_of(file.files),
+                run=file.id,
+                state=outcome.state,
+                exit_code=outcome.exit_code,
+                last_step=last_step(raw),
+                log_sha256=digest,
+            )
+        )
+
+
+def settle(project: Project) -> list[tuple[str, str]]:
+    """Record the end of runs whose harness was killed; return their ids and how they ended."""
+    ledger = Ledger(project.ledger)
+    chain = ledger.read()
+    settled: list[tuple[str, str]] = []
+    for run_id in chain.open:
+        folder = run_files.run_folder(project, run_id)
+        if run_files.is_running(folder):
+            continue
+        try:
+            file = run_files.read_run_file(folder)
+            script = _script_of(folder, file)
+            outcome = run_files.read_outcome_file(folder)
+        except (StoreError, OSError):
+            _record_loss(ledger, folder, chain.starts[run_id])
+            settled.append((run_id, "lost: nobody saw it end"))
+            continue
+        unchanged = file.data.unchanged
+        if unchanged is None and outcome.state == "finished":
+            unchanged = _still_the_same(folder / WORK, file.data)
+        record_end(ledger, folder, file, outcome, unchanged, script)
+        settled.append((run_id, f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
+    return settled
+
+
+def _record_loss(ledger: Ledger, folder: Path, start: Started) -> None:
+    """End a run that nobody saw end, with the last step and the hash of the log that it left, if it left one."""
+    step, digest = None, None
+    with contextlib.suppress(StoreError, OSError):
+        file = run_files.read_run_file(folder)
+        _remove_own_shard(folder, file)
+        script, raw = _script_of(folder, file), (folder / LOG).read_bytes()
+        step, digest = last_step(raw), scrubbed_sha256(raw, script)
+    ledger.append(
+        Ended(script=start.script, run=start.run, state="lost", exit_code=None, last_step=step, log_sha256=digest)
+    )
+
+
+def last_step(raw: bytes) -> int | None:
+    """Find the last step that a log names, 0 once its clock has started; None where it names none."""
+    with contextlib.suppress(LogError):  # no metric line at all; its clock may have started all the same
+        step = reader.read_bytes(raw, LOG)[-1].final_step
+        if step is not None:
+            return step
+    with contextlib.suppress(LogError):
+        return 0 if any(line.kind == "clock_start" for line in reader.timed_lines(raw)) else None
+    return None
+
+
+def _still_the_same(work: Path, receipt: DataReceipt) -> bool | None:
+    """Whether the shards that a work folder holds and links to are those of the receipt; None where one is gone."""
+    for shard in receipt.shards:
+        try:
+            if sha256_file(next(work.rglob(shard.name))) != shard.sha256:
+                return False
+        except (StopIteration, OSError):
+            return None
+    return True
+
+
+def _remove_own_shard(folder: Path, file: RunFile) -> None:
+    """Remove a run's own copy of the validation shard, where its harness was killed before it could."""
+    for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
+        if not own.is_symlink():
+            own.unlink()
+
+
+def _script_of(folder: Path, file: RunFile) -> bytes:
+    entry = next(name for name, digest in file.files.items() if digest == file.script_sha256)
+    return (folder / WORK / entry).read_bytes()
