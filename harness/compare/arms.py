@@ -16,13 +16,13 @@ from harness.catalog.originals import published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError, TrackError
 from harness.core.measurement import Machine
+from harness.core.task import Track
 from harness.dataset.progress import Progress
 from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
-from harness.replay import outlook, own_environment, plan, session, venv
+from harness.replay import outlook, plan, session, venv
 from harness.run import execution
-from harness.store.layout import Project
 
 Kind = Literal["submission", "record", "reimplementation", "original"]
 
@@ -54,7 +54,7 @@ class Contender:
         """Describe this computer as the runs of this script see it."""
         if not self.requirement_sets:
             return here
-        return computer.with_torch(here, self.torch or "in an environment of its own")
+        return computer.with_torch(here, self.torch or venv.NOT_MADE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +96,12 @@ def find(
     return Contender(replay.subject, "original", name, replay, replay.requirement_sets)
 
 
-def need_one_track(catalog: Catalog, a: Named, b: Named) -> None:
+def require_one_track(a: tuple[str, Track], b: tuple[str, Track]) -> None:
     """Raise TrackError, before anything is fetched, where two names belong to two tracks."""
-    first, second = catalog.track_of(a).name, catalog.track_of(b).name
-    if first != second:
-        what = f"belong to {first} and {second}"
-        raise TrackError.at(f"{a.name} and {b.name}", what, "compare two scripts of one track")
+    tracks = a[1].name, b[1].name
+    if tracks[0] != tracks[1]:
+        what = f"belong to {tracks[0]} and {tracks[1]}"
+        raise TrackError.at(f"{a[0]} and {b[0]}", what, "compare two scripts of one track")
 
 
 def check(contender: Contender, here: Machine) -> None:
@@ -109,11 +109,6 @@ def check(contender: Contender, here: Machine) -> None:
     computer.check(contender.machine(here), contender.subject.track)
     if contender.replay is not None:
         outlook.check_machine(contender.replay)
-
-
-def make_environment(project: Project, contender: Contender) -> venv.Venv | None:
-    """Make its own environment, which takes a minute or more unless it was made before; None where it needs none."""
-    return None if contender.replay is None else own_environment.make_environment(project, contender.replay)[0]
 
 
 def prepare(

@@ -22,10 +22,11 @@ from harness.compare import arms, pairs
 from harness.compare.arms import Contender, Ready
 from harness.compare.cost import next_is_paid_for
 from harness.compare.decision import Readings, conclude, find_wrong
-from harness.core.errors import MachineError, Problem, RunError, TrackError
+from harness.core.errors import MachineError, Problem, RunError
 from harness.core.measurement import Machine, RunOutcome
 from harness.dataset.progress import Progress
 from harness.machine import computer
+from harness.replay import own_environment
 from harness.replay.venv import Venv
 from harness.run import earlier, ending, execution
 from harness.run.failure import run_error
@@ -79,9 +80,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     TrackError for scripts of two tracks, and MachineError, naming every field, where the comparison was begun on
     another machine.
     """
-    if a.subject.track.name != b.subject.track.name:
-        what = f"belong to {a.subject.track.name} and {b.subject.track.name}"
-        raise TrackError.at(f"{a.subject.name} and {b.subject.name}", what, "compare two scripts of one track")
+    arms.require_one_track((a.subject.name, a.subject.track), (b.subject.name, b.subject.track))
     here = computer.capture()
     settled = () if plan_only else tuple(ending.settle(project))
     stored = find_stored(project, a.subject, b.subject, terms, here)
@@ -181,11 +180,11 @@ def check(project: Project, plan: Plan) -> None:
 
 
 def make_environments(project: Project, plan: Plan) -> dict[Arm, Venv]:
-    """Make the environments of originals; none where nothing is left to run."""
+    """Make the environments of originals, a minute or more each, once; none where nothing is left to run."""
     if plan.decided:
         return {}
-    made = ((arm, arms.make_environment(project, contender)) for arm, contender in plan.contenders.items())
-    return {arm: environment for arm, environment in made if environment is not None}
+    replays = {arm: contender.replay for arm, contender in plan.contenders.items() if contender.replay is not None}
+    return {arm: own_environment.make_environment(project, replay)[0] for arm, replay in replays.items()}
 
 
 def prepare(

@@ -36,7 +36,7 @@ class Outlook:
 def inspect_machine(plan: Plan) -> Outlook:
     """Inspect this machine for a plan; costs one stat per shard."""
     track, tokens = plan.subject.track, plan.subject.train_tokens
-    here = computer.capture(torch="in an environment of its own")
+    here = computer.capture(torch=venv.NOT_MADE)
     missing = inventory.missing_shards(track, tokens)
     requirement_sets = tuple(dict.fromkeys(plan.requirement_sets))
     problems = list(machine_problems(plan, here))
@@ -72,7 +72,7 @@ def machine_problems(plan: Plan, here: Machine) -> tuple[Problem, ...]:
 
 def check_machine(plan: Plan) -> None:
     """Raise MachineError, before anything is fetched or installed, where a replay is certain to fail here."""
-    raise_if(machine_problems(plan, computer.capture(torch="in an environment of its own")), MachineError)
+    raise_if(machine_problems(plan, computer.capture(torch=venv.NOT_MADE)), MachineError)
 
 
 def expected_result(plan: Plan, requirements: tuple[str, ...]) -> str:

@@ -7,7 +7,6 @@ tried first, then a release in its place, and the result says which one it was.
 from __future__ import annotations
 
 import platform
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -24,18 +23,15 @@ Found = Literal["installed", "not found"]  # what became of a build
 def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environment]:
     """Make the best environment that can be installed, and note in environments.yaml whether the record's build could be.
 
-    Raises StoreError, with every attempt, where none can be made.
+    Raises StoreError, with every attempt, where nothing can be installed, and at once where the disk is full.
     """
     tried: list[str] = []
     for requirements in dict.fromkeys(plan.requirement_sets):
         try:
             made = venv.make(requirements)
-        except StoreError as error:
+        except venv.InstallError as error:
             tried.append(f"{requirements[0]}: {error.problems[0].what}")
-            if "disk is full" in tried[-1]:
-                raise
-            # pip lists what the index has instead; an index that was not reached lists nothing and proves nothing.
-            if re.search(rf"requirement {re.escape(requirements[0])} \(from versions: (?!none)", tried[-1]):
+            if error.lists_others(requirements[0]):
                 note_build(project, plan, requirements, "not found")
             continue
         note_build(project, plan, requirements, "installed")

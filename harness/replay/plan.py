@@ -1,7 +1,7 @@
 """Plan a replay: the verified script of a record, its ranks and the environments to try.
 
 Hard because `--plan` must say the same without a download: of an original that is not here yet, all that its record and
-environments.yaml say is told, and it is said that its files were not read.
+environments.yaml say is printed, with the remark that its files were not read.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def plan(
     if record.original is None:
         original = False  # this harness measured it: the script in its folder is the original
     if checkout is not None and not original:
-        said = f"{name} was measured here, and its script lies in its folder"
-        raise StoreError.at("--checkout", said, "leave --checkout out; nothing is read from there")
+        what = f"{name} was measured here, and its script lies in its folder"
+        raise StoreError.at("--checkout", what, "leave --checkout out; nothing is read from there")
     if original:
         source = originals.source_of(checkout, allow_network=allow_network and not plan_only)
         subject = catalog.original(record, source, given=checkout is not None, look=plan_only)
@@ -112,15 +112,16 @@ def ranks(subject: Subject, needs: Needs | None, gpus: int | None, *, here: bool
     if hardware.kind != "gpu":
         raise MachineError.at("--gpus", f"the track {subject.track.name} uses no GPU", "leave --gpus out")
     size = needs.world_size if needs is not None else None
+    what = None
     if size == f"== {hardware.processes}":
-        said = f"the script asserts {hardware.processes} ranks"
-        raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
-    if here and needs is not None and size is None and not feasible.accumulates(subject.script):
-        said = "the script does not accumulate gradients, so with fewer ranks it would train on a smaller batch"
-        raise MachineError.at(f"--gpus {gpus}", said, f"run it on {hardware.processes} GPUs; nothing was started")
+        what = f"the script asserts {hardware.processes} ranks"
+    elif here and needs is not None and size is None and not feasible.accumulates(subject.script):
+        what = "the script does not accumulate gradients, so with fewer ranks it would train on a smaller batch"
+    if what is not None:
+        raise MachineError.at(f"--gpus {gpus}", what, f"run it on {hardware.processes} GPUs; nothing was started")
     if hardware.processes % gpus:
-        said = f"{gpus} ranks do not divide {hardware.processes}, the number that its batch is made for"
-        raise MachineError.at(f"--gpus {gpus}", said, "use 1, 2, 4 or 8")
+        what = f"{gpus} ranks do not divide {hardware.processes}, the number that its batch is made for"
+        raise MachineError.at(f"--gpus {gpus}", what, "use 1, 2, 4 or 8")
     return gpus
 
 
@@ -152,6 +153,6 @@ def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool 
     published = [row for row in resolved if row.state != "none"]
     if checkout is not None and published and all(row.foreign for row in published):
         kind = "clone" if given(checkout, "").has_git else "copy"
-        said = f"this is not a {kind} of {', '.join(repositories)}: it holds none of the {len(published)} originals"
-        raise StoreError.at(checkout, said, "name a clone of it, or a plain copy of its tree, with --checkout DIR")
+        what = f"this is not a {kind} of {', '.join(repositories)}: it holds none of the {len(published)} originals"
+        raise StoreError.at(checkout, what, "name a clone of it, or a plain copy of its tree, with --checkout DIR")
     return resolved

@@ -27,7 +27,18 @@ from harness.store.files import disk_error, write_atomic
 from harness.store.layout import cache_folder
 
 SIZE_BYTES = 8 * 10**9  # at most, of one environment: torch for CUDA with its libraries, and what pip unpacks
+NOT_MADE = "in an environment of its own"  # stands for the torch of a machine as long as the environment is not made
 LOCK_FILE = "requirements.lock"  # every package of the environment with its version
+
+
+class InstallError(StoreError):
+    """pip could not install a set of requirements, and the disk is not full."""
+
+    def lists_others(self, requirement: str) -> bool:
+        """Tell whether the index lists other versions of this requirement, so that the one asked for does not exist."""
+        # An index that was not reached lists none and proves nothing.
+        listed = rf"requirement {re.escape(requirement)} \(from versions: (?!none)"
+        return re.search(listed, self.problems[0].what) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ def make(requirements: tuple[str, ...]) -> Venv:
             pip = [str(temporary / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
             extra = ["--extra-index-url", url] if (url := index()) else []
             what = f"{', '.join(requirements)} cannot be installed"
-            _run([*pip, "install", "--quiet", *extra, *requirements], what, lock)
+            _run([*pip, "install", "--quiet", *extra, *requirements], what, lock, InstallError)
             installed = _run([*pip, "freeze", "--all"], "the environment cannot be listed", lock)
             write_atomic(temporary / LOCK_FILE, installed)
             shutil.rmtree(folder, ignore_errors=True)
@@ -112,7 +123,7 @@ def missing_modules(made: Venv, modules: Iterable[str]) -> list[str]:
     return _run([str(made.python), "-I", "-c", program, *sorted(modules)], "the environment does not start").split()
 
 
-def _run(command: list[str], what: str, lock: int | None = None) -> str:
+def _run(command: list[str], what: str, lock: int | None = None, failed: type[StoreError] = StoreError) -> str:
     # A user's PYTHONPATH must not add packages to an environment that is meant to be isolated.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     # If this process is killed, pip continues for a while: it inherits the lock and holds it until it has ended.
@@ -123,9 +134,9 @@ def _run(command: list[str], what: str, lock: int | None = None) -> str:
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
     if "No space left" in done.stderr:
         raise StoreError.at("environment", f"{what}: the disk is full", "free about 6 GB and start again")
-    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
+    reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
     todo = "check the network and pip's settings; SPEEDRUN_TORCH_INDEX adds an index"
-    raise StoreError.at("environment", f"{what}: {said[:300]}", todo)
+    raise failed.at("environment", f"{what}: {reason[:300]}", todo)
 
 
 @contextlib.contextmanager

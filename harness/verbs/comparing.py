@@ -60,8 +60,8 @@ def _compare(args: argparse.Namespace) -> int:
     catalog = catalog_of(args)
     project = catalog.project
     network = not args.no_fetch
-    names = [catalog.find(name) for name in (args.a, args.b)]
-    arms.need_one_track(catalog, *names)
+    names = catalog.find(args.a), catalog.find(args.b)
+    arms.require_one_track((args.a, catalog.track_of(names[0])), (args.b, catalog.track_of(names[1])))
     a, b = (
         arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in names
     )

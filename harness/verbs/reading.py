@@ -114,12 +114,12 @@ def _row(name: str, run: RunLog) -> tuple[str, ...]:
 
 def _unfinished(run: RunLog) -> list[str]:
     """Say how a run ended early: aborted, or on purpose, as in the optimization track at the target."""
-    said = []
+    ends = []
     if run.reached_last_step is False:
-        said.append(f"ends at step {run.final_step} of {run.total_steps}")
+        ends.append(f"ends at step {run.final_step} of {run.total_steps}")
     if not run.has_final_val:
-        said.append("no loss at its last step")
-    return said
+        ends.append("no loss at its last step")
+    return ends
 
 
 def _summary(counts: Counter[str]) -> str:

@@ -31,7 +31,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkout", type=Path, metavar="DIR", help="with --original: read it from a clone or a copy of its repository"
     )
-    parser.add_argument("--plan", action="store_true", help="print what would be run on this machine; do nothing")
+    parser.add_argument(
+        "--plan", action="store_true", help="print what would be run on this machine; install and run nothing"
+    )
     parser.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never compared")
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
