@@ -75,13 +75,8 @@ def script_of(name: str) -> bytes:
 
 
 def make_lab(root: Path) -> Small:
-    small = make_project(root)
-    track = (
-        TRACK.replace("PROCESSES", "1")
-        .replace("16384", "262144")
-        .replace("4096", "8192")
-        .replace("limit_s: 4", "limit_s: 60")
-    )
+    small = make_project(root, torchrun=True)
+    track = TRACK.replace("PROCESSES", "1").replace("16384", "262144").replace("4096", "8192")
     (root / "tracks" / "tiny.yaml").write_text(track)
     for name in ("honest", *(path.parent.name for path in SCRIPTS.glob("*/case.yaml"))):
         script, place = script_of(name), root / "submissions" / f"2026-11-21_{name}"

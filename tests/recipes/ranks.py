@@ -2,14 +2,15 @@
 
 It imports torch once and forks a process per rank and job: importing costs a rank three seconds and a tiny training less
 than one, so this is what makes the jobs affordable in a test. Every rank is a process of its own with the variables that
-torchrun sets, and it ends as an interpreter ends.
+torchrun sets.
 
-A `script` job runs a script as a program, its output in a file. A `train` job calls its main() and keeps the tokens that
-the first three steps train on. A `muon` job takes three steps of a script's Muon on given gradients and keeps the
-weights.
+A `script` job runs a script as a program, its output in a file, and ends as an interpreter ends. A `train` job calls its
+main() and keeps the tokens that the first three steps train on. A `muon` job takes three steps of a script's Muon on given
+gradients and keeps the weights.
 """
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -94,6 +95,8 @@ def take_part(folder: Path, job: dict[str, Any], rank: int) -> None:
     else:
         os.environ["DATA_PATH"] = job["data"]
     {"script": script, "train": train, "muon": muon}[job["kind"]](folder, job, rank)
+    if job["kind"] != "script":
+        os._exit(0)  # taking an interpreter with torch apart costs a second
 
 
 def end(status: int, job: dict[str, Any], others: set[int]) -> NoReturn:
@@ -106,6 +109,8 @@ def end(status: int, job: dict[str, Any], others: set[int]) -> NoReturn:
 def main() -> None:
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # or every rank would copy all of this process's memory to count references in it
     for job in json.loads((folder / "jobs.json").read_text()):
         ranks: set[int] = set()
         for rank in range(job["world"]):

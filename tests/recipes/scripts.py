@@ -47,15 +47,20 @@ TINY = {
 }
 
 
-def tiny(name: str) -> dict[str, object]:
-    """TINY for one script, with a vocabulary whose logits do not cost more than all else together."""
+def small_vocabulary(name: str) -> dict[str, int]:
+    """Settings that shrink the vocabulary, so that logits do not cost more than all else together."""
     if name in FLEX:
-        return TINY
-    return TINY | {"vocab_size": VOCABULARY} | ({"padded_vocab_size": VOCABULARY} if name == "short/1" else {})
+        return {}
+    return {"vocab_size": VOCABULARY} | ({"padded_vocab_size": VOCABULARY} if name == "short/1" else {})
+
+
+def tiny(name: str) -> dict[str, object]:
+    """The overrides that scale this script down."""
+    return TINY | small_vocabulary(name)
 
 
 def end_of_text(name: str) -> int:
-    """The token that begins a document in the tiny shards of a script."""
+    """The token that begins a document for a script with a small vocabulary."""
     return END_OF_TEXT if name in FLEX else 256
 
 
