@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import pkgutil
+import select
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ from typing import Any
 from tests.replay.wheels import TORCHRUN
 
 ROOT = Path(__file__).parents[1]
+LIMIT_S = 1800  # no command takes so long, whatever else the machine does
 HEAVY = ("numpy", "scipy.special", "scipy.stats", "pandas", "matplotlib.figure", "matplotlib.backends.backend_svg")
 
 
@@ -44,6 +46,7 @@ def speedrun(
         out, err = Path(folder, "out"), Path(folder, "err")
         order = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "out": str(out), "err": str(err)}
         print(json.dumps(order), file=process.stdin, flush=True)
+        assert select.select([process.stdout], [], [], LIMIT_S)[0], f"{arguments} hangs"
         status = process.stdout.readline()
         assert status, "the warm process ended"
         return subprocess.CompletedProcess(["speedrun", *arguments], int(status), text_of(out), text_of(err))

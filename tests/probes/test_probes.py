@@ -198,7 +198,7 @@ def test_the_verb_offers_the_probes_that_there_are() -> None:
 def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys, time; from harness import probe; probe._hold(pathlib.Path(sys.argv[1]));"
-        "print('held', flush=True); time.sleep(60)"
+        "print('held', flush=True); time.sleep(600)"
     )
     folders = [tmp_path / ".runs" / "probes" / name / "data" for name in ("killed", "running")]
     holders = []

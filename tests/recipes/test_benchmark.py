@@ -13,7 +13,7 @@ from .scripts import ALL, ROOT
 def run(*names: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "benchmarks" / "scripts_h100.py"), *names]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.skipif(torch.version.cuda is not None and torch.cuda.is_available(), reason="there is a GPU here")
