@@ -1,6 +1,6 @@
 """What the harness costs a run: train time under it against bare torchrun, and the price of stamping one line.
 
-    python benchmarks/overhead.py [PAIRS]        default 12 pairs, about 4 minutes
+    python benchmarks/overhead.py [PAIRS] [--small]        default 12 pairs, about 4 minutes
 
 Each pair runs the current smoke record twice with the same seed, once bare and once through the launcher, in an order
 drawn by a coin. The ratio of the script's own train times is given with its 95 % interval (Student's t over the log
@@ -9,6 +9,7 @@ ratios): the interval must contain 1 or lie within ±1 %. Times of a shared mach
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import platform
@@ -44,18 +45,19 @@ def lay_out(found: Subject, folder: Path) -> Path:
     return work
 
 
-def timed_run(found: Subject, seed: int, *, through_harness: bool) -> tuple[float, float]:
+def timed_run(found: Subject, seed: int, *, through_harness: bool, small: bool) -> tuple[float, float]:
     """One run's own train time and its time from start to end, seconds."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         work = lay_out(found, folder)
-        plan = LaunchPlan("benchmark", folder, found.entry, 2, seed, (), 120, 900)
+        ranks, overrides = (1, ("num_iterations=2", "val_tokens=16384")) if small else (2, ())
+        plan = LaunchPlan("benchmark", folder, found.entry, ranks, seed, overrides, 600, 3600)
         began = time.perf_counter()
         if through_harness:
             TorchrunLauncher().run(plan, lambda line: None)
             raw = (folder / "log.txt").read_bytes()
         else:
-            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+            command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
             command += [found.entry, *plan.arguments]
             done = subprocess.run(
                 command,
@@ -90,7 +92,13 @@ def stamp_cost_us(lines: int = 200_000) -> float:
 
 
 def main() -> int:
-    pairs = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    parser = argparse.ArgumentParser(description="what the harness costs a run")
+    parser.add_argument("pairs", nargs="?", type=int, default=12)
+    parser.add_argument(
+        "--small", action="store_true", help="each thing once, in its smallest form; nothing is required"
+    )
+    args = parser.parse_args()
+    pairs = 1 if args.small else args.pairs
     catalog = Catalog(PROJECT)
     found = catalog.subject(catalog.find("smoke"))
     ratios, extra = [], []
@@ -99,17 +107,18 @@ def main() -> int:
         harness_first = secrets.randbelow(2) == 1
         results = {}
         for through_harness in (harness_first, not harness_first):
-            results[through_harness] = timed_run(found, seed, through_harness=through_harness)
+            results[through_harness] = timed_run(found, seed, through_harness=through_harness, small=args.small)
         ratios.append(math.log(results[True][0] / results[False][0]))
         extra.append((results[True][1] - results[True][0]) - (results[False][1] - results[False][0]))
         print(f"pair {pair + 1}: bare {results[False][0]:.3f} s, harness {results[True][0]:.3f} s", flush=True)
-    low, high = (math.exp(bound) for bound in stats.interval(ratios))
+    # One pair has no interval.
+    low, high = (math.exp(bound) for bound in (stats.interval(ratios) if pairs > 1 else (-math.inf, math.inf)))
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {found.name}")
     print(
         f"train time, harness / bare: {math.exp(stats.mean(ratios)):.4f} (95 % interval {low:.4f} to {high:.4f}, {pairs} pairs)"
     )
     print(f"start and end, harness - bare: {stats.mean(extra):+.2f} s")
-    print(f"stamping and storing one line: {stamp_cost_us():.1f} us")
+    print(f"stamping and storing one line: {stamp_cost_us(1000 if args.small else 200_000):.1f} us")
     fine = low <= 1 <= high or (low > 0.99 and high < 1.01)
     print("the interval contains 1 or lies within ±1 %" if fine else "the harness costs train time")
     return 0 if fine else 1

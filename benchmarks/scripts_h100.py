@@ -94,16 +94,18 @@ def measure(name: str, script: Path, data: Path) -> dict[str, object]:
     }
 
 
-def main() -> None:
+def main() -> int:
     known = scripts()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="RECORD", help=f"of: {', '.join(known)}; all if none is given")
     names = parser.parse_args().names or list(known)
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise SystemExit(f"no script for {', '.join(unknown)}; there are: {', '.join(known)}")
+        print(f"no script for {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
     if not torch.cuda.is_available():
-        raise SystemExit("these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here")
+        print("these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         shards = Path(folder) / "data" / "fineweb10B"
         shards.mkdir(parents=True)
@@ -111,7 +113,8 @@ def main() -> None:
         for name in names:
             print(f"# {known[name].parent.relative_to(ROOT)}/script.yaml")
             print(yaml.safe_dump({"measured": measure(name, known[name], Path(folder))}, sort_keys=False), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

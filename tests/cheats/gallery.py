@@ -23,6 +23,7 @@ from harness.catalog.tracks import load_track
 from harness.core.judgement import Verdict
 from harness.core.measurement import Gpu, Machine, RunOutcome
 from harness.dataset import fetching
+from harness.launch import observer
 from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -44,8 +45,8 @@ metric: train_time
 validation_tokens: 4096
 train_tokens: 16384
 runs: 3
-silence_limit_s: 10
-time_limit_s: 60
+silence_limit_s: 600
+time_limit_s: 3600
 hardware: {kind: gpu, processes: 8, gpu_name: NVIDIA H100 80GB HBM3}
 data:
   source: synthetic
@@ -109,10 +110,15 @@ def read_case(name: str) -> Case:
 
 
 class Direct(TorchrunLauncher):
-    """Starts rank 0 alone, without torchrun, which would cost two seconds a run."""
+    """Starts rank 0 alone, without torchrun, which would cost two seconds a run.
+
+    In those two seconds the observer has long begun to watch. Here the script waits for the file that it begins then:
+    what is opened before would be stamped when the observer is ready, or never seen.
+    """
 
     def command(self, plan: LaunchPlan) -> list[str]:
-        return [self.python, plan.entry, *plan.arguments]
+        wait = f'while [ ! -e "../{observer.READS}" ]; do sleep 0.01; done; exec "$@"'
+        return ["sh", "-c", wait, "sh", self.python, plan.entry, *plan.arguments]
 
     def run(self, plan: LaunchPlan, watch: object) -> RunOutcome:
         ranks = {"RANK": "0", "WORLD_SIZE": str(plan.processes)}

@@ -76,7 +76,7 @@ def execute(clone: Path, script: str) -> str:
         env=environment(clone.parent),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=1800,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

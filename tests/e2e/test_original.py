@@ -68,7 +68,7 @@ def test_a_submission_beats_the_original_of_a_past_record_and_is_accepted(upstre
     refused = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--no-fetch")
     assert refused.returncode == 2 and "never cloned here" in refused.stderr
 
-    done = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--pairs", "3", "--json", *given, timeout=180)
+    done = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--pairs", "3", "--json", *given)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     assert (made["outcome"], len(made["runs"])) == ("faster", 6)

@@ -1,7 +1,7 @@
 """A small project in a temporary folder, and the real command line on it, for tests that start real runs.
 
-The track asks for one process and gives up after a few seconds of silence; the scripts print what a training script
-prints without importing torch, so that a run costs what torchrun costs (about two seconds).
+The track asks for one process; the scripts print what a training script prints without importing torch, so that a run
+costs what torchrun costs (about two seconds), or nothing with the small torchrun of `warm.python_with_small_torch`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 
 TRACK = """\
@@ -27,8 +29,8 @@ metric: steps
 validation_tokens: 4096
 train_tokens: 16384
 runs: 3
-silence_limit_s: 4
-time_limit_s: 60
+silence_limit_s: 600
+time_limit_s: 3600
 hardware: {kind: any, processes: PROCESSES}
 data:
   source: synthetic
@@ -102,6 +104,7 @@ class Small:
 
     root: Path
     environment: dict[str, str] = field(default_factory=dict)
+    python: str = field(default_factory=warm.python_with_small_torch)  # its torch starts the runs
 
     def submit(self, body: str, name: str = "2026-11-21_test") -> Path:
         """Make a submission whose script runs `body` after an honest header."""
@@ -117,23 +120,16 @@ class Small:
         return folder
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "harness", "--root", str(self.root), *arguments]
+        return [self.python, "-m", "harness", "--root", str(self.root), *arguments]
 
     def env(self) -> dict[str, str]:
         clean = {"PATH": os.environ["PATH"], "HOME": str(self.root / "home"), "PYTHONPATH": str(ROOT)}
         return clean | {"XDG_CACHE_HOME": str(self.root / "cache")} | self.environment
 
-    def run(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one verb to its end."""
-        return subprocess.run(
-            self.command(*arguments),
-            env=self.env(),
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        given = ("--root", str(self.root), *arguments)
+        return warm.speedrun(*given, cwd=self.root, env=self.env(), python=self.python)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start one verb and leave it running."""
@@ -157,12 +153,12 @@ class Small:
         return [entry["state"] for entry in self.ledger() if entry["kind"] == "end"]
 
 
-def make_project(root: Path, *, processes: int = 1) -> Small:
-    """A project with the track `tiny`."""
+def make_project(root: Path, *, processes: int = 1, torchrun: bool = False) -> Small:
+    """A project with the track `tiny`; its runs start under the real torchrun, or under a small one for one rank."""
     (root / "tracks").mkdir(parents=True)
     (root / "home").mkdir()
     (root / "tracks" / "tiny.yaml").write_text(TRACK.replace("PROCESSES", str(processes)))
-    return Small(root)
+    return Small(root, python=sys.executable) if torchrun else Small(root)
 
 
 def processes_of(project: Small) -> list[int]:
@@ -182,8 +178,8 @@ def processes_of(project: Small) -> list[int]:
     return found
 
 
-def wait_for(condition: Any, seconds: float = 60.0) -> bool:
-    """Wait until `condition()` is true."""
+def wait_for(condition: Any, seconds: float = 600.0) -> bool:
+    """Wait until `condition()` is true, or so long that nothing but a hang explains it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():

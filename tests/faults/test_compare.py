@@ -13,7 +13,7 @@ import pathlib
 MARK = pathlib.Path(os.getcwd()).parents[2] / "fast"
 step(0, 5, 5.0, 0)
 if not MARK.exists() and len(list(MARK.parent.glob(".runs/*/run.json"))) == 2:
-    time.sleep(60)
+    time.sleep(600)
 time.sleep(MS / 1000 + SEED % 31 / 1000)
 step(5, 5, 2.9 + SEED % 9973 / 1e7)
 """
@@ -29,7 +29,7 @@ def test_a_killed_comparison_continues_where_it_was_and_says_who_is_faster(tmp_p
     assert wait_for(lambda: b"step:0/5" in (project.run_folders()[1] / "log.txt").read_bytes())
     harness.kill()
     harness.communicate()
-    assert wait_for(lambda: not processes_of(project), 40)
+    assert wait_for(lambda: not processes_of(project))
     (project.root / "fast").touch()
     [file] = (project.root / ".runs" / "comparisons").glob("*.json")
     before = json.loads(file.read_text())

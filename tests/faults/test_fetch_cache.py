@@ -205,7 +205,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence_and_the_fetch_goes_
     with small_disk(place.cache, 3_000_000):
         pause = hub.pause(VAL, 300_000)
         process = place.start("--tokens", "0")
-        assert pause.reached.wait(20)
+        assert pause.reached.wait(600)
         # The server has sent this much; the fetch must have stored some of it before the disk fills.
         assert wait_for(lambda: any(f.stat().st_size > 100_000 for f in place.cache.rglob(f"*{VAL}*") if f.is_file()))
         filler = place.cache / "filler"
@@ -214,7 +214,7 @@ def test_a_disk_that_fills_up_meanwhile_ends_in_one_sentence_and_the_fetch_goes_
                 file.write(bytes(1 << 16))
                 file.flush()
         pause.go_on.set()
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 2
         assert "the disk is full" in said
         assert said.count("speedrun: ") == 1

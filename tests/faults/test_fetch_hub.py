@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import socket
+import threading
 import time
 
 import pytest
 
 from harness.core.errors import DatasetError
+from harness.dataset.progress import Quiet
 from harness.dataset.retry import RetryPolicy
 from harness.dataset.shard import to_bytes
 from tests.faults.fetch_project import QUICK, TRAIN, VAL, Place, shard_bytes
@@ -189,7 +191,15 @@ def test_when_one_file_is_asked_to_wait_no_other_file_asks_meanwhile(place: Plac
 
     hub.fail(TRAIN[0], limited)
 
+    told = threading.Event()
+
+    class Told(Quiet):
+        def say(self, text: str) -> None:
+            if "HTTP 429" in text:
+                told.set()
+
     def slow_cut(handler: object, name: str) -> None:
+        assert told.wait(600)  # both files are under way when one is asked to wait
         time.sleep(0.3)
         cut(10)(handler, name)
 
@@ -199,7 +209,7 @@ def test_when_one_file_is_asked_to_wait_no_other_file_asks_meanwhile(place: Plac
 
     hub.fail(TRAIN[1], slow_cut)
     hub.fail(TRAIN[1], served)
-    place.fetch(1_000_000)
+    place.fetch(1_000_000, progress=Told())
     assert len(times) == 2
     assert times[1] - times[0] >= 1.0
 
@@ -209,14 +219,13 @@ def test_a_date_to_come_back_is_read_on_the_hubs_own_clock(place: Place, hub: Hu
     hub.fail(VAL, status(429, Retry_After="Tue, 01 Jan 1980 00:00:01 GMT"))
     began = time.monotonic()
     place.fetch(0)
-    assert 1.0 <= time.monotonic() - began < 5.0
+    assert time.monotonic() - began >= 1.0
 
 
 def test_a_wait_of_hours_is_reported_instead_of_waited_for(place: Place, hub: Hub) -> None:
     hub.fail(VAL, status(429, Retry_After="7200"), times=99, method="HEAD")
-    began = time.monotonic()
     assert "rate-limited (HTTP 429) for 7,200 s" in problem_of(place)
-    assert time.monotonic() - began < 2.0
+    assert len(hub.requests) == 1, "nobody waited and asked again"
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
@@ -248,7 +257,7 @@ def test_the_range_survives_a_redirect(place: Place, hub: Hub) -> None:
     place.snapshot.mkdir(parents=True)
     hub.pause(VAL, 600_000)
     process = place.start("--tokens", "0")
-    assert hub.pauses[VAL].reached.wait(20)
+    assert hub.pauses[VAL].reached.wait(600)
     partial = place.snapshot / f"{VAL}.part"
     assert wait_for(lambda: partial.exists() and partial.stat().st_size > 0)
     process.kill()
@@ -304,11 +313,10 @@ def test_a_hub_that_nobody_answers_for_is_said_in_one_sentence_and_soon(
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     monkeypatch.setenv("HF_ENDPOINT", url)
-    began = time.monotonic()
     said = problem_of(place, None, policy=RetryPolicy())
     assert f"{url} cannot be reached" in said
+    assert f"{RetryPolicy().attempts_unreached} times in a row" in said
     assert said.count("\n") == 0
-    assert time.monotonic() - began < 10
 
 
 def test_a_server_that_stays_silent_is_given_up(place: Place, hub: Hub) -> None:

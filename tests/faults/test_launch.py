@@ -17,14 +17,24 @@ import pytest
 from harness.store.run_files import is_running
 from tests.faults.projects import HONEST, Small, make_project, processes_of, wait_for
 
-FOREVER = "step(1, 5)\nfor n in range(600): time.sleep(0.1); log('still here')\n"
+FOREVER = "step(1, 5)\nfor n in range(6000): time.sleep(0.1); log('still here')\n"
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Small]:
-    small = make_project(tmp_path / "project")
-    yield small
-    assert wait_for(lambda: not processes_of(small), 30), "a process of a run was left behind"
+    """A project whose runs start under the real torchrun."""
+    yield from watched(make_project(tmp_path / "project", torchrun=True))
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A project whose runs start under a small torchrun, for what torchrun has no part in."""
+    yield from watched(make_project(tmp_path / "project"))
+
+
+def watched(project: Small) -> Iterator[Small]:
+    yield project
+    assert wait_for(lambda: not processes_of(project)), "a process of a run was left behind"
 
 
 def started(project: Small) -> bool:
@@ -48,9 +58,9 @@ def test_honest_runs_pass_and_everything_is_on_disk(project: Small) -> None:
 
 
 def test_a_script_error_shows_its_last_lines_the_rank_and_the_exit_code(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project", processes=2)
+    project = make_project(tmp_path / "project", processes=2, torchrun=True)
     submission = project.submit(
-        "step(1, 5)\nif RANK == 1:\n    raise RuntimeError('the third tensor is missing')\ntime.sleep(30)\n"
+        "step(1, 5)\nif RANK == 1:\n    raise RuntimeError('the third tensor is missing')\ntime.sleep(600)\n"
     )
     done = project.run("run", str(submission))
     assert done.returncode == 3
@@ -68,21 +78,24 @@ def test_an_exit_code_is_kept(project: Small) -> None:
     assert "going down" in done.stderr
 
 
-def test_a_hang_is_answered_with_a_stack_dump_and_an_end(project: Small) -> None:
-    done = project.run(
+def test_a_hang_is_answered_with_a_stack_dump_and_an_end(small: Small) -> None:
+    # Long enough for an interpreter to start on a machine that is 300 times slower than usual.
+    track = small.root / "tracks" / "tiny.yaml"
+    track.write_text(track.read_text().replace("silence_limit_s: 600", "silence_limit_s: 10"))
+    done = small.run(
         "run",
-        str(project.submit("def waits_for_a_message():\n    time.sleep(300)\nstep(1, 5)\nwaits_for_a_message()\n")),
+        str(small.submit("def waits_for_a_message():\n    time.sleep(900)\nstep(1, 5)\nwaits_for_a_message()\n")),
     )
     assert done.returncode == 3
-    assert project.ends() == ["hung"]
-    [folder] = project.run_folders()
+    assert small.ends() == ["hung"]
+    [folder] = small.run_folders()
     assert "waits_for_a_message" in (folder / "stderr.txt").read_text()
-    assert "no output for 4 s" in done.stderr
+    assert "no output for 10 s" in done.stderr
 
 
-def test_a_loss_that_is_no_number_fails_the_verdict(project: Small) -> None:
-    submission = project.submit("step(0, 5, 5.0)\nstep(5, 5, float('nan'))\n")
-    done = project.run("run", str(submission))
+def test_a_loss_that_is_no_number_fails_the_verdict(small: Small) -> None:
+    submission = small.submit("step(0, 5, 5.0)\nstep(5, 5, float('nan'))\n")
+    done = small.run("run", str(submission))
     assert done.returncode == 1
     assert "L2  fail" in done.stderr
 
@@ -92,7 +105,7 @@ def test_an_interrupted_harness_ends_the_run_first(project: Small, number: int, 
     harness = project.start("run", str(project.submit(FOREVER)))
     assert wait_for(lambda: started(project))
     harness.send_signal(number)
-    said = harness.communicate(timeout=20)[1]
+    said = harness.communicate(timeout=600)[1]
     assert harness.returncode == status
     assert "the same command makes those that are missing" in said
     assert project.ends() == ["stopped"]
@@ -107,32 +120,32 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
     assert wait_for(lambda: started(project))
     harness.kill()
     harness.wait()
-    assert wait_for(lambda: not processes_of(project), 40)
+    assert wait_for(lambda: not processes_of(project))
     assert project.ends() == []
     project.run("run", str(submission), "--plan")
     assert project.ends() == [], "a plan does nothing"
     again = project.start("run", str(submission))
     assert wait_for(lambda: project.ends() == ["stopped"] and len(project.run_folders()) == 2)
     again.send_signal(signal.SIGINT)
-    assert "harness went away" in again.communicate(timeout=30)[1]
+    assert "harness went away" in again.communicate(timeout=600)[1]
 
 
-def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(project: Small) -> None:
-    submission = project.submit(
-        f"import pathlib\nif not pathlib.Path({str(project.root / 'calm')!r}).exists():\n"
-        f"    step(1, 5); time.sleep(60)\n{HONEST}"
+def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(small: Small) -> None:
+    submission = small.submit(
+        f"import pathlib\nif not pathlib.Path({str(small.root / 'calm')!r}).exists():\n"
+        f"    step(1, 5); time.sleep(600)\n{HONEST}"
     )
-    harness = project.start("run", str(submission))
-    assert wait_for(lambda: any(b"step:1/5" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
+    harness = small.start("run", str(submission))
+    assert wait_for(lambda: any(b"step:1/5" in p.read_bytes() for p in small.root.glob(".runs/*/log.txt")))
     harness.kill()
     harness.wait()
-    assert wait_for(lambda: not processes_of(project), 40)
-    [folder] = project.run_folders()
-    assert wait_for(lambda: not is_running(folder), 40)  # the recorder has written down how it ended
+    assert wait_for(lambda: not processes_of(small))
+    [folder] = small.run_folders()
+    assert wait_for(lambda: not is_running(folder))  # the recorder has written down how it ended
     shutil.rmtree(folder)
-    (project.root / "calm").touch()
-    done = project.run("run", str(submission), "--runs", "3")
-    assert project.ends() == ["lost"] + ["finished"] * 3
+    (small.root / "calm").touch()
+    done = small.run("run", str(submission), "--runs", "3")
+    assert small.ends() == ["lost"] + ["finished"] * 3
     assert done.returncode == 0, done.stderr
     assert "alpha adjusted for 1 aborted run" in " ".join(done.stderr.split())
     assert "needs < 0.00125" in done.stderr  # 0.01 over the four ways to leave one of four out, and over two
@@ -147,50 +160,50 @@ def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:
     for pid in recorders.stdout.split():
         if b"recorder.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(int(pid), signal.SIGKILL)
-    assert harness.wait(timeout=30) == 3
+    assert harness.wait(timeout=600) == 3
     assert project.ends() == ["lost"]
 
 
 def test_a_daemon_that_clears_its_environment_is_ended_too(project: Small) -> None:
     body = (
         "import subprocess\n"
-        "subprocess.Popen(['sleep', '300'], start_new_session=True, env={}, cwd=os.getcwd(), stdout=subprocess.DEVNULL)\n"
+        "subprocess.Popen(['sleep', '900'], start_new_session=True, env={}, cwd=os.getcwd(), stdout=subprocess.DEVNULL)\n"
     )
     done = project.run("run", str(project.submit(body + HONEST)), "--runs", "1")
     assert project.ends() == ["finished"], done.stderr
     assert not processes_of(project)
 
 
-def test_output_without_a_last_newline_is_kept(project: Small) -> None:
-    project.run("run", str(project.submit(HONEST + "sys.stdout.write('torn'); sys.stdout.flush()\n")), "--runs", "1")
-    [folder] = project.run_folders()
+def test_output_without_a_last_newline_is_kept(small: Small) -> None:
+    small.run("run", str(small.submit(HONEST + "sys.stdout.write('torn'); sys.stdout.flush()\n")), "--runs", "1")
+    [folder] = small.run_folders()
     assert (folder / "log.txt").read_bytes().endswith(b"\ntorn")
-    assert project.ends() == ["finished"]
+    assert small.ends() == ["finished"]
 
 
-def test_no_secret_of_the_user_reaches_the_script(project: Small) -> None:
-    project.environment = {"HF_TOKEN": "hf_secretsecretsecret", "AWS_SECRET_ACCESS_KEY": "x", "PYTHONSTARTUP": "y"}
+def test_no_secret_of_the_user_reaches_the_script(small: Small) -> None:
+    small.environment = {"HF_TOKEN": "hf_secretsecretsecret", "AWS_SECRET_ACCESS_KEY": "x", "PYTHONSTARTUP": "y"}
     body = "log('environment ' + ' '.join(sorted(os.environ)))\nlog('home ' + os.environ['HOME'])\n"
-    project.run("run", str(project.submit(body + HONEST)), "--runs", "1")
-    [folder] = project.run_folders()
+    small.run("run", str(small.submit(body + HONEST)), "--runs", "1")
+    [folder] = small.run_folders()
     said = (folder / "log.txt").read_text()
     names = next(line for line in said.splitlines() if line.startswith("environment ")).split()
     assert not {"HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "PYTHONSTARTUP"} & set(names)
     assert f"home {folder / 'home'}" in said
 
 
-def test_an_interrupted_set_of_runs_is_completed_not_repeated(project: Small) -> None:
-    submission = project.submit(HONEST)
-    assert project.run("run", str(submission), "--runs", "1").returncode == 1  # one run decides nothing
-    assert len(project.run_folders()) == 1
-    done = project.run("run", str(submission), "--runs", "3")
+def test_an_interrupted_set_of_runs_is_completed_not_repeated(small: Small) -> None:
+    submission = small.submit(HONEST)
+    assert small.run("run", str(submission), "--runs", "1").returncode == 1  # one run decides nothing
+    assert len(small.run_folders()) == 1
+    done = small.run("run", str(submission), "--runs", "3")
     assert done.returncode == 0, done.stderr
     assert "in addition to 1 finished run of an earlier start" in done.stderr
-    assert project.ends() == ["finished"] * 3
+    assert small.ends() == ["finished"] * 3
 
 
-def test_a_full_disk_ends_the_run_and_the_ledger_still_says_so(project: Small) -> None:
-    runs = project.root / ".runs"
+def test_a_full_disk_ends_the_run_and_the_ledger_still_says_so(small: Small) -> None:
+    runs = small.root / ".runs"
     runs.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(runs)], capture_output=True, check=False
@@ -199,11 +212,11 @@ def test_a_full_disk_ends_the_run_and_the_ledger_still_says_so(project: Small) -
         pytest.skip("mounting a small file system is not permitted here")
     try:
         body = "step(1, 5)\nfor n in range(40): log('x' * 100000); time.sleep(0.02)\n" + HONEST
-        done = project.run("run", str(project.submit(body)))
+        done = small.run("run", str(small.submit(body)))
         assert done.returncode == 3
         assert "the disk is full" in done.stderr
-        assert project.ends() == ["failed"]
-        assert not processes_of(project)
+        assert small.ends() == ["failed"]
+        assert not processes_of(small)
     finally:
         subprocess.run(["umount", "-l", str(runs)], check=True)
 
@@ -218,29 +231,29 @@ def test_the_usual_port_in_use_disturbs_nobody(project: Small) -> None:
     assert project.ends() == ["finished"]
 
 
-def test_a_log_of_binary_noise_is_no_number(project: Small) -> None:
+def test_a_log_of_binary_noise_is_no_number(small: Small) -> None:
     body = "sys.stdout.buffer.write(bytes(range(256)) * 4000); sys.stdout.buffer.flush()\n"
-    done = project.run("run", str(project.submit(body)))
+    done = small.run("run", str(small.submit(body)))
     assert done.returncode == 1
-    assert project.ends() == ["finished"] * 3
+    assert small.ends() == ["finished"] * 3
     assert "logged no step" in done.stderr
     assert "\x1b" not in done.stderr
 
 
-def test_a_plan_does_nothing(project: Small) -> None:
-    done = project.run("run", str(project.submit(HONEST)), "--plan")
+def test_a_plan_does_nothing(small: Small) -> None:
+    done = small.run("run", str(small.submit(HONEST)), "--plan")
     assert done.returncode == 0
     assert "3 on 1 process," in done.stderr
-    assert project.run_folders() == []
-    assert project.ledger() == []
+    assert small.run_folders() == []
+    assert small.ledger() == []
 
 
-def test_a_dry_run_is_never_judged_and_leaves_the_ledger_alone(project: Small) -> None:
-    done = project.run("run", str(project.submit(HONEST)), "--dry")
+def test_a_dry_run_is_never_judged_and_leaves_the_ledger_alone(small: Small) -> None:
+    done = small.run("run", str(small.submit(HONEST)), "--dry")
     assert done.returncode == 0, done.stderr
     assert "verdict" not in done.stderr
-    assert project.ledger() == []
-    [folder] = project.run_folders()
+    assert small.ledger() == []
+    [folder] = small.run_folders()
     assert b"override:num_iterations=2" in (folder / "log.txt").read_bytes()
 
 

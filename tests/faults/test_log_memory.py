@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), re
 def read(path: Path, *options: str) -> tuple[int, int, str]:
     """Exit status, peak memory in bytes and output of `speedrun log` on one file."""
     command = [sys.executable, "-c", _PEAK, "log", str(path), "--json", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     *output, last = done.stdout.splitlines()
     return done.returncode, int(last) * 1024, "\n".join(output) + done.stderr
 

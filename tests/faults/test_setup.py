@@ -37,7 +37,7 @@ def start(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str
     """Run the set-up in an environment of the test's own."""
     clean = {"PATH": os.environ["PATH"], "HOME": str(checkout), "PIP_CONFIG_FILE": os.devnull, **environment}
     return subprocess.run(
-        ["bash", str(checkout / "start.sh")], env=clean, capture_output=True, text=True, timeout=120, check=False
+        ["bash", str(checkout / "start.sh")], env=clean, capture_output=True, text=True, timeout=600, check=False
     )
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm
+
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "records" / "smoke"
 RECORDS = {"muon": SMOKE / "2026-11-21_muon", "adamw": SMOKE / "2026-11-21_adamw-baseline"}
@@ -58,7 +60,8 @@ class Repository:
 
     def speedrun(self, *arguments: str, status: int = 0) -> str:
         """Run one verb; what it said."""
-        done = self.do(sys.executable, "-m", "harness", *arguments, status=status, PYTHONPATH=str(ROOT))
+        done = warm.speedrun(*arguments, cwd=self.root, env=self.environment(PYTHONPATH=str(ROOT)))
+        assert done.returncode == status, done.stdout + done.stderr
         return done.stderr + done.stdout
 
     def changes(self, *arguments: str, status: int, **environment: str) -> str:

@@ -373,7 +373,7 @@ def test_an_archive_bomb_takes_little_memory(folder: Path) -> None:
 
 
 def limited(folder: Path) -> subprocess.CompletedProcess[str]:
-    """`check` in a process that may use 1.5 GB and 20 s."""
+    """`check` in a process that may use 1.5 GB."""
     project = Small(folder.parents[1])
 
     def limit() -> None:
@@ -382,7 +382,7 @@ def limited(folder: Path) -> subprocess.CompletedProcess[str]:
     environment = project.env() | {"OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-m", "harness", "--root", str(project.root), "check", str(folder)],
-        env=environment, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True, timeout=20, check=False,
+        env=environment, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,12 @@ torch = pytest.importorskip("torch", reason="the training scripts need torch (pi
 
 import torch.distributed as dist  # noqa: E402
 
-from .ranks import MUON_WORLDS, TRAINING_WORLDS  # noqa: E402
-from .scripts import ALL, END_OF_TEXT, TINY, script_path, torchrun, write_shard  # noqa: E402
+from tests.shared_runs import made_once  # noqa: E402
+
+from .ranks import MUON_WORLDS, TRAINING_WORLDS, result  # noqa: E402
+from .scripts import ALL, end_of_text, script_path, tiny, torchrun, write_shard  # noqa: E402
+
+UNDER_TORCHRUN = ("short/13", "optimization/36")  # the last of either track
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +30,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def markov_tokens(count: int, seed: int) -> np.ndarray:
+def markov_tokens(count: int, seed: int, end_of_text: int) -> np.ndarray:
     """A first-order chain over 256 symbols, easy to learn, cut into documents of 24 tokens on average."""
     chain = np.random.default_rng(0).dirichlet(np.full(256, 0.03), size=256).cumsum(1)
     random = np.random.default_rng(seed)
@@ -33,23 +38,28 @@ def markov_tokens(count: int, seed: int) -> np.ndarray:
     tokens, symbol = np.empty(count, dtype=np.uint16), 0
     for i in range(count):
         if i == 0 or ends[i]:
-            tokens[i], symbol = END_OF_TEXT, int(256 * draws[i])
+            tokens[i], symbol = end_of_text, int(256 * draws[i])
         else:
             symbol = min(int(np.searchsorted(chain[symbol], draws[i])), 255)
             tokens[i] = symbol
     return tokens
 
 
+def write_data(folder: Path) -> None:
+    """Per end of text a folder with data/fineweb10B/: two training shards and a validation shard in the real format."""
+    for end in {end_of_text(name) for name in ALL}:
+        shards = folder / str(end) / "data" / "fineweb10B"
+        shards.mkdir(parents=True)
+        for i in (1, 2):
+            write_shard(shards / f"fineweb_train_{i:06d}.bin", markov_tokens(12_001, i, end))
+        write_shard(shards / "fineweb_val_000000.bin", markov_tokens(2_049, 99, end))
+
+
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data/fineweb10B/: two training shards and a validation shard in the real format."""
-    folder = tmp_path_factory.mktemp("fineweb")
-    shards = folder / "data" / "fineweb10B"
-    shards.mkdir(parents=True)
-    for i in (1, 2):
-        write_shard(shards / f"fineweb_train_{i:06d}.bin", markov_tokens(12_001, seed=i))
-    write_shard(shards / "fineweb_val_000000.bin", markov_tokens(2_049, seed=99))
-    return folder
+def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder in which a script of this name finds its data."""
+    folder = made_once(tmp_path_factory, "fineweb", write_data)
+    return lambda name: folder / str(end_of_text(name))
 
 
 @pytest.fixture(scope="session")
@@ -69,46 +79,51 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-@pytest.fixture(scope="session")
-def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of four processes that run every script on 1, 2 and 4 ranks, and each sharded Muon on 1, 3 and 4."""
-    folder = tmp_path_factory.mktemp("ranks")
-    settings = TINY | {"num_iterations": 10, "sequence_length": 16, "val_tokens": 512, "d_model": 16, "seed": 7}
-    jobs: list[dict[str, object]] = []
-    for name in ALL:
-        jobs += [{"kind": "train", "name": name, "world": world, "settings": settings} for world in TRAINING_WORLDS]
-    for name in ("short/6", "short/11", "optimization/36"):
-        jobs += [{"kind": "muon", "name": name, "world": world} for world in MUON_WORLDS]
+def do_jobs(folder: Path, jobs: list[dict[str, Any]]) -> None:
+    """Let one warm process do the jobs, each rank in a process of its own; `ranks.result` says what lies where."""
     for job, port in zip(jobs, free_ports(len(jobs)), strict=True):
         job["port"], job["script"] = port, str(script_path(str(job["name"])))
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DATA_PATH": str(data), "MASTER_ADDR": "127.0.0.1"}
-    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
-    processes = []
-    for rank in range(4):
-        with open(folder / f"errors{rank}.txt", "wb") as errors:
-            command = [sys.executable, "-m", "recipes.ranks", str(folder), str(rank)]
-            processes.append(subprocess.Popen(command, env=environment, stderr=errors))
-    try:
-        codes = [process.wait(timeout=300) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    errors = "\n".join((folder / f"errors{rank}.txt").read_text()[-2000:] for rank in range(4))
-    assert codes == [0, 0, 0, 0], errors
-    return folder
+    environment = {key: value for key, value in os.environ.items() if key != "DATA_PATH"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    command = [sys.executable, "-m", "recipes.ranks", str(folder)]
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.fixture(scope="session")
-def trained_log(data: Path) -> Callable[[str], bytes]:
-    """The log of a script's run of 24 steps under torchrun on two ranks; every script runs once."""
-    logs: dict[str, bytes] = {}
+def ranks_folder(data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What came of every script on 1, 2 and 4 ranks, and of each sharded Muon on 1, 3 and 4."""
+    more = {"num_iterations": 10, "sequence_length": 16, "val_tokens": 512, "d_model": 16, "seed": 7}
+    jobs: list[dict[str, Any]] = []
+    for name in ALL:
+        job = {"kind": "train", "name": name, "settings": tiny(name) | more, "data": str(data(name))}
+        jobs += [job | {"world": world} for world in TRAINING_WORLDS]
+    for name in ("short/6", "short/11", "optimization/36"):
+        jobs += [{"kind": "muon", "name": name, "world": world, "data": str(data(name))} for world in MUON_WORLDS]
+    return made_once(tmp_path_factory, "ranks", lambda folder: do_jobs(folder, jobs))
 
-    def log_of(name: str) -> bytes:
-        if name not in logs:
-            run = torchrun(name, 2, data, TINY | {"num_iterations": 24, "val_loss_every": 12, "seed": 3})
+
+@pytest.fixture(scope="session")
+def trained_log(data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+    """The log of a script's run of 24 steps on two ranks, as a program; every script runs once.
+
+    Two of them run under torchrun as their users start them. torchrun costs eight seconds to import torch three times,
+    so the others run as ranks of a warm process: the same processes with the same variables.
+    """
+
+    def settings(name: str) -> dict[str, object]:
+        return tiny(name) | {"num_iterations": 24, "val_loss_every": 12, "seed": 3}
+
+    def job(name: str) -> dict[str, Any]:
+        return {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data(name))}
+
+    def make(folder: Path) -> None:
+        for name in UNDER_TORCHRUN:
+            run = torchrun(name, 2, data(name), settings(name))
             assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
-            logs[name] = run.stdout
-        return logs[name]
+            result(folder, job(name), 0, "log").write_bytes(run.stdout)
+        do_jobs(folder, [job(name) for name in ALL if name not in UNDER_TORCHRUN])
 
-    return log_of
+    folder = made_once(tmp_path_factory, "trained", make)
+    return lambda name: result(folder, job(name), 0, "log").read_bytes()

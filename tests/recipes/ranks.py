@@ -1,19 +1,26 @@
-"""One of four processes that take part in a list of jobs: `python -m recipes.ranks FOLDER RANK`, jobs in FOLDER/jobs.json.
+"""One warm process that takes part in a list of jobs: `python -m recipes.ranks FOLDER`, jobs in FOLDER/jobs.json.
 
-A `train` job calls a script's main() with its output in a file and keeps the tokens that the first three steps train on.
-A `muon` job takes three steps of a script's Muon on given gradients and keeps the weights. Importing torch once for all
-jobs is what makes this affordable in a test.
+It imports torch once and forks a process per rank and job: importing costs a rank three seconds and a tiny training less
+than one, so this is what makes the jobs affordable in a test. Every rank is a process of its own with the variables that
+torchrun sets.
+
+A `script` job runs a script as a program, its output in a file, and ends as an interpreter ends. A `train` job calls its
+main() and keeps the tokens that the first three steps train on. A `muon` job takes three steps of a script's Muon on given
+gradients and keeps the weights.
 """
 
 import contextlib
+import gc
 import io
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
+import torch._dynamo  # what the first optimizer imports
 import torch.distributed as dist
 
 from .scripts import arguments, import_file
@@ -31,6 +38,13 @@ class Output(io.TextIOWrapper):
 
     def __init__(self, path: Path):
         super().__init__(path.open("wb"), encoding="utf-8", write_through=True)
+
+
+def script(folder: Path, job: dict[str, Any], rank: int) -> None:
+    log = os.open(result(folder, job, rank, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(log, 1)
+    sys.argv = [job["script"], *arguments(**job["settings"])]
+    runpy.run_path(job["script"], run_name="__main__")
 
 
 def train(folder: Path, job: dict[str, Any], rank: int) -> None:
@@ -71,14 +85,44 @@ def muon(folder: Path, job: dict[str, Any], rank: int) -> None:
     dist.destroy_process_group()
 
 
+def take_part(folder: Path, job: dict[str, Any], rank: int) -> None:
+    """Do one rank's share of a job in this process, which then ends."""
+    world, port = str(job["world"]), str(job["port"])
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=world, LOCAL_WORLD_SIZE=world)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+    if job["kind"] == "script":  # as its users start it: in the folder that holds data/
+        os.chdir(job["data"])
+    else:
+        os.environ["DATA_PATH"] = job["data"]
+    {"script": script, "train": train, "muon": muon}[job["kind"]](folder, job, rank)
+    if job["kind"] != "script":
+        os._exit(0)  # taking an interpreter with torch apart costs a second
+
+
+def end(status: int, job: dict[str, Any], others: set[int]) -> NoReturn:
+    """End all ranks of a job of which one has failed, and this program with them."""
+    for pid in others:
+        os.kill(pid, 9)
+    sys.exit(f"{job['kind']} {job['name']} on {job['world']} ranks: a rank ended with status {status}")
+
+
 def main() -> None:
-    folder, rank = Path(sys.argv[1]), int(sys.argv[2])
+    folder = Path(sys.argv[1])
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # or every rank would copy all of this process's memory to count references in it
     for job in json.loads((folder / "jobs.json").read_text()):
-        if rank < job["world"]:
-            world, port = str(job["world"]), str(job["port"])
-            os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=world, MASTER_PORT=port)
-            {"train": train, "muon": muon}[job["kind"]](folder, job, rank)
+        ranks: set[int] = set()
+        for rank in range(job["world"]):
+            pid = os.fork()
+            if pid == 0:
+                return take_part(folder, job, rank)
+            ranks.add(pid)
+        while ranks:
+            pid, status = os.wait()
+            ranks.discard(pid)
+            if status:
+                end(status, job, ranks)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Which tokens each rank reads at which step, against the loader rules written here independently."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +131,12 @@ def test_llmc_reads_each_batch_of_each_file_once_per_pass_in_an_order_of_each_ra
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("world_size", TRAINING_WORLDS)
 def test_the_first_three_steps_train_on_the_batches_of_the_recipe(
-    name: str, world_size: int, ranks_folder: Path, data: Path
+    name: str, world_size: int, ranks_folder: Path, data: Callable[[str], Path]
 ) -> None:
     """Steps 0 and 1 share batch 0 in records 4 to 11; on any number of ranks all 8 chunks of a batch are read."""
     row = 16
-    shard = np.fromfile(data / "data" / "fineweb10B" / "fineweb_train_000001.bin", dtype="<u2", offset=1024)
+    shards = data(name) / "data" / "fineweb10B"
+    shard = np.fromfile(shards / "fineweb_train_000001.bin", dtype="<u2", offset=1024)
     read = torch.stack(
         [
             torch.load(result(ranks_folder, {"kind": "train", "name": name, "world": world_size}, rank, "tokens"))
@@ -148,7 +150,7 @@ def test_the_first_three_steps_train_on_the_batches_of_the_recipe(
             loader = load(name).DistributedDataLoader
             args = load(name).Hyperparameters(
                 device="cpu",
-                train_files=str(data / "data" / "fineweb10B" / "fineweb_train_*.bin"),
+                train_files=str(shards / "fineweb_train_*.bin"),
                 batch_size=8,
                 sequence_length=row,
             )

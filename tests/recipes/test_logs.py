@@ -12,7 +12,7 @@ import yaml
 from harness.catalog.manifests import load_script
 from harness.runlog.reader import read_bytes
 
-from .scripts import ALL, ROOT, SHORT, TINY, script_path
+from .scripts import ALL, ROOT, SHORT, script_path, tiny
 
 RULE = b"=" * 100
 HEADER = re.compile(
@@ -36,7 +36,7 @@ def test_the_log_is_source_header_and_metric_lines_in_the_grammar_of_its_track(
     assert source + b"\n" == script_path(name).read_bytes()
     assert HEADER.fullmatch(header + b"\n")
     overrides = re.findall(rb"^override:(\w+)=", header, re.M)
-    assert {override.decode() for override in overrides} == {*TINY, "num_iterations", "val_loss_every"}
+    assert {override.decode() for override in overrides} == {*tiny(name), "num_iterations", "val_loss_every"}
     line = SHORT_LINE if name in SHORT else OPTIMIZATION_LINE
     assert lines.endswith(b"\n")
     for text in lines.splitlines():

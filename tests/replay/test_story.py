@@ -107,7 +107,7 @@ def second_run_waits(project: Small) -> str:
     mark = project.root / "once"
     return (
         f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
-        f"if mark.exists():\n    step(1, 5); log('waiting')\n    for n in range(600): time.sleep(0.1); log('x')\n"
+        f"if mark.exists():\n    step(1, 5); log('waiting')\n    for n in range(6000): time.sleep(0.1); log('x')\n"
         f"{HONEST}mark.touch()\n"
     )
 
@@ -121,7 +121,7 @@ def test_what_had_finished_before_an_interruption_is_compared_and_stored(
     harness = project.start("replay", "tiny/1", "--runs", "3")
     assert wait_for(lambda: any(b"waiting\n" in (f / "log.txt").read_bytes() for f in logged(project)))
     harness.send_signal(number)
-    said = harness.communicate(timeout=40)[1]
+    said = harness.communicate(timeout=600)[1]
     assert harness.returncode == status, said
     assert project.ends() == ["finished", "stopped"]
     [told] = stored(folder)

@@ -6,12 +6,12 @@ import os
 import zipfile
 from pathlib import Path
 
-# What torchrun does for one rank: a "torch" that is installed in a second and starts scripts.
+# What torchrun does for one rank, which has a session of its own: a "torch" that is installed in a second.
 TORCHRUN = """\
-import os, sys
+import os, subprocess, sys
 names = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
 os.environ.update(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1")
-os.execv(sys.executable, [sys.executable, *names])
+sys.exit(subprocess.run([sys.executable, *names], start_new_session=True).returncode)
 """
 
 

@@ -123,7 +123,7 @@ def test_the_shard_in_the_cache_counts_only_while_a_process_of_the_run_holds_it(
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=600) == 0
 
 
 def test_the_observer_sees_a_shard_opened_and_ends_when_it_is_let_go(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_the_observer_sees_a_shard_opened_and_ends_when_it_is_let_go(tmp_path: P
         shard.read_bytes()
         assert wait_for(lambda: b"open,x_train_000001.bin" in reads.read_bytes())
         stamp = int(reads.read_bytes().split(b"open,")[0].splitlines()[-1].split(b",")[0])
-        assert 0 <= stamp - begun < 1e9
+        assert begun <= stamp <= time.monotonic_ns()
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=600) == 0

@@ -46,15 +46,32 @@ class Model(nn.Module):
         return F.cross_entropy(logits.view(-1, V), y.reshape(-1))
 
 
+class Adam:
+    """Adam over all parameters; torch's own imports a compiler for two seconds first."""
+
+    def __init__(self, model: Model, betas: tuple[float, float] = (0.9, 0.95)) -> None:
+        self.params, self.betas, self.lr, self.steps = list(model.parameters()), betas, 0.02, 0
+        self.moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.params]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.steps += 1
+        for p, moments in zip(self.params, self.moments, strict=True):
+            for moment, g, beta in zip(moments, (p.grad, p.grad.square()), self.betas, strict=True):
+                moment.lerp_(g, 1 - beta)
+            first, second = (m / (1 - b**self.steps) for m, b in zip(moments, self.betas, strict=True))
+            p -= self.lr * first / (second.sqrt() + 1e-8)
+            p.grad = None
+
+
 @torch.no_grad()
 def validate(model: Model, val: Tensor) -> float:
     return float(torch.stack([model(*batch(val, n)) for n in range(8192 // (ROWS * T))]).mean())
 
 
-def learn(model: Model, optimizer: torch.optim.Optimizer, tokens: Tensor, number: int) -> None:
+def learn(model: Model, optimizer: Adam, tokens: Tensor, number: int) -> None:
     model(*batch(tokens, number)).backward()
     optimizer.step()
-    optimizer.zero_grad()
 
 
 def log(line: str) -> None:
@@ -74,7 +91,7 @@ def main() -> None:
     torch.manual_seed(seed)
     train, val = read("*train*"), read("*val*")
     model = Model()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02, betas=(0.9, 0.95), weight_decay=0.0)
+    optimizer = Adam(model)
     log("clock:start")
     t0 = time.perf_counter()
     for step in range(STEPS + 1):
@@ -83,7 +100,7 @@ def main() -> None:
             val_loss = validate(model, val)
             log(f"step:{step}/{STEPS} val_loss:{val_loss:.4f} train_time:{ms:.0f}ms step_avg:{ms / max(step, 1):.2f}ms")
         if step < STEPS:
-            optimizer.param_groups[0]["lr"] = 0.02 * min(1.0, 2 * (STEPS - step) / STEPS)
+            optimizer.lr = 0.02 * min(1.0, 2 * (STEPS - step) / STEPS)
             learn(model, optimizer, train, step)
     log("clock:stop")
 
