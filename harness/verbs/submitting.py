@@ -28,7 +28,7 @@ def _new_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkout", type=Path, metavar="DIR", help="a clone or a copy of the repository of the record's original"
     )
     parser.add_argument(
-        "--refresh", action="store_true", help="only write the hashes of changed files into its manifest"
+        "--refresh", action="store_true", help="only write the hashes of changed files into its manifest.lock"
     )
 
 
