@@ -111,7 +111,7 @@ def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(whe
 
 def test_a_killed_maker_leaves_nothing_and_the_next_one_succeeds(wheels: Path) -> None:
     make_wheel(wheels, "torch", "2.9.1")
-    program = "from harness import venv; venv.make(('torch==2.9.1', 'numpy'))"
+    program = "from harness.replay import venv; venv.make(('torch==2.9.1', 'numpy'))"
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, start_new_session=True)
     folder = venv.folder_of(("torch==2.9.1", "numpy"))
     while process.poll() is None and not folder.with_name(f".{folder.name}.new").exists():
