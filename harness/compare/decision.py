@@ -60,7 +60,7 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
 
 def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
     """Compute everything that follows from the runs; `wrong` makes the comparison inconclusive."""
-    rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.hiccup_limit)
+    rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.outlier_limit)
     outcome, analysis = pairs.decide([run.train_time_s for run in comparison.runs], comparison.arms, rule)
     reason = wrong
     if outcome == "inconclusive" and wrong is None:
@@ -69,7 +69,7 @@ def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
         reason = f"{outliers} of {count} runs are outliers; with more than {most:.0f} % the comparison is inconclusive"
     fitted = analysis.pairs >= pairs.FIRST_ANALYSIS
     analysed = tuple(
-        dataclasses.replace(run, hiccup=outlier, residual=residual if fitted else None)
+        dataclasses.replace(run, outlier=outlier, residual=residual if fitted else None)
         for run, outlier, residual in zip(comparison.runs, analysis.outliers, analysis.residuals, strict=False)
     )
     fit = analysis.fit

@@ -111,7 +111,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
         mode="fixed" if terms.fixed else "until-decided",
         max_pairs=terms.pairs,
         bound=None if terms.fixed else pairs.BOUNDS[terms.pairs],
-        hiccup_limit=pairs.OUTLIER_LIMIT if a.track.hardware.kind == "gpu" else pairs.SHARED_OUTLIER_LIMIT,
+        outlier_limit=pairs.OUTLIER_LIMIT if a.track.hardware.kind == "gpu" else pairs.SHARED_OUTLIER_LIMIT,
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
     )

@@ -18,7 +18,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from harness.core import yamlfile
 from harness.core.constraints import show
-from harness.core.declarations import hints_of, inside_of, label, place, plain, schema_of, validator, wanted
+from harness.core.declarations import hints_of, inside_of, label, place, plain, schema_of, stored_as, validator, wanted
 from harness.core.errors import HarnessError, Problem, StoreError, YamlError
 from harness.core.yamlfile import Document, Path_
 
@@ -164,7 +164,7 @@ class Reading(Generic[T]):
 def encode(value: Any) -> Any:
     """Give a dataclass (or a value inside one) as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {stored_as(field.name): encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     if isinstance(value, dict):

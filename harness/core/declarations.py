@@ -17,6 +17,8 @@ from annotated_types import Ge, Gt, Len, Lt, MinLen
 from harness.core.constraints import Text, show
 from harness.core.yamlfile import Path_
 
+# Fields that have another name in files, which keep the spelling that they were first written with.
+STORED_AS = {"series": "sitting", "outlier": "hiccup", "outlier_limit": "hiccup_limit"}
 LIMITS: dict[str, dict[str, Any]] = {
     "dataclass": {"strict": False},  # its fields stay strict
     # Bytes, seeds and nanoseconds are below; a number of 4,000 digits overflows where it is divided.
@@ -43,7 +45,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 def plain(kind: Any, value: Any) -> dict[str, Any]:
     """Give a value as plain ones by its declaration, without the keys that have their default; dates stay dates."""
-    mapping: dict[str, Any] = _adapter(kind).dump_python(value, exclude_defaults=True)
+    mapping: dict[str, Any] = _adapter(kind).dump_python(value, exclude_defaults=True, by_alias=True)
     return mapping
 
 
@@ -51,7 +53,8 @@ def plain(kind: Any, value: Any) -> dict[str, Any]:
 def _adapter(kind: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter, with_config
 
-    return TypeAdapter(with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))(kind))
+    rules = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, alias_generator=stored_as)
+    return TypeAdapter(with_config(rules)(kind))
 
 
 def _bounded(schema: Any) -> Any:
@@ -63,8 +66,14 @@ def _bounded(schema: Any) -> Any:
 
 @functools.cache
 def hints_of(kind: Any) -> dict[str, Any]:
-    """The fields of a dataclass with their declared types; of anything else nothing."""
-    return get_type_hints(kind, include_extras=True) if dataclasses.is_dataclass(kind) else {}
+    """The keys of a dataclass in a file with their declared types; of anything else nothing."""
+    hints = get_type_hints(kind, include_extras=True) if dataclasses.is_dataclass(kind) else {}
+    return {stored_as(name): hint for name, hint in hints.items()}
+
+
+def stored_as(name: str) -> str:
+    """Return the key in a file of a field of a dataclass."""
+    return STORED_AS.get(name, name)
 
 
 def place(kind: Any, data: Any, loc: Path_) -> tuple[Path_, Any]:

@@ -49,7 +49,7 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
     ]
     if start is not None:
         accounts.append(("the script of its ledger entry", start.script, subject.chain))
-        accounts.append(("the series", file.sitting, start.series))
+        accounts.append(("the series", file.series, start.series))
         accounts.append(("the seed", run.given_seed, start.seed))
     if end is not None and file.outcome is not None:
         accounts.append(("the end", file.outcome.state, end.state))

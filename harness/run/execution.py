@@ -117,7 +117,7 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[L
     file = run_files.RunFile(
         schema=1,
         id=run_id,
-        sitting=series,
+        series=series,
         subject=subject.name,
         track=subject.track.name,
         ruleset=subject.ruleset.id,

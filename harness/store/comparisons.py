@@ -50,7 +50,7 @@ class ComparedRun:
     wall_time_s: float
     elapsed_s: float  # all that the run took here, data checks included; what is paid for
     val_loss: float | None
-    hiccup: bool = False
+    outlier: bool = False
     residual: float | None = None  # above the robust fit, as a share; None until there are three pairs
 
 
@@ -77,7 +77,7 @@ class Comparison:
     mode: Literal["until-decided", "fixed"]
     max_pairs: int
     bound: float | None  # of z·√P
-    hiccup_limit: float
+    outlier_limit: float
     coins: tuple[Block, ...]  # one per two pairs
     started_at: str  # UTC
     usd_per_hour: float | None = None

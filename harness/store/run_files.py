@@ -36,7 +36,7 @@ class RunFile:
 
     schema: int
     id: str
-    sitting: str
+    series: str
     subject: str  # records/… or submissions/…
     track: str
     ruleset: str

@@ -185,7 +185,7 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     for run in comparison.runs:
         residual = "" if run.residual is None else f"{100 * run.residual:+z.2f} %"
         loss = "" if run.val_loss is None else f"{run.val_loss:.4f}"
-        note = "outlier, left out" if run.hiccup else ""
+        note = "outlier, left out" if run.outlier else ""
         rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", residual, loss, note))
     console.say("")
     if rows:

@@ -57,7 +57,7 @@ def compare(project: Repository, first: str, second: str, outcome: str, *, name:
         mode="until-decided",
         max_pairs=16,
         bound=9.9,
-        hiccup_limit=0.005,
+        outlier_limit=0.005,
         coins=("ABBA",),
         started_at="2026-11-20T10:00:00Z",
         runs=tuple(a_run(n, arm, 70.0 + n, 2.9) for n, arm in enumerate("ABBA")),

@@ -259,7 +259,7 @@ def test_a_file_of_an_older_harness_names_no_torch_and_is_continued(bench: Bench
 def test_outliers_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     # The track is one for any machine, where a run must be 25 % late to be an outlier. 4 and 5 are of two arms.
     made = bench.go(Terms(pairs=12, fixed=True), Player(played(bench, b=74.0, slow={4: 30.0, 5: 40.0})))
-    assert [run.order for run in made.runs if run.hiccup] == [4, 5]
+    assert [run.order for run in made.runs if run.outlier] == [4, 5]
     assert made.outcome == "faster"
     compare_report.say_outcome(bench.project, made)
     assert capsys.readouterr().err.count("outlier, left out") == 2
@@ -268,7 +268,7 @@ def test_outliers_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFix
 def test_too_many_outliers_decide_nothing(bench: Bench) -> None:
     made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
     # A track for any machine has a wide limit for its noise; here the limit of a quiet host is set.
-    strict = decision.conclude(dataclasses.replace(made, hiccup_limit=0.005))
+    strict = decision.conclude(dataclasses.replace(made, outlier_limit=0.005))
     assert strict.outcome == "inconclusive"
     assert strict.reason == "2 of 8 runs are outliers; with more than 10 % the comparison is inconclusive"
 

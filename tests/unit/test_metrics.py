@@ -18,7 +18,7 @@ def a_run(folder: Path, log: str, own: str | None) -> Path:
     file = RunFile(
         schema=1,
         id="r1",
-        sitting="s",
+        series="s",
         subject="records/tiny/first",
         track="tiny",
         ruleset="tiny@1",
