@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.originals import source_of
 from harness.core.errors import StoreError
-from harness.replay.plan import resolve_all, source_of
+from harness.replay.plan import resolve_all
 from harness.store.layout import cache_folder
 from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
 
