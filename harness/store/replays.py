@@ -27,6 +27,7 @@ from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
+SCHEMA = 2  # 1 held computed figures too
 # What follows from the rest. Files of schema 1 held these too.
 COMPUTED = (
     *("time_counts", "replayed_time_s", "replayed_loss"),
@@ -146,7 +147,7 @@ class ReplayResult:
 
     def with_figures(self) -> dict[str, Any]:
         """All that is stored and all that follows from it, as plain JSON values."""
-        return {**encode(self), **{name: getattr(self, name) for name in COMPUTED}}
+        return {"schema": SCHEMA, **encode(self), **{name: getattr(self, name) for name in COMPUTED}}
 
 
 def within_spread(own: Sequence[float], replayed: Sequence[float]) -> tuple[Spread, str]:
@@ -183,7 +184,7 @@ def _without_computed(data: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-REPLAY_FORM = Form(ReplayResult, "json", (1, 2), upgrade=_without_computed)
+REPLAY_FORM = Form(ReplayResult, "json", (1, SCHEMA), upgrade=_without_computed)
 
 
 def add_replay(record_folder: Path, result: ReplayResult) -> Path:

@@ -21,6 +21,7 @@ import pytest
 
 from harness.board import export, markdown, rows
 from harness.catalog.tracks import load_tracks
+from harness.core import codec
 from harness.core.errors import StoreError
 from harness.core.record import Replayed
 from harness.replay import session
@@ -286,7 +287,7 @@ def test_an_older_file_is_read_as_strictly(project: Project) -> None:
 
 def test_what_replay_prints_for_programs_holds_what_is_stored_and_what_follows() -> None:
     told, figures = result(), result().with_figures()
-    assert figures.keys() >= DERIVED.keys()
+    assert figures.keys() == {"schema", *codec.encode(told), *DERIVED}
     assert figures["time_ratio"] == told.time_ratio == pytest.approx((told.replayed_time_s or 0) / told.claimed_time_s)
     assert figures["runs"][0]["val_loss"] == told.runs[0].val_loss
     assert json.loads(json.dumps(figures)) == figures

@@ -95,7 +95,9 @@ def test_three_runs_are_compared_and_stored_under_the_name_in_git(project: Small
     done = project.run("replay", "tiny/1", "--json")
     assert done.returncode == 0, done.stderr
     [told] = stored(folder)
-    assert json.loads(done.stdout) == told
+    printed = json.loads(done.stdout)
+    assert {key: printed[key] for key in told} == told
+    assert printed["replayed_loss"] == pytest.approx(sum(run["val_loss"] for run in printed["runs"]) / 3)
     assert told["by"] == "Some Body"
     assert len(told["runs"]) == 3  # type: ignore[arg-type]
     assert "its environment (torch==2.13.0) was made before" in done.stderr
