@@ -7,6 +7,7 @@ import dataclasses
 import getpass
 import io
 import json
+import os
 import pickle
 import shutil
 import socket
@@ -28,6 +29,7 @@ from harness.store.layout import Project
 from harness.store.replays import REPLAY, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
 from harness.track import load_tracks
+from tests import warm
 from tests.replay.test_results import EXACT, chosen, h100, made
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +53,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def speedrun(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", "--root", str(project.root), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return warm.speedrun("--root", str(project.root), *arguments, cwd=ROOT, env=os.environ)
 
 
 def folder_of(project: Project) -> Path:

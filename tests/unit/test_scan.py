@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.verdict.scan import scan
+from tests.counting import calls_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -325,21 +327,5 @@ def test_the_work_of_a_scan_grows_no_faster_than_the_script(name: str) -> None:
     """Counted in calls of functions, so that no busy machine matters."""
     size, script = BOMBS[name]
     half = SMALL.get(name, max(size // 400, min(size // 2, 40)))  # few lines that double, or some of many
-    few, many = (calls_of_a_scan(script(n).encode()) for n in (half, 2 * half))
+    few, many = (calls_of(functools.partial(scan, "t.py", script(n).encode())) for n in (half, 2 * half))
     assert many <= ROOM[name] * few, (few, many)
-
-
-def calls_of_a_scan(text: bytes) -> int:
-    """How many functions a scan calls, built-in ones included."""
-    count = 0
-
-    def note(frame: object, event: str, argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(note)
-    try:
-        scan("t.py", text)
-    finally:
-        sys.setprofile(None)
-    return count
