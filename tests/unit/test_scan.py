@@ -255,7 +255,7 @@ BOMBS: dict[str, tuple[int, Callable[[int], str]]] = {
         60,
         lambda n: "\n".join(["a0='xx'", *(f"a{k}=f'{{a{k - 1}}}{{a{k - 1}}}'" for k in range(1, n))]),
     ),
-    "one long format string": (50_000, lambda n: "a='x'*1\nb='" + "x" * 4000 + "'\ntrain=f'" + "{b}" * n + "*'"),
+    "one long format string": (10_000, lambda n: "a='x'*1\nb='" + "x" * 4000 + "'\ntrain=f'" + "{b}" * n + "*'"),
     "a repetition": (10**12, lambda n: f"import os\na='x'*{n}\nos.environ['y'*{n}]=a"),
     "a join": (10**9, lambda n: f"import os\nos.environ[''.join(['x']*{n})]='1'"),
     "many long texts": (40_000, lambda n: "a='" + "x" * 2000 + "'\n" + "\n".join(f"b{k}=a+a" for k in range(n))),
