@@ -127,6 +127,7 @@ def obey(order: dict[str, Any]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(order["env"])
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     os.chdir(order["cwd"])
     sys.argv = ["speedrun", *order["arguments"]]
     try:

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import pytest
 from harness.core.constraints import FILE_NAME
 from harness.store.layout import Project
 from harness.store.records import find_record, read_curve, read_records
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
@@ -84,15 +83,14 @@ def test_importing_again_changes_nothing_and_touches_nothing_else(tmp_path: Path
     shutil.copytree(ROOT / "records", tmp_path / "records")
     shutil.copy(ROOT / "environments.yaml", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    command = [sys.executable, "-m", "harness", "--root", str(tmp_path), "import", str(facts)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = warm.speedrun("--root", str(tmp_path), "import", str(facts), cwd=ROOT, env=os.environ)
+    assert done.returncode == 0, done.stderr
     assert "155 records imported; 0 files written" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "harness", "import", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = warm.speedrun("import", str(tmp_path), cwd=ROOT, env=os.environ)
     assert done.returncode == 2
     assert done.stderr.count("there is no such table") == 5
 

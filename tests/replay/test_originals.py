@@ -18,6 +18,7 @@ from harness.catalog.originals import source_of
 from harness.core.errors import StoreError
 from harness.replay.plan import resolve_all
 from harness.store.layout import cache_folder
+from tests import warm
 from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -193,6 +194,11 @@ def test_an_upstream_that_is_not_there_is_one_error_and_leaves_nothing(upstream:
         source_of(None, allow_network=False)("somebody/upstream")
 
 
+def speedrun(upstream: Upstream, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line, environment = command(upstream, *arguments)
+    return warm.speedrun(*line[3:], cwd=ROOT, env=environment)
+
+
 def command(upstream: Upstream, *arguments: str) -> tuple[list[str], dict[str, str]]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(upstream.project.root), "PYTHONPATH": str(ROOT)}
     environment |= {name: os.environ[name] for name in ("XDG_CACHE_HOME", "SPEEDRUN_UPSTREAM")}
@@ -201,13 +207,13 @@ def command(upstream: Upstream, *arguments: str) -> tuple[list[str], dict[str, s
 
 def test_the_table_is_printed_and_only_a_broken_row_fails_it(upstream: Upstream) -> None:
     filled(upstream)
-    line, environment = command(upstream, "replay", "--original", "--plan", "--checkout", str(upstream.folder))
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    asked = ("replay", "--original", "--plan", "--checkout", str(upstream.folder))
+    done = speedrun(upstream, *asked)
     assert done.returncode == 0, done.stderr
     assert "5 found and verified, 1 never published, 0 broken" in done.stderr
     (upstream.folder / "records" / "leads.txt").write_text("nothing\n")
     upstream.add_record("2026-01-05_gone", "file", "nowhere.py", FILES)
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    done = speedrun(upstream, *asked)
     assert done.returncode == 1
     assert "1 broken" in done.stderr
 

@@ -7,6 +7,7 @@ import dataclasses
 import getpass
 import io
 import json
+import os
 import pickle
 import shutil
 import socket
@@ -29,6 +30,7 @@ from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import REPLAY, CurvePoint, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
+from tests import warm
 from tests.replay.test_results import EXACT, h100, made, plan_of
 
 ROOT = Path(__file__).parents[2]
@@ -52,8 +54,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def speedrun(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "harness", "--root", str(project.root), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return warm.speedrun("--root", str(project.root), *arguments, cwd=ROOT, env=os.environ)
 
 
 def folder_of(project: Project) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import functools
 
 import pytest
 
 from harness.submission.codediff import code_lines, diff
+from tests.counting import calls_of
 
 
 def size(old: str, new: str) -> tuple[int, int]:
@@ -62,15 +63,22 @@ def test_files_come_and_go() -> None:
 
 @pytest.mark.parametrize(
     "source",
-    [b"(" * 5000, b"x = " + b"-" * 20_000 + b"1\n", b"if 1:\n" * 200, b"'''", b"\xff\xfe", b"x\n" * 200_000],
+    [b"(" * 5000, b"x = " + b"-" * 20_000 + b"1\n", b"if 1:\n" * 200, b"'''", b"\xff\xfe", b"x\n" * 60_000],
     ids=["parentheses", "signs", "blocks", "an open string", "bytes", "lines"],
 )
-def test_hostile_sources_cost_no_time_and_no_crash(source: bytes) -> None:
-    began = time.process_time()  # of this process: the machine may be busy
+def test_hostile_sources_are_no_crash(source: bytes) -> None:
     change = diff({"train_gpt.py": b"x = 1\n"}, {"train_gpt.py": source})
     assert change.added > 0
     assert change.remarks
-    assert time.process_time() - began < 10
+
+
+def test_a_file_of_many_lines_costs_no_more_than_its_lines() -> None:
+    """Matching all of them line by line would take four times as long for twice as many."""
+    few, many = (
+        calls_of(functools.partial(diff, {"train_gpt.py": b"x = 1\n"}, {"train_gpt.py": b"x\n" * count}))
+        for count in (30_000, 60_000)
+    )
+    assert many <= 2.5 * few
 
 
 def test_the_lines_of_a_real_script_keep_their_order() -> None:

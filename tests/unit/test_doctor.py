@@ -24,6 +24,7 @@ from harness.doctor.wanted import find_wanted
 from harness.replay import venv
 from harness.replay.plan import TRAINING
 from harness.store.layout import Project
+from tests import warm
 
 ROOT = Path(__file__).parents[2]
 IDEA = "the submission of the fixture `idea`"
@@ -97,8 +98,7 @@ class Host:
             "HOME": str(self.cache),
             **self.settings,
         }
-        command = [sys.executable, "-m", "harness", "--root", str(ROOT), "doctor", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
+        return warm.speedrun("--root", str(ROOT), "doctor", *arguments, cwd=ROOT, env=environment)
 
     def lines(self, *arguments: str, status: int) -> dict[str, dict[str, Any]]:
         """The lines by name."""

@@ -8,19 +8,18 @@ import json
 import lzma
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "golden" / "logs"
 
 
 def speedrun(*arguments: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    return warm.speedrun(*map(str, arguments), cwd=folder, env=os.environ)
 
 
 def objects(text: str) -> list[dict[str, object]]:

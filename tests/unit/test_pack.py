@@ -50,15 +50,28 @@ def parents(chain: Chain, folders: list[Path]) -> Baseline:
     return Baseline(script, chain, tuple(folders[:2]))
 
 
-@pytest.fixture
-def packed(tmp_path: Path) -> tuple[Path, list[Path]]:
-    ledger = Ledger(tmp_path / "runs" / "ledger.jsonl")
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twenty runs and their pack."""
+    folder = tmp_path_factory.mktemp("twenty")
+    ledger = Ledger(folder / "runs" / "ledger.jsonl")
     ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
-    folders = [a_run(tmp_path / "runs" / f"20261121T00000{n % 10}Z-{n:08x}-0000", n) for n in range(20)]
-    target = tmp_path / "submission"
-    target.mkdir()
-    write_pack(target, ledger.read(), folders, SCRIPT, parents(ledger.read(), folders))
-    return target / PACK, folders
+    folders = [a_run(folder / "runs" / run_name(n), n) for n in range(20)]
+    (folder / "submission").mkdir()
+    write_pack(folder / "submission", ledger.read(), folders, SCRIPT, parents(ledger.read(), folders))
+    return folder
+
+
+def run_name(number: int) -> str:
+    return f"20261121T00000{number % 10}Z-{number:08x}-0000"
+
+
+@pytest.fixture
+def packed(twenty: Path, tmp_path: Path) -> tuple[Path, list[Path]]:
+    """A copy of the pack that a test may change, and the folders of the runs."""
+    for name in ("runs", "submission"):
+        shutil.copytree(twenty / name, tmp_path / name)
+    return tmp_path / "submission" / PACK, [tmp_path / "runs" / run_name(n) for n in range(20)]
 
 
 def files(folder: Path) -> dict[str, bytes]:
