@@ -4,8 +4,6 @@ Several processes may share the work, and the memory of all of them together sta
 200 MB: workers take only logs that are small when unpacked, large ones are read here, one at a time.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections import Counter

@@ -3,8 +3,6 @@
 A label for people and for the golden tests; nothing is judged by it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.runlog.grammar import MetricLine

@@ -5,8 +5,6 @@ caller has to read the whole file. So the figures are those that reading everyth
 that all its lines are echoes behind the end of a seed, and problems further up.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

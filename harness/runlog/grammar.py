@@ -7,8 +7,6 @@ goes on to a `train_time` and a `step_avg` with their units; and nothing on a li
 line.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass, field

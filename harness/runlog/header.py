@@ -4,8 +4,6 @@ Scripts print whatever their authors liked: three layouts of a GPU table, a decl
 not printed stays None.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Iterable

@@ -6,8 +6,6 @@ consecutive and their totals equal. Whatever is not that ordinary is read line b
 give the same runs; a test holds that.
 """
 
-from __future__ import annotations
-
 from harness.runlog import grammar
 from harness.runlog.grammar import Flaw, Form, MetricLine, parse_line
 from harness.runlog.problems import Problems

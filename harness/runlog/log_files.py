@@ -5,8 +5,6 @@ A compressed file is unpacked piece by piece, so that a small file that unpacks 
 before it fills the memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import lzma

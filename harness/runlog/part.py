@@ -4,8 +4,6 @@ Nothing here searches the ordinary train lines twice: what the scanner did not t
 of tracebacks, control characters and echoes are looked for only there.
 """
 
-from __future__ import annotations
-
 import codecs
 from dataclasses import dataclass
 

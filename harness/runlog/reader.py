@@ -5,8 +5,6 @@ interleaved or glued log must give fewer numbers and a problem, never a number t
 quick enough that nobody thinks of sampling logs instead of reading them.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 

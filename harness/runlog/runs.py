@@ -4,8 +4,6 @@ A run begins at the first metric line and whenever the step number falls; one mo
 as in two logs glued together. A line that comes twice is counted once.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from harness.core.errors import LogError

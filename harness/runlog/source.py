@@ -5,8 +5,6 @@ hashes and extraction work on the raw bytes. What makes it hard: scripts that pr
 end and scripts that write it add none, and only the header that follows tells which kind it was.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Parse torchrun's summary: first failed rank and exit code."""
 
-from __future__ import annotations
-
 import re
 
 _CAUSE = b"Root Cause"
