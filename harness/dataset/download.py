@@ -5,8 +5,6 @@ hashed; the same bytes in another snapshot of the dataset are linked; only the r
 writer per file among all processes. The hub's hash decides, and a track's pin decides over the hub.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil

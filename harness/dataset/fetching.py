@@ -4,8 +4,6 @@ The fetch happens once per machine: all checkouts share one cache. A run reads t
 path that its script expects, and they are hashed again when it has ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import shutil

@@ -1,7 +1,5 @@
 """Draw the shards of a synthetic track, once per machine, into the same kind of snapshot as fetched ones."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -5,8 +5,6 @@ telemetry is off. The bytes are fetched by `transfer`, because the library (2.4)
 in a new process. The library is imported inside functions: it costs 200 ms, and most verbs never need it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Which shards of a track are on this machine, in which state, and what the missing ones take."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

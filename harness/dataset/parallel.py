@@ -3,8 +3,6 @@
 The threads are daemons: a server that sends nothing for half a minute must not delay Ctrl-C.
 """
 
-from __future__ import annotations
-
 import queue
 import threading
 import time

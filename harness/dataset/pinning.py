@@ -3,8 +3,6 @@
 The file is the tool's own; what people wrote in the track's YAML is never edited.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.catalog.tracks import PINS_FORM, contradictions, pins_file

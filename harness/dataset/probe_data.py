@@ -5,8 +5,6 @@ the track's alphabet, and every file starts with a document. The random numbers 
 that nobody can prepare for them. A file of 100 M tokens takes about a second; nothing here holds more than 8 M.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The protocol by which a fetch says how far it is; the display itself is in the console."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 

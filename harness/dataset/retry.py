@@ -4,8 +4,6 @@ A server that says when to come back (Retry-After) is believed, on its own clock
 years. Waiting ends at once when the user stops the fetch.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 import time

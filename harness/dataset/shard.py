@@ -5,8 +5,6 @@ ids; id 50256 starts every document. A truncated or altered shard trains without
 so magic, version, length, first token and id range are all checked, by memory map.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

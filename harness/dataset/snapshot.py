@@ -9,8 +9,6 @@ is synced, names the boot in which they were written: after a restart (or on ano
 they are hashed once more before they are trusted, so that a half-written shard after a power cut is found.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

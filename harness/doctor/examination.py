@@ -5,8 +5,6 @@ versions come from the metadata of installed packages (importing torch alone tak
 file status is read. Red means that `run` or `replay` would refuse or fail; yellow, that the result would mean less.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.catalog.lookup import Catalog

@@ -1,7 +1,5 @@
 """Report on the accelerators: model and count, then everything that a time on them depends on."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import pwd

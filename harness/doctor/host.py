@@ -1,7 +1,5 @@
 """Report on disk, memory, processors, Python, torch, tokens and environment: everything but the GPUs."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re

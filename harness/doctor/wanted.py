@@ -1,7 +1,5 @@
 """Find out what a track, a record or a submission needs of a machine."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

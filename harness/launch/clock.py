@@ -1,7 +1,5 @@
 """Read clock.csv: when each line of a log arrived."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Define what a launcher is told, and what it promises."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Read what the observer saw of a run: reads.csv and telemetry.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

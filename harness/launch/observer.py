@@ -13,8 +13,6 @@ not by whom. Only this run knows its own copy of the validation shard. The one i
 counts only while a process of this run holds it open or mapped. Training shards in the cache count whoever opens them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import os
@@ -24,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 READS, TELEMETRY = "reads.csv", "telemetry.csv"
 READS_HEADER = b"monotonic_ns,kind,name,value\n"
@@ -156,7 +154,7 @@ class Gpus:
         self.handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
 
     @classmethod
-    def find(cls) -> Gpus | None:
+    def find(cls) -> Self | None:
         """Find the GPUs; None without pynvml, a driver or a GPU."""
         try:
             import pynvml

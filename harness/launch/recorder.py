@@ -11,8 +11,6 @@ workers into sessions of their own, so a signal to the process group misses them
 its descendants instead and ends them one by one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import errno

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PAT
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
 _POLL_S = 0.1
 FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
+_RANK = re.compile(rb"^\s*rank\s*:\s*(\d{1,5})\b", re.MULTILINE)
+_EXIT_CODE = re.compile(rb"^\s*exitcode\s*:\s*(-?\d{1,5})\b", re.MULTILINE)
 
 
 class TorchrunLauncher:
@@ -146,6 +149,15 @@ def read_outcome(plan: launcher.LaunchPlan, recorder_code: int | None) -> RunOut
     except OSError as error:
         raise RunError.at(path, f"cannot be written ({error.strerror})", "free some space") from None
     return outcome
+
+
+def first_failure(stderr: bytes) -> tuple[int, int] | None:
+    """Find the rank that failed first and its exit code (below 0: a signal); None without torchrun's summary."""
+    start = stderr.rfind(b"Root Cause")
+    if start < 0:
+        return None
+    rank, code = _RANK.search(stderr, start), _EXIT_CODE.search(stderr, start)
+    return (int(rank[1]), int(code[1])) if rank and code else None
 
 
 def _ask_to_stop(recording: subprocess.Popen[bytes]) -> None:

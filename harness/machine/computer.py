@@ -5,8 +5,6 @@ fingerprint over model, count, memory, power cap and firmware of the GPUs, drive
 torch. Host name, user and addresses are left out.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import importlib.metadata

@@ -5,8 +5,6 @@ anything on PATH may call itself nvidia-smi. So every query has a time limit, it
 is not a number is None.
 """
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

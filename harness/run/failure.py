@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import RunError
 from harness.core.measurement import RunOutcome
-from harness.runlog.torchrun_summary import first_failure
+from harness.launch.torchrun import first_failure
 from harness.store.layout import Project
 from harness.store.run_files import LOG, STDERR
 

@@ -4,10 +4,7 @@ Several processes may share the work, and the memory of all of them together sta
 200 MB: workers take only logs that are small when unpacked, large ones are read here, one at a time.
 """
 
-from __future__ import annotations
-
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +14,7 @@ from pathlib import Path
 
 from harness.core.errors import LogError, Problem
 from harness.core.measurement import RunLog
-from harness.runlog.log_files import LargerThanAsked, read_data, read_file
+from harness.runlog.log_files import MOST_BYTES, LargerThanAsked, opened, read_data, read_file
 from harness.runlog.reader import NoLog
 from harness.runlog.source import embedded_files
 from harness.store.files import write_atomic
@@ -76,15 +73,15 @@ def read_logs(
                 yield _read_one(reading.target, curve, final_only) if reading.too_large else reading
 
 
-def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int | None = None) -> Reading:
+def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int = MOST_BYTES) -> Reading:
     if not target.named and _is_binary(target.name):
         what = "no training log: its first bytes are not text"
         return Reading(target, (), Problem(target.name, what, "name logs of training runs"), no_log=True)
-    limit = {} if most_bytes is None else {"most_bytes": most_bytes}
+    path = Path(target.name)
     try:
-        runs = read_file(Path(target.name), name=target.name, curve=curve, final_only=final_only, **limit)
+        runs = read_file(path, name=target.name, curve=curve, final_only=final_only, most_bytes=most_bytes)
     except LargerThanAsked as error:
-        return Reading(target, (), error.problems[0], too_large=most_bytes is not None)
+        return Reading(target, (), error.problems[0], too_large=most_bytes < MOST_BYTES)
     except LogError as error:
         return Reading(target, (), error.problems[0], no_log=isinstance(error, NoLog))
     return Reading(target, tuple(runs), None)
@@ -93,11 +90,9 @@ def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int | N
 def _is_binary(path: str) -> bool:
     """Tell by its first bytes whether a file is none of text, as a shard of some hundred MB is not."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return False
+        with opened(Path(path), path) as (file, _):
             return file.read(_HEAD_BYTES).count(0) > _HEAD_BYTES // 2
-    except OSError:
+    except LogError:
         return False  # read_file says why
 
 

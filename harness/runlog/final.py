@@ -5,16 +5,13 @@ caller has to read the whole file. So the figures are those that reading everyth
 that all its lines are echoes behind the end of a seed, and problems further up.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 
-from harness.core.measurement import RunLog
+from harness.core.measurement import LogProblem, RunLog
 from harness.runlog import grammar
 from harness.runlog.lines import Scanner
-from harness.runlog.problems import Problems
-from harness.runlog.runs import Gatherer, memory_behind
+from harness.runlog.runs import Gatherer, RunLines, memory_behind
 from harness.runlog.source import find_layout
 
 Bytes = bytes | bytearray
@@ -46,14 +43,13 @@ def _final_of(tail: Bytes, path: str, whole: bool) -> RunLog | None:
     start = 0 if whole else tail.find(b"\n") + 1
     if not whole and start == 0:
         return None
-    problems = Problems(tail)
     layout = find_layout(tail, start)
     for form in (grammar.STEP_FORM, grammar.PLAIN_FORM):
         if form.line not in tail:
             continue
-        gatherer = Gatherer(tail, problems, path, False)
-        Scanner(tail, form, gatherer, problems).scan(layout.log_start, len(tail))
-        if problems:
+        gatherer = Gatherer(tail, path, False)
+        Scanner(form, gatherer).scan(layout.log_start, len(tail))
+        if gatherer.problems:
             return None
         if gatherer.runs:
             break
@@ -62,32 +58,15 @@ def _final_of(tail: Bytes, path: str, whole: bool) -> RunLog | None:
     run = gatherer.runs[-1]
     if run.last_val is None or run.last_val.step != run.step:
         return None
-    figures = run.figures()
-    figures["peak_memory_mib"] = memory_behind(tail, gatherer.runs, len(gatherer.runs) - 1)
-    return RunLog(**{**_BLANK, **figures, "path": path})
+    return final_log(tail, gatherer.runs, path, ())
 
 
-def final_figures(log: RunLog) -> RunLog:
-    """Reduce a RunLog to its final figures, as the end of a file gives them."""
-    return RunLog(**{**_BLANK, **{name: getattr(log, name) for name in _FINAL}})
+def final_log(data: Bytes, runs: list[RunLines], path: str, problems: tuple[LogProblem, ...]) -> RunLog:
+    """Give the final figures of the last run alone."""
+    memory = memory_behind(data, runs, len(runs) - 1)
+    figures = {**runs[-1].figures(), "path": path, "peak_memory_mib": memory, "problems": problems}
+    return RunLog(**{**_BLANK, **figures})
 
 
 _BLANK: dict[str, Any] = {field.name: None for field in dataclasses.fields(RunLog)}
-_BLANK |= {"overrides": (), "problems": (), "curve": ()}
-_FINAL = (
-    "path",
-    "final_step",
-    "total_steps",
-    "final_val_loss",
-    "final_val_ema_loss",
-    "final_val_text",
-    "last_val_step",
-    "last_val_loss",
-    "final_train_time_s",
-    "step_avg_ms",
-    "reached_last_step",
-    "has_final_val",
-    "peak_memory_mib",
-    "extra",
-    "problems",
-)
+_BLANK |= {"overrides": (), "curve": ()}

@@ -7,8 +7,6 @@ goes on to a `train_time` and a `step_avg` with their units; and nothing on a li
 line.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass, field
@@ -49,7 +47,6 @@ class Form:
     line: bytes  # stands on every metric line
     validation: bytes  # stands on every validation line
     train_lines: tuple[re.Pattern[bytes], ...]  # the commonest first
-    slash: bool  # whether a total follows the step
 
 
 STEP_MARK = b"step:"
@@ -63,14 +60,12 @@ STEP_FORM = Form(
             rb"step_avg:(?:\d{1,9}+\.\d{1,9}+|nan)ms(?=\n)"
         ),
     ),
-    True,
 )
 PLAIN_MARK = b"s:"
 PLAIN_FORM = Form(
     PLAIN_MARK,
     b" tel:",
     (re.compile(rb"\ns:(\d{1,9}+) trl:\d{1,9}+\.\d{1,9}+(?: lr:\d{1,9}+\.\d{1,9}+ norm:\d{1,9}+\.\d{1,9}+)?(?=\n)"),),
-    False,
 )
 PLAIN_VALIDATION = re.compile(rb"^s:\d+ tel:", re.MULTILINE)
 # Words that print a step and are no metric lines, by what stands before `step:` on the line.

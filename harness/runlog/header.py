@@ -4,8 +4,6 @@ Scripts print whatever their authors liked: three layouts of a GPU table, a decl
 not printed stays None.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Iterable
@@ -59,7 +57,10 @@ class Header:
 
 def read_header(text: bytes) -> Header:
     """Read the header of a log."""
-    framed, text = _split(text)
+    # Searching the few lines that are not of a framed table alone is much quicker.
+    lines = text.split(b"\n")
+    framed = [line for line in lines if line[:1] == b"|"]
+    text = b"\n".join([line for line in lines if line[:1] not in (b"|", b"+")])
     rows = [row for line in framed if (row := _first(_TABLE_ROW, line))]
     if not rows and (table := _LIBRARY_TABLE.search(text)):
         rows = _texts(_LIBRARY_ROW.findall(table[1]))
@@ -68,24 +69,11 @@ def read_header(text: bytes) -> Header:
         gpu_count=len(rows) or None,
         world_size=_world_size(text, rows),
         driver=next((driver for line in framed if (driver := _first(_DRIVER, line))), None),
-        cuda=_first(_VERSIONS["cuda"], text),
-        torch=_first(_VERSIONS["torch"], text),
-        triton=_first(_VERSIONS["triton"], text),
-        python=_first(_VERSIONS["python"], text),
+        **{name: _first(pattern, text) for name, pattern in _VERSIONS.items()},
         started_at=_started_at(text),
         val_tokens=_count(_VAL_TOKENS, text),
         overrides=tuple(_texts(_OVERRIDE.findall(text))),
     )
-
-
-def _split(text: bytes) -> tuple[list[bytes], bytes]:
-    """Part the lines of framed tables from all other text; searching the few other lines alone is much quicker."""
-    lines = text.split(b"\n")
-    framed = [line for line in lines if line[:1] == b"|"]
-    return framed, b"\n".join([line for line in lines if line[:1] not in _FRAMES])
-
-
-_FRAMES = (b"|", b"+")
 
 
 def _first(pattern: re.Pattern[bytes], text: bytes) -> str | None:

@@ -6,11 +6,8 @@ consecutive and their totals equal. Whatever is not that ordinary is read line b
 give the same runs; a test holds that.
 """
 
-from __future__ import annotations
-
 from harness.runlog import grammar
 from harness.runlog.grammar import Flaw, Form, MetricLine, parse_line
-from harness.runlog.problems import Problems
 from harness.runlog.runs import Gatherer
 
 _STRETCH_BYTES = 1 << 20  # bounds the memory for the steps of one stretch to a few MB
@@ -22,13 +19,11 @@ _MOST_ODD_BYTES = 8 << 20
 class Scanner:
     """Walks over one log part; remembers where the next newline is, so that no byte is searched twice for one."""
 
-    def __init__(
-        self, data: bytes | bytearray, form: Form, gatherer: Gatherer, problems: Problems, *, quick: bool = True
-    ) -> None:
-        self.data = data
+    def __init__(self, form: Form, gatherer: Gatherer, *, quick: bool = True) -> None:
+        self.data = gatherer.data
         self.form = form
         self.gatherer = gatherer
-        self.problems = problems
+        self.problems = gatherer.problems
         self.quick = quick
         self.odd: list[tuple[int, int]] = []  # all but the stretches of ordinary train lines
         self._newline = -1
@@ -104,7 +99,7 @@ class Scanner:
         if steps != _names[first : first + count]:
             return False
         total = None
-        if self.form.slash:
+        if self.form is grammar.STEP_FORM:
             slash = data.index(b"/", start)
             text = data[slash : data.index(b" ", slash) + 1]  # "/1770 " stands once on every line, or the totals differ
             if len(text) > 12 or data.count(text, start, stop) != count:

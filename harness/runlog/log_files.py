@@ -5,8 +5,6 @@ A compressed file is unpacked piece by piece, so that a small file that unpacks 
 before it fills the memory.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import lzma
@@ -39,19 +37,26 @@ def read_file(
     Raises LogError where the file cannot be read or is no training log, LargerThanAsked where it holds more bytes.
     """
     name = name or str(path)
-    with _opened(path, name) as (file, size):
-        return _read_open(file, size, name, curve, final_only, most_bytes)
+    with opened(path, name) as (file, size):
+        if final_only and not os.pread(file.fileno(), len(_XZ), 0).startswith((_GZIP, _XZ)):
+            for length in TAIL_BYTES:
+                if length >= size:
+                    break
+                log = read_final(os.pread(file.fileno(), length, size - length), name, whole=False)
+                if log is not None:
+                    return [log]
+        return read_bytes(_all_bytes(file, size, name, most_bytes), name, curve=curve, final_only=final_only)
 
 
 def read_data(path: Path, *, name: str | None = None) -> bytes | bytearray:
     """Read the unpacked bytes of a log file; same errors as `read_file`."""
     name = name or str(path)
-    with _opened(path, name) as (file, size):
+    with opened(path, name) as (file, size):
         return _all_bytes(file, size, name, MOST_BYTES)
 
 
 @contextlib.contextmanager
-def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
+def opened(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
     """Open a regular file, with its size; raises LogError where it cannot be read."""
     try:
         # Without O_NONBLOCK a named pipe would wait for a writer for ever.
@@ -63,19 +68,6 @@ def _opened(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise LogError.at(name, f"cannot be read ({why})", "check the path and its permissions") from None
-
-
-def _read_open(file: IO[bytes], size: int, name: str, curve: bool, final_only: bool, most_bytes: int) -> list[RunLog]:
-    descriptor = file.fileno()
-    if final_only and not os.pread(descriptor, len(_XZ), 0).startswith((_GZIP, _XZ)):
-        for length in TAIL_BYTES:
-            if length >= size:
-                break
-            log = read_final(os.pread(descriptor, length, size - length), name, whole=False)
-            if log is not None:
-                return [log]
-    data = _all_bytes(file, size, name, most_bytes)
-    return read_bytes(data, name, curve=curve, final_only=final_only)
 
 
 def _all_bytes(file: IO[bytes], size: int, name: str, most_bytes: int) -> bytes | bytearray:

@@ -4,8 +4,6 @@ Nothing here searches the ordinary train lines twice: what the scanner did not t
 of tracebacks, control characters and echoes are looked for only there.
 """
 
-from __future__ import annotations
-
 import codecs
 from dataclasses import dataclass
 
@@ -46,12 +44,11 @@ def read_part(data: Bytes, layout: Layout, path: str, curve: bool, quick: bool) 
 
 
 def _scan(data: Bytes, form: grammar.Form, parts: list[Span], path: str, curve: bool, quick: bool) -> Part:
-    problems = Problems(data)
-    gatherer = Gatherer(data, problems, path, curve)
-    scanner = Scanner(data, form, gatherer, problems, quick=quick)
+    gatherer = Gatherer(data, path, curve)
+    scanner = Scanner(form, gatherer, quick=quick)
     for start, end in parts:
         scanner.scan(start, end)
-    return Part(gatherer.runs, problems, form, scanner.odd_text())
+    return Part(gatherer.runs, gatherer.problems, form, scanner.odd_text())
 
 
 def _echoes(data: Bytes, start: int) -> tuple[list[Span], list[Span]]:

@@ -3,8 +3,6 @@
 A problem never carries a number that was used; it says which line was left out, or which number nobody can trust.
 """
 
-from __future__ import annotations
-
 from harness.core.measurement import LogProblem
 
 MEANING = {

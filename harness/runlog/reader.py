@@ -5,21 +5,20 @@ interleaved or glued log must give fewer numbers and a problem, never a number t
 quick enough that nobody thinks of sampling logs instead of reading them.
 """
 
-from __future__ import annotations
-
-import bisect
-from collections.abc import Sequence
+import dataclasses
+import itertools
+from typing import Any
 
 from harness.core.errors import LogError
-from harness.core.measurement import LogProblem, RunLog, TimedLine
+from harness.core.measurement import RunLog, TimedLine
 from harness.runlog import grammar
-from harness.runlog.dialect import Traits, name_dialect
-from harness.runlog.final import final_figures, read_final
+from harness.runlog.dialect import name_dialect
+from harness.runlog.final import final_log, read_final
 from harness.runlog.grammar import MetricLine
-from harness.runlog.header import MOST_BYTES, Header, read_header
+from harness.runlog.header import MOST_BYTES, read_header
 from harness.runlog.part import note_oddities, read_part
 from harness.runlog.runs import RunLines, memory_behind
-from harness.runlog.source import Layout, Source, find_layout, metrics_before, read_source
+from harness.runlog.source import Layout, find_layout, metrics_before, read_source
 
 Bytes = bytes | bytearray
 
@@ -37,32 +36,47 @@ def read_bytes(
     `quick=False` reads every line through the grammar; the result is the same, tests compare the two.
     Raises LogError where the bytes are no training log.
     """
-    if final_only:
-        return [read_final(data, path, whole=True) or final_figures(read_bytes(data, path)[-1])]
+    if final_only and (log := read_final(data, path, whole=True)):
+        return [log]
     layout = find_layout(data)
     part = read_part(data, layout, path, curve, quick)
     runs = part.runs
     if not runs:
         raise _no_log(data, layout, path)
     note_oddities(data, layout, part)
+    # Each run has the problems from its first line to the next run's; the first run has all before it too.
+    bounds = [0, *(run.position for run in runs[1:]), len(data) + 1]
+    placed = part.problems.placed()
+    problems = [
+        tuple(problem for at, problem in placed if low <= at < high) if placed else ()
+        for low, high in itertools.pairwise(bounds)
+    ]
+    if final_only:
+        return [final_log(data, runs, path, problems[-1])]
     text = bytes(data[layout.header_start : min(runs[0].position, layout.header_start + MOST_BYTES)])
     header = read_header(text)
-    source = read_source(data, layout)
-    dialect = name_dialect(
-        Traits(
-            layout,
-            header,
-            text.startswith(b"Running python ") or b"\nRunning python " in text,
-            b"Training dataloader files" in text,
-            part.odd is not None and b"\ntailavg step:" in part.odd,
-            runs,
-        )
-    )
-    placed = part.problems.placed() if part.problems else []
+    shared: dict[str, Any] = {
+        "path": path,
+        "n_runs": len(runs),
+        "dialect": name_dialect(layout, part, header, text),
+        **dataclasses.asdict(header),
+        **dataclasses.asdict(read_source(data, layout)),
+    }
     seeds = _seeds(data, layout, runs)
     return [
-        _run_log(path, index, runs, dialect, header, source, seeds[index], memory_behind(data, runs, index), placed)
-        for index in range(len(runs))
+        RunLog(
+            run=index + 1,
+            first_step=run.first.step,
+            n_val_points=run.n_val,
+            n_train_points=run.n_train,
+            peak_memory_mib=memory_behind(data, runs, index),
+            seed=seeds[index],
+            problems=problems[index],
+            curve=tuple(run.curve),
+            **run.figures(),
+            **shared,
+        )
+        for index, run in enumerate(runs)
     ]
 
 
@@ -92,67 +106,6 @@ def timed_lines(data: Bytes) -> list[TimedLine]:
                     )
         start = stop + 1
     return lines
-
-
-# ---------------------------------------------------------------------------------------- one run
-
-
-def _run_log(
-    path: str,
-    index: int,
-    runs: list[RunLines],
-    dialect: str,
-    header: Header,
-    source: Source | None,
-    seed: int | None,
-    memory: int | None,
-    placed: list[tuple[int, LogProblem]],
-) -> RunLog:
-    run = runs[index]
-    return RunLog(
-        path=path,
-        run=index + 1,
-        n_runs=len(runs),
-        dialect=dialect,
-        first_step=run.first.step,
-        n_val_points=run.n_val,
-        n_train_points=run.n_train,
-        source_sha256=source.sha256 if source else None,
-        source_bytes=source.bytes if source else None,
-        source_origin=source.origin if source else None,
-        script_sha256=source.script_sha256 if source else None,
-        gpu_name=header.gpu_name,
-        gpu_count=header.gpu_count,
-        world_size=header.world_size,
-        driver=header.driver,
-        cuda=header.cuda,
-        torch=header.torch,
-        triton=header.triton,
-        python=header.python,
-        peak_memory_mib=memory,
-        started_at=header.started_at,
-        seed=seed,
-        val_tokens=header.val_tokens,
-        overrides=header.overrides,
-        problems=_own(placed, runs, index),
-        curve=tuple(run.curve),
-        **run.figures(),
-    )
-
-
-def _own(placed: Sequence[tuple[int, LogProblem]], runs: list[RunLines], index: int) -> tuple[LogProblem, ...]:
-    """Select the problems from a run's first line to the next run's; the first run has all before it too."""
-    if not placed:
-        return ()
-    low = 0 if index == 0 else bisect.bisect_left(placed, runs[index].position, key=_position)
-    high = (
-        len(placed) if index + 1 == len(runs) else bisect.bisect_left(placed, runs[index + 1].position, key=_position)
-    )
-    return tuple(problem for _, problem in placed[low:high])
-
-
-def _position(placed: tuple[int, LogProblem]) -> int:
-    return placed[0]
 
 
 def _seeds(data: Bytes, layout: Layout, runs: list[RunLines]) -> list[int | None]:

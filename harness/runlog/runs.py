@@ -4,8 +4,7 @@ A run begins at the first metric line and whenever the step number falls; one mo
 as in two logs glued together. A line that comes twice is counted once.
 """
 
-from __future__ import annotations
-
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.core.errors import LogError
@@ -16,39 +15,27 @@ from harness.runlog.problems import Problems
 MOST_RUNS = 10_000  # the largest real file holds 30
 
 
+@dataclass(slots=True)
 class RunLines:
     """The metric lines of one run, gathered while a log is read."""
 
-    __slots__ = (
-        "curve",
-        "first",
-        "first_train",
-        "last",
-        "last_val",
-        "n_train",
-        "n_val",
-        "notes",
-        "position",
-        "seen",
-        "step",
-        "stop",
-        "total",
-    )
+    first: MetricLine
+    position: int  # of the first line
+    stop: int  # behind the last line
+    step: int
+    last: MetricLine
+    first_train: MetricLine | None = None
+    last_val: MetricLine | None = None  # the last validation line with a finite val_loss or val_ema_loss
+    n_val: int = 0
+    n_train: int = 0
+    curve: list[tuple[int, float, float | None]] = field(default_factory=list)
+    seen: dict[str, bytes] = field(default_factory=dict)  # the lines of the current step, by kind
+    notes: dict[str, str] = field(default_factory=dict)  # pairs of lines that carry nothing else, for the current step
 
-    def __init__(self, first: MetricLine, position: int) -> None:
-        self.first = first
-        self.first_train: MetricLine | None = None
-        self.position = position  # of the first line
-        self.stop = position  # behind the last line
-        self.step = first.step
-        self.total = first.total_steps
-        self.last: MetricLine = first
-        self.last_val: MetricLine | None = None  # the last validation line with a finite val_loss or val_ema_loss
-        self.n_val = 0
-        self.n_train = 0
-        self.curve: list[tuple[int, float, float | None]] = []
-        self.seen: dict[str, bytes] = {}  # the lines of the current step, by kind
-        self.notes: dict[str, str] = {}  # pairs of lines that carry nothing else, for the current step
+    @property
+    def total(self) -> int | None:
+        """Return the number of steps after the slash; all lines of a run have the same."""
+        return self.first.total_steps
 
     def add(self, line: MetricLine, stop: int, keep_curve: bool) -> None:
         """Add one more line of this run."""
@@ -89,9 +76,9 @@ class RunLines:
 class Gatherer:
     """Sorts metric lines, one by one or many at once, into runs."""
 
-    def __init__(self, data: bytes | bytearray, problems: Problems, name: str, keep_curve: bool) -> None:
+    def __init__(self, data: bytes | bytearray, name: str, keep_curve: bool) -> None:
         self.data = data
-        self.problems = problems
+        self.problems = Problems(data)
         self.name = name
         self.keep_curve = keep_curve
         self.runs: list[RunLines] = []
@@ -156,7 +143,7 @@ class Gatherer:
                 self.problems.note("total-changed", start, raw)
             elif line.step != self.runs[0].first.step:
                 self.problems.note("uneven-start", start, raw)
-        self.runs.append(RunLines(line, start))
+        self.runs.append(RunLines(line, start, start, line.step, line))
         return self.runs[-1]
 
 

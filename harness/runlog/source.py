@@ -5,8 +5,6 @@ hashes and extraction work on the raw bytes. What makes it hard: scripts that pr
 end and scripts that write it add none, and only the header that follows tells which kind it was.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from dataclasses import dataclass
@@ -44,12 +42,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a log says about the script it embeds."""
+    """What a log says about the script it embeds, by the names in `RunLog`; None throughout where it embeds none."""
 
-    sha256: str
-    bytes: int
-    origin: Literal["bytes", "placeholder"]
-    script_sha256: str | None  # None where only a placeholder is left
+    source_sha256: str | None = None
+    source_bytes: int | None = None
+    source_origin: Literal["bytes", "placeholder"] | None = None
+    script_sha256: str | None = None  # None where only a placeholder is left
 
 
 def find_layout(data: bytes | bytearray, start: int = 0) -> Layout:
@@ -90,14 +88,14 @@ def _source_span(data: bytes | bytearray, separators: list[int], after_first: in
     return None if is_header else span
 
 
-def read_source(data: bytes | bytearray, layout: Layout) -> Source | None:
+def read_source(data: bytes | bytearray, layout: Layout) -> Source:
     """Hash the embedded source of a log, or take the figures of the placeholder that stands for it."""
     if layout.source is None:
-        return None
+        return Source()
     start, end = layout.source
     placeholder = _PLACEHOLDER.fullmatch(data, start, end)
     if placeholder is not None:
-        return Source(placeholder[2].decode("ascii"), int(placeholder[1]), "placeholder", None)
+        return Source(placeholder[2].decode("ascii"), int(placeholder[1]), "placeholder")
     body = end - _added_newline(data, layout)
     view = memoryview(data)
     script = hashlib.sha256(view[start:body])
