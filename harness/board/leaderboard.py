@@ -1,7 +1,5 @@
 """Read the records, render the board, and write what changed or name what is stale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

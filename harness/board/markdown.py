@@ -5,8 +5,6 @@ or become HTML. Characters with a meaning are written as entities, control chara
 names with an `@` are cut by an empty comment.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote

@@ -5,8 +5,6 @@ the data that it shows, and a check compares that. Colours are mid-tones on no b
 black pages.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -4,8 +4,6 @@ A row's status is computed too: `measured` (this harness ran it and holds the ev
 with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ harness's own environment. A record without a script here is run as its frozen o
 its own and without arguments, as its author ran it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

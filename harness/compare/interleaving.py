@@ -9,8 +9,6 @@ it, and one that did not is listed as discarded and its place is run again. So a
 nothing, and aborted runs are there to be counted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable

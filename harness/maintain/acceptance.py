@@ -4,8 +4,6 @@ Nobody types a number that a log already holds. On the tracks that rank by time 
 same-machine comparison with the current one that decided "faster"; where steps are ranked, the verdict is enough.
 """
 
-from __future__ import annotations
-
 import datetime
 import shutil
 from collections.abc import Callable, Sequence

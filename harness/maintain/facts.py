@@ -4,8 +4,6 @@ records.csv and evidence.csv are about the short and the medium track, records_t
 the optimization track, scripts.csv about the originals of all; curves.csv (here or in ../recipes) is optional.
 """
 
-from __future__ import annotations
-
 import csv
 import datetime
 from collections import Counter, defaultdict

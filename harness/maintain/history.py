@@ -5,8 +5,6 @@ script/, evidence/ and replays/ in a record's folder are never touched. Where a 
 own runs, the record gets its own runs and a note that says so.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ that imports a file nobody has, that looks for its tokens on its author's disk, 
 with fewer ranks, is refused in the first second and not after the download.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys

@@ -4,8 +4,6 @@ Hard because `--plan` must say the same without a download: of an original that 
 environments.yaml say is printed, with the remark that its files were not read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

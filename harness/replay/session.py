@@ -7,8 +7,6 @@ that had finished are compared and stored whatever ends it. A time counts only f
 hardware; everything else is compared in loss alone, and says why.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from contextlib import AbstractContextManager
 from pathlib import Path

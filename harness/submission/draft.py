@@ -5,8 +5,6 @@ hashes in manifest.lock grow stale; `run` writes them anew as long as no run was
 does, because runs of another script do not count.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import os

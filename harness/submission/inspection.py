@@ -4,8 +4,6 @@ The folder is untrusted input: nothing in it is executed, no link is followed, a
 read. Where it has runs, they are judged too.
 """
 
-from __future__ import annotations
-
 import datetime
 import os
 import re

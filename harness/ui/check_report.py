@@ -3,8 +3,6 @@
 Titles, names and log lines are untrusted: they are escaped for the terminal, for Markdown and for workflow commands.
 """
 
-from __future__ import annotations
-
 import re
 
 from harness.board.markdown import cell

@@ -4,8 +4,6 @@ Hard because a plan is about to cost money and an outcome may make a record: eve
 is not, with its number and unit.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -3,8 +3,6 @@
 Hard because a plan must say on one screen what would be installed, downloaded and run, and which of it may fail.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from contextlib import AbstractContextManager

@@ -3,8 +3,6 @@
 It puts what the stages know into sentences and passes them to the console.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Show one record to a person: its figures, its runs, its curve and its replays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.board.markdown import time_text

@@ -1,7 +1,5 @@
 """accept, import: what maintainers do to records."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
