@@ -56,8 +56,8 @@ def _import(args: argparse.Namespace) -> int:
     from harness.maintain import history
     from harness.ui import console
 
-    counts = history.import_history(project_of(args), Path(args.facts))
-    console.say(f"{counts.records} records imported; {counts.written} files written")
+    records, written = history.import_history(project_of(args), Path(args.facts))
+    console.say(f"{records} records imported; {written} files written")
     return 0
 
 
