@@ -1,7 +1,5 @@
 """Write records.json and records.csv from rows: the whole board as data, with every column documented."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import io

@@ -1,7 +1,5 @@
 """Read the records, render the board, and write what changed or name what is stale."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +81,3 @@ def find_stale(project: Project, files: Mapping[str, str]) -> list[Stale]:
         if f"{project.leaderboard_data.name}/{path.name}" not in files:
             stale.append(Stale(path, "belongs to no track"))
     return stale
-
-
-def check(project: Project) -> list[Stale]:
-    """Render the board and find what of it is stale; empty where it is current."""
-    return find_stale(project, read_and_render(project))

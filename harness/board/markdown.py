@@ -5,8 +5,6 @@ or become HTML. Characters with a meaning are written as entities, control chara
 names with an `@` are cut by an empty comment.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -43,10 +41,7 @@ Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/record
 
 def leaderboard(tracks: Mapping[str, Track], rows: Mapping[str, Sequence[Row]], plots: Sequence[str] = ()) -> str:
     """Write the whole page; `plots` are the names of the pictures in leaderboard/."""
-    parts = [_HEAD]
-    for name in order(tracks):
-        parts.append(section(tracks[name], rows.get(name, ()), plots))
-    return "\n".join(parts)
+    return "\n".join([_HEAD, *(section(tracks[name], rows.get(name, ()), plots) for name in order(tracks))])
 
 
 def order(tracks: Mapping[str, Track]) -> list[str]:
@@ -62,19 +57,18 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
     if not rows:
         return "\n".join([*lines, "No record yet.", ""])
     lines += [current_line(track, rows[0]), ""]
-    against = "training time" if track.metric == "train_time" else "step"
+    by_time = track.metric == "train_time"
+    against = "training time" if by_time else "step"
     for kind, shows in (("progress", "record against date"), ("curves", f"validation loss against {against}")):
         if f"{kind}-{track.name}.svg" in plots:
             lines += [f"![{track.name}: {shows}](leaderboard/{kind}-{track.name}.svg)", ""]
-    by_time = track.metric == "train_time"
     claimed = "time" if by_time else "steps"
-    test = "rule" if rows[0].rule_value is not None or any(r.rule_value is not None for r in rows) else "p"
+    test = "rule" if any(row.rule_value is not None for row in rows) else "p"
     lines += [
         f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | status | replayed | date | title | by | PR |",
         "|--:|--:|--:|--:|--:|---|---|---|---|---|---|",
     ]
-    anywhere = track.hardware.kind == "any"
-    lines += [table_row(row, by_time=by_time, with_machine=anywhere) for row in rows]
+    lines += [table_row(row, by_time=by_time, with_machine=track.hardware.kind == "any") for row in rows]
     return "\n".join([*lines, ""])
 
 

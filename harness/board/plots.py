@@ -5,8 +5,6 @@ the data that it shows, and a check compares that. Colours are mid-tones on no b
 black pages.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -52,7 +50,7 @@ def progress(track: Track, records: pd.DataFrame) -> str | None:
     _few_dates(axes.xaxis)
     dates = points.date.dt.strftime("%Y-%m-%d")
     shown = list(zip(points.number, dates, points.value, strict=True))
-    return _svg(figure, digest(["progress", track.name, track.title, track.metric, shown]))
+    return _svg(figure, ["progress", track.name, track.title, track.metric, shown])
 
 
 def curves(track: Track, records: pd.DataFrame, points: pd.DataFrame) -> str | None:
@@ -86,7 +84,7 @@ def curves(track: Track, records: pd.DataFrame, points: pd.DataFrame) -> str | N
     axes.set_xlabel("training time, minutes" if timed else "step", color=GREY)
     legend = axes.legend(frameon=False, fontsize=8, labelcolor=GREY)
     legend.set_zorder(5)
-    return _svg(figure, digest(["curves", track.name, track.target_loss, shown]))
+    return _svg(figure, ["curves", track.name, track.target_loss, shown])
 
 
 def milestones(records: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
@@ -95,11 +93,6 @@ def milestones(records: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     having = having.sort_values("date", kind="stable", na_position="first")  # equal dates: in order of their numbers
     steps = min(len(having), MILESTONES) - 1
     return having.iloc[[round(index * (len(having) - 1) / (steps or 1)) for index in range(steps + 1)]]
-
-
-def digest(data: object) -> str:
-    """Hash what a picture shows."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(svg: str) -> str | None:
@@ -158,7 +151,8 @@ def _plain_ticks(axis, values: Iterable[float]) -> None:  # type: ignore[no-unty
     axis.set_minor_locator(NullLocator())
 
 
-def _svg(figure, sha256: str) -> str:  # type: ignore[no-untyped-def]
+def _svg(figure, shown: object) -> str:  # type: ignore[no-untyped-def]
+    sha256 = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Description": _MARK + sha256})
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

@@ -4,8 +4,6 @@ A row's status is computed too: `measured` (this harness ran it and holds the ev
 with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.record import Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
+from harness.core.text import plural
 from harness.store.layout import Project
 from harness.store.records import find_record, read_records
 
@@ -62,7 +61,7 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     best = current(track, mine)
     shown = numbers(mine)
     rows = [make_row(track, record, shown, record is best) for record in mine]
-    rows.sort(key=lambda row: (row.date or "", _sortable(row.number)), reverse=True)
+    rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 
 
@@ -118,16 +117,12 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
 
 def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tuple[float | None, float | None]:
     """Compute the p-value and the rule value by the ruleset's test; None where it gives none."""
-    if not losses:
-        return None, None
-    if ruleset.significance.test == "closed-form":
+    if losses and ruleset.significance.test == "closed-form":
         return None, stats.closed_form(losses, target)
-    if len(losses) < 2:
-        return None, None  # one run has no spread to test with
     try:
         return stats.t_below(losses, target), None
     except StatisticsError:
-        return None, None  # equal losses: the test is not defined
+        return None, None  # the test is not defined: fewer than two losses, or equal ones
 
 
 def judge_status(
@@ -142,8 +137,7 @@ def judge_status(
         margin = ruleset.significance.margin
         if rule_value is None or margin is None or rule_value >= margin - 1e-12:
             return "logged", None
-        of = "1 run" if len(own) == 1 else f"{len(own)} runs"
-        return "published", f"rule value {rule_value:.4f} of {of} is below {margin:g}"
+        return "published", f"rule value {rule_value:.4f} of {plural(len(own), 'run')} is below {margin:g}"
     fitting = [run for run in own if _fits(track, run)]
     if not fitting:
         machine = machine_text(own)
@@ -195,8 +189,3 @@ def machine_text(runs: Sequence[RecordRun]) -> str | None:
     """Say what the runs ran on: their GPUs, or the processor of a computer without any; None where no run says it."""
     names = {f"{run.gpu_count or '?'}× {run.gpu_name}" if run.gpu_name else run.cpu for run in runs}
     return " and ".join(sorted(name for name in names if name)) or None
-
-
-def _sortable(number: str) -> tuple[int, int]:
-    first, _, second = number.partition(".")
-    return int(first), int(second or 0)

@@ -5,8 +5,6 @@ harness's own environment. A record without a script here is run as its frozen o
 its own and without arguments, as its author ran it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,9 +32,12 @@ class Contender:
     subject: Subject
     kind: Kind
     name: str  # as people type it: "submissions/…" or "short/89"
-    replay: plan.Plan | None = None  # of an original whose files are here
-    requirement_sets: tuple[tuple[str, ...], ...] = ()  # of its own environment, the best first; empty: the harness's
-    files_missing: str | None = None  # why the files of an original are not here; only where a plan alone is asked for
+    replay: plan.Plan | None = None  # of an original, which runs in an environment of its own
+
+    @property
+    def requirement_sets(self) -> tuple[tuple[str, ...], ...]:
+        """Return what its own environment may hold, the best first; empty where it runs in the harness's."""
+        return () if self.replay is None else self.replay.requirement_sets
 
     @property
     def environment(self) -> venv.Venv | None:
@@ -64,11 +65,6 @@ class Ready:
     prepared: execution.Prepared
     launcher: Launcher
 
-    @property
-    def torch(self) -> str | None:
-        """Name the build of torch that its runs will have."""
-        return self.prepared.machine.torch
-
 
 def find(
     catalog: Catalog, named: Named, *, checkout: Path | None = None, allow_network: bool = True, plan_only: bool = False
@@ -91,9 +87,7 @@ def find(
     replay = plan.plan(
         catalog, record, original=True, checkout=checkout, allow_network=allow_network, plan_only=plan_only
     )
-    if not replay.here:
-        return Contender(replay.subject, "original", name, None, replay.requirement_sets, "never cloned here")
-    return Contender(replay.subject, "original", name, replay, replay.requirement_sets)
+    return Contender(replay.subject, "original", name, replay)
 
 
 def require_one_track(a: tuple[str, Track], b: tuple[str, Track]) -> None:

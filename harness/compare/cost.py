@@ -4,8 +4,6 @@ Hard because the price of a run is its time, which nobody knows before a script 
 comparison's own runs, else on earlier ones, else on the time that a record claims, and says "unknown" without any.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import cast
 

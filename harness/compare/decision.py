@@ -4,8 +4,6 @@ Hard because the result is computed again after every run, and must be the same 
 or continued after a crash: everything follows from the list of runs, and nothing of an earlier result is used.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
 

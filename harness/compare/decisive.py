@@ -6,8 +6,6 @@ until the outcome suits would choose it, so the rule is fixed in advance: the un
 decided, else the first fixed one that did.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.catalog.lookup import Catalog

@@ -9,8 +9,6 @@ it, and one that did not is listed as discarded and its place is run again. So a
 nothing, and aborted runs are there to be counted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable
@@ -23,7 +21,7 @@ from harness.compare.arms import Contender, Ready
 from harness.compare.cost import next_is_paid_for
 from harness.compare.decision import Readings, conclude, find_wrong
 from harness.core.errors import MachineError, Problem, RunError
-from harness.core.measurement import Machine, RunOutcome
+from harness.core.measurement import Machine
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import own_environment
@@ -94,9 +92,8 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
         arm: earlier.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
         for arm, contender in contenders.items()
     }
-    resumed = stored is not None
-    drawn = resumed or not plan_only
-    return Plan(comparison, contenders, readings, terms.pairs, resumed, drawn, usual, settled)
+    drawn = stored is not None or not plan_only
+    return Plan(comparison, contenders, readings, terms.pairs, stored is not None, drawn, usual, settled)
 
 
 def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
@@ -204,7 +201,7 @@ def note_torch(comparison: Comparison, ready: dict[Arm, Ready]) -> Comparison:
     """Store which torch each script runs with; raises MachineError where its earlier runs had another one."""
     sides: dict[str, Side] = {}
     for arm, side in (("A", comparison.a), ("B", comparison.b)):
-        torch = ready[cast(Arm, arm)].torch if ready else side.torch
+        torch = ready[cast(Arm, arm)].prepared.machine.torch if ready else side.torch
         if side.torch not in (None, torch):
             todo = "install that build again (SPEEDRUN_TORCH_INDEX adds an index)"
             raise MachineError.at(side.subject, f"ran with torch {side.torch}, now with {torch}", todo)
@@ -239,7 +236,10 @@ def run(
             comparison = conclude(comparison, find_wrong(comparison, plan.readings))
         comparisons.write_comparison(project, comparison)
         if not counts:
-            raise no_time_error(project, comparison.discarded[-1], outcome)
+            folder = run_files.run_folder(project, run_id)
+            if outcome.state != "finished":
+                raise run_error(project, folder, outcome, f"run of {arm}")
+            raise RunError.at(project.show(folder), comparison.discarded[-1].why, f"read {run_files.LOG} there")
         say(comparison)
     return comparison
 
@@ -271,11 +271,3 @@ def add_run(
             return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True
     discarded = DiscardedRun(run_id, arm, why, elapsed_s or 0.0)
     return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
-
-
-def no_time_error(project: Project, discarded: DiscardedRun, outcome: RunOutcome) -> RunError:
-    """Build the error of a run that gave no time, which ends the command."""
-    folder = run_files.run_folder(project, discarded.run)
-    if outcome.state == "finished":
-        return RunError.at(project.show(folder), discarded.why, f"read {run_files.LOG} there")
-    return run_error(project, folder, outcome, f"run of {discarded.arm}")

@@ -15,8 +15,6 @@ does a false "slower".
 Pure: nothing is read, run or written here.
 """
 
-from __future__ import annotations
-
 import bisect
 import math
 import statistics

@@ -4,8 +4,6 @@ Nobody types a number that a log already holds. On the tracks that rank by time 
 same-machine comparison with the current one that decided "faster"; where steps are ranked, the verdict is enough.
 """
 
-from __future__ import annotations
-
 import datetime
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
 from harness.core import stats
-from harness.core.errors import Problem, StoreError
+from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
 from harness.core.record import Claimed, Record, RecordRun, cpu_note
@@ -57,7 +55,17 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     def fill(aside: Path) -> None:
         for name in subject.files:
             copy(subject.files_folder / name, aside / records.SCRIPT / name)
-        write_atomic(aside / records.SCRIPT / "script.yaml", script_yaml(subject, record))
+        # What was submitted is the original from now on.
+        script = ScriptFile(
+            origin="original",
+            of=f"{record.track}/{record.number}",
+            entry=subject.entry,
+            files=dict(subject.files),
+            train_tokens=subject.train_tokens,
+            claim=subject.claim,
+            parent=subject.parent,
+        )
+        write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
         if (subject.folder / "README.md").is_file():
             copy(subject.folder / "README.md", aside / "README.md")
         shutil.copytree(subject.folder / PACK, aside / PACK)
@@ -73,8 +81,7 @@ def _acceptable(catalog: Catalog, subject: Subject) -> Manifest:
     problems = list(inspection.check(catalog, subject.folder).problems)
     if not (subject.folder / PACK).is_dir():
         problems.append(Problem(subject.name, "holds no evidence", f"pack it: speedrun pack {subject.name}"))
-    if problems:
-        raise StoreError(*problems)
+    raise_if(problems, StoreError)
     return subject.manifest
 
 
@@ -137,21 +144,6 @@ def canonical_curve(judged: Sequence[Metrics]) -> records.Curve:
     """Return the curve of the run whose final loss is the median one."""
     ranked = sorted((run for run in judged if run.val_loss is not None), key=lambda run: (run.val_loss, run.run_id))
     return ranked[len(ranked) // 2].log.curve
-
-
-def script_yaml(subject: Subject, record: Record) -> str:
-    """Return the script.yaml of an accepted record: its script is the original."""
-    return SCRIPT_FORM.text(
-        ScriptFile(
-            origin="original",
-            of=f"{record.track}/{record.number}",
-            entry=subject.entry,
-            files=dict(subject.files),
-            train_tokens=subject.train_tokens,
-            claim=subject.claim,
-            parent=subject.parent,
-        )
-    )
 
 
 def add_folder(

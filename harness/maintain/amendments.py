@@ -3,8 +3,6 @@
 No file of a record ever changes: a re-timing is a folder of its own, a withdrawal one more file.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from dataclasses import replace

@@ -4,15 +4,13 @@ records.csv and evidence.csv are about the short and the medium track, records_t
 the optimization track, scripts.csv about the originals of all; curves.csv (here or in ../recipes) is optional.
 """
 
-from __future__ import annotations
-
 import csv
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.core.errors import Problem, StoreError
+from harness.core.errors import Problem, StoreError, raise_if
 from harness.store.records import Curve
 
 Row = dict[str, str]
@@ -70,8 +68,7 @@ def read_facts(facts: Path) -> dict[str, list[Row]]:
             problems.append(Problem(str(facts / name), f"has no column {missing}", "use the published facts"))
         else:
             tables[name] = rows
-    if problems:
-        raise StoreError(*problems)
+    raise_if(problems, StoreError)
     return tables
 
 

@@ -5,12 +5,9 @@ script/, evidence/ and replays/ in a record's folder are never touched. Where a 
 own runs, the record gets its own runs and a note that says so.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -25,18 +22,11 @@ COMMIT = "f411b3d346aa52d3504324ca93c230fd84c6c07f"
 RULES_CHANGED = datetime.date(2025, 2, 1)  # all steps timed from then on
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What an import did."""
-
-    records: int
-    written: int  # files that changed
-
-
-def import_history(project: Project, folder: Path) -> Imported:
+def import_history(project: Project, folder: Path) -> tuple[int, int]:
     """Write the record folders of all rows of the facts in `folder`; a second import writes nothing.
 
-    Raises StoreError naming every fact file that is missing or has other columns than it must.
+    Returns the number of records, and that of the files that changed. Raises StoreError naming every fact file that is
+    missing or has other columns than it must.
     """
     tables = facts.read_facts(folder)
     curves = facts.read_curves(folder)
@@ -47,7 +37,7 @@ def import_history(project: Project, folder: Path) -> Imported:
         written += len(write_record(target, record, curves.get(label, ())))
     scripts = facts.labelled(tables["scripts.csv"])
     written += write_environments(project, ((label, row) for label, _, row in scripts))
-    return Imported(len(imported), written)
+    return len(imported), written
 
 
 # ------------------------------------------------------------------------------------------------ records
@@ -74,7 +64,7 @@ def _record(
         retimes=int(row["number"]) if is_retiming else None,
         date=datetime.date.fromisoformat(row["date"]) if row["date"] else None,
         title=row["description_short"],
-        contributors=_people(row["contributors"]),
+        contributors=tuple(name.strip() for name in row["contributors"].split(";") if name.strip()),
         pull_request=row["pr"] or None,
         claimed=claimed,
         original=original,
@@ -144,16 +134,12 @@ def optimization(tables: dict[str, list[facts.Row]]) -> Iterable[tuple[str, Reco
     scripts = facts.grouped(tables["scripts.csv"], "track", "number")
     evidence = facts.grouped(tables["evidence_track3.csv"], "number")
     for row in tables["records_track3.csv"]:
-        steps, loss, count = (
-            int(row["steps_to_target"]),
-            facts.number(row["claimed_mean_loss"]),
-            facts.whole(row["claimed_n"]),
-        )
+        loss, count = facts.number(row["claimed_mean_loss"]), facts.whole(row["claimed_n"])
         record = _record(
             "optimization",
             row,
             version=1,
-            claimed=Claimed(None, steps, loss, count),
+            claimed=Claimed(None, int(row["steps_to_target"]), loss, count),
             original=_original(scripts["3", row["number"]], 0),
             notes=row["notes"] or None,
             runs=tuple(_step_run(log) for log in evidence[row["number"],]),
@@ -199,7 +185,3 @@ def _original(rows: list[facts.Row], variant: int) -> Original | None:
     files = [("train_gpt.py", row["part_main_sha256"])]
     files += re.findall(r"([^\s;]+\.py) sha256=([0-9a-f]{64})", row["extra_parts"])
     return Original(REPOSITORY, COMMIT, kind, container, dict(files), row["torch_run"] or None, row["notes"] or None)
-
-
-def _people(cell: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in cell.split(";") if name.strip())

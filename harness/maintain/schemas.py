@@ -5,8 +5,6 @@
 They follow from the declarations that the files are read by; a test holds that they are current.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -5,8 +5,6 @@ torch, which are deleted after some weeks; nobody knows which ones can still be 
 environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import re

@@ -5,8 +5,6 @@ that imports a file nobody has, that looks for its tokens on its author's disk, 
 with fewer ranks, is refused in the first second and not after the download.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 import sys
@@ -16,8 +14,6 @@ from pathlib import PurePosixPath
 from harness.catalog.subjects import Subject
 from harness.core.errors import Problem
 from harness.replay.environments import Needs
-
-_ACCUMULATES = re.compile(rb"accum", re.IGNORECASE)
 
 
 def obstacles(subject: Subject, needs: Needs | None) -> list[Problem]:
@@ -69,7 +65,7 @@ def imports(script: bytes) -> set[str]:
 
 def accumulates(script: bytes) -> bool:
     """Tell whether a script mentions accumulation; one that does not trains on a smaller batch with fewer ranks."""
-    return _ACCUMULATES.search(script) is not None
+    return b"accum" in script.lower()
 
 
 def outside(folder: str) -> bool:

@@ -3,8 +3,6 @@
 Hard because nothing may be made, downloaded or run to know it: all answers come from files, stats and version numbers.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Hard because most records ran with nightly builds of torch, which are deleted af
 tried first, then a release in its place, and the result says which one it was.
 """
 
-from __future__ import annotations
-
 import platform
 from pathlib import Path
 from typing import Literal

@@ -4,8 +4,6 @@ Hard because `--plan` must say the same without a download: of an original that 
 environments.yaml say is printed, with the remark that its files were not read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, Problem, StoreError
 from harness.core.record import Record
+from harness.core.text import plural
 from harness.replay import environments
 from harness.replay import obstacles as feasible
 from harness.replay.environments import Build, Needs
@@ -95,7 +94,7 @@ def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
     if subject.reimplementation:
         reasons.append("the script is a reimplementation of the record's")
     if hardware.kind == "gpu" and processes != hardware.processes:
-        reasons.append(f"{processes} GPU{'s' * (processes != 1)}, not {hardware.processes}")
+        reasons.append(f"{plural(processes, 'GPU')}, not {hardware.processes}")
     if hardware.kind == "any":
         reasons.append("seconds of this track are never compared across machines")
     return tuple(reasons)

@@ -7,8 +7,6 @@ that had finished are compared and stored whatever ends it. A time counts only f
 hardware; everything else is compared in loss alone, and says why.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Protocol
 
 from harness.core import stats
 from harness.core.measurement import Machine, Metrics
+from harness.core.text import plural
 from harness.dataset.progress import Progress
 from harness.evidence.metrics import read_run
 from harness.launch.torchrun import TorchrunLauncher
@@ -94,13 +93,12 @@ def compare(
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
     own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
-    processes = f"{plan.processes} process{'es' * (plan.processes != 1)}"
     return ReplayResult(
         record=plan.name,
         date=run_files.now()[:10],
         by=by,
         machine=here,
-        gpus=f"{plan.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {processes}",
+        gpus=f"{plan.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {plural(plan.processes, 'process')}",
         script="original" if plan.original else "reimplementation",
         script_sha256=plan.subject.script_sha256,
         environment=environment,

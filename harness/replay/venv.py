@@ -6,8 +6,6 @@ keeps two makers apart. pip takes its index and proxies from the user's own sett
 index, for torch builds of a certain CUDA or of a certain night.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import hashlib

@@ -6,8 +6,6 @@ counts would depend on the version of Python. What cannot be parsed is compared 
 `__doc__` keeps its docstrings, because there they may be code.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import io

@@ -5,8 +5,6 @@ hashes in manifest.lock grow stale; `run` writes them anew as long as no run was
 does, because runs of another script do not count.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import os
@@ -53,12 +51,13 @@ def make(
         source = catalog.submission(template, frozen=False)
     else:
         source = catalog.script(catalog.find(start), checkout=checkout, frozen=False)
+    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
     values: dict[str, object] = {
         "track": source.track.name,
         "ruleset": current_ruleset(source.track).id,
         "title": folder.name[11:].replace("-", " ").capitalize(),
         "contributors": [author(project)],
-        "parent": parent_of(catalog, source),
+        "parent": None if parent is None else catalog.name(parent),
         "entry": source.entry,
     }
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
@@ -76,12 +75,6 @@ def make(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder, source
-
-
-def parent_of(catalog: Catalog, source: Subject) -> str | None:
-    """Return the record whose script was copied; of a submission, the one that it builds on. None where there is none."""
-    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
-    return None if parent is None else catalog.name(parent)
 
 
 def described(catalog: Catalog, source: Subject) -> str:
@@ -164,8 +157,8 @@ def refresh(catalog: Catalog, name: str) -> str:
     folder, held, now = found
     write_lock(folder, now)
     made = _runs(catalog, folder, held, now)
-    lost = f"; the {_count(made)} of the script before stay in the ledger and do not count for this one" if made else ""
-    return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost}"
+    lost = f"; the {plural(made, 'run')} of the script before stay in the ledger and do not count for this one"
+    return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost if made else ''}"
 
 
 def freeze_for_run(catalog: Catalog, name: str) -> str | None:
@@ -181,7 +174,7 @@ def freeze_for_run(catalog: Catalog, name: str) -> str | None:
     folder, held, now = found
     made = _runs(catalog, folder, held, now)
     if made or (folder / PACK).is_dir():
-        since = f"its {_count(made)}" if made else "its evidence was packed"
+        since = f"its {plural(made, 'run')}" if made else "its evidence was packed"
         what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
         todo = f"restore it, or start over with what is there: speedrun new --refresh {catalog.project.show(folder)}"
         raise ManifestError.at(catalog.project.show(folder), what, todo)
@@ -213,7 +206,3 @@ def _is_own(project: Project, folder: Path, run_id: str) -> bool:
 def _changes(held: dict[str, str], now: dict[str, str]) -> str:
     gone = [f"{name} (gone)" for name in held if name not in now]
     return ", ".join([f"{name} ({digest[:12]})" for name, digest in now.items() if held.get(name) != digest] + gone)
-
-
-def _count(runs: int) -> str:
-    return plural(runs, "run")

@@ -4,8 +4,6 @@ The folder is untrusted input: nothing in it is executed, no link is followed, a
 read. Where it has runs, they are judged too.
 """
 
-from __future__ import annotations
-
 import datetime
 import os
 import re
@@ -28,8 +26,8 @@ from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
+from harness.submission.draft import TEMPLATE
 
-TEMPLATE = "_template"
 MOST_FILES = 64
 LONGEST_NAME = 80  # letters of a file name that are shown
 
@@ -61,12 +59,11 @@ def check(catalog: Catalog, folder: Path) -> Checked:
         return Checked(name, (Problem(name, "is not a folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)
     subject: Subject | None = None
+    unread: tuple[Problem, ...] = ()
     try:
         subject = catalog.submission(folder)
     except HarnessError as error:
         unread = error.problems
-    else:
-        unread = ()
     listed, file_problems = list_files(folder, name)
     problems += [*file_problems, *unread]
     if subject is not None:
@@ -78,18 +75,13 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     pack_problems = evidence_problems(folder, name)
     problems += pack_problems
     gathered, verdict = None, None
-    if subject is not None and not pack_problems:
+    if subject is not None and not pack_problems and not file_problems:
         try:
-            if not file_problems and has_runs(project, subject):
+            if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).entries:
                 gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
     return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
-
-
-def has_runs(project: Project, subject: Subject) -> bool:
-    """Return whether there is a pack, or a run on this machine."""
-    return (subject.folder / PACK / LEDGER).is_file() or bool(Ledger(project.ledger).chain(subject.chain).entries)
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:
@@ -185,11 +177,9 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
     except HarnessError as error:
         return list(error.problems)
-    packed = sorted(path.name for path in (pack / RUNS).glob("*"))
+    unknown = sorted({path.name for path in (pack / RUNS).glob("*")} - chain.starts.keys())
     return [
-        Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again")
-        for run in packed
-        if run not in chain.starts
+        Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again") for run in unknown
     ]
 
 

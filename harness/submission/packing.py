@@ -1,7 +1,5 @@
 """Pack the evidence of a submission: every run of its script from this machine's ledger, and its parent's beside."""
 
-from __future__ import annotations
-
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError

@@ -3,8 +3,6 @@
 Titles, names and log lines are untrusted: they are escaped for the terminal, for Markdown and for workflow commands.
 """
 
-from __future__ import annotations
-
 import re
 
 from harness.board.markdown import cell
@@ -22,11 +20,12 @@ def say(catalog: Catalog, checked: Checked) -> None:
     """Print the result for people on stderr."""
     for problem in checked.problems:
         console.say(f"  {problem}", style="red")
+    count = plural(len(checked.problems), "problem")
     if checked.subject is None:
-        console.say(f"{checked.name}: {plural(len(checked.problems), 'problem')}; it cannot be judged", style="red")
+        console.say(f"{checked.name}: {count}; it cannot be judged", style="red")
         return
     if checked.problems:
-        console.say(f"{checked.name}: {plural(len(checked.problems), 'problem')}", style="red")
+        console.say(f"{checked.name}: {count}", style="red")
     else:
         identity = f"({checked.subject.script_sha256[:12]}, {checked.subject.ruleset.id})"
         console.say(f"{checked.name}: manifest, names and hashes are in order {identity}")
@@ -47,13 +46,13 @@ def workflow_lines(checked: Checked) -> list[str]:
         path, line = _place(problem.where, checked.name)
         lines.append(annotation("error", path, line, f"{problem.what}; {problem.todo}"))
     manifest = f"{checked.name}/manifest.yaml"
-    for finding in checked.verdict.findings if checked.verdict is not None else ():
+    if checked.verdict is None:
+        return lines
+    for finding in checked.verdict.findings:
         if finding.outcome in ("fail", "inconclusive"):
             level = "error" if finding.outcome == "fail" else "warning"
             lines.append(annotation(level, manifest, 1, f"{finding.rule} {finding.outcome}: {finding.text}"))
-    for warning in checked.verdict.warnings if checked.verdict is not None else ():
-        lines.append(annotation("notice", manifest, 1, warning))
-    return lines
+    return lines + [annotation("notice", manifest, 1, warning) for warning in checked.verdict.warnings]
 
 
 def annotation(level: str, path: str, line: int, text: str) -> str:
@@ -96,11 +95,8 @@ def markdown(catalog: Catalog, checked: Checked) -> str:
     if gathered is not None:
         lines += ["| | runs | steps | train time, mean ± sd | val loss, mean ± sd |", "|---|--:|--:|--:|--:|"]
         lines.append(_figures("this submission", gathered.runs))
-        if gathered.baseline:
-            lines.append(_figures("its parent, same machine", gathered.baseline))
-        else:
-            lines.append("| its parent, same machine | none yet | | | |")
-        lines.append("")
+        parent = "its parent, same machine"
+        lines += [_figures(parent, gathered.baseline) if gathered.baseline else f"| {parent} | none yet | | | |", ""]
     if verdict is not None:
         lines += ["| rule | outcome | finding |", "|---|---|---|"]
         lines += [

@@ -4,8 +4,6 @@ Hard because a plan is about to cost money and an outcome may make a record: eve
 is not, with its number and unit.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +12,7 @@ from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, pairs
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
+from harness.core.text import plural
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
@@ -28,10 +27,12 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
     for arm, contender in plan.contenders.items():
         console.say(f"{arm}: {script(contender)}, {contender.subject.ruleset.id}")
         console.say(f"     {environment(contender)}")
-        if contender.files_missing is not None:
-            how = how_to_get(contender)
-            console.say(f"     its files are not here ({contender.files_missing}): {how}", style="yellow")
-        for problem in contender.replay.obstacles if contender.replay is not None else ():
+        replay = contender.replay
+        if replay is not None and not replay.here:
+            repository = replay.record.original and replay.record.original.repository
+            how = f"without --plan they are fetched from {repository}, or read with --checkout DIR"
+            console.say(f"     its files are not here (never cloned here): {how}", style="yellow")
+        for problem in replay.obstacles if replay is not None else ():
             console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
     for caution in _cautions(plan.contenders["A"], plan.contenders["B"]):
         console.say(f"  note     {caution}", style="yellow")
@@ -81,13 +82,6 @@ def environment(contender: Contender) -> str:
         return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
     requirement_sets = [", ".join(requirements) for requirements in dict.fromkeys(contender.requirement_sets)]
     return f"in an environment of its own, made before the first run: {', or else '.join(requirement_sets)}"
-
-
-def how_to_get(contender: Contender) -> str:
-    """Say how the files of an original can be had."""
-    record = contender.subject.record
-    repository = record.original.repository if record is not None and record.original is not None else None
-    return f"without --plan they are fetched from {repository}, or read with --checkout DIR"
 
 
 def torches(a: str | None, b: str | None) -> str | None:
@@ -165,7 +159,7 @@ def watch(plan: Plan) -> interleaving.Watcher:
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
         console.say(f"run {number}/{count}  {arm}  {run_id}")
-        return run_report.follow(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss)
+        return console.LiveRun(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss).take
 
     return begin
 
@@ -184,7 +178,7 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     rows = []
     for run in comparison.runs:
         residual = "" if run.residual is None else f"{100 * run.residual:+z.2f} %"
-        loss = "" if run.val_loss is None else f"{run.val_loss:.4f}"
+        loss = console.figure(run.val_loss, ".4f")
         note = "outlier, left out" if run.outlier else ""
         rows.append((str(run.order + 1), run.arm, run.run, f"{run.train_time_s:.3f} s", residual, loss, note))
     console.say("")
@@ -222,7 +216,7 @@ def sentence(comparison: Comparison) -> str:
 
 def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
-    count = f"{comparison.pairs} pair{'' if comparison.pairs == 1 else 's'}"
+    count = plural(comparison.pairs, "pair")
     if comparison.gain is None or comparison.interval is None:
         few = comparison.pairs < pairs.FIRST_ANALYSIS
         return f"{count}, {f'an analysis needs {pairs.FIRST_ANALYSIS}' if few else 'whose times do not vary at all'}"

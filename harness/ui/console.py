@@ -4,45 +4,34 @@ Log lines, titles and names come from submissions. Nothing of them may move the 
 message of the harness: control characters are shown as escapes and rich markup is never interpreted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from harness.core.judgement import Outcome, Verdict
 from harness.core.text import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from harness.runlog import grammar
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
-def make_console(*, stderr: bool = True) -> Console:
-    """Return a rich console on stderr (or stdout) that interprets no markup in what it prints."""
-    from rich.console import Console
+def say(text: str, *, style: str | None = None, stdout: bool = False) -> None:
+    """Print one message for a person on stderr; stdout: it is what was asked for, and goes there."""
+    stream = sys.stdout if stdout else sys.stderr
+    if stream.isatty() and style is not None:
+        from rich.console import Console
 
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
-
-
-def say(text: str, *, style: str | None = None) -> None:
-    """Print one message for a person on stderr."""
-    if sys.stderr.isatty() and style is not None:
-        make_console().print(printable(text), style=style)
+        console = Console(stderr=not stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        console.print(printable(text), style=style)
     else:
-        print(printable(text), file=sys.stderr, flush=True)
+        print(printable(text), file=stream, flush=not stdout)
 
 
-def put(text: str, *, style: str | None = None) -> None:
-    """Print one line of what was asked for on stdout."""
-    if sys.stdout.isatty() and style is not None:
-        make_console(stderr=False).print(printable(text), style=style)
-    else:
-        print(printable(text))
+def figure(value: float | None, form: str, unit: str = "", *, missing: str = "") -> str:
+    """Format a figure with its unit; `missing` stands for one that is not known."""
+    return missing if value is None else f"{value:{form}}{unit}"
 
 
 def say_verdict(verdict: Verdict) -> None:
@@ -85,30 +74,32 @@ class LiveRun:
     """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, title: str, target: float) -> None:
-        self.title = title
-        self.target = target
-        self.started = time.monotonic()
+        self.title, self.target = title, target
         self.last_plain = 0.0
         self.val_loss: float | None = None
         self.tokens_per_step: int | None = None  # from the log's header, where it says so
         self.terminal = sys.stderr.isatty()
 
-    def show(
-        self,
-        step: int,
-        total: int | None,
-        val_loss: float | None,
-        train_time_s: float | None,
-        step_avg_ms: float | None,
-    ) -> None:
-        """Show the newest metric line."""
-        if val_loss is not None:
-            self.val_loss = val_loss
+    def take(self, line: bytes) -> None:
+        """Show what a line of its log says."""
+        match = grammar.TOKENS_PER_STEP.match(line)
+        if match is not None:
+            self.tokens_per_step = int(match[1])
+        metric = grammar.parse_metric(line.decode("utf-8", "replace"))
+        if metric is not None:
+            self._show(metric)
+            if self.terminal and metric.step == metric.total_steps and metric.val_loss is not None:
+                print(file=sys.stderr, flush=True)  # what follows starts on a line of its own
+
+    def _show(self, metric: grammar.MetricLine) -> None:
+        step, total, step_avg_ms = metric.step, metric.total_steps, metric.step_avg_ms
+        if metric.val_loss is not None:
+            self.val_loss = metric.val_loss
         parts = [f"{self.title}  step {step}/{total}" if total else f"{self.title}  step {step}"]
         if self.val_loss is not None:
             parts.append(f"val_loss {self.val_loss:.4f} ({self.val_loss - self.target:+.4f} to {self.target:g})")
-        if train_time_s is not None:
-            parts.append(f"train_time {train_time_s:.1f} s")
+        if metric.train_time_s is not None:
+            parts.append(f"train_time {metric.train_time_s:.1f} s")
         if step_avg_ms is not None and step > 0:
             parts.append(f"{step_avg_ms:.1f} ms/step")
             if self.tokens_per_step is not None and step_avg_ms > 0:
@@ -119,15 +110,9 @@ class LiveRun:
         if self.terminal:
             sys.stderr.write("\r\x1b[K" + printable(line)[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
-        elif val_loss is not None or time.monotonic() - self.last_plain > 30:
+        elif metric.val_loss is not None or time.monotonic() - self.last_plain > 30:
             self.last_plain = time.monotonic()
             say(line)
-
-    def end(self) -> None:
-        """End the status line, so that what follows starts on a line of its own."""
-        if self.terminal and self.val_loss is not None:
-            sys.stderr.write("\n")
-            sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 Hard because a plan must say on one screen what would be installed, downloaded and run, and which of it may fail.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from harness.core import codec
+from harness.core.text import plural
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import venv
@@ -32,7 +31,7 @@ def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
     subject, needs = plan.subject, plan.needs
     console.say(f"{plan.name}: {plan.record.title}")
     console.say(f"  script       {_script(plan)}")
-    ranks = f"{plan.processes} rank{'s' * (plan.processes != 1)}"
+    ranks = plural(plan.processes, "rank")
     how = "started as its author did, without arguments" if plan.upstream else "each with a seed drawn by the harness"
     console.say(f"  runs         {plan.runs} on {ranks}, {how}; each replay makes all its runs again")
     for number, (requirements, state) in enumerate(outlook.environments):
@@ -59,8 +58,7 @@ def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
 def _script(plan: Plan) -> str:
     subject = plan.subject
     kind = "the frozen original" if plan.original else "a reimplementation of the original"
-    count = len(subject.files)
-    script = f"{kind}, {subject.entry} ({subject.script_sha256[:12]}), {count} file{'s' * (count != 1)}"
+    script = f"{kind}, {subject.entry} ({subject.script_sha256[:12]}), {plural(len(subject.files), 'file')}"
     if plan.here:
         return f"{script}, verified"
     repository = plan.record.original.repository if plan.record.original is not None else None
@@ -80,12 +78,10 @@ def _disk(plan: Plan, outlook: Outlook) -> str:
     free = f"{_size(outlook.free_bytes)} free in {cache_folder()}"
     if not needed:
         return f"{free}; nothing more is needed there"
-    enough = (
-        ""
-        if outlook.free_bytes > needed
-        else ", which is not enough: free some, or set XDG_CACHE_HOME to a larger disk"
-    )
-    return f"{free}; up to {_size(needed)} needed{enough}"
+    text = f"{free}; up to {_size(needed)} needed"
+    if outlook.free_bytes > needed:
+        return text
+    return f"{text}, which is not enough: free some, or set XDG_CACHE_HOME to a larger disk"
 
 
 def _size(count: int) -> str:
@@ -99,7 +95,7 @@ class Screen:
         self.project = project
         self.plan = plan
         self.as_json = as_json
-        self.watch = run_report.watch_runs(plan.subject.track.target_loss)
+        self.watch = run_report.watch(plan.subject)
 
     def making(self) -> AbstractContextManager[None]:
         """Say that its environment is being made, or that it was made before."""
@@ -130,10 +126,13 @@ def say_result(result: ReplayResult) -> None:
     """Print claimed against replayed, with the label of the environment and what does not count."""
     console.say("")
     # A claim rests on all runs of the record, its curve below on one of them.
-    rows = [("loss", _number(result.claimed_loss), _number(result.replayed_loss), _signed(result.loss_difference))]
-    if result.claimed_time_s is not None or result.replayed_time_s is not None:
+    losses = [console.figure(loss, ".4f", missing="-") for loss in (result.claimed_loss, result.replayed_loss)]
+    rows = [("loss", *losses, console.figure(result.loss_difference, "+.4f"))]
+    both = (result.claimed_time_s, result.replayed_time_s)
+    if both != (None, None):
         ratio = "does not count" if result.time_ratio is None else f"{100 * (result.time_ratio - 1):+.1f} %"
-        rows.append(("train_time", _number(result.claimed_time_s, " s"), _number(result.replayed_time_s, " s"), ratio))
+        times = [console.figure(time_s, ".2f", " s", missing="-") for time_s in both]
+        rows.append(("train_time", *times, ratio))
     console.say_table(("", "claimed", "replayed", "difference"), rows)
     answers = {"yes": "within the record's own spread", "no": "outside the record's own spread"}
     console.say(f"{answers.get(result.within_spread, 'no spread to compare with')}: {result.spread}")
@@ -154,13 +153,5 @@ def say_result(result: ReplayResult) -> None:
         console.say(f"step by step, the curve of the record's canonical run beside {mean}:")
         console.say_table(
             ("step", "canonical run", "replayed", "difference"),
-            [(str(p.step), _number(p.claimed), _number(p.replayed), _signed(p.difference)) for p in shown],
+            [(f"{p.step}", f"{p.claimed:.4f}", f"{p.replayed:.4f}", f"{p.difference:+.4f}") for p in shown],
         )
-
-
-def _number(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.4f}{unit}" if not unit else f"{value:.2f}{unit}"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"

@@ -3,8 +3,6 @@
 It puts what the stages know into sentences and passes them to the console.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +19,6 @@ from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.run.series import SeriesPlan
-from harness.runlog import grammar
 from harness.store.layout import Project
 from harness.ui import console
 
@@ -81,36 +78,14 @@ def _data(subject: Subject) -> str:
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
 
 
-def watch(plan: SeriesPlan) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """Return a watcher that shows every run of a series while it goes."""
-    return watch_runs(plan.subject.track.target_loss)
-
-
-def watch_runs(target: float) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """Return a watcher that shows how far each of several runs is from the target."""
+def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]]:
+    """Return a watcher that shows how far each of several runs of a script is from the target."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
         console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
-        return follow(f"run {number}/{count}", target)
+        return console.LiveRun(f"run {number}/{count}", subject.track.target_loss).take
 
     return begin
-
-
-def follow(title: str, target: float) -> Callable[[bytes], None]:
-    """Return a function that takes the log lines of one run and shows its progress."""
-    live = console.LiveRun(title, target)
-
-    def take(line: bytes) -> None:
-        match = grammar.TOKENS_PER_STEP.match(line)
-        if match is not None:
-            live.tokens_per_step = int(match[1])
-        metric = grammar.parse_metric(line.decode("utf-8", "replace"))
-        if metric is not None:
-            live.show(metric.step, metric.total_steps, metric.val_loss, metric.train_time_s, metric.step_avg_ms)
-            if metric.step == metric.total_steps and metric.val_loss is not None:
-                live.end()
-
-    return take
 
 
 def after_a_stop(plan: SeriesPlan) -> str:
@@ -174,9 +149,9 @@ def say_runs(runs: Sequence[Metrics]) -> None:
     """Print one line per run."""
     rows = []
     for run in runs:
-        cells = ((run.seed, "d", ""), (run.step, "d", ""), (run.val_loss, ".4f", ""))
-        times = ((run.train_time_s, ".2f", " s"), (run.wall_time_s, ".2f", " s"))
-        rows.append((run.run_id, *("-" if v is None else f"{v:{form}}{unit}" for v, form, unit in (*cells, *times))))
+        counts = [console.figure(count, "d", missing="-") for count in (run.seed, run.step)]
+        times = [console.figure(time_s, ".2f", " s", missing="-") for time_s in (run.train_time_s, run.wall_time_s)]
+        rows.append((run.run_id, *counts, console.figure(run.val_loss, ".4f", missing="-"), *times))
     console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall_time"), rows)
 
 
@@ -186,7 +161,8 @@ def say_phases(runs: Sequence[Metrics]) -> None:
     if not accounts:
         return
     rows: list[tuple[str, ...]] = [
-        (run.run_id, *(_seconds(value) for value in dataclasses.astuple(account)), _seconds(busy_of(run)))
+        # z: no −0.00
+        (run.run_id, *(console.figure(time_s, "z.2f") for time_s in (*dataclasses.astuple(account), busy_of(run))))
         for run, account in accounts
     ]
     columns: tuple[str, ...] = (
@@ -235,10 +211,6 @@ def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | No
     price = "" if usd_per_hour is None else f", {hours * usd_per_hour:,.2f} USD at {usd_per_hour:g} USD an hour"
     runs = plural(more, "more run")
     console.say(f"{runs} would likely decide: about {60 * hours:.1f} minutes on this machine{price}")
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:z.2f}"  # z: no −0.00
 
 
 def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:

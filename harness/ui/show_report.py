@@ -1,7 +1,5 @@
 """Show one record to a person: its figures, its runs, its curve and its replays."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.board.markdown import time_text
@@ -51,9 +49,9 @@ def _say_runs(record: Record) -> None:
             (
                 _shortened(run.id),
                 run.role,
-                "" if run.step is None else str(run.step),
-                "" if run.value is None else f"{run.value:.{places}f}",
-                _seconds(run.train_time_s),
+                console.figure(run.step, "d"),
+                console.figure(run.value, f".{places}f"),
+                console.figure(run.train_time_s, ".3f", " s"),
                 run.torch or "",
             )
             for run in record.runs
@@ -76,7 +74,7 @@ def _say_replays(record: Record) -> None:
                 replay.environment,
                 str(replay.runs),
                 "" if replay.time_off is None else f"{100 * replay.time_off:+.1f} %",
-                "" if replay.loss_off is None else f"{replay.loss_off:+.4f}",
+                console.figure(replay.loss_off, "+.4f"),
                 replay.within_spread,
             )
             for replay in record.replays
@@ -93,7 +91,7 @@ def _say_curve(curve: records.Curve) -> None:
     points += curve[-1:] if points[-1] != curve[-1] else ()
     console.say_table(
         ("step", "val_loss", "train_time"),
-        [(str(step), f"{loss:.4f}", _seconds(time)) for step, loss, time in points],
+        [(str(step), f"{loss:.4f}", console.figure(time, ".3f", " s")) for step, loss, time in points],
     )
 
 
@@ -129,7 +127,3 @@ def _script_sentence(folder: Path, record: Record) -> str:
     if record.original is None or record.original.kind == "none":
         return f"none: {record.original.reason if record.original else 'not known'}"
     return f"the original: {record.original.kind} {record.original.path} of {record.original.repository}"
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f} s"

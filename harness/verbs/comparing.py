@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, catalog_of, dollars, next_step, print_json, terminated
+from harness.verbs.verb import Verb, catalog_of, dollars, next_step, number_of, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.compare.interleaving import Terms
     from harness.probe.probe_plan import ProbePlan
-
-
-SEQUENTIAL = (8, 12, 16)  # the numbers of pairs that have a bound (harness/compare/pairs.py)
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +21,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", metavar="B", help="the script that may be faster or slower than A")
     parser.add_argument(
         "--pairs",
-        type=_pairs,
+        type=number_of("pairs", 3, 100),
         metavar="N",
         help="make N pairs, one analysis at the end; with --until-decided: at most N (8, 12 or 16)",
     )
@@ -50,7 +46,6 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import arms, interleaving
-    from harness.core import codec
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -87,27 +82,21 @@ def _compare(args: argparse.Namespace) -> int:
     if comparison.outcome == "undecided":
         console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to continue")
     if args.json:
-        sys.stdout.write(codec.to_text(comparison))
+        print_json(comparison)
     return 0
 
 
 def _terms(args: argparse.Namespace) -> Terms:
-    from harness.compare import interleaving
+    from harness.compare import interleaving, pairs
     from harness.core.errors import StatisticsError
 
     if args.budget_usd is not None and args.usd_per_hour is None:
         raise StatisticsError.at("--budget-usd", "needs the price of this machine", "give --usd-per-hour too")
     fixed = args.pairs is not None and not args.until_decided
-    if args.until_decided and args.pairs not in (None, *SEQUENTIAL):
+    if args.until_decided and args.pairs not in (None, *pairs.BOUNDS):
         what = f"no bound is known for at most {args.pairs} pairs"
         raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
     return interleaving.Terms(args.pairs or interleaving.DEFAULT_PAIRS, fixed, args.usd_per_hour, args.budget_usd)
-
-
-def _pairs(text: str) -> int:
-    if not text.isdigit() or not 3 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs; give 3 to 100")
-    return int(text)
 
 
 NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test holds them equal to the judge's
@@ -129,7 +118,6 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _probe(args: argparse.Namespace) -> int:
-    from harness.core import codec
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
     from harness.ui import console, run_report
@@ -142,7 +130,7 @@ def _probe(args: argparse.Namespace) -> int:
     _say_probe_plan(plan)
     if args.plan:
         return 0
-    watch = run_report.watch_runs(plan.subject.track.target_loss)
+    watch = run_report.watch(plan.subject)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
             tokens = material.prepare(plan, progress=progress)
@@ -153,7 +141,7 @@ def _probe(args: argparse.Namespace) -> int:
         f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
     )
     if args.json:
-        print_json(codec.encode(verdict))
+        print_json(verdict)
     return 0 if verdict.outcome == "pass" else 1
 
 

@@ -1,7 +1,5 @@
 """accept, import: what maintainers do to records."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -58,8 +56,8 @@ def _import(args: argparse.Namespace) -> int:
     from harness.maintain import history
     from harness.ui import console
 
-    counts = history.import_history(project_of(args), Path(args.facts))
-    console.say(f"{counts.records} records imported; {counts.written} files written")
+    records, written = history.import_history(project_of(args), Path(args.facts))
+    console.say(f"{records} records imported; {written} files written")
     return 0
 
 

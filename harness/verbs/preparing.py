@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.verbs.verb import Verb, catalog_of, print_json
 
 if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
     from harness.core.task import Track
     from harness.dataset.fetching import Fetched
 
@@ -22,13 +23,12 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from harness.core import codec
     from harness.doctor import examination
     from harness.ui import console
 
     report = examination.examine(catalog_of(args), args.target)
     if args.json:
-        print_json({"target": report.target, "state": report.state, "lines": codec.encode(report.lines)})
+        print_json({"target": report.target, "state": report.state, "lines": report.lines})
     console.say_states([(line.state, line.name, line.value, line.fix) for line in report.lines])
     what = f"for {report.target}" if report.target else "without a record (name one to check what it needs)"
     console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
@@ -56,7 +56,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
     catalog = catalog_of(args)
     if args.list:
-        return _list_shards(args)
+        return _list_shards(args, catalog)
     if args.target is None:
         raise HarnessError.at("fetch", "no track was named", "name one; `speedrun fetch --list` shows them")
     track, tokens = catalog.tokens(args.target)
@@ -100,11 +100,10 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
     }
 
 
-def _list_shards(args: argparse.Namespace) -> int:
+def _list_shards(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.catalog.tracks import load_tracks
     from harness.dataset.inventory import what_is_there
 
-    catalog = catalog_of(args)
     tracks = [catalog.tokens(args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
     listed = []
     for track in tracks:

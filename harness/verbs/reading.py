@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
+from harness.core.text import plural
 from harness.verbs.verb import Verb, print_json, project_of
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ def _unfinished(run: RunLog) -> list[str]:
 
 
 def _summary(counts: Counter[str]) -> str:
-    read, runs, other, refused = (counts[name] for name in ("logs", "runs", "no logs", "unreadable"))
-    summary = f"{read} log{'s' * (read != 1)} with {runs} run{'s' * (runs != 1)}"
-    summary += f"; {other} other file{'s are not training logs' if other != 1 else ' is not a training log'}"
+    other, refused = counts["no logs"], counts["unreadable"]
+    summary = f"{plural(counts['logs'], 'log')} with {plural(counts['runs'], 'run')}; {plural(other, 'other file')}"
+    summary += " is not a training log" if other == 1 else " are not training logs"
     return summary + (f"; {refused} gave no run, see above" if refused else "")
 
 
@@ -158,7 +159,7 @@ def _board(args: argparse.Namespace) -> int:
         sys.stdout.write(leaderboard.read_and_render(project)["leaderboard/records.json"])
         return 0
     if args.check:
-        stale = leaderboard.check(project)
+        stale = leaderboard.find_stale(project, leaderboard.read_and_render(project))
         for file in stale:
             console.say(f"{project.show(file.path)} {file.why}; run `speedrun board` and commit what it writes")
         if not stale:
@@ -179,13 +180,12 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show(args: argparse.Namespace) -> int:
     from harness.board import rows
-    from harness.core import codec
     from harness.ui import show_report
 
     project = project_of(args)
     record, row = rows.row_of(project, args.record)
     if args.json:
-        print_json({"row": codec.encode(row), "record": codec.encode(record)})
+        print_json({"row": row, "record": record})
         return 0
     show_report.say_record(project, record, row)
     return 0

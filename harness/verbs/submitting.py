@@ -65,7 +65,7 @@ def _diff(args: argparse.Namespace) -> int:
     old = codediff.against(catalog, subject, args.against, checkout=args.checkout)
     change = codediff.between(old, subject)
     for line in change.lines:
-        console.put(line, style=codediff.style(line))
+        console.say(line, style=codediff.style(line), stdout=True)
     for remark in change.remarks:
         console.say(remark, style="yellow")
     console.say(f"{change.size} from {old.name} to {subject.name}; comments, docstrings and blank lines do not count")
@@ -109,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
-        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(series_plan))
+        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0

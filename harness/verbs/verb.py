@@ -44,16 +44,25 @@ def catalog_of(args: argparse.Namespace) -> Catalog:
 
 
 def print_json(data: object) -> None:
-    """Print encoded data as JSON on stdout."""
-    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+    """Print data, dataclasses among it, as JSON on stdout."""
+    from harness.core import codec
+
+    json.dump(codec.encode(data), sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
-def count_of_runs(text: str) -> int:
-    """Parse a number of runs, 1 to 1000."""
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of runs; give 1 to 1000")
-    return int(text)
+def number_of(what: str, low: int, high: int) -> Callable[[str], int]:
+    """Return what parses a number of runs or pairs within bounds."""
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}; give {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+count_of_runs = number_of("runs", 1, 1000)
 
 
 def dollars(text: str) -> float:
