@@ -5,8 +5,6 @@ no hook or filter runs, and a partial clone downloads only the files that are re
 a temporary name and renamed, so a killed or failed clone leaves nothing that looks like one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -11,8 +11,6 @@ originals are fetched, verified and kept in the cache by `originals`. A script i
 or a reimplementation of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass

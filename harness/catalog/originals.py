@@ -4,8 +4,6 @@ Every file must have the sha256 that record.yaml gives it, else none is returned
 cache under their hashes, and hashed again before each use, so a second replay needs no repository.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

@@ -3,8 +3,6 @@
 A record by time is what beat another one on the same machine; where nobody compared, the least claim.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.record import Record

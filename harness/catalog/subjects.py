@@ -3,8 +3,6 @@
 All three have files, an entry, a track and a ruleset, so that the code after the catalog need not tell them apart.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

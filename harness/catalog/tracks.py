@@ -3,8 +3,6 @@
 A new track is a new file and no code. A ruleset once used is never edited: a record keeps the one it was judged by.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

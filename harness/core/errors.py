@@ -15,8 +15,6 @@ A rule that is not met is no exception but a `Finding`; a bug of ours is a trace
 Every problem of a file is collected before one exception is raised.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self

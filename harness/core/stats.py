@@ -5,8 +5,6 @@ cannot support raises `StatisticsError` instead of answering. Sums are exactly r
 order of the runs cannot change a digit. scipy is imported where it is used: nothing here slows a start.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ Probe runs say nothing about a record: they lie in `.runs/probes/`, not among th
 them. All runs of a probe share one seed, drawn here, so that the tokens are all that differs between them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

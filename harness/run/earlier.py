@@ -1,7 +1,5 @@
 """What the ledger of this machine tells of earlier runs."""
 
-from __future__ import annotations
-
 from harness.core.errors import StoreError
 from harness.core.measurement import Machine
 from harness.store import run_files

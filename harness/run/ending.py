@@ -1,7 +1,5 @@
 """Record how runs ended: the run that was just made, and runs whose harness was killed."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import shutil

@@ -1,7 +1,5 @@
 """Judge a subject by the evidence that there is of it."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from harness.catalog.lookup import Catalog

@@ -1,7 +1,5 @@
 """Find the script of the record that a submission builds on, which its loss and its gaps are held against."""
 
-from __future__ import annotations
-
 from harness.catalog.lookup import Catalog
 from harness.catalog.originals import is_whole
 from harness.catalog.subjects import Subject

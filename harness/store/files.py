@@ -4,8 +4,6 @@ A reader never sees a half-written file: everything is written to a temporary na
 renamed. A full disk is one sentence, and the old file stays.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

@@ -1,7 +1,5 @@
 """Names of folders: the project root, records, submissions, run data, and the user's cache."""
 
-from __future__ import annotations
-
 import os
 import re
 from dataclasses import dataclass

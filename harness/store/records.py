@@ -5,8 +5,6 @@ beside them belong to others and are never touched here. Reading is strict: an u
 kind is named with its line, all problems of a file at once.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterable

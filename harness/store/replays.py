@@ -4,8 +4,6 @@ Add-only; nothing is replaced. The files come by pull request, so they hold who,
 every figure that a board shows is computed from that when it is read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

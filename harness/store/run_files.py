@@ -1,7 +1,5 @@
 """Run folders: `.runs/<id>/` while and after a run, the same names inside a record's or a submission's evidence."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import fcntl

@@ -1,7 +1,5 @@
 """G: every run of the script that was started is in the ledger, and every one of them is counted."""
 
-from __future__ import annotations
-
 from harness.evidence.contents import Evidence
 from harness.verdict.checks import Ruling, all_of, count_of, missing, names, rule
 

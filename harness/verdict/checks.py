@@ -6,8 +6,6 @@ applicable, so that history is judged by the rules of its time; evidence that it
 inconclusive, never pass.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ entropy the lowest score is 0.002 above it. On FineWeb the spread between seeds 
 history none starts below ln 50,304.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

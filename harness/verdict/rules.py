@@ -1,7 +1,5 @@
 """R: the script does nothing that the ruleset forbids, by its text alone; what is merely odd is a warning."""
 
-from __future__ import annotations
-
 import fnmatch
 import functools
 import re

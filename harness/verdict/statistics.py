@@ -1,7 +1,5 @@
 """S: the mean validation loss is below the target by the ruleset's own test, and no loss is impossibly low."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

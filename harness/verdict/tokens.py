@@ -1,7 +1,5 @@
 """D: the tokens are the track's, before and after, and the validation covers all of them."""
 
-from __future__ import annotations
-
 from harness.core.measurement import DataReceipt, Metrics
 from harness.core.task import Track
 from harness.evidence.contents import Evidence

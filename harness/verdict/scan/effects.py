@@ -1,7 +1,5 @@
 """Note what a script does beyond its own process: modules that download, processes that it starts, files that it writes."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Note what a script does with variables of the environment: inductor reads some, and a name may be hidden."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Sequence
 

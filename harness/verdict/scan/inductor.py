@@ -5,8 +5,6 @@ there can set anything under any name. So every place is a finding where the set
 read, compared, printed or given a plain name.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping
 

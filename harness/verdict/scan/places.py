@@ -1,7 +1,5 @@
 """Keep what a scan finds in a file: places with a flag of the rulesets, places to look at, patterns of files."""
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass, field
 

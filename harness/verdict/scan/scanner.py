@@ -6,8 +6,6 @@ the whole file without regard to scope, which errs on the side of seeing; where 
 a finding by itself (`inductor`). What cannot be resolved becomes a warning.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator, Sequence
