@@ -11,8 +11,7 @@ from harness.core.task import Track
 
 def current(track: Track, records: Sequence[Record]) -> Record | None:
     """Return the record to beat; None where the track has none."""
-    ranked = rank(track, records)
-    return ranked[0] if ranked else None
+    return next(iter(rank(track, records)), None)
 
 
 def rank(track: Track, records: Sequence[Record]) -> list[Record]:
