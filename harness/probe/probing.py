@@ -8,7 +8,6 @@ them. All runs of a probe share one seed, drawn here, so that the tokens are all
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
@@ -20,6 +19,7 @@ from harness.launch.launcher import Launcher, LaunchPlan
 from harness.probe.material import AFTER, BEFORE, Tokens, hold, lay_out, remove_leftovers, write_variant
 from harness.probe.probe_plan import ProbePlan
 from harness.run.failure import explain, run_error
+from harness.run.series import Watcher
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
@@ -28,8 +28,6 @@ from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun, Role
 
 AGAIN = "start the same command again: a probe is judged as a whole"
-
-Watcher = Callable[[str, int, int], Callable[[bytes], None]]
 
 
 def run(
