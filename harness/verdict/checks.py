@@ -64,11 +64,6 @@ def missing(evidence: Evidence, family: str, text: str) -> Ruling:
     return Ruling("not applicable", f"{evidence.ruleset.id} did not ask for it: {text}")
 
 
-def count_of(count: int, noun: str) -> str:
-    """Count things in words: "1 run", "3 runs"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def all_of(runs: int) -> str:
     """Count the runs in words: "the one run", "all 3 runs"."""
     return "the one run" if runs == 1 else f"all {runs} runs"

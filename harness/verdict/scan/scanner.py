@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.verdict.scan import effects
-from harness.verdict.scan.environment import ENVIRONMENT, Variables
+from harness.verdict.scan.effects import ENVIRONMENT, Variables
 from harness.verdict.scan.inductor import (
     INDUCTOR,
     INDUCTOR_SETTINGS,
