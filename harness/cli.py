@@ -5,8 +5,6 @@ stale board or a check that found something; 2 unusable input or an unsuitable m
 143 ended by Ctrl-C or SIGTERM.
 """
 
-from __future__ import annotations
-
 import argparse
 import errno
 import io

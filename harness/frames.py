@@ -22,8 +22,6 @@ dates; never 0. The example needs no more than a checkout:
 Reading raises StoreError with every problem of the files.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

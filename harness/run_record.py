@@ -1,7 +1,5 @@
 """Choose what run_record.sh starts: `run` for the smoke record, a track or a submission, `replay` for other records."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.store.layout import Project
@@ -10,3 +12,8 @@ from harness.store.layout import Project
 def find_subject(project: Project, name: str) -> Subject:
     catalog = Catalog(project)
     return catalog.subject(catalog.find(name))
+
+
+def record_folder(project: Project, name: str) -> Path:
+    catalog = Catalog(project)
+    return catalog.folder(catalog.record(name))

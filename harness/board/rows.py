@@ -7,15 +7,13 @@ with its own complete runs on the track's hardware), or `published` (a claim onl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.ranking import current, numbers
-from harness.catalog.tracks import load_track
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.record import Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
 from harness.core.text import plural
-from harness.store.layout import Project
-from harness.store.records import find_record, read_records
 
 AGREES_WITHIN = 0.01  # of the claimed time
 
@@ -65,12 +63,10 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 
 
-def row_of(project: Project, name: str) -> tuple[Record, Row]:
+def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:
     """Read the record that `name` means, by any name that people use, and compute its row."""
-    folder = find_record(project, name)
-    records = [record for record in read_records(project) if record.track == folder.parent.name]
-    record = next(record for record in records if record.slug == folder.name)
-    rows = make_rows(load_track(project.tracks, record.track), records)
+    record = catalog.record(name)
+    rows = make_rows(catalog.track(record.track), catalog.records(record.track))
     return record, next(row for row in rows if row.slug == record.slug)
 
 

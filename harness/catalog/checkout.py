@@ -5,19 +5,15 @@ no hook or filter runs, and a partial clone downloads only the files that are re
 a temporary name and renamed, so a killed or failed clone leaves nothing that looks like one.
 """
 
-from __future__ import annotations
-
-import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from harness.core.errors import StoreError
-from harness.store.files import disk_error
+from harness.store.files import disk_error, locked
 from harness.store.layout import cache_folder
 
 MOST_BYTES = 64 << 20  # the largest log of the archive has 5 MB
@@ -141,7 +137,7 @@ def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise StoreError.at(ascii(repository), "is not a repository name like owner/name", "check the record's facts")
     folder = cache_folder() / "upstream" / repository.replace("/", "--")
-    with _locked(folder):
+    with locked(folder):
         if not folder.is_dir():
             if not allow_network:
                 todo = "leave --no-fetch out, or give --checkout DIR"
@@ -187,15 +183,3 @@ def last_error(done: subprocess.CompletedProcess[bytes]) -> str:
     """Return the last line that git printed as an error."""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:200] if lines else f"exit code {done.returncode}"
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let only one process clone at a time."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f".{folder.name}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    except OSError as error:
-        raise disk_error(folder, error) from error

@@ -11,8 +11,6 @@ originals are fetched, verified and kept in the cache by `originals`. A script i
 or a reimplementation of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from pathlib import Path
 from harness.catalog import manifests, originals, ranking, subjects, tracks
 from harness.catalog.originals import Source, published
 from harness.catalog.subjects import Subject
-from harness.core.errors import HarnessError, ManifestError, Problem, StoreError, raise_if
+from harness.core.errors import HarnessError, ManifestError, StoreError, read_all
 from harness.core.record import Record
 from harness.core.task import Track
 from harness.store import packs, records
@@ -71,17 +69,8 @@ class Catalog:
 
     def records(self, track: str | None = None) -> list[Record]:
         """Read all records, or those of one track, by track and slug; problems of all files come in one StoreError."""
-        read: list[Record] = []
-        problems: list[Problem] = []
-        for folder in records.record_folders(self.project):
-            if track is not None and folder.parent.name != track:
-                continue
-            try:
-                read.append(self.read(folder))
-            except StoreError as error:
-                problems.extend(error.problems)
-        raise_if(problems, StoreError)
-        return read
+        folders = records.record_folders(self.project)
+        return read_all(self.read, (f for f in folders if track in (None, f.parent.name)), StoreError)
 
     def current(self, track: Track) -> Record | None:
         """Return the record to beat; None where the track has none."""
@@ -195,7 +184,8 @@ class Catalog:
             folder = self.folder(self.record(script.same_as)) / records.SCRIPT
             script = manifests.load_script(folder, name=self.project.show(folder))
         name = self.project.show(self.folder(record))
-        return subjects.of_script(script, folder, record, self.folder(record), name, self.track(record.track))
+        place, track = self.folder(record), self.track(record.track)
+        return subjects.of_record(record, script, folder, place, name, track, script.train_tokens)
 
     def _no_script(self, record: Record) -> ManifestError:
         name = self.name(record)
@@ -215,12 +205,13 @@ class Catalog:
 
     def described_original(self, record: Record) -> Subject:
         """Return a published original as its record describes it, whether its files are here or not."""
-        folder = self.folder(record)
-        tokens = None
+        folder, track, tokens = self.folder(record), self.track(record.track), None
         if self.has_script(record):
             script = folder / records.SCRIPT
             tokens = manifests.load_script(script, name=self.project.show(script)).train_tokens
-        return subjects.of_original(record, folder, self.project.show(folder), self.track(record.track), tokens)
+        assert record.original is not None
+        kept = originals.kept_folder(record.original)
+        return subjects.of_record(record, record.original, kept, folder, self.project.show(folder), track, tokens)
 
     def original(self, record: Record, source: Source, *, given: bool = False, look: bool = False) -> Subject:
         """Return the verified original of a record, its files kept in the cache.

@@ -4,8 +4,6 @@ These folders are untrusted input. Nothing outside the folder is read: names are
 and every file must have the hash that it was frozen with, so that what was judged is what is frozen.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import stat

@@ -4,8 +4,6 @@ Every file must have the sha256 that record.yaml gives it, else none is returned
 cache under their hashes, and hashed again before each use, so a second replay needs no repository.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib
@@ -24,6 +22,7 @@ from harness.core.record import Original, Record
 from harness.core.text import plural
 from harness.runlog.source import embedded_files
 from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.layout import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,12 @@ def obtain(record: Record, name: str, kept: Path, source: Source, *, given: bool
 def published(record: Record) -> bool:
     """Return whether a record has an original that somebody published."""
     return record.original is not None and record.original.kind != "none" and bool(record.original.files)
+
+
+def kept_folder(original: Original) -> Path:
+    """Return the folder of the cache for an original's files, whether they are there or not."""
+    digest = hashlib.sha256(repr(sorted(original.files.items())).encode()).hexdigest()
+    return cache_folder() / "originals" / digest[:32]
 
 
 def is_whole(kept: Path, hashes: dict[str, str]) -> bool:

@@ -3,8 +3,6 @@
 A record by time is what beat another one on the same machine; where nobody compared, the least claim.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.record import Record
@@ -13,8 +11,7 @@ from harness.core.task import Track
 
 def current(track: Track, records: Sequence[Record]) -> Record | None:
     """Return the record to beat; None where the track has none."""
-    ranked = rank(track, records)
-    return ranked[0] if ranked else None
+    return next(iter(rank(track, records)), None)
 
 
 def rank(track: Track, records: Sequence[Record]) -> list[Record]:

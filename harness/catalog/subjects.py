@@ -3,17 +3,14 @@
 All three have files, an entry, a track and a ruleset, so that the code after the catalog need not tell them apart.
 """
 
-from __future__ import annotations
-
-import hashlib
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import tracks
 from harness.catalog.manifests import ScriptFile
-from harness.core.record import Record
+from harness.core.record import Original, Record
 from harness.core.task import Claim, Manifest, Ruleset, Track
-from harness.store.layout import cache_folder
 from harness.store.ledger import chain_of
 
 
@@ -68,9 +65,20 @@ def of_submission(manifest: Manifest, folder: Path, name: str, track: Track) -> 
     )
 
 
-def of_script(script: ScriptFile, files_folder: Path, record: Record, folder: Path, name: str, track: Track) -> Subject:
-    """Return a record with a script in its own or another record's folder as a subject."""
-    return Subject(
+def of_record(
+    record: Record,
+    script: ScriptFile | Original,
+    files_folder: Path,
+    folder: Path,
+    name: str,
+    track: Track,
+    train_tokens: int | None,
+) -> Subject:
+    """Return a record as a subject: with the script in its own or another record's folder, or with its original.
+
+    train_tokens: None where the script reads as many as the track says.
+    """
+    subject = Subject(
         name=name,
         folder=folder,
         files_folder=files_folder,
@@ -78,27 +86,10 @@ def of_script(script: ScriptFile, files_folder: Path, record: Record, folder: Pa
         files=dict(script.files),
         track=track,
         ruleset=tracks.ruleset_of(track, record.ruleset),
-        train_tokens=script.train_tokens or track.train_tokens,
-        record=record,
-        claim=script.claim,
-        parent=script.parent,
-        reimplementation=script.origin == "reimplementation",
-    )
-
-
-def of_original(record: Record, folder: Path, name: str, track: Track, train_tokens: int | None) -> Subject:
-    """Return the published original of a record as a subject; its files are in the cache once they were obtained."""
-    assert record.original is not None
-    files = dict(record.original.files)
-    digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
-    return Subject(
-        name=name,
-        folder=folder,
-        files_folder=cache_folder() / "originals" / digest[:32],
-        entry=record.original.entry,
-        files=files,
-        track=track,
-        ruleset=tracks.ruleset_of(track, record.ruleset),
         train_tokens=train_tokens or track.train_tokens,
         record=record,
     )
+    if isinstance(script, Original):
+        return subject
+    own = script.origin == "original"
+    return dataclasses.replace(subject, claim=script.claim, parent=script.parent, reimplementation=not own)

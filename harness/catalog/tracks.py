@@ -3,15 +3,14 @@
 A new track is a new file and no code. A ruleset once used is never edited: a record keeps the one it was judged by.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
+from functools import partial
 from pathlib import Path
 
 from harness.core.codec import Form, Reading
 from harness.core.constraints import show
-from harness.core.errors import Problem, TrackError, raise_if
+from harness.core.errors import Problem, TrackError, raise_if, read_all
 from harness.core.task import Pins, Ruleset, Track
 from harness.core.yamlfile import Path_
 
@@ -47,16 +46,7 @@ def track_names(tracks: Path) -> tuple[str, ...]:
 
 def load_tracks(tracks: Path) -> dict[str, Track]:
     """Read all tracks, by name; problems of all files come in one TrackError."""
-    loaded: dict[str, Track] = {}
-    problems: list[Problem] = []
-    for name in track_names(tracks):
-        try:
-            loaded[name] = load_track(tracks, name)
-        except TrackError as error:
-            problems.extend(error.problems)
-    if problems:
-        raise TrackError(*problems)
-    return loaded
+    return {track.name: track for track in read_all(partial(load_track, tracks), track_names(tracks), TrackError)}
 
 
 def ruleset_of(track: Track, id: str) -> Ruleset:

@@ -26,7 +26,7 @@ from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import own_environment
 from harness.replay.venv import Venv
-from harness.run import earlier, ending, execution
+from harness.run import ending, execution
 from harness.run.failure import run_error
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
@@ -89,7 +89,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     if not plan_only and comparison.outcome == "undecided":
         comparison = add_earlier_runs(comparison, readings)
     usual: dict[Arm, float | None] = {
-        arm: earlier.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
+        arm: ending.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
         for arm, contender in contenders.items()
     }
     drawn = stored is not None or not plan_only
@@ -169,7 +169,7 @@ def check(project: Project, plan: Plan) -> None:
     here = computer.capture()
     for contender in plan.contenders.values():
         arms.check(contender, here)
-    busy = earlier.runs_in_progress(project)
+    busy = Ledger(project.ledger).read().open  # still, after `settle`: somebody is executing them right now
     if busy:
         raise MachineError.at(
             busy[0], "is still running here", "wait until it has ended; it would slow these runs down"

@@ -44,8 +44,9 @@ class Form(Generic[T]):
 
     def open(self, path: Path, *, name: str | None = None) -> Reading[T]:
         """Read a file and note what is wrong with it; raises YamlError or `error` where it is no YAML or JSON."""
-        name, usual = name or str(path), yamlfile.MAX_BYTES if self.syntax == "yaml" else MAX_JSON_BYTES
-        return self._parse(yamlfile.read_bytes(path, name, self.max_bytes or usual, self._malformed), name)
+        name = name or str(path)
+        usual, malformed = (yamlfile.MAX_BYTES, YamlError) if self.syntax == "yaml" else (MAX_JSON_BYTES, StoreError)
+        return self._parse(yamlfile.read_bytes(path, name, self.max_bytes or usual, malformed), name)
 
     def read(self, path: Path, *, name: str | None = None) -> T:
         """Read a file; raises `error` with every problem of it."""
@@ -71,10 +72,6 @@ class Form(Generic[T]):
             schema["properties"] = {"schema": {"enum": sorted(known)}, **schema["properties"]}
             schema["required"] = ["schema", *schema["required"]]
         return schema
-
-    @property
-    def _malformed(self) -> type[HarnessError]:
-        return YamlError if self.syntax == "yaml" else StoreError
 
     def _parse(self, raw: bytes, name: str) -> Reading[T]:
         document = yamlfile.parse(raw, name) if self.syntax == "yaml" else _parse_json(raw, name)

@@ -4,8 +4,6 @@ A declaration says `Annotated[str, Text(…)]`. pydantic is imported only when a
 values, `--help` and the log reader do without it.
 """
 
-from __future__ import annotations
-
 import datetime
 import re
 import unicodedata

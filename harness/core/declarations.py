@@ -3,8 +3,6 @@
 pydantic names a place by its own terms; here it becomes a path in the file, and what is declared there becomes words.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import functools

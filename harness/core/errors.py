@@ -15,11 +15,12 @@ A rule that is not met is no exception but a `Finding`; a bug of ours is a trace
 Every problem of a file is collected before one exception is raised.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +96,16 @@ def raise_if(problems: Iterable[Problem], kind: type[HarnessError] = HarnessErro
     found = tuple(problems)
     if found:
         raise kind(*found)
+
+
+def read_all(read: Callable[[A], B], sources: Iterable[A], kind: type[HarnessError]) -> list[B]:
+    """Read every source; raises `kind` with the problems of all that cannot be read."""
+    values: list[B] = []
+    problems: list[Problem] = []
+    for source in sources:
+        try:
+            values.append(read(source))
+        except HarnessError as error:
+            problems += error.problems
+    raise_if(problems, kind)
+    return values

@@ -1,7 +1,5 @@
 """The outcome of the rules: findings and the verdict they come to."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -3,11 +3,9 @@
 Nothing in this module reads a file or a clock. None means "not measured"; 0, -1 or "" never do.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class RunLog:
     final_val_text: str | None = None  # final_val_loss as printed, with all its decimals
 
     @classmethod
-    def nothing(cls, path: str) -> RunLog:
+    def nothing(cls, path: str) -> Self:
         """What a log says that holds no metric line."""
         kinds = {field.name: None for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
         counts = {"run": 1, "n_runs": 1, "n_val_points": 0, "n_train_points": 0, "has_final_val": False}

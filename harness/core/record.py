@@ -1,7 +1,5 @@
 """A row of a leaderboard: identity, claim, original, and the figures of its runs."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from dataclasses import dataclass

@@ -5,9 +5,8 @@ cannot support raises `StatisticsError` instead of answering. Sums are exactly r
 order of the runs cannot change a digit. scipy is imported where it is used: nothing here slows a start.
 """
 
-from __future__ import annotations
-
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,9 +40,7 @@ def sd(values: Sequence[float]) -> float:
 def median(values: Sequence[float]) -> float:
     """The median; raises StatisticsError on an empty sample or a value that is no finite number."""
     _need(values, 1, "a median")
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return statistics.median(values)
 
 
 def t_below(values: Sequence[float], target: float) -> float:

@@ -4,8 +4,6 @@ Like every stored file they come by pull request, so a cell that is no number wh
 line, and all of a file at once.
 """
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import functools

@@ -4,8 +4,6 @@ Each is the declaration of its file too (`tracks/*.yaml`, `manifest.yaml`); read
 the names; inside, time is seconds.
 """
 
-from __future__ import annotations
-
 import datetime
 from dataclasses import dataclass, field
 from typing import Annotated, Literal

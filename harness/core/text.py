@@ -1,7 +1,5 @@
 """Text for people: counted nouns, and foreign text made harmless for a terminal."""
 
-from __future__ import annotations
-
 
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: "1 run", "3 runs", "8 processes"."""

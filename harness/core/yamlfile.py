@@ -5,8 +5,6 @@ anchors (an alias bomb cannot expand), no duplicate keys, bounded size, depth an
 tuples, as the frozen values have nothing else.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from pathlib import Path

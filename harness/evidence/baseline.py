@@ -4,8 +4,6 @@ Whoever could choose among the parent's runs would choose bad ones, so all of th
 chain of ledger entries is packed with them and says which.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -4,8 +4,6 @@ The ledger, run.json, the folder's name and the frozen script all describe the s
 forgets the others is contradicted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.catalog.subjects import Subject

@@ -1,7 +1,5 @@
 """The evidence that a verdict rests on, as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from harness.core.measurement import Metrics

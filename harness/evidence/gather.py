@@ -4,8 +4,6 @@ The same layout lies in `.runs/` on the machine that ran it and in the `evidence
 maintainer judges what the submitter judged.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Collection, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metrics of one run: what its script printed beside what the harness saw of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import re

@@ -9,8 +9,6 @@ makes a section look shorter and one of `clock:stop` makes it look longer, so th
 start without any false alarm, the second needs room for one line's latency (32 ms at most with 16 busy processes on 4 cores).
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass

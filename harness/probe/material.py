@@ -1,7 +1,5 @@
 """Prepare the tokens of probe runs, and put them where a script looks for them."""
 
-from __future__ import annotations
-
 import dataclasses
 import fcntl
 import os
@@ -29,6 +27,34 @@ class Tokens:
 
     fetched: fetching.Fetched
     spare: Path | None  # a training shard that neither script opens; None where the track draws its text
+
+
+class Swap:
+    """Gives a script the official tokens once its clock has started.
+
+    It takes effect up to 0.1 s after the line was printed. A script that opens its training files later than that
+    (after its validation at step 0, say) warms up on other tokens than it trains on.
+    """
+
+    def __init__(self, data: Path, after: Path, source_bytes: int) -> None:
+        self.data, self.after = data, after
+        self.skip = source_bytes  # a log begins with the script, which may hold the mark as text
+        self.done = False
+
+    def before(self, watch: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Wrap a watcher: look for the mark before a line is passed on."""
+
+        def take(line: bytes) -> None:
+            if self.skip > 0:
+                self.skip -= len(line) + 1
+            elif not self.done and grammar.CLOCK.get(line.strip()) == "clock_start":
+                self.done = True
+                link = self.data.with_name(self.data.name + ".next")
+                link.symlink_to(self.after)
+                os.replace(link, self.data)
+            watch(line)
+
+        return take
 
 
 def prepare(plan: ProbePlan, *, progress: Progress | None = None) -> Tokens:
@@ -91,34 +117,6 @@ def lay_out(script: Subject, folder: Path, tokens: Tokens, paths: tuple[Path, ..
     data.parent.mkdir(parents=True, exist_ok=True)
     data.symlink_to(before)
     return Swap(data, after, len(script.script))
-
-
-class Swap:
-    """Gives a script the official tokens once its clock has started.
-
-    It takes effect up to 0.1 s after the line was printed. A script that opens its training files later than that
-    (after its validation at step 0, say) warms up on other tokens than it trains on.
-    """
-
-    def __init__(self, data: Path, after: Path, source_bytes: int) -> None:
-        self.data, self.after = data, after
-        self.skip = source_bytes  # a log begins with the script, which may hold the mark as text
-        self.done = False
-
-    def before(self, watch: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Wrap a watcher: look for the mark before a line is passed on."""
-
-        def take(line: bytes) -> None:
-            if self.skip > 0:
-                self.skip -= len(line) + 1
-            elif not self.done and grammar.CLOCK.get(line.strip()) == "clock_start":
-                self.done = True
-                link = self.data.with_name(self.data.name + ".next")
-                link.symlink_to(self.after)
-                os.replace(link, self.data)
-            watch(line)
-
-        return take
 
 
 def remove_leftovers(project: Project) -> None:

@@ -1,7 +1,5 @@
 """Choose the runs of a probe: which prepared tokens the script is run on, and which honest script beside it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.catalog.lookup import Catalog

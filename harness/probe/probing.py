@@ -6,11 +6,8 @@ Probe runs say nothing about a record: they lie in `.runs/probes/`, not among th
 them. All runs of a probe share one seed, drawn here, so that the tokens are all that differs between them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
@@ -22,6 +19,7 @@ from harness.launch.launcher import Launcher, LaunchPlan
 from harness.probe.material import AFTER, BEFORE, Tokens, hold, lay_out, remove_leftovers, write_variant
 from harness.probe.probe_plan import ProbePlan
 from harness.run.failure import explain, run_error
+from harness.run.series import Watcher
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
@@ -30,8 +28,6 @@ from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun, Role
 
 AGAIN = "start the same command again: a probe is judged as a whole"
-
-Watcher = Callable[[str, int, int], Callable[[bytes], None]]
 
 
 def run(

@@ -6,8 +6,6 @@ keeps two makers apart. pip takes its index and proxies from the user's own sett
 index, for torch builds of a certain CUDA or of a certain night.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,12 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import StoreError
-from harness.store.files import disk_error, write_atomic
+from harness.store.files import disk_error, locked, write_atomic
 from harness.store.layout import cache_folder
 
 SIZE_BYTES = 8 * 10**9  # at most, of one environment: torch for CUDA with its libraries, and what pip unpacks
@@ -89,7 +87,7 @@ def make(requirements: tuple[str, ...]) -> Venv:
     Raises StoreError where a package cannot be installed, the disk is full or venv is missing; nothing half-made is left.
     """
     folder = folder_of(requirements)
-    with _locked(folder) as lock:
+    with locked(folder) as lock:
         made = find(requirements)
         if made is not None:
             return made
@@ -135,14 +133,3 @@ def _run(command: list[str], what: str, lock: int | None = None, failed: type[St
     reason = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no message")
     todo = "check the network and pip's settings; SPEEDRUN_TORCH_INDEX adds an index"
     raise failed.at("environment", f"{what}: {reason[:300]}", todo)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f".{folder.name}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file.fileno()
-    except OSError as error:
-        raise disk_error(folder, error) from error

@@ -1,6 +1,4 @@
-"""Record how runs ended: the run that was just made, and runs whose harness was killed."""
-
-from __future__ import annotations
+"""Record how runs ended: the run that was just made, and runs whose harness was killed; and tell how long they took."""
 
 import contextlib
 import dataclasses
@@ -8,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness.core.errors import LogError, StoreError
-from harness.core.measurement import DataReceipt, RunOutcome
+from harness.core.measurement import DataReceipt, Machine, RunOutcome
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.entries import Ended, Started
@@ -18,6 +16,8 @@ from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import run_log
 from harness.store.run_files import CACHE, LOG, WORK, RunFile
 from harness.store.scrub import scrubbed_sha256
+
+USUAL_OF = 10  # so many runs say how long a script usually takes
 
 
 def record_end(
@@ -66,6 +66,21 @@ def settle(project: Project) -> list[tuple[str, str]]:
         record_end(ledger, folder, file, outcome, unchanged, script)
         settled.append((run_id, f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled
+
+
+def usual_wall_time_s(project: Project, chain_name: str, here: Machine) -> float | None:
+    """Average the wall time of the last finished runs of a script on this machine; None where it never ran here."""
+    times: list[float] = []
+    for run_id in reversed(Ledger(project.ledger).chain(chain_name).finished):
+        try:
+            file = run_files.read_run_file(run_files.run_folder(project, run_id))
+        except StoreError:
+            continue  # its folder was thrown away
+        if file.machine.fingerprint == here.fingerprint and file.outcome is not None:
+            times.append(file.outcome.wall_time_s)
+        if len(times) == USUAL_OF:
+            break
+    return sum(times) / len(times) if times else None
 
 
 def _record_loss(ledger: Ledger, folder: Path, start: Started) -> None:

@@ -5,8 +5,6 @@ launched, the recorder writes the outcome by itself, and `ending.settle` records
 killed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Explain why a run did not finish: which rank failed, and what it printed last."""
 
-from __future__ import annotations
-
 import signal
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,17 +1,17 @@
-"""Judge a subject by the evidence that there is of it."""
-
-from __future__ import annotations
+"""Judge a subject by the evidence that there is of it, and find the script of its parent, which it is held against."""
 
 from collections.abc import Collection
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.originals import is_whole
 from harness.catalog.subjects import Subject
+from harness.core.errors import HarnessError
 from harness.core.judgement import Verdict
 from harness.core.record import Record
 from harness.evidence import gather
 from harness.evidence.contents import Evidence
-from harness.run.parents import find_parent
 from harness.store.layout import Project
+from harness.store.packs import ParentScript
 from harness.verdict import judge
 
 
@@ -31,3 +31,21 @@ def verify_past(project: Project, record: Record) -> tuple[Evidence, Verdict]:
     """Judge a record of the imported past by its figures and the rules of its time."""
     evidence = gather.from_figures(project, record)
     return evidence, judge(evidence)
+
+
+def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
+    """Find the parent's script in its record's folder, else its original; None where no parent is named or known."""
+    record = catalog.parent(subject)
+    if record is None:
+        return None
+    try:
+        if catalog.has_script(record):
+            parent = catalog.script_here(record)
+            return ParentScript(parent.name, parent.script_sha256, parent.chain, parent.script, True)
+        if record.original is None or not record.original.files:
+            return None
+        original = catalog.described_original(record)
+    except HarnessError:  # what is wrong with the parent's folder is said by `check`
+        return None
+    script = original.script if is_whole(original.files_folder, original.files) else None  # of the cache
+    return ParentScript(original.name, original.script_sha256, original.chain, script, False)

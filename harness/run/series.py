@@ -5,8 +5,6 @@
 Every run is in the ledger before it starts and after it ended; whatever happens in between, what was printed is kept.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import secrets
 from collections.abc import Callable, Iterator

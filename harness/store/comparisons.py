@@ -5,8 +5,6 @@ is the `sitting` of the comparison's runs in the ledger: every run that was star
 also one that a `kill -9` kept out of this file. The runs count as any other run of their scripts.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import fcntl

@@ -4,15 +4,15 @@ A reader never sees a half-written file: everything is written to a temporary na
 renamed. A full disk is one sentence, and the old file stays.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
+import fcntl
 import hashlib
 import lzma
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import StoreError
@@ -56,6 +56,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Let only one process at a time make `folder`, which need not exist; gives the descriptor that holds the lock.
+
+    Raises StoreError on a full or read-only disk, also where what is done meanwhile meets one.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / f".{folder.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file.fileno()
+    except OSError as error:
+        raise disk_error(folder, error) from error
 
 
 def compress(data: bytes) -> bytes:

@@ -1,10 +1,7 @@
 """Names of folders: the project root, records, submissions, run data, and the user's cache."""
 
-from __future__ import annotations
-
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import StoreError
@@ -12,39 +9,18 @@ from harness.core.errors import StoreError
 SLUG = r"\d{4}-\d{2}-\d{2}_[a-z0-9]+(-[a-z0-9]+)*"  # 2026-07-17_fp8-down-projection
 
 
-@dataclass(frozen=True, slots=True)
 class Project:
     """A folder that holds `tracks/`, and where everything in it lies."""
 
-    root: Path
-
-    @property
-    def tracks(self) -> Path:
-        return self.root / "tracks"
-
-    @property
-    def records(self) -> Path:
-        return self.root / "records"
-
-    @property
-    def submissions(self) -> Path:
-        return self.root / "submissions"
-
-    @property
-    def leaderboard(self) -> Path:
-        return self.root / "leaderboard.md"
-
-    @property
-    def leaderboard_data(self) -> Path:
-        return self.root / "leaderboard"
-
-    @property
-    def runs(self) -> Path:
-        return self.root / ".runs"
-
-    @property
-    def ledger(self) -> Path:
-        return self.runs / "ledger.jsonl"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.tracks = root / "tracks"
+        self.records = root / "records"
+        self.submissions = root / "submissions"
+        self.leaderboard = root / "leaderboard.md"
+        self.leaderboard_data = root / "leaderboard"
+        self.runs = root / ".runs"
+        self.ledger = self.runs / "ledger.jsonl"
 
     def show(self, path: Path) -> str:
         """A path as a person would type it: relative to the root where it lies inside, by its name or by its links.

@@ -9,8 +9,6 @@ Dropping a run from within is detected. Deleting the whole ledger, or its end wi
 hashes anew is not: the chain makes forgery laborious, not impossible.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import fcntl

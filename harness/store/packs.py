@@ -10,8 +10,6 @@ The source lies once beside the evidence, so a log is restored byte for byte, an
 same runs give the same bytes. Packs without compression, as the first records have them, are read as well.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

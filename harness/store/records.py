@@ -5,17 +5,13 @@ beside them belong to others and are never touched here. Reading is strict: an u
 kind is named with its line, all problems of a file at once.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.codec import Form
 from harness.core.constraints import show
-from harness.core.errors import HarnessError, Problem, StoreError, raise_if
+from harness.core.errors import StoreError, read_all
 from harness.core.record import Record, RecordFile, RecordRun, Withdrawal
 from harness.core.tables import read_table, table_text
 from harness.store.files import write_atomic
@@ -52,59 +48,12 @@ def record_folders(project: Project) -> list[Path]:
 
 def read_records(project: Project) -> list[Record]:
     """Read all records; problems of all files come in one StoreError."""
-    records: list[Record] = []
-    problems: list[Problem] = []
-    for folder in record_folders(project):
-        try:
-            records.append(read_record(folder, name=project.show(folder)))
-        except HarnessError as error:
-            problems.extend(error.problems)
-    raise_if(problems, StoreError)
-    return records
+    return read_all(lambda folder: read_record(folder, name=project.show(folder)), record_folders(project), StoreError)
 
 
 def script_files(folder: Path) -> list[Path]:
     """The frozen files in a record's script folder: all but the script.yaml that describes them."""
     return sorted(path for path in folder.iterdir() if path.is_file() and path.name != "script.yaml")
-
-
-def find_record(project: Project, name: str) -> Path:
-    """The folder of the record that `short/12`, `short/21.1` (a re-timing), a slug, a path or a prefix of one means.
-
-    Raises StoreError where nothing or more than one record is meant.
-    """
-    asked = name.strip("/").removeprefix("./").removeprefix(f"{project.records.name}/")
-    track, _, rest = asked.rpartition("/")
-    folders = [f for f in record_folders(project) if not track or f.parent.name == track]
-    if re.fullmatch(r"\d+(\.\d+)?", rest):
-        found = _with_number(folders, rest) if track else []
-    else:
-        found = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise StoreError.at(
-            name[:100], "there is no such record", "name it like short/12 or by its folder; leaderboard.md lists all"
-        )
-    few = ", ".join(f"{f.parent.name}/{f.name}" for f in found[:3])
-    raise StoreError.at(name[:100], f"means {len(found)} records ({few} …)", "write more of the name")
-
-
-def display_number(record: Record, records: Iterable[Record]) -> str:
-    """A record's number as people write it: 12, or 21.1 for the first re-timing of 21."""
-    if record.kind == "record":
-        return str(record.number)
-    timings = sorted(
-        (r for r in records if r.track == record.track and r.kind == "retiming" and r.retimes == record.retimes),
-        key=lambda r: (str(r.date), r.slug),
-    )
-    return f"{record.retimes}.{[r.slug for r in timings].index(record.slug) + 1}"
-
-
-def _with_number(folders: list[Path], number: str) -> list[Path]:
-    """Those of the folders of one track whose record is called by this number."""
-    held = {folder: read_record(folder) for folder in folders}
-    return [folder for folder, record in held.items() if display_number(record, held.values()) == number]
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -120,26 +69,16 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
             reading.problem(("track",), what, "make them equal")
     stored = reading.done()
     fields = {field.name: getattr(stored, field.name) for field in dataclasses.fields(RecordFile)}
+    if stored.withdrawn is None and (folder / WITHDRAWN).exists():
+        fields["withdrawn"] = WITHDRAWAL_FORM.read(folder / WITHDRAWN, name=f"{name}/{WITHDRAWN}").why
     return Record(
-        **fields | {"withdrawn": stored.withdrawn or read_withdrawal(folder, name)},
+        **fields,
         slug=folder.name,
-        runs=read_runs(folder / RUNS, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else (),
+        runs=read_table(folder / RUNS, RecordRun, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else (),
         has_evidence=(folder / PACK / LEDGER).is_file(),
         replays=tuple(result.mark for _, result in read_replays(folder)),
         official=(folder / COMPARISON).is_file(),
     )
-
-
-def read_withdrawal(folder: Path, name: str) -> str | None:
-    """Why a record was withdrawn; None where it was not."""
-    if not (folder / WITHDRAWN).exists():
-        return None
-    return WITHDRAWAL_FORM.read(folder / WITHDRAWN, name=f"{name}/{WITHDRAWN}").why
-
-
-def read_runs(path: Path, *, name: str) -> tuple[RecordRun, ...]:
-    """Read runs.csv; raises StoreError with every problem."""
-    return read_table(path, RecordRun, name=name)
 
 
 def read_curve(folder: Path) -> Curve:

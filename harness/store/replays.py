@@ -4,8 +4,6 @@ Add-only; nothing is replaced. The files come by pull request, so they hold who,
 every figure that a board shows is computed from that when it is read.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno
@@ -20,9 +18,10 @@ from typing import Annotated, Any
 from harness.core import stats
 from harness.core.codec import Form, encode
 from harness.core.constraints import Loss, Several, Text
-from harness.core.errors import Problem, StoreError, raise_if
+from harness.core.errors import StoreError, read_all
 from harness.core.measurement import Machine
 from harness.core.record import Label, Replayed, Script, Spread
+from harness.core.text import plural
 from harness.store.files import disk_error, write_atomic
 from harness.store.scrub import own_names, scrub
 
@@ -160,7 +159,7 @@ def within_spread(own: Sequence[float], replayed: Sequence[float]) -> tuple[Spre
     if not m:
         return "unknown", "the replay printed no final loss"
     if n < 2:
-        return "unknown", f"{n} own run{'' if n == 1 else 's'} of the record, so its spread is not known"
+        return "unknown", f"{plural(n, 'own run')} of the record, so its spread is not known"
     centre, spread = stats.mean(own), stats.sd(own)
     if spread == 0.0:
         return "unknown", f"its {n} own runs all end at {centre:.4f}, so its spread is not known"
@@ -242,17 +241,12 @@ def scrubbed(result: ReplayResult) -> ReplayResult:
 
 def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
     """All replays of a record, by date; raises StoreError with every problem of their files."""
-    if not (record_folder / REPLAYS).is_dir():
-        return []
-    found: list[tuple[Path, ReplayResult]] = []
-    problems: list[Problem] = []
-    for folder in sorted((record_folder / REPLAYS).iterdir()):
-        if folder.name.startswith("."):
-            continue  # of a replay that is being stored, or was killed while it was
-        name = f"{record_folder.parent.name}/{record_folder.name}/{REPLAYS}/{folder.name}/{REPLAY}"
-        try:
-            found.append((folder, REPLAY_FORM.read(folder / REPLAY, name=name)))
-        except StoreError as error:
-            problems += error.problems
-    raise_if(problems, StoreError)
-    return found
+    parent = record_folder / REPLAYS
+    name = f"{record_folder.parent.name}/{record_folder.name}/{REPLAYS}"
+
+    def read(folder: Path) -> tuple[Path, ReplayResult]:
+        return folder, REPLAY_FORM.read(folder / REPLAY, name=f"{name}/{folder.name}/{REPLAY}")
+
+    # A name with a dot is of a replay that is being stored, or was killed while it was.
+    folders = (f for f in sorted(parent.iterdir()) if not f.name.startswith(".")) if parent.is_dir() else ()
+    return read_all(read, folders, StoreError)

@@ -1,7 +1,5 @@
 """Run folders: `.runs/<id>/` while and after a run, the same names inside a record's or a submission's evidence."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import fcntl
@@ -18,16 +16,8 @@ from harness.store.layout import Project
 
 READS, TELEMETRY = "reads.csv", "telemetry.csv"  # by the observer, which imports nothing of the harness either
 # What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
-RUN_FILE, LOG, CLOCK, STDERR, OUTCOME, WORK, CACHE, LOCK = (
-    "run.json",
-    "log.txt",
-    "clock.csv",
-    "stderr.txt",
-    "outcome.json",
-    "work",
-    "cache",
-    "lock",
-)
+RUN_FILE, LOG, CLOCK, STDERR, OUTCOME = "run.json", "log.txt", "clock.csv", "stderr.txt", "outcome.json"
+WORK, CACHE, LOCK = "work", "cache", "lock"
 
 
 @dataclass(frozen=True, slots=True)

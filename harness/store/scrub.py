@@ -6,8 +6,6 @@ addresses. Figures stay: a version like 535.129.03 has three parts and is no add
 output on the same machine; the source of the script is never touched, because its hash is its identity.
 """
 
-from __future__ import annotations
-
 import getpass
 import hashlib
 import os

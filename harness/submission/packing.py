@@ -5,7 +5,7 @@ from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
 from harness.run.ending import settle
-from harness.run.parents import find_parent
+from harness.run.judging import find_parent
 from harness.store.ledger import Ledger
 from harness.store.packs import write_pack
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.text import plural
-from harness.verbs.verb import Verb, print_json, project_of
+from harness.verbs.verb import Verb, catalog_of, print_json, project_of
 
 if TYPE_CHECKING:
     from harness.core.measurement import RunLog
@@ -182,12 +182,12 @@ def _show(args: argparse.Namespace) -> int:
     from harness.board import rows
     from harness.ui import show_report
 
-    project = project_of(args)
-    record, row = rows.row_of(project, args.record)
+    catalog = catalog_of(args)
+    record, row = rows.row_of(catalog, args.record)
     if args.json:
         print_json({"row": row, "record": record})
         return 0
-    show_report.say_record(project, record, row)
+    show_report.say_record(catalog.project, record, row)
     return 0
 
 

@@ -1,9 +1,8 @@
 """G: every run of the script that was started is in the ledger, and every one of them is counted."""
 
-from __future__ import annotations
-
+from harness.core.text import plural
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Ruling, all_of, count_of, missing, names, rule
+from harness.verdict.checks import Ruling, all_of, missing, names, rule
 
 
 @rule("G1", "ledger chain", "ledger")
@@ -16,7 +15,7 @@ def chain(evidence: Evidence) -> Ruling:
     if evidence.ledger.open:
         said = f"{names(evidence.ledger.open)} is still running, or its harness was killed"
         return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which records its end")
-    said = f"the ledger's chain is whole, with {count_of(len(evidence.ledger.runs_started), 'run')}"
+    said = f"the ledger's chain is whole, with {plural(len(evidence.ledger.runs_started), 'run')}"
     return Ruling("pass", said, 0, 0, "broken entries")
 
 

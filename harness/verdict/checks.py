@@ -6,8 +6,6 @@ applicable, so that history is judged by the rules of its time; evidence that it
 inconclusive, never pass.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -64,11 +62,6 @@ def missing(evidence: Evidence, family: str, text: str) -> Ruling:
     if evidence.requires(family):
         return Ruling("inconclusive", text)
     return Ruling("not applicable", f"{evidence.ruleset.id} did not ask for it: {text}")
-
-
-def count_of(count: int, noun: str) -> str:
-    """Count things in words: "1 run", "3 runs"."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def all_of(runs: int) -> str:

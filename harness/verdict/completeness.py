@@ -1,7 +1,5 @@
 """L: the logs are whole and hold numbers."""
 
-from __future__ import annotations
-
 from harness.evidence.contents import Evidence
 from harness.verdict.checks import Ruling, all_of, names, rule
 

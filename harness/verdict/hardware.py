@@ -1,7 +1,5 @@
 """H: the machine is the one that the track's times are for; anything else is evidence for loss only."""
 
-from __future__ import annotations
-
 from harness.evidence.contents import Evidence
 from harness.verdict.checks import Ruling, missing, names, rule
 

@@ -1,7 +1,5 @@
 """I: the runs are runs of the frozen script, unchanged, and different runs."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Hashable, Iterable

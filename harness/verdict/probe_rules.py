@@ -7,8 +7,6 @@ entropy the lowest score is 0.002 above it. On FineWeb the spread between seeds 
 history none starts below ln 50,304.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -108,13 +106,13 @@ def relabelling(evidence: ProbeEvidence) -> Ruling:
         return evidence.lacking("official", "relabelled")
     final = renamed.final - plain.final
     step, widest = _widest(plain.curve, renamed.curve)
-    knows = "it knows the tokens before it has read them"
-    if abs(final) > evidence.alike:
-        said = f"with its tokens relabelled the script ends at {renamed.final:.4f}, not at {plain.final:.4f}"
-        return Ruling("fail", f"{said}: {knows}", final, evidence.alike, "nats/token")
-    if abs(widest) > ALIKE_ON_THE_WAY:
-        said = f"with its tokens relabelled the script scores {widest:+.4f} at step {step}"
-        return Ruling("fail", f"{said}: {knows}", widest, ALIKE_ON_THE_WAY, "nats/token")
+    for off, limit, what in (
+        (final, evidence.alike, f"ends at {renamed.final:.4f}, not at {plain.final:.4f}"),
+        (widest, ALIKE_ON_THE_WAY, f"scores {widest:+.4f} at step {step}"),
+    ):
+        if abs(off) > limit:
+            said = f"with its tokens relabelled the script {what}: it knows the tokens before it has read them"
+            return Ruling("fail", said, off, limit, "nats/token")
     said = f"with its tokens relabelled it ends {final:+.4f} off (within {evidence.alike:g}), {widest:+.4f} on the way"
     return Ruling("pass", said, final, evidence.alike, "nats/token")
 
@@ -182,11 +180,8 @@ def warm_up_data(evidence: ProbeEvidence) -> Ruling:
 def in_between(evidence: ProbeEvidence, swapped: ProbeRun) -> bool:
     """Whether a run that warmed up on noise did learn the text afterwards, but ended elsewhere."""
     plain = evidence.get("official")
-    return (
-        plain is not None
-        and abs(swapped.final - plain.final) > evidence.alike
-        and _below(evidence, swapped.curve) is not None
-    )
+    elsewhere = plain is not None and abs(swapped.final - plain.final) > evidence.alike
+    return elsewhere and _below(evidence, swapped.curve) is not None
 
 
 def _lowest(curve: Curve) -> tuple[int, float]:

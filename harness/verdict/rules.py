@@ -1,13 +1,12 @@
 """R: the script does nothing that the ruleset forbids, by its text alone; what is merely odd is a warning."""
 
-from __future__ import annotations
-
 import fnmatch
 import functools
 import re
 
+from harness.core.text import plural
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Ruling, count_of, missing, rule
+from harness.verdict.checks import Ruling, missing, rule
 from harness.verdict.scan import scanner
 from harness.verdict.scan.places import Scan
 
@@ -39,7 +38,7 @@ def flags(evidence: Evidence) -> Ruling:
     unreadable = [f"{name} {scan.unreadable}" for name, scan in files if scan.unreadable is not None]
     if unreadable:
         return Ruling("inconclusive", f"{unreadable[0]}, so its settings are not known")
-    return Ruling("pass", f"no forbidden setting in {count_of(len(files), 'file')}", 0, 0)
+    return Ruling("pass", f"no forbidden setting in {plural(len(files), 'file')}", 0, 0)
 
 
 @rule("D3", "training files", "data")

@@ -1,14 +1,13 @@
 """S: the mean validation loss is below the target by the ruleset's own test, and no loss is impossibly low."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 
 from harness.core import stats
 from harness.core.measurement import Metrics
+from harness.core.text import plural
 from harness.evidence.contents import Evidence
-from harness.verdict.checks import Ruling, count_of, rule
+from harness.verdict.checks import Ruling, rule
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
@@ -33,7 +32,7 @@ def below_target(evidence: Evidence) -> Ruling:
     else:
         ruling = _closed_form(evidence, with_aborted(evidence, test.margin or 0.0))
     if test.test != "t" and evidence.aborted:
-        said = f"{_aborted(len(evidence.aborted))} counted as above the target"
+        said = f"{plural(len(evidence.aborted), 'aborted run')} counted as above the target"
         ruling = replace(ruling, text=f"{ruling.text}; {said}")
     tried = ruling.outcome != "pass" and len(losses) >= test.min_runs
     if tried and evidence.claim == "systems" and stats.mean(losses) < evidence.track.target_loss:
@@ -65,12 +64,8 @@ def ways(runs: int, aborted: int) -> int:
     return math.comb(runs + aborted, runs) * (aborted + 1)
 
 
-def _aborted(count: int) -> str:
-    return count_of(count, "aborted run")
-
-
 def _said(losses: list[float]) -> str:
-    return f"mean val_loss {stats.mean(losses):.4f} over {count_of(len(losses), 'run')}"
+    return f"mean val_loss {stats.mean(losses):.4f} over {plural(len(losses), 'run')}"
 
 
 def _not_yet(evidence: Evidence, losses: list[float]) -> Ruling | None:
@@ -83,7 +78,7 @@ def _not_yet(evidence: Evidence, losses: list[float]) -> Ruling | None:
 
 
 def _too_few(said: str, losses: list[float], asked: int, evidence: Evidence) -> Ruling:
-    said = f"{said}; {evidence.ruleset.id} asks for {count_of(asked, 'run')}"
+    said = f"{said}; {evidence.ruleset.id} asks for {plural(asked, 'run')}"
     return Ruling("inconclusive", said, len(losses), asked, "runs", more_runs=asked - len(losses))
 
 
@@ -101,7 +96,7 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
         declared = evidence.ledger.n_max or evidence.ruleset.significance.min_runs
     if declared is not None and len(losses) < declared:
         # A verdict on some of them would be an interim analysis, after which one could stop where it suits.
-        said = f"{_said(losses)}; {count_of(declared, 'run')} were declared before the first, and the test needs all"
+        said = f"{_said(losses)}; {plural(declared, 'run')} were declared before the first, and the test needs all"
         said += "; any edit of the script, even of a comment, needs a new declaration"
         return Ruling("inconclusive", said, len(losses), declared, "runs", more_runs=declared - len(losses))
     if declared is not None and len(losses) > declared:
@@ -132,7 +127,7 @@ def _t_of(evidence: Evidence, losses: list[float], aborted: int) -> Ruling:
         same = f"{said} is below {target:g}, but all losses are equal, so there is no spread to test with"
         return Ruling("inconclusive", same)
     alpha /= ways(len(losses), aborted)
-    adjusted = f"; alpha adjusted for {_aborted(aborted)}" if aborted else ""
+    adjusted = f"; alpha adjusted for {plural(aborted, 'aborted run')}" if aborted else ""
     p = stats.t_below(losses, target)
     below = "below" if p < alpha else "not significantly below"
     text = f"{said} is {below} {target:g} (p = {p:.2g}, needs < {alpha:g}){adjusted}"
@@ -149,7 +144,7 @@ def _closed_form(evidence: Evidence, losses: list[float]) -> Ruling:
     if value >= margin:
         return Ruling("pass", f"{said} reaches {margin:g}", value, margin, "nats/token")
     needed = math.ceil((margin / (target - stats.mean(losses))) ** 2) - len(losses)
-    text = f"{said} does not reach {margin:g}; with this mean {count_of(needed, 'more run')} would"
+    text = f"{said} does not reach {margin:g}; with this mean {plural(needed, 'more run')} would"
     return Ruling("fail", text, value, margin, "nats/token", more_runs=needed)
 
 
@@ -174,7 +169,7 @@ def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
         text = f"{said} is above {target:g} by {HOPELESS:g} standard errors or more, so further runs are wasted"
         return Ruling("fail", text, stats.mean(losses), target, "nats/token")
     more = stats.more_runs(losses, target, test.sigma_floor, test.bounds)
-    likely = f"not likely within {last} runs" if more is None else f"{count_of(more, 'more run')} likely decide"
+    likely = f"not likely within {last} runs" if more is None else f"{plural(more, 'more run')} likely decide"
     text = f"{said} is not decided yet; with this mean {likely} (at most {last} in all)"
     return Ruling("inconclusive", text, len(losses), last, "runs", more_runs=more)
 
@@ -196,7 +191,7 @@ def not_inferior(evidence: Evidence) -> Ruling:
     own = [run.val_loss for run in evidence.runs if run.val_loss is not None]
     parents = [run.val_loss for run in evidence.baseline if run.val_loss is not None]
     if len(own) < 2 or len(parents) < 2:
-        have = f"there are {len(parents)} of them and {count_of(len(own), 'run')} of this script"
+        have = f"there are {len(parents)} of them and {plural(len(own), 'run')} of this script"
         return Ruling("inconclusive", f"needs the parent's runs on the same machine; {have}", len(parents), 2, "runs")
     if stats.sd(own) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")

@@ -5,8 +5,6 @@ The limits stand above what honest runs show and below what hidden work must rea
 idle and at most 14.7 ms with 16 busy processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 

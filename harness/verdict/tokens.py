@@ -1,7 +1,5 @@
 """D: the tokens are the track's, before and after, and the validation covers all of them."""
 
-from __future__ import annotations
-
 from harness.core.measurement import DataReceipt, Metrics
 from harness.core.task import Track
 from harness.evidence.contents import Evidence
@@ -46,7 +44,8 @@ def shards(evidence: Evidence) -> Ruling:
             return Ruling("fail", f"the shards of {run_id} changed while it ran")
     if any(receipt.unchanged is None for _, receipt in receipts):
         return missing(evidence, "data", "the shards were not hashed again after every run")
-    unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned(evidence.track))
+    pinned = {shard.name for shard in evidence.track.data.shards if shard.sha256 is not None}
+    unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned)
     if unpinned:
         text = f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`"
         return missing(evidence, "data", text)
@@ -83,11 +82,6 @@ def _while_timed(run: Metrics, at: float) -> bool:
         if line.kind in ("clock_start", "clock_stop")
     )
     return phase_at(lines, at) == "timed" and not boundary
-
-
-def pinned(track: Track) -> set[str]:
-    """Name the shards whose hash the track pins."""
-    return {shard.name for shard in track.data.shards if shard.sha256 is not None}
 
 
 def differing(track: Track, receipt: DataReceipt) -> str | None:

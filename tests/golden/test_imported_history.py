@@ -13,8 +13,9 @@ import pytest
 
 from harness.core.constraints import FILE_NAME
 from harness.store.layout import Project
-from harness.store.records import find_record, read_curve, read_records
+from harness.store.records import read_curve, read_records
 from tests import warm
+from tests.named import record_folder
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
@@ -72,7 +73,7 @@ def test_known_figures_are_those_of_the_logs() -> None:
 
 
 def test_the_curves_start_and_end_where_the_records_did() -> None:
-    curve = read_curve(find_record(PROJECT, "short/12"))
+    curve = read_curve(record_folder(PROJECT, "short/12"))
     assert curve[0][:2] == (0, 10.8258)
     assert curve[-1] == (1875, 3.2783, 301.825)
 

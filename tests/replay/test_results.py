@@ -18,7 +18,7 @@ from harness.replay import session
 from harness.store import records
 from harness.store.layout import Project
 from harness.store.replays import Environment, add_replay, read_replays, within_spread
-from tests.named import find_subject
+from tests.named import find_subject, record_folder
 from tests.unit.test_verdict import a_run
 
 PROJECT = Project(Path(__file__).parents[2])
@@ -31,7 +31,7 @@ def h100(count: int = 8) -> Machine:
 
 
 def plan_of(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
-    folder = records.find_record(PROJECT, name)
+    folder = record_folder(PROJECT, name)
     record: Record = records.read_record(folder)
     subject: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=record)
     return replay_plan.Plan(subject, record, name, original, processes, 1, (), None, None, loss_only)
@@ -39,7 +39,7 @@ def plan_of(name: str, *, original: bool, loss_only: tuple[str, ...] = (), proce
 
 def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:
     """Runs that repeat the record's own figures, shifted."""
-    folder = records.find_record(PROJECT, name)
+    folder = record_folder(PROJECT, name)
     record = records.read_record(folder)
     own = [run for run in record.runs if run.role == "own" and run.value is not None]
     curve = tuple((step, loss + shift, time) for step, loss, time in records.read_curve(folder))
@@ -53,12 +53,12 @@ def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics
 
 
 def test_a_time_counts_for_the_original_on_the_tracks_hardware() -> None:
-    curve = records.read_curve(records.find_record(PROJECT, "short/88"))
+    curve = records.read_curve(record_folder(PROJECT, "short/88"))
     result = session.compare(
         plan_of("short/88", original=True), EXACT, h100(), made("short/88", slower=1.07), "a", curve
     )
     assert result.time_counts
-    claimed, own = result.claimed_time_s or 0.0, records.read_record(records.find_record(PROJECT, "short/88")).runs
+    claimed, own = result.claimed_time_s or 0.0, records.read_record(record_folder(PROJECT, "short/88")).runs
     mean = sum(run.train_time_s or 0.0 for run in own if run.role == "own") / sum(run.role == "own" for run in own)
     assert result.time_ratio == pytest.approx(1.07 * mean / claimed)
     assert result.loss_difference == pytest.approx(0.0, abs=1e-9)

@@ -31,6 +31,7 @@ from harness.store.layout import Project
 from harness.store.replays import REPLAY, CurvePoint, Environment, ReplayResult, add_replay, read_replays
 from harness.store.scrub import own_names
 from tests import warm
+from tests.named import record_folder
 from tests.replay.test_results import EXACT, h100, made, plan_of
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def project(tmp_path: Path) -> Project:
     """A project with one record of the short track, the smoke records and their board."""
     shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
     shutil.copytree(ROOT / "records" / "smoke", tmp_path / "records" / "smoke")
-    held = records.find_record(Project(ROOT), "short/88")
+    held = record_folder(Project(ROOT), "short/88")
     shutil.copytree(held, tmp_path / "records" / "short" / held.name)
     return Project(tmp_path)
 
@@ -58,7 +59,7 @@ def speedrun(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def folder_of(project: Project) -> Path:
-    return records.find_record(project, "short/88")
+    return record_folder(project, "short/88")
 
 
 # ------------------------------------------------------------------------------------------------ shown
@@ -98,7 +99,7 @@ def test_a_stored_replay_is_a_mark_a_column_and_a_line_of_show(project: Project)
 
 
 def test_a_range_is_shown_where_replays_differ_and_the_csv_says_it_in_short() -> None:
-    held = records.read_record(records.find_record(Project(ROOT), "short/88"))
+    held = records.read_record(record_folder(Project(ROOT), "short/88"))
     mark = Replayed("2026-11-21", "=HYPERLINK(1)|", "8× H100", "original", "exact", 3, -0.012, -0.0004, "yes")
     marks = (mark, dataclasses.replace(mark, time_off=0.019, loss_off=0.0, within_spread="no"))
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=marks)])
@@ -110,7 +111,7 @@ def test_a_range_is_shown_where_replays_differ_and_the_csv_says_it_in_short() ->
 
 
 def test_a_record_that_nobody_replayed_has_an_empty_cell() -> None:
-    held = records.read_record(records.find_record(Project(ROOT), "short/88"))
+    held = records.read_record(record_folder(Project(ROOT), "short/88"))
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=())])
     assert "replayed" not in markdown.table_row(row, by_time=True)
     [cells] = csv.DictReader(io.StringIO(export.to_csv([row])))

@@ -5,8 +5,6 @@ there can set anything under any name. So every place is a finding where the set
 read, compared, printed or given a plain name.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Mapping
 
@@ -70,11 +68,8 @@ def holder(node: ast.AST, parents: Mapping[int, ast.AST], named: bool) -> ast.AS
         return above if isinstance(above, ast.ClassDef) else None
     if isinstance(parent, ast.Attribute | ast.Subscript | ast.Expr | ast.Compare | ast.FormattedValue | ast.NamedExpr):
         return None
-    if isinstance(parent, ast.If | ast.While | ast.Assert | ast.IfExp) and parent.test is node:
-        return None
-    if isinstance(parent, ast.For | ast.comprehension) and parent.iter is node:
-        return None
-    if isinstance(parent, ast.Call) and parent.func is node:
+    asks = isinstance(parent, ast.If | ast.While | ast.Assert | ast.IfExp | ast.For | ast.comprehension | ast.Call)
+    if asks and any(node is getattr(parent, part, None) for part in ("test", "iter", "func")):
         return None
     if isinstance(parent, ast.keyword):
         parent = parents.get(id(parent))

@@ -5,8 +5,6 @@ parameter is not taken for inductor's settings of the same name, because handing
 Everything is bounded: a script of forty lines that doubles a text each time would else fill the memory.
 """
 
-from __future__ import annotations
-
 import ast
 import itertools
 from collections.abc import Iterator, Sequence

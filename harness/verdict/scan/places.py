@@ -1,7 +1,5 @@
 """Keep what a scan finds in a file: places with a flag of the rulesets, places to look at, patterns of files."""
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass, field
 
@@ -53,14 +51,10 @@ class Notes:
         key = f"{kind} {id(places)}"
         self.counts[key] = self.counts.get(key, 0) + 1
         if self.counts[key] <= MOST_PLACES:
-            places.append(Place(kind, self.file, _line(node), text))
+            places.append(Place(kind, self.file, getattr(node, "lineno", 0), text))
 
-    def train_pattern(self, text: str, node: ast.AST) -> None:
+    def train_pattern(self, text: str, node: ast.expr) -> None:
         """Note a pattern of training files; more than 1,000 cannot be told apart from noise."""
-        self.found.train_patterns[text, _line(node)] = None
+        self.found.train_patterns[text, node.lineno] = None
         if len(self.found.train_patterns) > MOST_PLACES:
             raise TooMuchText(f"names more than {MOST_PLACES:,} patterns of files")
-
-
-def _line(node: ast.AST) -> int:
-    return getattr(node, "lineno", 0)

@@ -6,14 +6,12 @@ the whole file without regard to scope, which errs on the side of seeing; where 
 a finding by itself (`inductor`). What cannot be resolved becomes a warning.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator, Sequence
 
 from harness.verdict.scan import effects
-from harness.verdict.scan.environment import ENVIRONMENT, Variables
+from harness.verdict.scan.effects import ENVIRONMENT, Variables
 from harness.verdict.scan.inductor import (
     INDUCTOR,
     INDUCTOR_SETTINGS,
