@@ -6,10 +6,10 @@ cache under their hashes, and hashed again before each use, so a second replay n
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
 from harness.core.text import plural
 from harness.runlog.source import embedded_files
-from harness.store.files import disk_error, sha256_file, write_atomic
+from harness.store.files import disk_error, sha256_file, temporary_folder, write_atomic
 from harness.store.layout import cache_folder
 
 
@@ -46,14 +46,7 @@ def source_of(checkout: Path | None, *, allow_network: bool = True) -> Source:
     if checkout is not None:
         given(checkout, "")  # a missing folder is refused now
         return lambda repository: given(checkout, repository, allow_network=allow_network)
-    clones: dict[str, Checkout] = {}
-
-    def clone(repository: str) -> Checkout:
-        if repository not in clones:
-            clones[repository] = cloned(repository, allow_network=allow_network)
-        return clones[repository]
-
-    return clone
+    return functools.cache(lambda repository: cloned(repository, allow_network=allow_network))
 
 
 def resolve(record: Record, name: str, source: Source) -> Resolved:
@@ -147,15 +140,11 @@ def is_whole(kept: Path, hashes: dict[str, str]) -> bool:
 def keep(kept: Path, files: dict[str, bytes]) -> None:
     """Put an original's files into the cache, all or none; damaged ones there are replaced."""
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{kept.name}.", dir=kept.parent))
-        try:
+        with temporary_folder(kept) as aside:
             for name, data in files.items():
                 write_atomic(aside / name, data)
             shutil.rmtree(kept, ignore_errors=True)
             aside.rename(kept)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise disk_error(kept, error) from error
 

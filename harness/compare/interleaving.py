@@ -100,7 +100,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
     """Return a comparison without runs, its coins drawn."""
     return Comparison(
         schema=comparisons.SCHEMA,
-        id=comparisons.new_id(a.chain, b.chain),
+        id=f"compare-{run_files.new_run_id(a.chain, b.chain)}",
         track=a.track.name,
         a=Side(a.name, a.chain, a.ruleset.id),
         b=Side(b.name, b.chain, b.ruleset.id),

@@ -129,7 +129,7 @@ class ProbeSession:
             return read_probe_run(folder)
         if not self.made:
             raise run_error(self.project, folder, outcome, "the first run", again=AGAIN)
-        return ProbeRun((), explain(folder, outcome).sentence)
+        return ProbeRun((), explain(folder, outcome)[0])
 
 
 def read_probe_run(folder: Path) -> ProbeRun:

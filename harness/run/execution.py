@@ -100,7 +100,7 @@ def execute(
 
 def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[LaunchPlan, run_files.RunFile]:
     """Decide what the launcher is told and what run.json will say."""
-    subject = ready.subject
+    subject, work = ready.subject, folder / WORK
     plan = LaunchPlan(
         run_id=run_id,
         folder=folder,
@@ -110,7 +110,8 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[L
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=subject.track.time_limit_s,
-        environment=data_variables(folder / WORK, ready.track) if ready.bare else {},
+        # The tokens' folder in the two variables that originals read.
+        environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
     )
     file = run_files.RunFile(
         schema=1,
@@ -131,11 +132,6 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[L
         log_sha256=None,
     )
     return plan, file
-
-
-def data_variables(work: Path, track: Track) -> dict[str, str]:
-    """Name the tokens' folder in the two variables that originals read, DATA_PATH and DATA_DIR."""
-    return {"DATA_PATH": str(work), "DATA_DIR": str(work / track.data.folder)}
 
 
 def lay_out(ready: Prepared, work: Path) -> None:

@@ -1,7 +1,6 @@
 """Explain why a run did not finish: which rank failed, and what it printed last."""
 
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import RunError
@@ -16,34 +15,26 @@ GOES_ON = "start the same command again to make the runs that are missing"
 STARTS_OVER = "start the same command again: a record is run afresh each time"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a run did not finish."""
-
-    sentence: str  # "failed: rank 1 ended with exit code 1"
-    last_lines: tuple[str, ...]  # of the rank that failed
-
-
 def run_error(project: Project, folder: Path, outcome: RunOutcome, what: str, *, again: str = GOES_ON) -> RunError:
     """Build the error of a run that did not finish.
 
     what: which run, like "run 2 of 3"; again: what to do about one that somebody stopped.
     """
-    cause = explain(folder, outcome)
+    why, last_lines = explain(folder, outcome)
     todo = again if outcome.state == "stopped" else f"read {LOG} and {STDERR} there"
-    return RunError.at(project.show(folder), f"{what} {cause.sentence}", todo, lines=cause.last_lines)
+    return RunError.at(project.show(folder), f"{what} {why}", todo, lines=last_lines)
 
 
-def explain(folder: Path, outcome: RunOutcome) -> Cause:
-    """Name the failed rank and its exit code, and find the last lines that it printed."""
+def explain(folder: Path, outcome: RunOutcome) -> tuple[str, tuple[str, ...]]:
+    """Say why a run did not finish, "failed: rank 1 ended with exit code 1", and find the rank's last lines."""
     failed = first_failure(_tail(folder / STDERR)) if outcome.state == "failed" else None
     if failed is None:
-        return Cause(f"{outcome.state}: {outcome.reason}", _last_lines(folder / STDERR, folder / LOG))
+        return f"{outcome.state}: {outcome.reason}", _last_lines(folder / STDERR, folder / LOG)
     rank, code = failed
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     # Ranks above 0 write to files of their own below ranks/.
     own = sorted((folder / "ranks").glob(f"**/{rank}/stderr.log")) if rank else []
-    return Cause(f"failed: rank {rank} {how}", _last_lines(own[-1] if own else folder / STDERR, folder / LOG))
+    return f"failed: rank {rank} {how}", _last_lines(own[-1] if own else folder / STDERR, folder / LOG)
 
 
 def _last_lines(*paths: Path) -> tuple[str, ...]:

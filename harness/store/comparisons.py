@@ -6,7 +6,6 @@ also one that a `kill -9` kept out of this file. The runs count as any other run
 """
 
 import contextlib
-import datetime
 import fcntl
 import secrets
 from collections.abc import Iterator
@@ -118,12 +117,6 @@ def other_torch(a: str | None, b: str | None) -> bool:
 def draw_coins(pairs: int) -> tuple[Block, ...]:
     """A fair coin for every block of two pairs."""
     return tuple(secrets.choice(("ABBA", "BAAB")) for _ in range(-(-pairs // 2)))
-
-
-def new_id(a: str, b: str) -> str:
-    """A name that sorts by time, from the hashes of the two scripts."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"compare-{stamp}-{a[:8]}-{b[:8]}-{secrets.token_hex(2)}"
 
 
 def comparison_file(project: Project, comparison_id: str) -> Path:

@@ -59,6 +59,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """Make an empty folder beside `target`, to be filled and renamed to it; where it was not renamed, it is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def locked(folder: Path) -> Iterator[int]:
     """Let only one process at a time make `folder`, which need not exist; gives the descriptor that holds the lock.
 
@@ -83,11 +95,11 @@ def has_kept(path: Path) -> bool:
     return path.is_file() or path.with_name(path.name + PACKED).is_file()
 
 
-def read_kept(path: Path, *, name: str | None = None, max_bytes: int = KEPT_BYTES) -> bytes:
+def read_kept(path: Path, *, name: str | None = None) -> bytes:
     """The bytes of a file that is there as it is, or compressed as `<name>.xz`.
 
     Strangers write these: a link, too large a file and one that grows beyond all measure are refused with StoreError
-    before more than `max_bytes` are in memory.
+    before more than 64 MB are in memory.
     """
     name = name or str(path)
     packed = path.with_name(path.name + PACKED)
@@ -95,12 +107,12 @@ def read_kept(path: Path, *, name: str | None = None, max_bytes: int = KEPT_BYTE
     if source.is_symlink() or not source.is_file():
         raise StoreError.at(name, "is not there as a plain file", "restore the file as the run wrote it")
     size = source.stat().st_size
-    if size > max_bytes:
-        raise StoreError.at(name, f"has {size:,} bytes", f"a file of a run has at most {max_bytes:,}")
+    if size > KEPT_BYTES:
+        raise StoreError.at(name, f"has {size:,} bytes", f"a file of a run has at most {KEPT_BYTES:,}")
     raw = source.read_bytes()
     if source == path:
         return raw
-    limit = min(max_bytes, MOST_GROWTH * size + (1 << 16))
+    limit = min(KEPT_BYTES, MOST_GROWTH * size + (1 << 16))
     try:
         decompressor = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=DICTIONARY_BYTES)
         data = decompressor.decompress(raw, max_length=limit + 1)

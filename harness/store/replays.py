@@ -8,8 +8,6 @@ import contextlib
 import dataclasses
 import errno
 import itertools
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from harness.core.errors import StoreError, read_all
 from harness.core.measurement import Machine
 from harness.core.record import Label, Replayed, Script, Spread
 from harness.core.text import plural
-from harness.store.files import disk_error, write_atomic
+from harness.store.files import disk_error, temporary_folder, write_atomic
 from harness.store.scrub import own_names, scrub
 
 REPLAYS, REPLAY = "replays", "replay.json"
@@ -194,18 +192,13 @@ def add_replay(record_folder: Path, result: ReplayResult) -> Path:
     result = scrubbed(result)
     name = f"{result.date}_{result.machine.fingerprint[:8]}"
     parent = record_folder / REPLAYS
-    aside: Path | None = None
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=parent))
-        aside.chmod(0o755)
-        write_atomic(aside / REPLAY, REPLAY_FORM.text(result))
-        return _take_free_name(aside, parent / name)
+        with temporary_folder(parent / name) as aside:
+            write_atomic(aside / REPLAY, REPLAY_FORM.text(result))
+            return _take_free_name(aside, parent / name)
     except OSError as error:
         raise disk_error(parent, error) from error
     finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
         with contextlib.suppress(OSError):
             parent.rmdir()  # only where it was made for nothing
 

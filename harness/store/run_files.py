@@ -46,10 +46,10 @@ RUN_FORM = Form(RunFile, "json", (1,))
 OUTCOME_FORM = Form(RunOutcome, "json")
 
 
-def new_run_id(script_sha256: str) -> str:
-    """A name for a run that sorts by time: 20261121T013504Z-3f2a9c41-8e0f."""
+def new_run_id(*sha256: str) -> str:
+    """A name that sorts by time, for a run of a script (or a comparison of two): 20261121T013504Z-3f2a9c41-8e0f."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    return f"{stamp}-{script_sha256[:8]}-{secrets.token_hex(2)}"
+    return "-".join([stamp, *(digest[:8] for digest in sha256), secrets.token_hex(2)])
 
 
 def now() -> str:
@@ -94,11 +94,10 @@ def is_running(folder: Path) -> bool:
     """Whether a harness or a recorder still holds the run's lock."""
     try:
         with (folder / LOCK).open("r") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return False
+    except BlockingIOError:
+        return True
     except FileNotFoundError:
         return False
     except OSError as error:

@@ -133,18 +133,16 @@ class Reader(Notes):
         if isinstance(target, ast.Subscript):
             self.variables.named(target, self.text(target.slice))
         path = self.path(target) or self.path(getattr(target, "value", None))
+        if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
+            self.variables.update(node.value, target)
         if isinstance(target, ast.Name):
             if target.id in _CLOCKS or (target.id == "time" and "time" in self.names.paths.values()):
                 self.warn("clock", target, f"assigns a new {target.id}")
-            if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
-                self.variables.update(node.value, target)
             return
         owner = getattr(target, "value", None)
         if path is None and isinstance(owner, ast.Attribute) and owner.attr == "config":
             self.warn("hidden", target, "sets something of a config that cannot be followed")
         self.set_path(path, getattr(target, "attr", None), target)
-        if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
-            self.variables.update(node.value, target)
 
     def set_path(self, path: str | None, attribute: str | None, node: ast.expr) -> None:
         """Note that something at a dotted path gets another value."""
