@@ -5,6 +5,7 @@ no hook or filter runs, and a partial clone downloads only the files that are re
 a temporary name and renamed, so a killed or failed clone leaves nothing that looks like one.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from harness.catalog.originals import NotFetched, NotInside, Source
 from harness.core.errors import StoreError
 from harness.store.files import disk_error, locked
 from harness.store.layout import cache_folder
@@ -21,14 +23,6 @@ WHAT_IT_HOLDS = "`speedrun replay --original --plan --checkout DIR` says what DI
 _COMMIT = r"[0-9a-f]{7,40}|HEAD"
 HOST = "https://github.com"  # SPEEDRUN_UPSTREAM names a mirror of it
 _GIT = ("git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-
-
-class NotFetched(StoreError):
-    """Something would have to be downloaded, and that is not allowed."""
-
-
-class NotInside(StoreError):
-    """A checkout lacks a commit, or a file where no commit is named: it may be of another repository."""
 
 
 class Checkout:
@@ -183,3 +177,11 @@ def last_error(done: subprocess.CompletedProcess[bytes]) -> str:
     """Return the last line that git printed as an error."""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return lines[-1][:200] if lines else f"exit code {done.returncode}"
+
+
+def source_of(checkout: Path | None, *, allow_network: bool = True) -> Source:
+    """Return where originals come from: the checkout that the user named, else a clone in the cache."""
+    if checkout is not None:
+        given(checkout, "")  # a missing folder is refused now
+        return lambda repository: given(checkout, repository, allow_network=allow_network)
+    return functools.cache(lambda repository: cloned(repository, allow_network=allow_network))

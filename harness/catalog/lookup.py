@@ -223,9 +223,7 @@ class Catalog:
         originals.obtain(record, self.name(record), subject.files_folder, source, given=given, look=look)
         return subject
 
-    def script(
-        self, named: Named, *, checkout: Path | None = None, allow_network: bool = True, frozen: bool = True
-    ) -> Subject:
+    def script(self, named: Named, source: Source, *, given: bool = False, frozen: bool = True) -> Subject:
         """Return a submission, or a record with the script in its folder, else its frozen original.
 
         Raises HarnessError where an original is not available.
@@ -237,8 +235,7 @@ class Catalog:
             return self.script_here(record)
         if not published(record):
             raise StoreError.at(self.name(record), "has no script here, and none was published", "name another record")
-        source = originals.source_of(checkout, allow_network=allow_network)
-        return self.original(record, source, given=checkout is not None)
+        return self.original(record, source, given=given)
 
     def run_with(self, record: Record) -> Record:
         """Return the record whose script a record is run with: of a re-timing without one, the record that it times."""

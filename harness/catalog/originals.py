@@ -6,16 +6,14 @@ cache under their hashes, and hashed again before each use, so a second replay n
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, Protocol
 
-from harness.catalog.checkout import Checkout, NotFetched, NotInside, cloned, given
 from harness.core.constraints import FILE_NAME
 from harness.core.errors import HarnessError, Problem, StoreError, raise_if
 from harness.core.record import Original, Record
@@ -23,6 +21,14 @@ from harness.core.text import plural
 from harness.runlog.source import embedded_files
 from harness.store.files import disk_error, sha256_file, temporary_folder, write_atomic
 from harness.store.layout import cache_folder
+
+
+class NotFetched(StoreError):
+    """Something would have to be downloaded, and that is not allowed."""
+
+
+class NotInside(StoreError):
+    """A checkout lacks a commit, or a file where no commit is named: it may be of another repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +44,16 @@ class Resolved:
     foreign: bool = False  # broken as in a checkout of another repository
 
 
-Source = Callable[[str], Checkout]  # repository -> a place to read it from
+class Upstream(Protocol):
+    """A place that the files of a repository are read from: a clone, or a plain copy of its tree."""
+
+    has_git: bool
+
+    def read(self, commit: str | None, path: str) -> bytes: ...
+    def prefetch(self, wanted: Iterable[tuple[str, str]]) -> None: ...
 
 
-def source_of(checkout: Path | None, *, allow_network: bool = True) -> Source:
-    """Return where originals come from: the checkout that the user named, else a clone in the cache."""
-    if checkout is not None:
-        given(checkout, "")  # a missing folder is refused now
-        return lambda repository: given(checkout, repository, allow_network=allow_network)
-    return functools.cache(lambda repository: cloned(repository, allow_network=allow_network))
+Source = Callable[[str], Upstream]  # repository -> where it is read from
 
 
 def resolve(record: Record, name: str, source: Source) -> Resolved:
@@ -55,10 +62,10 @@ def resolve(record: Record, name: str, source: Source) -> Resolved:
     if original is None or original.kind == "none":
         return Resolved(name, "none", original.reason or "none was published" if original else "it was measured here")
     try:
-        checkout = source(original.repository or "")
-        if original.kind == "git" and not checkout.has_git:
+        upstream = source(original.repository or "")
+        if original.kind == "git" and not upstream.has_git:
             return Resolved(name, "none", "it is in git only, and this checkout is a plain tree")
-        files = read_files(original, checkout)
+        files = read_files(original, upstream)
         verify(name, original, files)
     except HarnessError as error:
         said, todo = "; ".join(f"{p.where}: {p.what}" for p in error.problems), error.problems[0].todo
@@ -68,17 +75,17 @@ def resolve(record: Record, name: str, source: Source) -> Resolved:
     return Resolved(name, "resolved", f"{plural(len(files), 'file')}, {where}", files)
 
 
-def read_files(original: Original, checkout: Checkout) -> dict[str, bytes]:
+def read_files(original: Original, upstream: Upstream) -> dict[str, bytes]:
     """Read the files of an original, the entry first; they are not verified yet."""
     commit, path = where_it_lies(original)
     expected, main = dict(original.files), original.entry
     if original.kind == "git":
-        return {main: checkout.read(commit, path)}
-    raw = checkout.read(original.commit, path)
+        return {main: upstream.read(commit, path)}
+    raw = upstream.read(original.commit, path)
     if original.kind == "log":
         return embedded_files(raw, path, script=main)
     folder = PurePosixPath(path).parent
-    beside = {name: checkout.read(original.commit, str(folder / name)) for name in expected if name != main}
+    beside = {name: upstream.read(original.commit, str(folder / name)) for name in expected if name != main}
     return {main: raw, **beside}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import originals
-from harness.catalog.checkout import given
+from harness.catalog.checkout import given, source_of
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, Problem, StoreError
@@ -62,7 +62,7 @@ def plan(
         what = f"{name} was measured here, and its script lies in its folder"
         raise StoreError.at("--checkout", what, "leave --checkout out; nothing is read from there")
     if original:
-        source = originals.source_of(checkout, allow_network=allow_network and not plan_only)
+        source = source_of(checkout, allow_network=allow_network and not plan_only)
         subject = catalog.original(record, source, given=checkout is not None, look=plan_only)
     else:
         subject = catalog.script_here(record)
@@ -139,7 +139,7 @@ def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool 
 
     A clone that cannot be had, and a checkout that holds none of the originals, are one error each, not one per row.
     """
-    source = originals.source_of(checkout, allow_network=allow_network)
+    source = source_of(checkout, allow_network=allow_network)
     past = sorted(
         (record for record in catalog.records() if record.original is not None),
         key=lambda record: (record.track, record.number, record.kind != "record", record.slug),

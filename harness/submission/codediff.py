@@ -13,10 +13,9 @@ import tokenize
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.originals import published
+from harness.catalog.originals import Source, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 
@@ -39,10 +38,10 @@ class CodeDiff:
         return f"+{self.added} −{self.removed} lines of code"
 
 
-def against(catalog: Catalog, subject: Subject, name: str | None = None, *, checkout: Path | None = None) -> Subject:
+def against(catalog: Catalog, subject: Subject, name: str | None, source: Source, *, given: bool = False) -> Subject:
     """Return the record that a submission is compared with: `name`, else the parent of its manifest.
 
-    A record without a script in its folder is compared by its frozen original, from the cache or from `checkout`;
+    A record without a script in its folder is compared by its frozen original, from the cache or from `source`;
     nothing is downloaded. Raises HarnessError where there is no record, or no script of it.
     """
     name = name or (subject.manifest.parent if subject.manifest else None)
@@ -52,9 +51,9 @@ def against(catalog: Catalog, subject: Subject, name: str | None = None, *, chec
         )
     named = catalog.find(name)
     try:
-        return catalog.script(named, checkout=checkout, allow_network=False, frozen=False)
+        return catalog.script(named, source, given=given, frozen=False)
     except StoreError as error:
-        if checkout is not None or named.record is None or not published(named.record):
+        if given or named.record is None or not published(named.record):
             raise
         [problem, *_] = error.problems
         todo = "fetch all with `speedrun replay --original --plan`, or name a copy with --checkout DIR"

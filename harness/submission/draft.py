@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, LOCK_FORM, MANIFEST, README, Lock, files_in, good_hashes, load_manifest
 from harness.catalog.subjects import Subject
@@ -50,7 +51,7 @@ def make(
     if start is None:
         source = catalog.submission(template, frozen=False)
     else:
-        source = catalog.script(catalog.find(start), checkout=checkout, frozen=False)
+        source = catalog.script(catalog.find(start), source_of(checkout), given=checkout is not None, frozen=False)
     parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
     values: dict[str, object] = {
         "track": source.track.name,

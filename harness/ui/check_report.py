@@ -6,6 +6,7 @@ Titles, names and log lines are untrusted: they are escaped for the terminal, fo
 import re
 
 from harness.board.markdown import cell
+from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
 from harness.core import stats
 from harness.core.errors import HarnessError
@@ -114,7 +115,7 @@ def markdown(catalog: Catalog, checked: Checked) -> str:
 def _size(catalog: Catalog, checked: Checked) -> str:
     assert checked.subject is not None
     try:
-        old = codediff.against(catalog, checked.subject)
+        old = codediff.against(catalog, checked.subject, None, source_of(None, allow_network=False))
     except HarnessError as error:
         return f"not compared: {error.problems[0].what}"
     return f"{codediff.between(old, checked.subject).size} against {old.name}"

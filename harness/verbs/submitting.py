@@ -57,12 +57,14 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _diff(args: argparse.Namespace) -> int:
+    from harness.catalog.checkout import source_of
     from harness.submission import codediff
     from harness.ui import console
 
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission), frozen=False)
-    old = codediff.against(catalog, subject, args.against, checkout=args.checkout)
+    source = source_of(args.checkout, allow_network=False)
+    old = codediff.against(catalog, subject, args.against, source, given=args.checkout is not None)
     change = codediff.between(old, subject)
     for line in change.lines:
         console.say(line, style=codediff.style(line), stdout=True)

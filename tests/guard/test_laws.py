@@ -127,21 +127,34 @@ def test_no_import_cycle() -> None:
         visit(module, ())
 
 
-def test_judging_imports_no_git_and_no_replay_planning() -> None:
-    """Subject and parent's script are passed in, so that a verdict depends on the evidence alone."""
+def reached_from(starts: list[str]) -> set[str]:
+    """All modules that these import, at any depth, and they themselves."""
     used = graph()
     reached: set[str] = set()
-    waiting = [module for module in used if package_of(module) in ("evidence", "verdict")]
-    assert len(waiting) > 10
-    while waiting:
-        module = waiting.pop()
+    while starts:
+        module, *starts = starts
         if module not in reached:
             reached.add(module)
-            waiting += used[module]
-    assert not reached & {"harness.catalog.checkout", "harness.catalog.originals"}
+            starts = [*starts, *used[module]]
+    return reached
+
+
+def test_judging_rests_on_the_evidence_alone() -> None:
+    """Subject and parent's script are passed in; nobody looks for them."""
+    judging = [name_of(path) for path in MODULES if package_of(name_of(path)) in ("evidence", "verdict")]
+    assert len(judging) > 10
+    reached = reached_from(judging)
+    assert not reached & {"harness.catalog.lookup", "harness.catalog.originals"}
     assert not {package_of(module) for module in reached} & {"replay", "dataset", "run"}
+
+
+@pytest.mark.parametrize("module", ["harness.run.judging", "harness.submission.codediff"])
+def test_verify_and_diff_start_no_git_and_plan_no_replay(module: str) -> None:
+    reached = reached_from([module])
+    assert "harness.catalog.checkout" not in reached
+    assert not {package_of(other) for other in reached} & {"replay", "dataset"}
     starting = [name_of(path) for path in MODULES if name_of(path) in reached and "subprocess" in imports_of(path)]
-    assert not starting, "who judges starts no program"
+    assert not starting
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

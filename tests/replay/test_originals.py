@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
-from harness.catalog.originals import source_of
 from harness.core.errors import StoreError
 from harness.replay.plan import resolve_all
 from harness.store.layout import cache_folder
