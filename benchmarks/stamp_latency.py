@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.launch.clock import read_clock
 from harness.launch.launcher import LaunchPlan
+from harness.launch.stamps import read_clock
 from tests.cheats.gallery import Direct
 
 SCRIPT = """\

@@ -6,6 +6,7 @@ writer per file among all processes. The hub's hash decides, and a track's pin d
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import threading
@@ -17,11 +18,10 @@ from harness.core.errors import DatasetError, HarnessError, Problem, StoreError,
 from harness.core.measurement import ShardReceipt
 from harness.core.task import Shard
 from harness.dataset import hub
-from harness.dataset.parallel import in_parallel
 from harness.dataset.progress import Progress
-from harness.dataset.retry import Retrying, RetryPolicy
+from harness.dataset.retry import Retrying, RetryPolicy, in_parallel
 from harness.dataset.shard import check_tokens
-from harness.dataset.snapshot import KnownShard, Snapshot, hash_file, snapshot_of, try_remember
+from harness.dataset.snapshot import KnownShard, Snapshot, snapshot_of, try_remember
 from harness.dataset.transfer import Transfer
 from harness.store.files import disk_error
 
@@ -34,8 +34,8 @@ class Gathered:
 
     snapshot: Snapshot
     known: tuple[KnownShard, ...]
-    commit: str | None
-    downloaded_bytes: int
+    commit: str | None = None
+    downloaded_bytes: int = 0
 
 
 class Gathering:
@@ -73,7 +73,7 @@ class Gathering:
         """
         for shard in self.shards:
             known = self.remembered.get(shard.name)
-            if known is not None and self.snapshot.still_known(known) and _agrees(known, shard):
+            if known is not None and self.snapshot.still_known(known) and known.agrees(shard):
                 self.verified[shard.name] = known
         self._verify_present([name for name in self._missing() if self.snapshot.path(name).exists()])
         for name in self._missing():
@@ -109,11 +109,8 @@ class Gathering:
 
     def _verify_one(self, name: str, expected: str) -> None:
         path = self.snapshot.path(name)
-        self.progress.begin(name, path.stat().st_size, 0)
         try:
-            sha256 = hash_file(
-                path, check=self.retrying.check, advance=lambda count: self.progress.advance(name, count)
-            )
+            sha256 = _hash(path, name, self.retrying, self.progress)
         except OSError as error:
             raise DatasetError.at(path, f"cannot be read ({error.strerror})", "check its permissions") from None
         if sha256 == expected:
@@ -255,9 +252,8 @@ def damaged(snapshot: Snapshot, receipts: tuple[ShardReceipt, ...], progress: Pr
 
     def check(receipt: ShardReceipt) -> Problem | None:
         path = snapshot.path(receipt.name)
-        progress.begin(receipt.name, receipt.bytes, 0)
         try:
-            sha256 = hash_file(path, check=retrying.check, advance=lambda count: progress.advance(receipt.name, count))
+            sha256 = _hash(path, receipt.name, retrying, progress)
         except OSError as error:
             return Problem(str(path), f"can no longer be read ({error.strerror})", "fetch it again")
         if sha256 == receipt.sha256:
@@ -277,9 +273,17 @@ def damaged(snapshot: Snapshot, receipts: tuple[ShardReceipt, ...], progress: Pr
     return tuple(bad.values())
 
 
-def _agrees(known: KnownShard, shard: Shard) -> bool:
-    """Whether a remembered shard is the one that the track pins, where it pins."""
-    return shard.sha256 in (None, known.sha256) and shard.tokens in (None, known.tokens)
+def _hash(path: Path, name: str, retrying: Retrying, progress: Progress) -> str:
+    """Return the sha256 of a file, in hexadecimal; shows how far it is and ends when told to. Raises OSError."""
+    digest = hashlib.sha256()
+    buffer = bytearray(4 << 20)
+    progress.begin(name, path.stat().st_size, 0)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            retrying.check()
+            digest.update(memoryview(buffer)[:count])
+            progress.advance(name, count)
+    return digest.hexdigest()
 
 
 def _hash_threads() -> int:

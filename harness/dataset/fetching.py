@@ -1,4 +1,4 @@
-"""Have the tokens of a track on this machine, verified, and put them where a run expects them.
+"""Have the tokens of a track on this machine, verified, tell which are there, and put them where a run expects them.
 
 The fetch happens once per machine: all checkouts share one cache. A run reads the shards through links under the
 path that its script expects, and they are hashed again when it has ended.
@@ -7,6 +7,7 @@ path that its script expects, and they are hashed again when it has ended.
 import contextlib
 import dataclasses
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from harness.core.errors import DatasetError, Problem, StoreError, TrackError
 from harness.core.measurement import DataReceipt, ShardReceipt
 from harness.core.task import Shard, Track, TrackData
 from harness.dataset.download import Gathered, Gathering, damaged
-from harness.dataset.generated import generate
-from harness.dataset.progress import Progress, Quiet
+from harness.dataset.progress import Progress
 from harness.dataset.retry import RetryPolicy
-from harness.dataset.snapshot import Snapshot
+from harness.dataset.shard import HEADER_BYTES
+from harness.dataset.snapshot import Snapshot, snapshot_of
+from harness.dataset.synthetic import generate, generated_snapshot
 from harness.store.files import disk_error, sha256_file
 from harness.store.layout import cache_folder
 
@@ -35,6 +37,17 @@ class Fetched:
     def folder(self) -> Path:
         """Where they lie in the cache."""
         return self.paths[0].parent
+
+
+@dataclass(frozen=True, slots=True)
+class LocalShard:
+    """One shard of a track, as far as it is on this machine."""
+
+    name: str
+    state: str  # verified | unverified | partial | missing
+    bytes: int
+    sha256: str | None
+    path: Path
 
 
 def needed_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
@@ -74,9 +87,9 @@ def fetch_for(
     Costs a stat per shard where they are there already. Raises DatasetError or StoreError with every problem.
     """
     shards = needed_shards(track, tokens)
-    progress = progress or Quiet()
+    progress = progress or Progress()
     if track.data.source == "synthetic":
-        return _fetched(track, shards, generate(cache_folder(), track, shards, progress))
+        return _fetched(track, shards, Gathered(*generate(cache_folder(), track, shards, progress)))
     gathering = Gathering(
         cache_folder(),
         repository_of(track),
@@ -92,7 +105,7 @@ def fetch_for(
 def make_synthetic(track: Track) -> Fetched:
     """Have the validation shard and the first training shard of a source that is computed, not fetched."""
     shards = shards_of(track.data, 1)
-    return _fetched(track, shards, generate(cache_folder(), track, shards, Quiet()))
+    return _fetched(track, shards, Gathered(*generate(cache_folder(), track, shards, Progress())))
 
 
 def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fetched:
@@ -104,6 +117,43 @@ def _fetched(track: Track, shards: tuple[Shard, ...], gathered: Gathered) -> Fet
     paths = tuple(gathered.snapshot.path(known.name) for known in gathered.known)
     pinned = all(shard.sha256 is not None for shard in shards)
     return Fetched(paths, receipt, pinned, gathered.downloaded_bytes)
+
+
+def what_is_there(track: Track) -> tuple[Path, tuple[LocalShard, ...]]:
+    """The folder of a track's shards in the cache, and the state of each that the track's tokens need or that is there.
+
+    Reads no shard and asks nobody.
+    """
+    data = track.data
+    if data.source == "hub":
+        snapshot = snapshot_of(cache_folder(), repository_of(track), data.revision)
+    else:
+        snapshot = generated_snapshot(cache_folder(), track)
+    known = snapshot.receipt().shards
+    usual = {shard.name for shard in needed_shards(track, None)}
+    entries = []
+    for shard in shards_of(data, data.train_shards):
+        path, partial = snapshot.path(shard.name), snapshot.partial(shard.name)
+        if path.is_file():
+            state = "verified" if snapshot.still_known(known.get(shard.name)) else "unverified"
+            sha256 = known[shard.name].sha256 if state == "verified" else None
+            entries.append(LocalShard(shard.name, state, path.stat().st_size, sha256, path))
+        elif partial.is_file():
+            entries.append(LocalShard(shard.name, "partial", partial.stat().st_size, None, partial))
+        elif shard.name in usual:
+            entries.append(LocalShard(shard.name, "missing", 0, None, path))
+    return snapshot.folder, tuple(entries)
+
+
+def missing_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
+    """Those of the needed shards that are not here, or in part only. Reads no shard and asks nobody."""
+    here = {entry.name for entry in what_is_there(track)[1] if entry.state in ("verified", "unverified")}
+    return tuple(shard for shard in needed_shards(track, tokens) if shard.name not in here)
+
+
+def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
+    """What shards take on disk, by the tokens that they hold."""
+    return sum(HEADER_BYTES + 2 * (shard.tokens or track.data.shard_tokens) for shard in shards)
 
 
 def offer(fetched: Fetched, track: Track, work: Path) -> None:
@@ -151,7 +201,7 @@ def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | Non
 
 def verify(fetched: Fetched, progress: Progress | None = None) -> tuple[Problem, ...]:
     """Hash the shards again; one problem for each whose bytes have changed since they were verified."""
-    return damaged(Snapshot(fetched.folder), fetched.receipt.shards, progress or Quiet())
+    return damaged(Snapshot(fetched.folder), fetched.receipt.shards, progress or Progress())
 
 
 def repository_of(track: Track) -> str:

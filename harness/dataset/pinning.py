@@ -10,7 +10,7 @@ from harness.core.errors import DatasetError, Problem, TrackError, raise_if
 from harness.core.task import Pins, Shard, Track
 from harness.dataset import hub
 from harness.dataset.fetching import Fetched, repository_of, shards_of
-from harness.dataset.progress import Progress, Quiet
+from harness.dataset.progress import Progress
 from harness.dataset.retry import Retrying, RetryPolicy
 from harness.dataset.shard import HEADER_BYTES
 from harness.store.files import write_atomic
@@ -24,7 +24,7 @@ def pin(tracks: Path, track: Track, fetched: Fetched, progress: Progress | None 
     """
     revision, path = fetched.receipt.revision, pins_file(tracks, track.name)
     if track.data.source == "hub":
-        shards = _listed(track, fetched, progress or Quiet())
+        shards = _listed(track, fetched, progress or Progress())
         if revision is None:
             what = "the hub does not say which revision it serves"
             raise DatasetError.at(repository_of(track), what, "pin without HF_ENDPOINT")

@@ -1,10 +1,8 @@
-"""The protocol by which a fetch says how far it is; the display itself is in the console."""
-
-from typing import Protocol
+"""How a fetch says how far it is; the display itself is in the console."""
 
 
-class Progress(Protocol):
-    """Shows how far a job over several files is; called from several threads."""
+class Progress:
+    """Is told how far a job over several files is, from several threads; this one shows nothing."""
 
     def expect(self, files: int, total_bytes: int) -> None:
         """Begin a stage in which so much is to be done."""
@@ -20,13 +18,3 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Tell a person something."""
-
-
-class Quiet:
-    """Shows nothing."""
-
-    def expect(self, files: int, total_bytes: int) -> None: ...
-    def begin(self, name: str, total_bytes: int, stored_bytes: int) -> None: ...
-    def advance(self, name: str, more_bytes: int) -> None: ...
-    def finish(self, name: str) -> None: ...
-    def say(self, text: str) -> None: ...

@@ -1,20 +1,24 @@
 """Try again after faults that may pass: politely, a bounded number of times, and together for all files of a fetch.
 
 A server that says when to come back (Retry-After) is believed, on its own clock: this computer's may be wrong by
-years. Waiting ends at once when the user stops the fetch.
+years. Waiting ends at once when the user stops the fetch, and so do the threads that work on several files. They are
+daemons: a server that sends nothing for half a minute must not delay Ctrl-C.
 """
 
+import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from harness.core.errors import DatasetError
+from harness.core.errors import DatasetError, HarnessError, StoreError, raise_if
 
-T = TypeVar("T")
+_GRACE_S = 3.0  # for the threads to store what has arrived
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Stopped(Exception):
@@ -74,7 +78,7 @@ class Retrying:
         if self.stop.is_set():
             raise Stopped
 
-    def keep_trying(self, where: str, attempt: Callable[[], T]) -> T:
+    def keep_trying(self, where: str, attempt: Callable[[], Result]) -> Result:
         """Call `attempt` until it returns, waiting between the faults that may pass.
 
         Raises Stopped, what `attempt` raises for good, or DatasetError after the last attempt.
@@ -115,6 +119,65 @@ class Retrying:
     def _wait(self, seconds: float) -> None:
         self.stop.wait(seconds)
         self.check()
+
+
+def in_parallel(
+    retrying: Retrying, items: Sequence[Item], work: Callable[[Item], Result], threads: int
+) -> list[Result]:
+    """Call `work` on every item; the results come in the order of the items.
+
+    A problem of one item does not stop the others, except a full disk or an unreachable server, which all share.
+    Raises one error with the problems of all items.
+    """
+    todo: queue.SimpleQueue[tuple[int, Item]] = queue.SimpleQueue()
+    for numbered in enumerate(items):
+        todo.put(numbered)
+    results: dict[int, Result] = {}
+    failures: list[BaseException] = []
+
+    def worker() -> None:
+        while True:
+            try:
+                index, item = todo.get_nowait()
+                retrying.check()
+                results[index] = work(item)
+            except (queue.Empty, Stopped):
+                return
+            except BaseException as error:
+                failures.append(error)
+                if not isinstance(error, DatasetError) or isinstance(error, Unreachable):
+                    retrying.stop.set()
+
+    workers = [threading.Thread(target=worker, daemon=True) for _ in range(min(threads, len(items)))]
+    _wait(retrying, workers)
+    _raise(failures)
+    retrying.check()
+    return [results[index] for index in range(len(items))]
+
+
+def _wait(retrying: Retrying, workers: list[threading.Thread]) -> None:
+    try:
+        for thread in workers:
+            thread.start()
+        for thread in workers:
+            while thread.is_alive():
+                thread.join(0.2)  # a join without a limit would not notice Ctrl-C on every platform
+    except BaseException:
+        retrying.stop.set()
+        deadline = time.monotonic() + _GRACE_S
+        for thread in workers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        raise
+
+
+def _raise(failures: list[BaseException]) -> None:
+    """Raise one error for all: a bug first, then the disk, then an unreachable server, then all the rest."""
+    bugs = [error for error in failures if not isinstance(error, HarnessError)]
+    shared = [error for kind in (StoreError, Unreachable) for error in failures if isinstance(error, kind)]
+    for error in (*bugs, *shared):
+        raise error
+    problems = (problem for error in failures if isinstance(error, HarnessError) for problem in error.problems)
+    raise_if(dict.fromkeys(problems), DatasetError)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -98,14 +98,11 @@ class TokenScan:
     def check(self, path: Path, *, name: str | None = None) -> int:
         """Return the token count of the shard at `path`, all of whose bytes were taken; raises DatasetError."""
         count = count_tokens(path, name=name)
-        name = name or path.name
-        if self._highest > DOCUMENT_START:
-            what = f"holds the id {self._highest}, above {DOCUMENT_START}"
-            raise DatasetError.at(name, what, "delete it and fetch it again")
-        if not self._has_start:
-            what = f"holds no document start ({DOCUMENT_START})"
-            raise DatasetError.at(name, what, "delete it and fetch it again")
-        return count
+        if self._highest <= DOCUMENT_START and self._has_start:
+            return count
+        above = self._highest > DOCUMENT_START
+        what = f"the id {self._highest}, above {DOCUMENT_START}" if above else f"no document start ({DOCUMENT_START})"
+        raise DatasetError.at(name or path.name, f"holds {what}", "delete it and fetch it again")
 
     def _check_ids(self, ids: Tokens) -> None:
         self._highest = max(self._highest, int(ids.max()))

@@ -14,7 +14,6 @@ import dataclasses
 import errno
 import fcntl
 import functools
-import hashlib
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import HarnessError
+from harness.core.task import Shard
 from harness.store.files import disk_error, write_atomic
 
 UNPINNED = "unpinned"
@@ -45,6 +45,10 @@ class KnownShard:
     mtime_ns: int
     inode: int
     boot: str | None  # since when these bytes may not have reached the disk; None: they were read back after a restart
+
+    def agrees(self, shard: Shard) -> bool:
+        """Return whether this shard is the one that the track pins, where it pins."""
+        return shard.sha256 in (None, self.sha256) and shard.tokens in (None, self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +167,10 @@ def boot_id() -> str | None:
         return None
 
 
-def hash_file(path: Path, *, check: Callable[[], None], advance: Callable[[int], None]) -> str:
-    """Return the sha256 of a file, in hexadecimal; calls `check` and `advance(bytes)` meanwhile. Raises OSError."""
-    digest = hashlib.sha256()
-    buffer = bytearray(4 << 20)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            check()
-            digest.update(memoryview(buffer)[:count])
-            advance(count)
-    return digest.hexdigest()
-
-
-def try_remember(snapshot: Snapshot, known: KnownShard, commit: str | None) -> bool:
+def try_remember(snapshot: Snapshot, known: KnownShard, commit: str | None) -> None:
     """Remember a shard if the cache can be written; a read-only cache only costs a hash at the next start."""
-    try:
+    with contextlib.suppress(HarnessError):
         snapshot.remember(known, commit)
-    except HarnessError:
-        return False
-    return True
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -13,15 +13,19 @@ starts that the entropy of a short shard shifts (4,096 lanes on 131 k tokens: +0
 """
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.core.task import Track
-from harness.dataset.shard import DOCUMENT_START, Tokens, to_bytes
-from harness.store.files import write_atomic
+from harness.core.errors import DatasetError
+from harness.core.task import Shard, Track
+from harness.dataset.progress import Progress
+from harness.dataset.shard import DOCUMENT_START, Tokens, check_tokens, to_bytes
+from harness.dataset.snapshot import KnownShard, Snapshot, try_remember
+from harness.store.files import disk_error, sha256_file, write_atomic
 
 SYMBOLS = 256
 CLASSES = 8  # of symbols; the document start has a class of its own
@@ -48,8 +52,7 @@ def make_source(seed: int) -> Source:
     contexts = (CLASSES + 1) ** 2
     # Sorting random keys permutes; the keys of 64 bits do not collide within a row.
     permutations = np.argsort(bits.random_raw(contexts * SYMBOLS).reshape(contexts, SYMBOLS), axis=1, kind="stable")
-    weights = _zipf()
-    total = math.fsum(weights)
+    weights, total = _zipf()
     limits = [round(math.fsum(weights[: rank + 1]) / total * 2**32) for rank in range(SYMBOLS)]
     return Source(classes, permutations.astype(np.int64), np.array(limits, dtype=np.uint64))
 
@@ -76,8 +79,7 @@ def draw(source: Source, count: int, seed: int) -> Tokens:
 
 def entropy_rate() -> float:
     """Return the entropy of the source, nats per token."""
-    weights = _zipf()
-    total = math.fsum(weights)
+    weights, total = _zipf()
     zipf = -math.fsum(weight / total * math.log(weight / total) for weight in weights)
     p = END_PROBABILITY
     return -p * math.log(p) - (1 - p) * math.log(1 - p) + (1 - p) * zipf
@@ -91,8 +93,7 @@ def oracle_loss(source: Source, tokens: Tokens) -> float:
     before[classes[:-1] == CLASSES] = CLASSES  # a document start is its own predecessor
     contexts = classes[:-1] * (CLASSES + 1) + before
     ranks = np.argsort(source.permutations, axis=1)  # context, symbol -> rank
-    weights = _zipf()
-    total = math.fsum(weights)
+    weights, total = _zipf()
     symbol_loss = -np.log(np.array(weights) / total) - math.log(1 - END_PROBABILITY)
     targets = ids[1:]
     ended = targets == _START
@@ -100,9 +101,10 @@ def oracle_loss(source: Source, tokens: Tokens) -> float:
     return float(np.where(ended, -math.log(END_PROBABILITY), losses).mean())
 
 
-def _zipf() -> list[float]:
-    """Return unnormalised Zipf weights of exponent 1.5, by square roots: every operation is correctly rounded."""
-    return [1.0 / (rank * math.sqrt(rank)) for rank in range(1, SYMBOLS + 1)]
+def _zipf() -> tuple[list[float], float]:
+    """Return Zipf weights of exponent 1.5 and their sum, by square roots: every operation is correctly rounded."""
+    weights = [1.0 / (rank * math.sqrt(rank)) for rank in range(1, SYMBOLS + 1)]
+    return weights, math.fsum(weights)
 
 
 def make_shards(source_seed: int, train_tokens: int, val_tokens: int) -> tuple[Tokens, Tokens]:
@@ -113,16 +115,57 @@ def make_shards(source_seed: int, train_tokens: int, val_tokens: int) -> tuple[T
     return train, val
 
 
-def write_shards(track: Track, folder: Path) -> list[Path]:
-    """Write the shards of a synthetic track into `folder`, validation first; shards that exist are kept.
-
-    Takes half a second for 4 M tokens. Safe with several writers: every file is written aside and renamed.
-    """
+def generated_snapshot(cache: Path, track: Track) -> Snapshot:
+    """Return where the shards of a synthetic track are kept; the numbers that determine its bytes are in the name."""
     data = track.data
-    names = [data.val_pattern % 0, data.train_pattern % 1]
-    paths = [folder / name for name in names]
-    if not all(path.exists() for path in paths):
-        train, val = make_shards(data.seed or 0, data.shard_tokens, track.validation_tokens + 1)
-        for path, tokens in zip(paths, (val, train), strict=True):
+    name = f"{track.name}-{data.seed}-{data.shard_tokens}-{track.validation_tokens}"
+    return Snapshot(cache / "data" / "synthetic" / name)
+
+
+def generate(
+    cache: Path, track: Track, shards: tuple[Shard, ...], progress: Progress
+) -> tuple[Snapshot, tuple[KnownShard, ...]]:
+    """Have the shards of a synthetic track, one for validation and at most one for training; drawn where missing.
+
+    Raises DatasetError where a pin names other bytes or more shards are wanted, StoreError for the disk.
+    """
+    if len(shards) > 2:
+        raise DatasetError.at(
+            f"tracks/{track.name}.yaml", "a synthetic source has one training shard", "ask for fewer tokens"
+        )
+    snapshot = generated_snapshot(cache, track)
+    known = _known(snapshot, shards)
+    if known is None:
+        with snapshot.lock("generate"):
+            known = _known(snapshot, shards) or _draw(snapshot, track, shards, progress)
+    for item, shard in zip(known, shards, strict=True):
+        if not item.agrees(shard):
+            raise DatasetError.at(
+                snapshot.path(item.name), "is not what the track pins", "the source or the track's numbers have changed"
+            )
+    return snapshot, known
+
+
+def _known(snapshot: Snapshot, shards: tuple[Shard, ...]) -> tuple[KnownShard, ...] | None:
+    """Return what the receipt says of the shards; None where stat does not confirm every one of them."""
+    remembered = snapshot.receipt().shards
+    confirmed = [known for shard in shards if (known := remembered.get(shard.name)) and snapshot.still_known(known)]
+    return tuple(confirmed) if len(confirmed) == len(shards) else None
+
+
+def _draw(snapshot: Snapshot, track: Track, shards: tuple[Shard, ...], progress: Progress) -> tuple[KnownShard, ...]:
+    """Draw shards, validation first, whether they exist or not; half a second for 4 M tokens."""
+    data, drawn = track.data, []
+    progress.say(f"drawing {data.shard_tokens:,} tokens from the synthetic source of the track {track.name}")
+    train, val = make_shards(data.seed or 0, data.shard_tokens, track.validation_tokens + 1)
+    try:
+        for shard, tokens in zip(shards, (val, train), strict=False):
+            path = snapshot.path(shard.name)
             write_atomic(path, to_bytes(tokens))
-    return paths
+            os.chmod(path, 0o444)
+            known = snapshot.describe(shard.name, path, sha256_file(path), check_tokens(path, name=shard.name))
+            try_remember(snapshot, known, None)
+            drawn.append(known)
+    except OSError as error:
+        raise disk_error(snapshot.folder, error) from error
+    return tuple(drawn)

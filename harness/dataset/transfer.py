@@ -111,10 +111,8 @@ class Transfer:
 
     def discard(self) -> None:
         """Remove the partial file and its note."""
-        with contextlib.suppress(FileNotFoundError):
-            self.partial.unlink()
-        with contextlib.suppress(FileNotFoundError):
-            self.note.unlink()
+        self.partial.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
     def _prepare(self, remote: RemoteFile) -> int:
         """Make sure that the partial file is a part of `remote`; returns how many bytes are stored."""

@@ -1,14 +1,10 @@
 """Report on the accelerators: model and count, then everything that a time on them depends on."""
 
-import dataclasses
 import os
 import pwd
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.core.errors import MachineError
-from harness.core.measurement import Gpu, Machine
-from harness.core.task import Track
 from harness.doctor.wanted import ReportLine, State, Wanted
 from harness.machine import computer, nvidia
 
@@ -49,12 +45,10 @@ def gpus(report: nvidia.GpuReport, wanted: Wanted | None) -> ReportLine:
         "answered": ", ".join(f"{n}× {name}" for name, n in Counter(gpu.name for gpu in report.gpus).items()),
     }
     fixes = {
-        "absent": None,
         "silent": "the driver hangs: see `dmesg`, then restart the machine",
         "failed": "install the driver again; in a container, start it with access to the GPUs",
-        "answered": None,
     }
-    value, fix = values[report.state], fixes[report.state]
+    value, fix = values[report.state], fixes.get(report.state)
     if wanted is None:
         state: State = "green" if report.state == "answered" else "yellow"
         return ReportLine(
@@ -65,45 +59,25 @@ def gpus(report: nvidia.GpuReport, wanted: Wanted | None) -> ReportLine:
         )
     if not wanted.gpus:
         return ReportLine("GPUs", "green", f"{value}; the track {wanted.track.name} needs none")
-    if refused(report, wanted.track, wanted.gpus, wanted.track.hardware.gpu_name) is None:
+    model, names = wanted.track.hardware.gpu_name, [gpu.name for gpu in report.gpus]
+    if computer.gpus_instead(names, wanted.gpus, model) is None:
         return ReportLine("GPUs", "green", value)
+    machine = f"{wanted.gpus}× {model or 'GPU'}"
     counts = [n for n in (wanted.gpus, 4, 2, 1) if n == wanted.gpus or wanted.fewer]
-    fitting = next((n for n in counts if refused(report, wanted.track, n, None) is None), None)
+    fitting = next((n for n in counts if computer.gpus_instead(names, n, None) is None), None)
     if wanted.replayed and fitting is not None:
         flags = " --original" if wanted.subject is None else ""
         flags += f" --gpus {fitting}" if fitting != wanted.gpus else ""
         return ReportLine(
             "GPUs",
             "yellow",
-            f"{value}; a time counts on {wanted.gpus}× {wanted.track.hardware.gpu_name or 'GPU'} only",
+            f"{value}; a time counts on {machine} only",
             f"`speedrun replay {wanted.name}{flags}` compares its loss",
         )
     asserts = wanted.needs is not None and wanted.subject is None and not wanted.fewer
     why = f"; the script asserts {wanted.gpus} ranks" if asserts else ""
-    model = wanted.track.hardware.gpu_name or "GPU"
-    needs = f"use a machine with {wanted.gpus}× {model}, or try the pipeline: ./run_record.sh {wanted.track.name} --dry"
+    needs = f"use a machine with {machine}, or try the pipeline: ./run_record.sh {wanted.track.name} --dry"
     return ReportLine("GPUs", "red", value + why, f"{fix}; {needs}" if fix else needs)
-
-
-def refused(report: nvidia.GpuReport, track: Track, processes: int, gpu_name: str | None) -> str | None:
-    """Say why a start on so many of these GPUs would be refused; None where it would not. No name: any model will do."""
-    here = Machine(
-        gpus=tuple(Gpu(gpu.name, gpu.memory_mib, gpu.power_cap_w) for gpu in report.gpus),
-        driver=None,
-        cpu="",
-        cpu_count=0,
-        memory_bytes=0,
-        kernel="",
-        python="",
-        torch="checked elsewhere",
-        fingerprint="",
-    )
-    hardware = dataclasses.replace(track.hardware, processes=processes, gpu_name=gpu_name)
-    try:
-        computer.check(here, dataclasses.replace(track, hardware=hardware))
-    except MachineError as error:
-        return str(error)
-    return None
 
 
 def capability(report: nvidia.GpuReport) -> ReportLine:
@@ -124,10 +98,8 @@ def driver(report: nvidia.GpuReport, wanted: Wanted | None) -> ReportLine:
     version = report.gpus[0].driver
     cuda, whose = cuda_of(computer.version("torch")), f"torch {computer.version('torch')}"
     if wanted is not None and wanted.replayed and wanted.build is not None and wanted.build.cuda:
-        number = wanted.build.cuda.partition(".")[0]
-        cuda, whose = int(number) if number.isdecimal() else None, "the original's torch"
-    major = int(version.split(".")[0]) if version.split(".")[0].isdecimal() and len(version) < 40 else None
-    least = LEAST_DRIVER.get(cuda) if cuda is not None else None
+        cuda, whose = _major(wanted.build.cuda), "the original's torch"
+    major, least = _major(version), LEAST_DRIVER.get(cuda or 0)
     if major is not None and least is not None and major < least:
         fix = f"CUDA {cuda} needs driver {least} or newer: update the driver, or use a torch built for an older CUDA"
         return ReportLine("driver", "red", f"{version}, too old for {whose}", fix)
@@ -142,9 +114,12 @@ def cuda_of(torch_version: str | None) -> int | None:
     if local.startswith("cu") and local[2:4].isdecimal():
         return int(local[2:4])
     runtime = computer.version("nvidia-cuda-runtime")  # without a number in its name since CUDA 13
-    if runtime is not None and runtime.split(".")[0].isdecimal():
-        return int(runtime.split(".")[0])
-    return 12 if computer.version("nvidia-cuda-runtime-cu12") else None
+    return _major(runtime or "") or (12 if computer.version("nvidia-cuda-runtime-cu12") else None)
+
+
+def _major(version: str) -> int | None:
+    number = version.partition(".")[0]
+    return int(number) if number.isdecimal() and len(number) < 10 else None
 
 
 def links(report: nvidia.GpuReport) -> ReportLine:

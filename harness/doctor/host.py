@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.catalog.tracks import load_tracks
-from harness.dataset import fetching, inventory
+from harness.dataset import fetching
 from harness.doctor.wanted import ReportLine, Wanted
 from harness.machine import computer, nvidia
 from harness.replay import venv
@@ -26,27 +26,21 @@ RANK_BYTES = {"gpu": 4 << 30, "any": 1 << 30}
 def disk(project: Project, wanted: Wanted | None) -> ReportLine:
     """Compare the free space for tokens and environments with what is still to be fetched."""
     cache = cache_folder()
-    free = {str(folder): free_bytes(folder) for folder in (cache, project.root)}
-    missing = missing_bytes(wanted) if wanted is not None else 0
-    value = f"{free[str(cache)] / 1e9:,.1f} GB free in {cache}"
+    free, free_here = free_bytes(cache), free_bytes(project.root)
+    missing = 0
+    value = f"{free / 1e9:,.1f} GB free in {cache}"
     if wanted is not None:
+        # Partial shards are counted whole.
+        missing = fetching.size_bytes(wanted.track, fetching.missing_shards(wanted.track, wanted.tokens))
         value += f"; {missing / 1e9:.1f} GB of tokens to fetch" if missing else "; all tokens are here"
     fix = "free some space, or set XDG_CACHE_HOME to a larger disk"
-    if free[str(cache)] < missing + SPARE_BYTES:
+    if free < missing + SPARE_BYTES:
         return ReportLine("disk", "red", value, fix)
-    if free[str(project.root)] < SPARE_BYTES:
-        return ReportLine(
-            "disk", "red", f"{value}; {free[str(project.root)] / 1e9:.1f} GB in the project", "free some space"
-        )
-    replayed = wanted is not None and wanted.replayed
-    if replayed and free[str(cache)] < missing + SPARE_BYTES + venv.SIZE_BYTES:
+    if free_here < SPARE_BYTES:
+        return ReportLine("disk", "red", f"{value}; {free_here / 1e9:.1f} GB in the project", "free some space")
+    if wanted is not None and wanted.replayed and free < missing + SPARE_BYTES + venv.SIZE_BYTES:
         return ReportLine("disk", "yellow", f"{value}; an environment of its own takes up to 8 GB more", fix)
     return ReportLine("disk", "green", value)
-
-
-def missing_bytes(wanted: Wanted) -> int:
-    """Return the bytes of the shards that are not here yet, partial ones counted whole."""
-    return inventory.size_bytes(wanted.track, inventory.missing_shards(wanted.track, wanted.tokens))
 
 
 def memory(wanted: Wanted | None) -> ReportLine:
@@ -146,11 +140,11 @@ def data(project: Project, wanted: Wanted | None) -> Iterator[ReportLine]:
     if wanted is None:
         counts = []
         for track in load_tracks(project.tracks).values():
-            entries = inventory.what_is_there(track)[1]
+            entries = fetching.what_is_there(track)[1]
             counts.append(f"{track.name} {sum(e.state == 'verified' for e in entries)} of {len(entries)}")
         yield ReportLine("data", "green", f"shards here: {', '.join(counts)}")
         return
-    states = {entry.name: entry.state for entry in inventory.what_is_there(wanted.track)[1]}
+    states = {entry.name: entry.state for entry in fetching.what_is_there(wanted.track)[1]}
     needed = [states.get(shard.name, "missing") for shard in fetching.needed_shards(wanted.track, wanted.tokens)]
     verified = needed.count("verified")
     value = f"{verified} of {len(needed)} shards verified"

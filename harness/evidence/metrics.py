@@ -8,8 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import LogError
 from harness.core.measurement import Metrics, RunLog, TimedLine
-from harness.launch.clock import Clock, read_clock
-from harness.launch.observed import read_observed
+from harness.launch.stamps import Clock, read_clock, read_observed
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.files import has_kept

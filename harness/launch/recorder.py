@@ -39,7 +39,7 @@ def main(folder: Path) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness decides, through the pipe
     recorder = Recorder(folder, plan)
-    signal.signal(signal.SIGTERM, lambda *_: recorder.ask_to_stop("the recorder got SIGTERM"))
+    signal.signal(signal.SIGTERM, lambda *_: recorder.end("stopped", "the recorder got SIGTERM"))
     outcome = recorder.run()
     write_outcome(folder, outcome)
     return 0
@@ -139,7 +139,7 @@ class Recorder:
                 if harness_pipe in ready:
                     selector.unregister(harness_pipe)
                     asked = os.read(harness_pipe, 100)
-                    self.ask_to_stop("stopped by the user" if asked else "the harness went away")
+                    self.end("stopped", "stopped by the user" if asked else "the harness went away")
                 if exited is not None and not closed and time.monotonic_ns() - exited > DRAIN_S * 1e9:
                     break  # something that outlived the launcher holds the pipe; it is ended next
                 if exited is None:
@@ -200,9 +200,6 @@ class Recorder:
                 if entry.is_file(follow_symlinks=False):
                     total += entry.stat(follow_symlinks=False).st_size
         return total
-
-    def ask_to_stop(self, reason: str) -> None:
-        self.end("stopped", reason)
 
     def end(self, state: str, reason: str) -> None:
         """End everything now, for this reason unless there was one before."""

@@ -11,10 +11,11 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core import codec
-from harness.core.errors import MachineError, Problem
+from harness.core.errors import MachineError, Problem, raise_if
 from harness.core.measurement import Gpu, Machine
 from harness.core.task import Track
 from harness.machine import nvidia
@@ -57,17 +58,22 @@ def check(machine: Machine, track: Track, *, dry: bool = False) -> None:
     if machine.torch is None:
         problems.append(Problem("torch", "is not installed", "install the training extra: pip install '.[train]'"))
     if not dry and hardware.kind == "gpu":
-        need = f"the track {track.name} needs {hardware.processes}× {hardware.gpu_name or 'GPU'}"
-        ways = "use such a machine, or try the pipeline here with --dry"
-        if not machine.gpus:
-            problems.append(Problem("GPUs", f"none found by nvidia-smi; {need}", ways))
-        elif len(machine.gpus) < hardware.processes:
-            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {machine.gpus[0].name} found; {need}", ways))
-        elif hardware.gpu_name and any(gpu.name != hardware.gpu_name for gpu in machine.gpus):
-            other = next(gpu.name for gpu in machine.gpus if gpu.name != hardware.gpu_name)
-            problems.append(Problem("GPUs", f"{len(machine.gpus)}× {other} found; {need}", ways))
-    if problems:
-        raise MachineError(*problems)
+        found = gpus_instead([gpu.name for gpu in machine.gpus], hardware.processes, hardware.gpu_name)
+        if found is not None:
+            need = f"the track {track.name} needs {hardware.processes}× {hardware.gpu_name or 'GPU'}"
+            ways = "use such a machine, or try the pipeline here with --dry"
+            problems.append(Problem("GPUs", f"{found}; {need}", ways))
+    raise_if(problems, MachineError)
+
+
+def gpus_instead(names: Sequence[str], count: int, model: str | None) -> str | None:
+    """Say what was found where these GPUs are not `count` ones of a model (None: of any); None where they are."""
+    if not names:
+        return "none found by nvidia-smi"
+    other = next((name for name in names if model and name != model), None)
+    if len(names) >= count and other is None:
+        return None
+    return f"{len(names)}× {names[0] if len(names) < count else other} found"
 
 
 def differences(before: Machine, now: Machine) -> list[str]:

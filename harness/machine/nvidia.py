@@ -115,7 +115,7 @@ def query(seconds: float) -> GpuReport:
         ],
         seconds,
     )
-    gpus = _states(full) or _plain_states(plain)
+    gpus = _states(full, _STATE_QUERY) or _states(plain, _QUERY)
     if not gpus:
         silent = full.status is None and plain.status is None
         lines = (line.strip() for line in (full.text + plain.text).splitlines())
@@ -123,41 +123,28 @@ def query(seconds: float) -> GpuReport:
     return GpuReport("answered", "", gpus, _users(users), _links(topology, len(gpus)))
 
 
-def _states(answer: _Answer) -> tuple[GpuState, ...]:
-    return tuple(
-        GpuState(
-            index=number,
-            uuid=row["uuid"],
-            name=row["name"],
-            memory_mib=_whole(row["memory.total"]),
-            used_mib=_whole(row["memory.used"]),
-            capability=_decimal(row["compute_cap"]),
-            driver=row["driver_version"],
-            power_cap_w=_decimal(row["power.limit"]),
-            power_default_w=_decimal(row["power.default_limit"]),
+def _states(answer: _Answer, columns: Sequence[str]) -> tuple[GpuState, ...]:
+    """Read GPUs from an answer with these columns; what stands in no column is not reported."""
+    states = []
+    for number, row in enumerate(_rows(answer, columns)):
+        cells = {**dict.fromkeys(_STATE_QUERY, ""), "index": str(number), **row}
+        index, memory = _whole(cells["index"]), _whole(cells["memory.total"])
+        if index is None or ("index" not in row and memory is None):
+            continue  # no row about a GPU
+        states.append(
+            GpuState(
+                index=index,
+                uuid=cells["uuid"],
+                name=cells["name"],
+                memory_mib=memory,
+                used_mib=_whole(cells["memory.used"]),
+                capability=_decimal(cells["compute_cap"]),
+                driver=cells["driver_version"],
+                power_cap_w=_decimal(cells["power.limit"]),
+                power_default_w=_decimal(cells["power.default_limit"]),
+            )
         )
-        for row in _rows(answer, _STATE_QUERY)
-        if (number := _whole(row["index"])) is not None
-    )
-
-
-def _plain_states(answer: _Answer) -> tuple[GpuState, ...]:
-    rows = _rows(answer, _QUERY)
-    return tuple(
-        GpuState(
-            number,
-            "",
-            row["name"],
-            memory,
-            None,
-            None,
-            row["driver_version"],
-            _decimal(row["power.limit"]),
-            None,
-        )
-        for number, row in enumerate(rows)
-        if (memory := _whole(row["memory.total"])) is not None
-    )
+    return tuple(states)
 
 
 def _users(answer: _Answer) -> tuple[GpuUser, ...] | None:

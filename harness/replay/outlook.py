@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.core.errors import HarnessError, MachineError, Problem, raise_if
 from harness.core.measurement import Machine
 from harness.core.task import Hardware
-from harness.dataset import fetching, inventory
+from harness.dataset import fetching
 from harness.machine import computer
 from harness.replay import venv
 from harness.replay.own_environment import check_modules, describe, differences, used_torch
@@ -35,7 +35,7 @@ def inspect_machine(plan: Plan) -> Outlook:
     """Inspect this machine for a plan; costs one stat per shard."""
     track, tokens = plan.subject.track, plan.subject.train_tokens
     here = computer.capture(torch=venv.NOT_MADE)
-    missing = inventory.missing_shards(track, tokens)
+    missing = fetching.missing_shards(track, tokens)
     requirement_sets = tuple(dict.fromkeys(plan.requirement_sets))
     problems = list(machine_problems(plan, here))
     environment = venv.find(requirement_sets[0])
@@ -51,7 +51,7 @@ def inspect_machine(plan: Plan) -> Outlook:
         free_bytes=free_bytes(cache_folder()),
         shards=len(fetching.needed_shards(track, tokens)),
         missing=len(missing),
-        missing_bytes=inventory.size_bytes(track, missing),
+        missing_bytes=fetching.size_bytes(track, missing),
     )
 
 

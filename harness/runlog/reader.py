@@ -6,7 +6,7 @@ quick enough that nobody thinks of sampling logs instead of reading them.
 """
 
 import dataclasses
-import itertools
+from itertools import pairwise
 from typing import Any
 
 from harness.core.errors import LogError
@@ -47,10 +47,7 @@ def read_bytes(
     # Each run has the problems from its first line to the next run's; the first run has all before it too.
     bounds = [0, *(run.position for run in runs[1:]), len(data) + 1]
     placed = part.problems.placed()
-    problems = [
-        tuple(problem for at, problem in placed if low <= at < high) if placed else ()
-        for low, high in itertools.pairwise(bounds)
-    ]
+    problems = [tuple(problem for at, problem in placed if low <= at < high) for low, high in pairwise(bounds)]
     if final_only:
         return [final_log(data, runs, path, problems[-1])]
     text = bytes(data[layout.header_start : min(runs[0].position, layout.header_start + MOST_BYTES)])

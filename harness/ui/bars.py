@@ -44,7 +44,7 @@ def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[Progress
         yield BarProgress(bars, doing)
 
 
-class PlainProgress:
+class PlainProgress(Progress):
     """Lines for a stream that is not a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -96,7 +96,7 @@ class PlainProgress:
         print(text, file=self._stream, flush=True)
 
 
-class BarProgress:
+class BarProgress(Progress):
     """Bars on a terminal: one for the whole, one for each file that moves."""
 
     def __init__(self, bars: Bars, doing: str) -> None:

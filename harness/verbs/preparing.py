@@ -102,7 +102,7 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
 
 def _list_shards(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.catalog.tracks import load_tracks
-    from harness.dataset.inventory import what_is_there
+    from harness.dataset.fetching import what_is_there
 
     tracks = [catalog.tokens(args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
     listed = []

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from harness.core.errors import DatasetError
-from harness.dataset.progress import Quiet
+from harness.dataset.progress import Progress
 from harness.dataset.retry import RetryPolicy
 from harness.dataset.shard import to_bytes
 from tests.faults.fetch_project import QUICK, TRAIN, VAL, Place, shard_bytes
@@ -193,7 +193,7 @@ def test_when_one_file_is_asked_to_wait_no_other_file_asks_meanwhile(place: Plac
 
     told = threading.Event()
 
-    class Told(Quiet):
+    class Told(Progress):
         def say(self, text: str) -> None:
             if "HTTP 429" in text:
                 told.set()

@@ -13,8 +13,8 @@ import pytest
 
 from harness.core.errors import StoreError
 from harness.launch import observer
-from harness.launch.observed import read_observed
 from harness.launch.observer import READS, TELEMETRY, TELEMETRY_HEADER, Gpus
+from harness.launch.stamps import read_observed
 from tests.faults.projects import wait_for
 
 

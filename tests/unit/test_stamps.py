@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import StoreError
-from harness.launch.clock import read_clock
-from harness.launch.observed import read_observed
 from harness.launch.observer import READS_HEADER, TELEMETRY_HEADER
+from harness.launch.stamps import read_clock, read_observed
 
 NO_NUMBERS = ["9" * 5000, "9" * 4000, "9" * 20, "²", "٣", "-1", "+1", "1e9", "1_0", " 1", "1 ", "0x1", "nan", ""]
 
