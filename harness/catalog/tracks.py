@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.codec import Form, Reading
 from harness.core.constraints import show
-from harness.core.errors import Problem, TrackError, raise_if
+from harness.core.errors import HarnessError, Problem, TrackError, raise_if
 from harness.core.task import Pins, Ruleset, Track
 from harness.core.yamlfile import Path_
 
@@ -52,10 +52,9 @@ def load_tracks(tracks: Path) -> dict[str, Track]:
     for name in track_names(tracks):
         try:
             loaded[name] = load_track(tracks, name)
-        except TrackError as error:
+        except HarnessError as error:
             problems.extend(error.problems)
-    if problems:
-        raise TrackError(*problems)
+    raise_if(problems, TrackError)
     return loaded
 
 
