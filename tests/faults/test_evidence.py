@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 from collections.abc import Iterator
@@ -64,10 +63,10 @@ def test_all_files_of_a_script_are_its_identity(project: Small) -> None:
 
 
 def freeze(folder: Path, helper: str) -> None:
+    """Add a file; the next run freezes all that are there."""
     (folder / "helper.py").write_text(helper)
     manifest = folder / "manifest.yaml"
-    digest = hashlib.sha256(helper.encode()).hexdigest()
-    manifest.write_text(manifest.read_text() + f"  helper.py: {digest}\n")
+    manifest.write_text(manifest.read_text().partition("files:")[0].replace("schema: 1", "schema: 2"))
 
 
 def test_a_run_that_goes_on_is_no_fraud(project: Small) -> None:
