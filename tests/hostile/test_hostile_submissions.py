@@ -37,7 +37,7 @@ from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 SLUG = "2026-11-20_attack"
 README = "# A title\n\nWhat, why and how: all answered.\n"
-SECONDS = 10
+SECONDS = 600  # a hang; what could take long takes a few seconds
 
 Attack = Callable[[Path], object]
 
