@@ -12,6 +12,7 @@ not imported here.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -45,10 +46,15 @@ def speedrun(
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         order = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "out": str(out), "err": str(err)}
-        print(json.dumps(order), file=process.stdin, flush=True)
-        assert select.select([process.stdout], [], [], LIMIT_S)[0], f"{arguments} hangs"
-        status = process.stdout.readline()
-        assert status, "the warm process ended"
+        try:
+            print(json.dumps(order), file=process.stdin, flush=True)
+            assert select.select([process.stdout], [], [], LIMIT_S)[0], f"{arguments} hangs"
+            status = process.stdout.readline()
+            assert status, "the warm process ended"
+        except BaseException:  # its answer would be taken for that to the next order
+            process.kill()
+            warm_process.cache_clear()
+            raise
         return subprocess.CompletedProcess(["speedrun", *arguments], int(status), text_of(out), text_of(err))
 
 
@@ -72,7 +78,8 @@ def warm_process(python: str) -> subprocess.Popen[str]:
 def finish(process: subprocess.Popen[str]) -> None:
     """Let it end."""
     assert process.stdin is not None
-    process.stdin.close()
+    with contextlib.suppress(OSError):
+        process.stdin.close()
     process.wait()
 
 

@@ -39,7 +39,7 @@ from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 SLUG = "2026-11-20_attack"
 README = "# A title\n\nWhat, why and how: all answered.\n"
-SECONDS = 600  # minutes, so that only an endless loop reaches it, whatever else the machine does
+SECONDS = 600  # a hang; what could take long takes a few seconds
 
 Attack = Callable[[Path], object]
 
