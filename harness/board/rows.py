@@ -65,7 +65,7 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
 
 def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:
     """Read the record that `name` means, by any name that people use, and compute its row."""
-    record = catalog.record(name)
+    record = catalog.find_record(name)
     rows = make_rows(catalog.track(record.track), catalog.records(record.track))
     return record, next(row for row in rows if row.slug == record.slug)
 

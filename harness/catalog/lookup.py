@@ -94,6 +94,8 @@ class Catalog:
 
     def find(self, name: str) -> Named:
         """Say what a name means. Raises HarnessError where that is nothing, or more than one thing."""
+        if not name.strip():
+            raise StoreError.at("the name", "is empty", "name a record like short/12, a track, or submissions/<slug>")
         folder = Path(name)
         if (folder / manifests.MANIFEST).is_file():
             return Named(self.project.show(folder), folder, None)
@@ -121,13 +123,23 @@ class Catalog:
             meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
+        shown = name.encode("unicode_escape").decode()[:100]
         if not meant:
-            todo = "name it like short/12 or by its folder; leaderboard.md lists all"
-            raise StoreError.at(name[:100], "there is no such record", todo)
+            way = (
+                f"name its track too, like short/{rest}" if rest.isdecimal() and not track else "name it like short/12"
+            )
+            raise StoreError.at(shown, "there is no such record", f"{way} or by its folder; leaderboard.md lists all")
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])
-            raise StoreError.at(name[:100], f"means {len(meant)} records ({few} …)", "write more of the name")
+            raise StoreError.at(shown, f"means {len(meant)} records ({few} …)", "write more of the name")
         return self.read(meant[0])
+
+    def find_record(self, name: str) -> Record:
+        """Return the record that a name means, a track's current one; raises StoreError for a submission."""
+        record = self.find(name).record
+        if record is None:
+            raise StoreError.at(name, "is a submission, not a record", f"judge it: speedrun check {name}")
+        return record
 
     def track_of(self, named: Named) -> Track:
         """Return the track that a thing belongs to; raises TrackError or ManifestError."""
@@ -181,8 +193,11 @@ class Catalog:
         folder = self.folder(record) / records.SCRIPT
         script = manifests.load_script(folder, name=self.project.show(folder))
         if script.same_as is not None:
-            folder = self.folder(self.record(script.same_as)) / records.SCRIPT
+            where, folder = self.project.show(folder), self.folder(self.record(script.same_as)) / records.SCRIPT
             script = manifests.load_script(folder, name=self.project.show(folder))
+            if script.same_as is not None:
+                what = "`same_as` names a record whose script lies in another one's folder"
+                raise ManifestError.at(f"{where}/{SCRIPT_FILE}", what, "name the record that holds the files")
         name = self.project.show(self.folder(record))
         place, track = self.folder(record), self.track(record.track)
         return subjects.of_record(record, script, folder, place, name, track, script.train_tokens)
@@ -198,7 +213,7 @@ class Catalog:
         others = [r for r in self.records(record.track) if self.has_script(r)]
         if others:
             numbers = ", /".join(self.number(r) for r in sorted(others, key=lambda r: (r.number, r.slug)))
-            ways.append(f"in their folders {record.track}/{numbers} have a script")
+            ways.append(f"records with a script in their folder: {record.track}/{numbers}")
         what = "there is no script in its folder"
         what += "" if published(record) else ", and its original was never published"
         return ManifestError.at(name, what, "; ".join(ways) or f"no record of the track {record.track} has one")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from harness.core.codec import Form, Reading
 from harness.core.constraints import FILE_NAME, Count, FileName, FrozenFiles, Prose, RecordName
-from harness.core.errors import ManifestError
+from harness.core.errors import HarnessError, ManifestError
 from harness.core.task import Claim, Manifest
 from harness.store.files import sha256_file
 
@@ -70,19 +70,28 @@ def load_manifest(folder: Path, *, name: str | None = None, frozen: bool = True)
     reading = MANIFEST_FORM.open(folder / MANIFEST, name=f"{name}/{MANIFEST}")
     match reading.data:
         case {"track": str(track), "ruleset": str(ruleset)} if ruleset.partition("@")[0] != track:
-            what = f"{ascii(ruleset)[1:-1][:60]} is no ruleset of {ascii(track)[1:-1][:60]}"
+            what = f"{ascii(ruleset)[1:-1][:60]} is not a ruleset of {ascii(track)[1:-1][:60]}"
             reading.problem(("ruleset",), what, "use one of that track, like short@2")
     match reading.data:
         case {"schema": 2, "files": _}:
             todo = f"take it out; `{REFRESH} {name}` writes the hashes there"
             reading.problem(("files",), f"`files` stands in {LOCK} since schema 2", todo)
     hashes, files = _frozen_files(reading, folder, name, frozen=frozen)
-    entry = reading.data.get("entry")
-    if files and isinstance(entry, str) and entry not in files:
-        reading.problem(("entry",), f"{entry[:80]!a} is not among the frozen files", f"`{REFRESH} {name}` freezes it")
+    _check_entry(reading, folder, files, name, frozen=frozen)
     now = check_files(hashes, folder, files, frozen=frozen)
     reading.problems += hashes.problems if hashes is not reading else []
     return dataclasses.replace(reading.done(), files=dict(sorted((files if frozen else now).items())))
+
+
+def _check_entry(reading: Reading[Any], folder: Path, files: Mapping[str, str], name: str, *, frozen: bool) -> None:
+    """Note an entry that is not in the folder, or was not frozen with it."""
+    entry = reading.data.get("entry")
+    if not isinstance(entry, str) or entry in files or (frozen and not files):
+        return  # without any frozen file that is the problem, and it is noted
+    if re.fullmatch(FILE_NAME, entry) and not (folder / entry).exists():
+        reading.problem(("entry",), f"{entry} is not in the folder", "put it there, or correct `entry`")
+    else:
+        reading.problem(("entry",), f"{entry[:80]!a} is not among the frozen files", f"`{REFRESH} {name}` freezes it")
 
 
 def _frozen_files(
@@ -91,8 +100,12 @@ def _frozen_files(
     """The frozen hashes, and the file that they stand in: the lock, or a manifest of schema 1."""
     listed = reading.data.get("files")
     if (folder / LOCK).is_symlink() or (folder / LOCK).exists():
-        refuse_link(folder / LOCK, f"{name}/{LOCK}")
-        lock = LOCK_FORM.open(folder / LOCK, name=f"{name}/{LOCK}")
+        try:
+            refuse_link(folder / LOCK, f"{name}/{LOCK}")
+            lock = LOCK_FORM.open(folder / LOCK, name=f"{name}/{LOCK}")
+        except HarnessError as error:  # the manifest's own problems come with it
+            reading.problems += error.problems
+            return reading, {}
         if listed is not None and listed != lock.data.get("files"):
             reading.problem(("files",), f"`files` contradicts {LOCK}", f"take `files` out: speedrun wrote {LOCK}")
         return lock, good_hashes(lock.data.get("files"))
@@ -152,7 +165,7 @@ def check_kind(path: Path) -> tuple[str, str] | None:
     except OSError:
         return "is not in the folder", f"restore it; in a submission, freeze what is there: `{REFRESH} SUBMISSION`"
     if not stat.S_ISREG(status.st_mode):
-        return "is a link or no regular file", "put the file itself there"
+        return "is a link or a special file", "put the file itself there"
     if status.st_size > MAX_FILE_BYTES:
         return f"has {status.st_size:,} bytes", f"keep it below {MAX_FILE_BYTES:,}"
     return None
@@ -170,10 +183,16 @@ def load_script(folder: Path, *, name: str) -> ScriptFile:
     if not path.is_file():
         raise ManifestError.at(name, "there is no script here", WAYS)
     reading = SCRIPT_FORM.open(path, name=f"{name}/script.yaml")
-    borrowed = "same_as" in reading.data
+    borrowed = reading.data.get("same_as") is not None
     for key in () if borrowed else ("entry", "files"):
         if key not in reading.data:
             reading.problem((), f"the key `{key}` is missing", f"add `{key}: …`, or `same_as: …` (a record)")
-    check_files(reading, folder, {} if borrowed else good_hashes(reading.data.get("files")))
-    script = reading.done()
-    return dataclasses.replace(script, entry="", files={}) if borrowed else script
+    if borrowed and {"entry", "files"} & reading.data.keys():
+        todo = "keep `same_as`, or `entry` and `files`"
+        reading.problem(("same_as",), "`same_as` names another record's script, and files are listed too", todo)
+    files = good_hashes(reading.data.get("files"))
+    check_files(reading, folder, {} if borrowed else files)
+    match reading.data:
+        case {"entry": str(entry)} if files and not borrowed and entry not in files:
+            reading.problem(("entry",), f"{entry[:80]!a} is not among `files`", "list it there with its sha256")
+    return reading.done()

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.core.codec import Form, Reading
 from harness.core.constraints import show
 from harness.core.errors import Problem, TrackError, raise_if, read_all
-from harness.core.task import Pins, Ruleset, Track
+from harness.core.task import Pins, Ruleset, Shard, Track
 from harness.core.yamlfile import Path_
 
 TRACK_FORM = Form(Track, "yaml", (1,), TrackError)
@@ -101,18 +101,22 @@ def _check_ruleset(reading: Reading[Track], path: Path_, ruleset: object, track:
                     case (int(first), int(last), _) if not 1 <= first <= last:
                         place = (*path, "significance", "bounds", number)
                         reading.problem(
-                            place, f"n from {first} to {last} is no range", "write [first n, last n, bound]"
+                            place, f"n from {first} to {last} is not a range", "write [first n, last n, bound]"
                         )
 
 
 def _with_pins(track: Track, tracks: Path) -> Track:
     """Put in what `fetch --pin` wrote beside the track; raises TrackError where the track's own pins contradict it."""
     path = pins_file(tracks, track.name)
-    if not path.is_file():
+    if not (path.exists() or path.is_symlink()):
         return track
     name = f"{tracks.name}/{path.name}"
     pins = PINS_FORM.read(path, name=name)
     own = {shard.name: shard for shard in track.data.shards}
+    names = [shard.name for shard in pins.shards]
+    twice = sorted({shard for shard in names if names.count(shard) > 1})
+    todo = "keep one; `speedrun fetch --pin` writes each once"
+    raise_if((Problem(name, f"{shard} appears twice", todo) for shard in twice), TrackError)
     raise_if(contradictions(track, pins, name), TrackError)
     shards = tuple({**own, **{shard.name: shard for shard in pins.shards}}.values())
     revision = pins.revision or track.data.revision
@@ -127,5 +131,11 @@ def contradictions(track: Track, pins: Pins, name: str) -> list[Problem]:
     return (moved if data.revision and pins.revision and data.revision != pins.revision else []) + [
         Problem(name, f"{old.name} is pinned to other bytes", todo)
         for old in data.shards
-        if old.sha256 is not None and old.name in new and old.sha256 != new[old.name].sha256
+        if old.name in new and _differ(old, new[old.name])
     ]
+
+
+def _differ(old: Shard, new: Shard) -> bool:
+    """Whether a pin gives another hash, or another number of tokens, than the one before it."""
+    other_bytes = old.sha256 is not None and old.sha256 != new.sha256
+    return other_bytes or (old.tokens is not None and new.tokens not in (None, old.tokens))

@@ -135,6 +135,8 @@ class Reading(Generic[T]):
 
     def _note(self, kind: str, loc: Path_, value: object, ctx: dict[str, Any]) -> None:
         """Note one of pydantic's errors in words of ours."""
+        if kind == "too_short" and len(value) >= ctx["min_length"]:  # type: ignore[arg-type]
+            return  # pydantic counts the good values alone, and what is wrong with the others is noted
         path, declared = place(self.form.kind, self.data, loc)
         if kind == "missing" and isinstance(loc[-1], str):
             self._missing(path, loc[-1], "…", f" ({wanted(inside_of(declared, loc[-1]))})")
@@ -182,8 +184,15 @@ def to_text(value: Any) -> str:
 def _parse_json(raw: bytes, name: str) -> Document:
     try:
         return Document(name, _tuples(json.loads(raw, object_pairs_hook=_unique)), {})
-    except (ValueError, RecursionError) as error:
-        raise StoreError.at(name, f"is no JSON ({error})", RESTORE) from None
+    except json.JSONDecodeError as error:
+        what = f"is not JSON from line {error.lineno}, column {error.colno} on"
+    except UnicodeDecodeError:
+        what = "is not UTF-8"
+    except RecursionError:
+        what = "is nested too deeply"
+    except ValueError as error:  # a key that appears twice, or a number of more digits than Python reads
+        what = str(error) if "appears twice" in str(error) else "holds a number of too many digits"
+    raise StoreError.at(name, what, RESTORE)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

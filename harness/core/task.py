@@ -75,7 +75,7 @@ class Ruleset:
 class Shard:
     """One token file and, once somebody has pinned it, what it must be."""
 
-    name: Annotated[str, Text("a file name", r"[A-Za-z0-9_.-]+")]
+    name: FileName
     tokens: Count | None = None
     sha256: Sha256 | None = None
 

@@ -53,6 +53,8 @@ def read_bytes(path: Path, name: str, max_bytes: int, error: type[HarnessError])
     """Read a regular file that is not too large; raises `error` naming what keeps it from being read."""
     try:
         if not path.is_file():
+            if path.exists() or path.is_symlink():
+                raise error.at(name, "is a link to nothing, a folder or a special file", "put a plain file there")
             raise error.at(name, "there is no such file", "create it or correct the path")
         size = path.stat().st_size
         if size > max_bytes:

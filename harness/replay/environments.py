@@ -90,7 +90,7 @@ class Environments:
 def read_environments(project: Project) -> Environments:
     """Read and check the file; raises StoreError with every problem, an empty result where there is no file."""
     path = project.root / FILE
-    if not path.is_file():
+    if not (path.exists() or path.is_symlink()):
         return Environments({}, {})
     reading = FORM.open(path, name=FILE)
     match reading.data:

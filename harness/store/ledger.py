@@ -31,6 +31,7 @@ _FIELDS = {
     kind: tuple(field.name for field in dataclasses.fields(kind) if field.name not in ("line", "raw"))
     for kind in _KINDS.values()
 }
+_BOUNDS = {"n_max": (1, 10_000), "last_step": (0, 1 << 63)}  # of whole numbers; no ruleset looks at more than 40 runs
 _STORED = {"series": "sitting"}  # fields that have another name on disk
 _HASH = r"[0-9a-f]{64}"
 _FORMS = {  # of texts, by field; all other fields are whole numbers or null
@@ -114,7 +115,7 @@ def _entry(raw: bytes, line: int, name: str) -> Entry:
             values = {field: data.pop(_STORED.get(field, field), _MISSING) for field in _FIELDS[kind]}
             if not data and all(_fits(field, value) for field, value in values.items()):
                 return kind(line=line, raw=raw, **values)
-    raise StoreError.at(f"{name}:{line}", "is no ledger entry", "restore the ledger as speedrun wrote it")
+    raise StoreError.at(f"{name}:{line}", "is not a ledger entry", "restore the ledger as speedrun wrote it")
 
 
 def _fits(field: str, value: object) -> bool:
@@ -122,7 +123,8 @@ def _fits(field: str, value: object) -> bool:
         return field == "log_sha256" or field not in _FORMS
     if field in _FORMS:
         return isinstance(value, str) and len(value) <= 100 and re.fullmatch(_FORMS[field], value) is not None
-    return type(value) is int and abs(value) < 1 << 63
+    low, high = _BOUNDS.get(field, (-(1 << 63), 1 << 63))
+    return type(value) is int and low <= value < high
 
 
 def _cut_torn_line(file: BinaryIO) -> bytes:

@@ -19,7 +19,8 @@ from harness.catalog.manifests import LOCK, LOCK_FORM, MANIFEST, README, Lock, f
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
-from harness.core.errors import ManifestError, StoreError
+from harness.core.constraints import show
+from harness.core.errors import ManifestError, StoreError, YamlError
 from harness.core.text import plural
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
@@ -132,10 +133,18 @@ def write_lock(folder: Path, files: dict[str, str]) -> None:
 
     Raises ManifestError for a manifest of schema 1 that lists them: what people write is theirs to change.
     """
-    if "files" in yamlfile.load(folder / MANIFEST, name=f"{folder.name}/{MANIFEST}").data:
+    name = f"{folder.name}/{MANIFEST}"
+    manifest = yamlfile.load(folder / MANIFEST, name=name)
+    if "files" in manifest.data:
         todo = f"take the key `files` out of it; {LOCK}, which speedrun writes, holds the hashes since schema 2"
-        raise ManifestError.at(f"{folder.name}/{MANIFEST}", "lists the hashes of files that have changed", todo)
-    write_atomic(folder / LOCK, LOCK_FORM.text(Lock(files)))
+        raise ManifestError.at(name, "lists the hashes of files that have changed", todo)
+    entry = manifest.data.get("entry")
+    if entry not in files:
+        what = f"the entry {show(entry)} is not in the folder"
+        raise ManifestError.at(manifest.where(("entry",)), what, "put it there, or correct `entry`")
+    text = LOCK_FORM.text(Lock(files))
+    LOCK_FORM.parse(text.encode(), f"{folder.name}/{LOCK}")  # too many files are refused before anything is written
+    write_atomic(folder / LOCK, text)
 
 
 def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
@@ -144,7 +153,13 @@ def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, 
     if not (folder / MANIFEST).is_file():
         return None
     file = folder / (LOCK if (folder / LOCK).is_file() else MANIFEST)
-    held, now = yamlfile.load(file, name=project.show(file)).data.get("files"), files_in(folder)
+    now = files_in(folder)
+    try:
+        held = yamlfile.load(file, name=project.show(file)).data.get("files")
+    except YamlError:
+        if file.name == MANIFEST:
+            raise
+        held = None  # a damaged lock is the tool's own to write again
     return None if now == held else (folder, good_hashes(held), now)
 
 
@@ -158,7 +173,7 @@ def refresh(catalog: Catalog, name: str) -> str:
     folder, held, now = found
     write_lock(folder, now)
     made = _runs(catalog, folder, held, now)
-    lost = f"; the {plural(made, 'run')} of the script before stay in the ledger and do not count for this one"
+    lost = f"; the {plural(made, 'run')} of the earlier script stay in the ledger and do not count for this one"
     return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost if made else ''}"
 
 

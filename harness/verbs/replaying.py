@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.core.errors import Problem, StoreError, raise_if
+from harness.core.errors import Problem, raise_if
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, next_step, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
-    from harness.core.record import Record
 
 AGAIN = "the same command starts again with the first run; environments, tokens and stored results are kept"
 
@@ -62,7 +61,7 @@ def _replay(args: argparse.Namespace) -> int:
         return _dry(args, catalog)
     replay = plan.plan(
         catalog,
-        _record(catalog, args.record),
+        catalog.find_record(args.record),
         original=args.original,
         checkout=args.checkout,
         gpus=args.gpus,
@@ -76,14 +75,6 @@ def _replay(args: argparse.Namespace) -> int:
             screen = replay_report.Screen(catalog.project, replay, as_json=args.json)
             session.perform(catalog.project, replay, screen, allow_network=not args.no_fetch)
     return 0
-
-
-def _record(catalog: Catalog, name: str) -> Record:
-    """Return the record that a name means, a track's current one; raises StoreError for a submission."""
-    record = catalog.find(name).record
-    if record is None:
-        raise StoreError.at(name, "is a submission, not a record", f"run it: speedrun run {name}")
-    return record
 
 
 def _useless_flags(args: argparse.Namespace) -> Iterator[Problem]:
@@ -123,7 +114,7 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.run import series
     from harness.ui import run_report
 
-    subject = catalog.script_here(_record(catalog, args.record))
+    subject = catalog.script_here(catalog.find_record(args.record))
     series_plan = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
     run_report.say_plan(series_plan)
     if not args.plan:

@@ -208,7 +208,7 @@ def test_a_record_without_a_script_names_what_can_be_run_instead(project: Small)
         done = project.run("replay", "tiny/3", *arguments)
         assert done.returncode == 2
         assert "`speedrun replay tiny/3 --original` runs its frozen original" in done.stderr
-        assert "in their folders tiny/1 have a script" in done.stderr
+        assert "records with a script in their folder: tiny/1" in done.stderr
     said = project.run("replay", "tiny/2", "--plan").stderr
     assert "its original was never published" in said
     assert "--original`" not in said

@@ -78,7 +78,7 @@ MANIFESTS: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a lock of the future": (lambda f: (f / "manifest.lock").write_text("schema: 2\nfiles: {}\n"), 0, "reads schema 1"),
     "a lock that is a link": (lambda f: (f / "manifest.lock").symlink_to("/etc/passwd"), 0, "is a symbolic link"),
     "a lock that leads nowhere": (lambda f: (f / "manifest.lock").symlink_to("nothing"), 0, "is a symbolic link"),
-    "other track's rules": (lambda f: edit(f / "manifest.yaml", "tiny@1", "short@1"), 3, "is no ruleset of tiny"),
+    "other track's rules": (lambda f: edit(f / "manifest.yaml", "tiny@1", "short@1"), 3, "is not a ruleset of tiny"),
     "unknown ruleset": (lambda f: edit(f / "manifest.yaml", "tiny@1", "tiny@9"), 0, "known rulesets: tiny@1"),
     "unknown track": (lambda f: [edit(f / "manifest.yaml", "tiny", "none") for _ in range(2)], 0, "known tracks: tiny"),
     "anchors": (lambda f: edit(f / "manifest.yaml", "title: a test", "title: &a a test"), 4, "anchors"),
@@ -137,7 +137,7 @@ TRACKS = {
     "allowed: []": ("allowed: [any hardwear]", "is 'any hardwear'; it must be one of any hardware, any compile flags"),
     "forbidden: []": ("forbidden: [flags]", "is 'flags'; it must be one of inductor-config, compile-options"),
     "rulesets:": ("timed_alike: [[tiny@1, tiny@7]]\nrulesets:", "there is no ruleset 'tiny@7'"),
-    "alpha: 0.01": ("alpha: 0.01, bounds: [[9, 3, 1.0]]", "n from 9 to 3 is no range"),
+    "alpha: 0.01": ("alpha: 0.01, bounds: [[9, 3, 1.0]]", "n from 9 to 3 is not a range"),
 }
 
 
@@ -179,7 +179,7 @@ def test_a_bad_key_and_a_broken_rule_across_keys_show_both(project: Small) -> No
         load_manifest(folder)
     said = [problem.what for problem in caught.value.problems]
     assert len(said) == 4
-    for words in ("`claim` is 7", "short@1 is no ruleset of tiny", "'other.py' is not among", "has sha256"):
+    for words in ("`claim` is 7", "short@1 is not a ruleset of tiny", "'other.py' is not among", "has sha256"):
         assert any(words in what for what in said), words
 
 

@@ -136,15 +136,15 @@ def test_a_list_of_the_wrong_length_is_refused(point: list[Any]) -> None:
 
 
 TORN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut in the middle": (lambda raw: raw[: len(raw) // 2], "is no JSON"),
-    "empty": (lambda raw: b"", "is no JSON"),
-    "not UTF-8": (lambda raw: raw.replace(b"hub", b"h\xffb"), "is no JSON"),
+    "cut in the middle": (lambda raw: raw[: len(raw) // 2], "is not JSON from line"),
+    "empty": (lambda raw: b"", "is not JSON from line 1"),
+    "not UTF-8": (lambda raw: raw.replace(b"hub", b"h\xffb"), "is not UTF-8"),
     "NaN": (lambda raw: raw.replace(b"1034", b"NaN"), r"`shards\[0\].bytes` is nan; it must be a whole number"),
     "Infinity": (lambda raw: raw.replace(b"1034", b"-Infinity"), r"`shards\[0\].bytes` is -inf; it must be a whole"),
     "an overflow": (lambda raw: raw.replace(b"1034", b"1e999"), r"`shards\[0\].bytes` is inf; it must be a whole"),
-    "5000 digits": (lambda raw: raw.replace(b"1034", b"9" * 5000), "is no JSON"),
+    "5000 digits": (lambda raw: raw.replace(b"1034", b"9" * 5000), "holds a number of too many digits"),
     "a key twice": (lambda raw: raw.replace(b'"source"', b'"source": "x", "source"'), "'source' appears twice"),
-    "very deep": (lambda raw: b"[" * 200_000, "is no JSON"),
+    "very deep": (lambda raw: b"[" * 200_000, "is nested too deeply"),
     "very large": (lambda raw: raw + b" " * (4 << 20), "keep it below 4,194,304 bytes"),
 }
 

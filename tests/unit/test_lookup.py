@@ -84,7 +84,7 @@ def test_a_command_that_needs_a_script_says_where_the_current_record_has_its_own
 
 
 def test_the_records_that_have_a_script_are_named(catalog: Catalog) -> None:
-    with pytest.raises(ManifestError, match=r"in their folders short/1, /2, /4, .*, /12, /13 have a script"):
+    with pytest.raises(ManifestError, match=r"records with a script in their folder: short/1, /2, /4, .*, /12, /13"):
         catalog.script_here(catalog.record("short/88"))
 
 
