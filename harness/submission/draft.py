@@ -173,7 +173,7 @@ def refresh(catalog: Catalog, name: str) -> str:
     folder, held, now = found
     write_lock(folder, now)
     made = _runs(catalog, folder, held, now)
-    lost = f"; the {plural(made, 'run')} of the earlier script stay in the ledger and do not count for this one"
+    lost = f"; what the earlier script ran ({plural(made, 'run')}) stays in the ledger and does not count for this one"
     return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost if made else ''}"
 
 

@@ -56,7 +56,7 @@ def test_a_track_means_its_current_record_wherever_its_script_lies(catalog: Cata
     assert named.by_track and named.record == catalog.current(catalog.track(name))
 
 
-@pytest.mark.parametrize("name", ["short/999", "nowhere", "short/", "", "short/12.1", "12"])
+@pytest.mark.parametrize("name", ["short/999", "nowhere", "short/", "short/12.1", "12"])
 def test_what_means_nothing_is_said(catalog: Catalog, name: str) -> None:
     with pytest.raises(StoreError, match="there is no such record"):
         catalog.find(name)
@@ -108,3 +108,14 @@ def test_problems_of_all_records_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(HarnessError) as raised:
         Catalog(Project(tmp_path)).records()
     assert {problem.where.split("/")[2] for problem in raised.value.problems} == {"2026-01-01_x", "2026-01-02_x"}
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_is_said_to_be_one(catalog: Catalog, name: str) -> None:
+    with pytest.raises(StoreError, match="the name: is empty; name a record like short/12"):
+        catalog.find(name)
+
+
+def test_a_number_alone_asks_for_its_track(catalog: Catalog) -> None:
+    with pytest.raises(StoreError, match="name its track too, like short/12"):
+        catalog.find("12")
