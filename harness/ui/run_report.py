@@ -3,9 +3,11 @@
 It puts what the stages know into sentences and passes them to the console.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
@@ -18,9 +20,11 @@ from harness.core.text import plural
 from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
-from harness.run.series import SeriesPlan
 from harness.store.layout import Project
 from harness.ui import console
+
+if TYPE_CHECKING:  # numpy comes with it, which `check` does without
+    from harness.run.series import SeriesPlan
 
 
 def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:

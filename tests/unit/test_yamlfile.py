@@ -87,8 +87,8 @@ def test_depth_size_and_number_of_values_have_limits(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_file_is_said(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.yaml", tmp_path):
-        with pytest.raises(YamlError, match="there is no such file"):
+    for path, said in ((tmp_path / "none.yaml", "there is no such file"), (tmp_path, "a folder or a special file")):
+        with pytest.raises(YamlError, match=said):
             yamlfile.load(path)
 
 
