@@ -54,7 +54,7 @@ class Row:
 
 
 def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
-    """Compute one track's rows, the current record first, then newest first; the order of the records is no matter."""
+    """Compute one track's rows, the current record first, then newest first; the order of the records does not matter."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
     shown = numbers(mine)

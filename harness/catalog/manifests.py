@@ -97,7 +97,7 @@ def _check_entry(reading: Reading[Any], folder: Path, files: Mapping[str, str], 
 def _frozen_files(
     reading: Reading[Any], folder: Path, name: str, *, frozen: bool
 ) -> tuple[Reading[Any], dict[str, str]]:
-    """The frozen hashes, and the file that they stand in: the lock, or a manifest of schema 1."""
+    """Return the frozen hashes, and the file that they stand in: the lock, or a manifest of schema 1."""
     listed = reading.data.get("files")
     if (folder / LOCK).is_symlink() or (folder / LOCK).exists():
         try:
@@ -117,7 +117,7 @@ def _frozen_files(
 
 
 def good_hashes(files: object) -> dict[str, str]:
-    """Those entries of an unchecked mapping of file names to sha256 that can be what they should be."""
+    """Return those entries of an unchecked mapping of file names to sha256 that can be what they should be."""
     return {
         name: digest
         for name, digest in (files.items() if isinstance(files, dict) else ())
@@ -159,7 +159,7 @@ def check_files(
 
 
 def check_kind(path: Path) -> tuple[str, str] | None:
-    """Why a path cannot be a frozen file, and what to do; None where it can."""
+    """Say why a path cannot be a frozen file, and what to do; None where it can."""
     try:
         status = path.lstat()
     except OSError:

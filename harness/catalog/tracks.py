@@ -21,7 +21,7 @@ _NAME = r"[a-z][a-z0-9-]{0,30}"
 
 
 def pins_file(tracks: Path, name: str) -> Path:
-    """Where the pins of a track's tokens stand."""
+    """Return where the pins of a track's tokens stand."""
     return tracks / f"{name}.pins.json"
 
 
@@ -40,7 +40,7 @@ def load_track(tracks: Path, name: str) -> Track:
 
 
 def track_names(tracks: Path) -> tuple[str, ...]:
-    """The names of the tracks that the folder holds, sorted."""
+    """Return the names of the tracks that the folder holds, sorted."""
     return tuple(sorted(path.stem for path in tracks.glob("*.yaml") if re.fullmatch(_NAME, path.stem)))
 
 
@@ -50,7 +50,7 @@ def load_tracks(tracks: Path) -> dict[str, Track]:
 
 
 def ruleset_of(track: Track, id: str) -> Ruleset:
-    """The ruleset `short@2` of a track; raises TrackError naming the known ones."""
+    """Return the ruleset `short@2` of a track; raises TrackError naming the known ones."""
     for ruleset in track.rulesets:
         if ruleset.id == id:
             return ruleset
@@ -59,7 +59,7 @@ def ruleset_of(track: Track, id: str) -> Ruleset:
 
 
 def current_ruleset(track: Track) -> Ruleset:
-    """The ruleset that new submissions are judged by: the last one of the file."""
+    """Return the ruleset that new submissions are judged by: the last one of the file."""
     return track.rulesets[-1]
 
 

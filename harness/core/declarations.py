@@ -64,7 +64,7 @@ def _bounded(schema: Any) -> Any:
 
 @functools.cache
 def hints_of(kind: Any) -> dict[str, Any]:
-    """The keys of a dataclass in a file with their declared types; of anything else nothing."""
+    """Return the keys of a dataclass in a file with their declared types; of anything else nothing."""
     hints = get_type_hints(kind, include_extras=True) if dataclasses.is_dataclass(kind) else {}
     return {stored_as(name): hint for name, hint in hints.items()}
 
@@ -89,13 +89,13 @@ def place(kind: Any, data: Any, loc: Path_) -> tuple[Path_, Any]:
 
 
 def bare(kind: Any) -> Any:
-    """A declared type without `| None`; annotations stay."""
+    """Return a declared type without `| None`; annotations stay."""
     arguments = [a for a in get_args(kind) if a is not types.NoneType]
     return bare(arguments[0]) if get_origin(kind) in (Union, types.UnionType) and len(arguments) == 1 else kind
 
 
 def inside_of(kind: Any, part: str | int) -> Any:
-    """The type that is declared for a key or an index of a value; None where there is no such place."""
+    """Return the type that is declared for a key or an index of a value; None where there is no such place."""
     kind = bare(kind)
     kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     arguments = get_args(kind)

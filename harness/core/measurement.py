@@ -117,14 +117,14 @@ class RunLog:
 
     @classmethod
     def nothing(cls, path: str) -> Self:
-        """What a log says that holds no metric line."""
+        """Return what a log says that holds no metric line."""
         kinds = {field.name: None for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
         counts = {"run": 1, "n_runs": 1, "n_val_points": 0, "n_train_points": 0, "has_final_val": False}
         texts = {"path": path, "dialect": "none", "overrides": ()}
         return cls(**{**kinds, **counts, **texts, "extra": {}})  # type: ignore[arg-type]
 
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
-        """The object that `speedrun log --json` prints for this run."""
+        """Return the object that `speedrun log --json` prints for this run."""
         shown = [field.name for field in dataclasses.fields(self) if field.name not in ("curve", "final_val_text")]
         data = {name: getattr(self, name) for name in shown}
         data["overrides"] = list(self.overrides)

@@ -25,20 +25,20 @@ class Welch:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; raises StatisticsError on an empty sample or a value that is no finite number."""
+    """Return the mean; raises StatisticsError on an empty sample or a value that is no finite number."""
     _need(values, 1, "a mean")
     return math.fsum(values) / len(values)
 
 
 def sd(values: Sequence[float]) -> float:
-    """The sample standard deviation (n − 1); raises StatisticsError for fewer than two values."""
+    """Return the sample standard deviation (n − 1); raises StatisticsError for fewer than two values."""
     _need(values, 2, "a standard deviation")
     centre = mean(values)
     return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
 
 
 def median(values: Sequence[float]) -> float:
-    """The median; raises StatisticsError on an empty sample or a value that is no finite number."""
+    """Return the median; raises StatisticsError on an empty sample or a value that is no finite number."""
     _need(values, 1, "a median")
     return statistics.median(values)
 
@@ -103,7 +103,7 @@ def sequential(values: Sequence[float], target: float, sigma_floor: float, bound
 
 
 def bound_at(n: int, bounds: Bounds) -> float | None:
-    """The bound that applies after n values; None where no decision may be taken."""
+    """Return the bound that applies after n values; None where no decision may be taken."""
     return next((bound for first, last, bound in bounds if first <= n <= last), None)
 
 
@@ -126,21 +126,21 @@ def not_worse(first: Sequence[float], second: Sequence[float], margin: float) ->
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """The two-sided confidence interval of the mean by Student's t; needs two values and 0 < level < 1."""
+    """Return the two-sided confidence interval of the mean by Student's t; needs two values and 0 < level < 1."""
     _need(values, 2, "a confidence interval")
     half = student_range(len(values) - 1, level) * sd(values) / math.sqrt(len(values))
     return mean(values) - half, mean(values) + half
 
 
 def difference_interval(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """The two-sided confidence interval of mean(first) − mean(second), by Welch's degrees of freedom."""
+    """Return the two-sided confidence interval of mean(first) − mean(second), by Welch's degrees of freedom."""
     welch = welch_below(first, second)
     half = student_range(welch.degrees, level) * welch.standard_error
     return welch.difference - half, welch.difference + half
 
 
 def prediction_range(values: Sequence[float], count: int, level: float = 0.95) -> float:
-    """How far from the mean of `values` the mean of `count` further ones is expected, with probability `level`.
+    """Say how far from the mean of `values` the mean of `count` further ones is expected, with probability `level`.
 
     t(n − 1) · sd · √(1/n + 1/count). Few values say little of their spread, so it is wide for few: ± 5 sd for 3 values
     and 1 further one, ± 2.4 sd for 10 and 1.
@@ -157,7 +157,7 @@ def student(degrees: float, t: float) -> float:
 
 
 def student_range(degrees: float, level: float) -> float:
-    """The t that a share `level` of Student's distribution lies within ±t of."""
+    """Return the t that a share `level` of Student's distribution lies within ±t of."""
     from scipy.special import stdtrit
 
     if not 0.0 < level < 1.0:
@@ -166,7 +166,7 @@ def student_range(degrees: float, level: float) -> float:
 
 
 def normal_score(p: float) -> float:
-    """The z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
+    """Return the z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
     from scipy.special import ndtri
 
     return _finite(-float(ndtri(min(1.0 - 1e-16, max(1e-300, p)))))

@@ -51,7 +51,7 @@ class LocalShard:
 
 
 def needed_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
-    """The validation shard and as many training shards as `tokens` fill (None: the track's number), and no more.
+    """Return the validation shard and as many training shards as `tokens` fill (None: the track's number), and no more.
 
     Each with its pin, where the track has one. Raises DatasetError for more tokens than the dataset holds.
     """
@@ -68,7 +68,7 @@ def needed_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
 
 
 def shards_of(data: TrackData, train_shards: int) -> tuple[Shard, ...]:
-    """The validation shard and the first training shards, each with its pin where the track has one."""
+    """Return the validation shard and the first training shards, each with its pin where the track has one."""
     pins = {shard.name: shard for shard in data.shards}
     names = [data.val_pattern % 0, *(data.train_pattern % number for number in range(1, train_shards + 1))]
     return tuple(pins.get(name, Shard(name)) for name in names)
@@ -146,13 +146,13 @@ def what_is_there(track: Track) -> tuple[Path, tuple[LocalShard, ...]]:
 
 
 def missing_shards(track: Track, tokens: int | None) -> tuple[Shard, ...]:
-    """Those of the needed shards that are not here, or in part only. Reads no shard and asks nobody."""
+    """Return those of the needed shards that are not here, or in part only. Reads no shard and asks nobody."""
     here = {entry.name for entry in what_is_there(track)[1] if entry.state in ("verified", "unverified")}
     return tuple(shard for shard in needed_shards(track, tokens) if shard.name not in here)
 
 
 def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
-    """What shards take on disk, by the tokens that they hold."""
+    """Say what shards take on disk, by the tokens that they hold."""
     return sum(HEADER_BYTES + 2 * (shard.tokens or track.data.shard_tokens) for shard in shards)
 
 

@@ -82,7 +82,7 @@ class Environments:
     needs: dict[str, Needs]
 
     def of(self, record: str) -> tuple[Build, Needs] | None:
-        """What a record needs; None where the facts have nothing on it."""
+        """Say what a record needs; None where the facts have nothing on it."""
         needs = self.needs.get(record)
         return None if needs is None else (self.builds[needs.build], needs)
 
@@ -154,7 +154,7 @@ def _write(project: Project, builds: dict[str, Build], needs: Iterable[Needs]) -
 
 
 def build_of(torch: str) -> Build:
-    """A torch build as a log prints it, with the release that comes nearest to it."""
+    """Return a torch build as a log prints it, with the release that comes nearest to it."""
     if not torch:
         return Build("unknown", None, None, None, "the record does not say which torch it used", "unchecked")
     release, _, local = torch.partition("+")
@@ -173,7 +173,7 @@ def build_of(torch: str) -> Build:
 
 
 def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
-    """What scripts.csv says of one original."""
+    """Say what scripts.csv says of one original."""
     modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
     world_size = row["world_size_required"].split(";")[0] or None
     files = [name for name in re.split(r";(?! )", row["needs_files"]) if name and "optional" not in name]

@@ -114,7 +114,7 @@ def compare(
 
 
 def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint, ...]:
-    """The difference at every validation step of the record's curve, from the mean of the runs."""
+    """Return the difference at every validation step of the record's curve, from the mean of the runs."""
     seen: dict[int, list[float]] = {}
     for run in made:
         for step, loss, _ in run.log.curve:

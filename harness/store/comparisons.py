@@ -115,12 +115,12 @@ def other_torch(a: str | None, b: str | None) -> bool:
 
 
 def draw_coins(pairs: int) -> tuple[Block, ...]:
-    """A fair coin for every block of two pairs."""
+    """Return a fair coin for every block of two pairs."""
     return tuple(secrets.choice(("ABBA", "BAAB")) for _ in range(-(-pairs // 2)))
 
 
 def comparison_file(project: Project, comparison_id: str) -> Path:
-    """Where a comparison is kept."""
+    """Return where a comparison is kept."""
     return project.runs / FOLDER / f"{comparison_id}.json"
 
 
@@ -130,7 +130,7 @@ def write_comparison(project: Project, comparison: Comparison) -> None:
 
 
 def read_comparisons(project: Project) -> list[Comparison]:
-    """All comparisons of this project's runs, the newest first; raises StoreError naming a damaged file."""
+    """Return all comparisons of this project's runs, the newest first; raises StoreError naming a damaged file."""
     paths = sorted((project.runs / FOLDER).glob("*.json"), reverse=True)
     return [COMPARISON_FORM.read(path, name=project.show(path)) for path in paths]
 

@@ -86,7 +86,7 @@ def locked(folder: Path) -> Iterator[int]:
 
 
 def compress(data: bytes) -> bytes:
-    """The same bytes as .xz; the same input gives the same output."""
+    """Return the same bytes as .xz; the same input gives the same output."""
     return lzma.compress(data, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC64, preset=6)
 
 
@@ -96,9 +96,9 @@ def has_kept(path: Path) -> bool:
 
 
 def read_kept(path: Path, *, name: str | None = None) -> bytes:
-    """The bytes of a file that is there as it is, or compressed as `<name>.xz`.
+    """Return the bytes of a file that is there as it is, or compressed as `<name>.xz`.
 
-    Strangers write these: a link, too large a file and one that grows beyond all measure are refused with StoreError
+    These are untrusted input: a link, too large a file and one that grows beyond all measure are refused with StoreError
     before more than 64 MB are in memory.
     """
     name = name or str(path)
@@ -141,6 +141,6 @@ def disk_error(path: Path, error: OSError) -> StoreError:
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
+    """Return the sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -35,7 +35,7 @@ class Project:
 
 
 def find_project(start: Path, root: str | None = None) -> Project:
-    """The project that `--root`, SPEEDRUN_ROOT or the nearest parent folder with `tracks/` names.
+    """Return the project that `--root`, SPEEDRUN_ROOT or the nearest parent folder with `tracks/` names.
 
     Raises StoreError where there is none.
     """
@@ -54,7 +54,7 @@ def find_project(start: Path, root: str | None = None) -> Project:
 
 
 def cache_folder() -> Path:
-    """The user's cache folder for tokens and environments (XDG_CACHE_HOME, else ~/.cache)."""
+    """Return the user's cache folder for tokens and environments (XDG_CACHE_HOME, else ~/.cache)."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "speedrun"
 

@@ -41,7 +41,7 @@ WITHDRAWAL_FORM = Form(Withdrawal, "yaml", (1,))
 
 
 def record_folders(project: Project) -> list[Path]:
-    """All folders that hold a record.yaml, sorted by track and slug."""
+    """Return all folders that hold a record.yaml, sorted by track and slug."""
     found = (path.parent for path in project.records.glob(f"*/*/{RECORD}"))
     return sorted(folder for folder in found if not folder.name.startswith("."))  # .…: one that is being written
 
@@ -52,7 +52,7 @@ def read_records(project: Project) -> list[Record]:
 
 
 def script_files(folder: Path) -> list[Path]:
-    """The frozen files in a record's script folder: all but the script.yaml that describes them."""
+    """Return the frozen files in a record's script folder: all but the script.yaml that describes them."""
     return sorted(path for path in folder.iterdir() if path.is_file() and path.name != "script.yaml")
 
 
@@ -82,7 +82,7 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
 
 
 def read_curve(folder: Path) -> Curve:
-    """The curve of a record's canonical run; empty where none is known."""
+    """Return the curve of a record's canonical run; empty where none is known."""
     path = folder / CURVE
     if not path.is_file():
         return ()

@@ -143,7 +143,7 @@ class ReplayResult:
         )
 
     def with_figures(self) -> dict[str, Any]:
-        """All that is stored and all that follows from it, as plain JSON values."""
+        """Return all that is stored and all that follows from it, as plain JSON values."""
         return {"schema": SCHEMA, **encode(self), **{name: getattr(self, name) for name in COMPUTED}}
 
 
@@ -171,7 +171,7 @@ def within_spread(own: Sequence[float], replayed: Sequence[float]) -> tuple[Spre
 
 
 def _without_computed(data: dict[str, Any]) -> dict[str, Any]:
-    """The plain values of a file of schema 1 without the figures that it held twice; they are not believed."""
+    """Return the plain values of a file of schema 1 without the figures that it held twice; they are not believed."""
     if data.get("schema") != 1:
         return data
     kept = {key: value for key, value in data.items() if key not in COMPUTED}
@@ -218,7 +218,7 @@ def _take_free_name(aside: Path, wanted: Path) -> Path:
 
 
 def scrubbed(result: ReplayResult) -> ReplayResult:
-    """The result without homes, tokens, hosts and addresses in its free texts."""
+    """Return the result without homes, tokens, hosts and addresses in its free texts."""
     names = own_names()
 
     def clean(text: str) -> str:
@@ -233,7 +233,7 @@ def scrubbed(result: ReplayResult) -> ReplayResult:
 
 
 def read_replays(record_folder: Path) -> list[tuple[Path, ReplayResult]]:
-    """All replays of a record, by date; raises StoreError with every problem of their files."""
+    """Return all replays of a record, by date; raises StoreError with every problem of their files."""
     parent = record_folder / REPLAYS
     name = f"{record_folder.parent.name}/{record_folder.name}/{REPLAYS}"
 

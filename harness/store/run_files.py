@@ -53,12 +53,12 @@ def new_run_id(*sha256: str) -> str:
 
 
 def now() -> str:
-    """The time, UTC, as run files and ledgers write it."""
+    """Return the time, UTC, as run files and ledgers write it."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def draw_seed() -> int:
-    """A seed for a run that nobody could choose beforehand."""
+    """Return a seed for a run that nobody could choose beforehand."""
     return secrets.randbelow(2**31)
 
 
@@ -78,7 +78,7 @@ def read_outcome_file(folder: Path) -> RunOutcome:
 
 
 def run_folder(project: Project, run_id: str) -> Path:
-    """Where a run of this machine lies."""
+    """Return where a run of this machine lies."""
     return project.runs / run_id
 
 

@@ -112,7 +112,7 @@ def author(project: Project) -> str:
 
 
 def set_values(template: str, values: dict[str, object]) -> str:
-    """The template of a manifest with the line of every key in `values` written anew; comments stay."""
+    """Rewrite the line of every key in `values` in the template of a manifest; comments stay."""
     lines = []
     for line in template.splitlines():
         key = line.partition(":")[0]
@@ -178,7 +178,7 @@ def refresh(catalog: Catalog, name: str) -> str:
 
 
 def freeze_for_run(catalog: Catalog, name: str) -> str | None:
-    """What `run` does first: refresh a submission that has no runs yet; None where nothing changed.
+    """Freeze a submission that has no runs yet, as `run` does first; None where nothing changed.
 
     Raises ManifestError where runs were made (they would not count for the changed script), and for a bad manifest.
     """

@@ -274,4 +274,4 @@ def test_the_command_line_is_what_this_table_says() -> None:
         for verb, parser in commands.choices.items()
     }
     assert found == VERBS
-    assert list(found) == list(VERBS), "the verbs stand in the order of the story"
+    assert list(found) == list(VERBS), "the verbs stand in the order of the workflow"

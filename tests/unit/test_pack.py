@@ -1,4 +1,4 @@
-"""Packs: small, the same bytes every time, restorable to the ledger's hash; bombs and strangers' names are refused."""
+"""Packs: small, the same bytes every time, restorable to the ledger's hash; bombs and names from outside are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that the harness wrote beside a run, as a stranger may have rewritten them: strict digits, named lines."""
+"""Numbers that the harness wrote beside a run, as anybody may have rewritten them: strict digits, named lines."""
 
 from __future__ import annotations
 
