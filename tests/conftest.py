@@ -23,7 +23,6 @@ SLOW = (
     "unit/test_pairs.py",
     "unit/test_scan.py::test_no_script_makes_the_scan_grow",
     "unit/test_scan.py::test_the_work_of_a_scan_grows_no_faster_than_the_script",
-    "unit/test_scrub_and_pack.py::test_a_line_of_ten_million_letters_costs_no_quadratic_time",
 )
 
 

@@ -17,6 +17,7 @@ from harness.core.task import Track
 from harness.dataset.fetching import Fetched, fetch_for
 from harness.dataset.retry import RetryPolicy
 from harness.dataset.shard import DOCUMENT_START, to_bytes
+from tests import warm
 
 REPOSITORY_ROOT = Path(__file__).resolve().parents[2]
 SHARD_TOKENS = 500_000  # 1 MB
@@ -141,6 +142,5 @@ class Place:
 
     def run(self, *arguments: str, **more: str) -> tuple[int, Any, str]:
         """Run `speedrun fetch small …`; returns exit status, the JSON on stdout (or None) and stderr."""
-        process = self.start(*arguments, **more)
-        out, err = process.communicate(timeout=600)
-        return process.returncode, json.loads(out) if out.strip() else None, err
+        done = warm.speedrun("fetch", "small", *arguments, cwd=self.project, env=self.environment(**more))
+        return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr

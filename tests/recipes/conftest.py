@@ -20,9 +20,9 @@ import torch.distributed as dist  # noqa: E402
 from tests.shared_runs import made_once  # noqa: E402
 
 from .ranks import MUON_WORLDS, TRAINING_WORLDS, result  # noqa: E402
-from .scripts import ALL, end_of_text, script_path, tiny, torchrun, write_shard  # noqa: E402
+from .scripts import ALL, END, script_path, tiny, torchrun, write_shard  # noqa: E402
 
-UNDER_TORCHRUN = ("short/13", "optimization/36")  # the last of either track
+UNDER_TORCHRUN = ("optimization/36",)  # the dry run of tests/e2e starts short/12 so
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,7 +30,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def markov_tokens(count: int, seed: int, end_of_text: int) -> np.ndarray:
+def markov_tokens(count: int, seed: int) -> np.ndarray:
     """A first-order chain over 256 symbols, easy to learn, cut into documents of 24 tokens on average."""
     chain = np.random.default_rng(0).dirichlet(np.full(256, 0.03), size=256).cumsum(1)
     random = np.random.default_rng(seed)
@@ -38,7 +38,7 @@ def markov_tokens(count: int, seed: int, end_of_text: int) -> np.ndarray:
     tokens, symbol = np.empty(count, dtype=np.uint16), 0
     for i in range(count):
         if i == 0 or ends[i]:
-            tokens[i], symbol = end_of_text, int(256 * draws[i])
+            tokens[i], symbol = END, int(256 * draws[i])
         else:
             symbol = min(int(np.searchsorted(chain[symbol], draws[i])), 255)
             tokens[i] = symbol
@@ -46,20 +46,17 @@ def markov_tokens(count: int, seed: int, end_of_text: int) -> np.ndarray:
 
 
 def write_data(folder: Path) -> None:
-    """Per end of text a folder with data/fineweb10B/: two training shards and a validation shard in the real format."""
-    for end in {end_of_text(name) for name in ALL}:
-        shards = folder / str(end) / "data" / "fineweb10B"
-        shards.mkdir(parents=True)
-        for i in (1, 2):
-            write_shard(shards / f"fineweb_train_{i:06d}.bin", markov_tokens(12_001, i, end))
-        write_shard(shards / "fineweb_val_000000.bin", markov_tokens(2_049, 99, end))
+    """A folder with data/fineweb10B/: two training shards and a validation shard in the real format."""
+    shards = folder / "data" / "fineweb10B"
+    shards.mkdir(parents=True)
+    for i in (1, 2):
+        write_shard(shards / f"fineweb_train_{i:06d}.bin", markov_tokens(12_001, seed=i))
+    write_shard(shards / "fineweb_val_000000.bin", markov_tokens(2_049, seed=99))
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder in which a script of this name finds its data."""
-    folder = made_once(tmp_path_factory, "fineweb", write_data)
-    return lambda name: folder / str(end_of_text(name))
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(tmp_path_factory, "fineweb", write_data)
 
 
 @pytest.fixture(scope="session")
@@ -92,35 +89,36 @@ def do_jobs(folder: Path, jobs: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="session")
-def ranks_folder(data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What came of every script on 1, 2 and 4 ranks, and of each sharded Muon on 1, 3 and 4."""
     more = {"num_iterations": 10, "sequence_length": 16, "val_tokens": 512, "d_model": 16, "seed": 7}
     jobs: list[dict[str, Any]] = []
     for name in ALL:
-        job = {"kind": "train", "name": name, "settings": tiny(name) | more, "data": str(data(name))}
+        job = {"kind": "train", "name": name, "settings": tiny(name) | more, "data": str(data)}
         jobs += [job | {"world": world} for world in TRAINING_WORLDS]
     for name in ("short/6", "short/11", "optimization/36"):
-        jobs += [{"kind": "muon", "name": name, "world": world, "data": str(data(name))} for world in MUON_WORLDS]
+        jobs += [{"kind": "muon", "name": name, "world": world, "data": str(data)} for world in MUON_WORLDS]
     return made_once(tmp_path_factory, "ranks", lambda folder: do_jobs(folder, jobs))
 
 
 @pytest.fixture(scope="session")
-def trained_log(data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+def trained_log(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
     """The log of a script's run of 24 steps on two ranks, as a program; every script runs once.
 
-    Two of them run under torchrun as their users start them. torchrun costs eight seconds to import torch three times,
-    so the others run as ranks of a warm process: the same processes with the same variables.
+    One of each track runs under torchrun as its users start it: optimization/36 here, short/12 in the dry run of tests/e2e.
+    torchrun costs eight seconds to import torch three times, so the others run as ranks of a warm process: the same
+    processes with the same variables.
     """
 
     def settings(name: str) -> dict[str, object]:
         return tiny(name) | {"num_iterations": 24, "val_loss_every": 12, "seed": 3}
 
     def job(name: str) -> dict[str, Any]:
-        return {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data(name))}
+        return {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data)}
 
     def make(folder: Path) -> None:
         for name in UNDER_TORCHRUN:
-            run = torchrun(name, 2, data(name), settings(name))
+            run = torchrun(name, 2, data, settings(name))
             assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
             result(folder, job(name), 0, "log").write_bytes(run.stdout)
         do_jobs(folder, [job(name) for name in ALL if name not in UNDER_TORCHRUN])

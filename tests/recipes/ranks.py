@@ -14,8 +14,8 @@ import gc
 import io
 import json
 import os
-import runpy
 import sys
+import types
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +23,7 @@ import torch
 import torch._dynamo  # what the first optimizer imports
 import torch.distributed as dist
 
-from .scripts import arguments, import_file
+from .scripts import arguments, import_file, with_small_vocabulary
 
 TRAINING_WORLDS = (1, 2, 4)
 MUON_WORLDS = (1, 3, 4)
@@ -44,11 +44,16 @@ def script(folder: Path, job: dict[str, Any], rank: int) -> None:
     log = os.open(result(folder, job, rank, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
     sys.argv = [job["script"], *arguments(**job["settings"])]
-    runpy.run_path(job["script"], run_name="__main__")
+    path = Path(job["script"])
+    program = compile(with_small_vocabulary(path.read_text()), str(path), "exec")
+    main = types.ModuleType("__main__")
+    main.__file__ = str(path)
+    sys.modules["the warm process"], sys.modules["__main__"] = sys.modules["__main__"], main
+    exec(program, main.__dict__)
 
 
 def train(folder: Path, job: dict[str, Any], rank: int) -> None:
-    module = import_file(Path(job["script"]))
+    module = import_file(Path(job["script"]), small=True)
     seen: list[torch.Tensor] = []
 
     def note(called: torch.nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -31,7 +31,7 @@ FOLDERS = {
 ALL = tuple(FOLDERS)
 SHORT = tuple(name for name in ALL if name.startswith("short/"))
 FLEX = ("short/12", "short/13")
-VOCABULARY = 2048  # of the tiny models; those of FLEX keep theirs, because their mask knows the real end of a text
+VOCABULARY, END = 2048, 256  # of the tiny models, and the token that begins a document for them
 
 # One set of overrides scales every script down to a CPU.
 TINY = {
@@ -49,8 +49,6 @@ TINY = {
 
 def small_vocabulary(name: str) -> dict[str, int]:
     """Settings that shrink the vocabulary, so that logits do not cost more than all else together."""
-    if name in FLEX:
-        return {}
     return {"vocab_size": VOCABULARY} | ({"padded_vocab_size": VOCABULARY} if name == "short/1" else {})
 
 
@@ -59,9 +57,11 @@ def tiny(name: str) -> dict[str, object]:
     return TINY | small_vocabulary(name)
 
 
-def end_of_text(name: str) -> int:
-    """The token that begins a document for a script with a small vocabulary."""
-    return END_OF_TEXT if name in FLEX else 256
+def with_small_vocabulary(source: str) -> str:
+    """A script whose documents begin with END: the masks of FLEX know that token by a constant."""
+    changed = source.replace("\nEND_OF_TEXT = 50_256 ", f"\nEND_OF_TEXT = {END} ")
+    assert (changed != source) == ("END_OF_TEXT" in source)
+    return changed
 
 
 def script_path(name: str) -> Path:
@@ -69,13 +69,15 @@ def script_path(name: str) -> Path:
     return ROOT / "records" / track / FOLDERS[name] / "script" / "train_gpt.py"
 
 
-def import_file(path: Path) -> ModuleType:
-    """Import a script under a name of its own; nothing runs."""
+def import_file(path: Path, *, small: bool = False) -> ModuleType:
+    """Import a script under a name of its own; nothing runs. small: with the end of text of a small vocabulary."""
     spec = importlib.util.spec_from_file_location(f"script_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    if small and hasattr(module, "END_OF_TEXT"):
+        module.END_OF_TEXT = END  # type: ignore[attr-defined]
     return module
 
 

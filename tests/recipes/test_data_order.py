@@ -1,6 +1,5 @@
 """Which tokens each rank reads at which step, against the loader rules written here independently."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +130,11 @@ def test_llmc_reads_each_batch_of_each_file_once_per_pass_in_an_order_of_each_ra
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("world_size", TRAINING_WORLDS)
 def test_the_first_three_steps_train_on_the_batches_of_the_recipe(
-    name: str, world_size: int, ranks_folder: Path, data: Callable[[str], Path]
+    name: str, world_size: int, ranks_folder: Path, data: Path
 ) -> None:
     """Steps 0 and 1 share batch 0 in records 4 to 11; on any number of ranks all 8 chunks of a batch are read."""
     row = 16
-    shards = data(name) / "data" / "fineweb10B"
+    shards = data / "data" / "fineweb10B"
     shard = np.fromfile(shards / "fineweb_train_000001.bin", dtype="<u2", offset=1024)
     read = torch.stack(
         [

@@ -1,6 +1,6 @@
 """A replay from its first line to its last on a small track: what it plans, what it refuses, what Ctrl-C leaves.
 
-A wrapper of the tests' own interpreter stands where the environment would be made, so that nothing is installed.
+A wrapper of an interpreter with a small torchrun stands where the environment would be made, so that nothing is installed.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import datetime
 import hashlib
 import json
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from harness.core import yamlfile
 from harness.replay import venv
 from harness.replay.plan import TRAINING
+from tests import warm
 from tests.faults.projects import HONEST, SCRIPT, Small, make_project, wait_for
 
 NAMED = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "user.name", "GIT_CONFIG_VALUE_0": "Some Body"}
@@ -73,7 +73,7 @@ def make_environment() -> None:
     """What a first replay would leave in the cache."""
     folder = venv.folder_of(TRAINING)
     (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (folder / "bin" / "python").write_text(f'#!/bin/sh\nexec {warm.python_with_small_torch()} "$@"\n')
     (folder / "bin" / "python").chmod(0o755)
     (folder / venv.LOCK_FILE).write_text("torch==2.13.0\n")
 

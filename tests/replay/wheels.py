@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -22,11 +23,22 @@ def make_wheel(folder: Path, name: str, version: str, more: dict[str, str] | Non
         wheel.writestr(f"{name}/__init__.py", f"__version__ = {version!r}\n")
         for path, text in (more or {}).items():
             wheel.writestr(f"{name}/{path}", text)
-        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        wheel.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{info}/RECORD", "")
+        write_information(wheel, info, name, version)
+
+
+def write_information(wheel: zipfile.ZipFile, info: str, name: str, version: str) -> None:
+    """What makes an archive a wheel."""
+    wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(f"{info}/RECORD", "")
+
+
+def make_link(folder: Path, name: str, version: str) -> None:
+    """An installable package that stands for the one of this Python: all of its packages, by a path file."""
+    info = f"{name}-{version}.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}_of_the_tests.pth", f"{sysconfig.get_path('purelib')}\n")
+        write_information(wheel, info, name, version)
 
 
 def make_torch(folder: Path, version: str) -> None:

@@ -222,7 +222,8 @@ def outcomes(rule: Rule, reps: int, seed: int, **world: float) -> tuple[Counter[
     ids=["clean", "outliers", "drift", "shared machine", "8 pairs", "12 pairs and drift", "fixed and drift"],
 )
 def test_false_decisions_stay_at_one_percent_a_side(rule: Rule, world: dict[str, float]) -> None:
-    reps = 1500
+    # A rule without its bound errs in 3 % and more (below): 1,000 repetitions tell that from the limit 999 times of 1,000.
+    reps = 1000
     found, _, _ = outcomes(rule, reps, 1, **world)
     limit = 0.011 + 3 * math.sqrt(0.011 * 0.989 / (2 * reps))
     assert (found["faster"] + found["slower"]) / (2 * reps) <= limit
