@@ -25,7 +25,7 @@ from harness.launch.torchrun import TorchrunLauncher
 from harness.schema import Gpu, Machine, RunOutcome, Verdict
 from harness.store import runs
 from harness.store.layout import Project
-from harness.subject import find_subject
+from harness.subject import Subject, find_subject
 from harness.track import load_track
 
 HERE = Path(__file__).parent
@@ -141,17 +141,31 @@ def make_project(root: Path, script: str) -> Project:
 
 
 def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int = 3) -> Verdict:
-    """Make the runs of a script in a project of its own, with the seeds 1, 2, 3, and judge them."""
+    """Make the runs of a script in a project of its own and judge them."""
+    make_runs(root, script, count)
+    return judge(root, edit)
+
+
+def make_runs(root: Path, script: str, count: int = 3) -> None:
+    """Make the runs of a script in a project of its own, with the seeds 1, 2, 3."""
     project = make_project(root, script)
-    found = find_subject(project, str(root / "submissions" / "2026-11-21_case"))
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
         mock.patch.object(runs, "draw_seed", side_effect=seeds),
     ):
+        found = the_case(project)
         ready = execution.prepare(found, eight_h100())
         for _ in range(count):
             execution.execute(project, ready, runs.new_run_id(found.script_sha256), "s", Direct(), lambda line: None)
+
+
+def judge(root: Path, edit: Path | None = None) -> Verdict:
+    """Judge the runs of a project, after the edit that somebody makes of them."""
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
-    return pipeline.verify(project, found)[1]
+    return pipeline.verify(Project(root), the_case(Project(root)))[1]
+
+
+def the_case(project: Project) -> Subject:
+    return find_subject(project, str(project.submissions / "2026-11-21_case"))
