@@ -30,6 +30,7 @@ def test_a_killed_comparison_goes_on_where_it_was_and_says_who_is_faster(tmp_pat
     harness.kill()
     harness.communicate()
     assert wait_for(lambda: not processes_of(project))
+    killed = project.run_folders()[1].name
     (project.root / "fast").touch()
     [file] = (project.root / ".runs" / "comparisons").glob("*.json")
     before = json.loads(file.read_text())
@@ -40,7 +41,7 @@ def test_a_killed_comparison_goes_on_where_it_was_and_says_who_is_faster(tmp_pat
     assert after == json.loads(file.read_text())
     assert (after["id"], after["coins"]) == (before["id"], before["coins"])
     assert after["runs"][0]["run"] == before["runs"][0]["run"]
-    assert [gone["run"] for gone in after["discarded"]] == [project.run_folders()[1].name]
+    assert [gone["run"] for gone in after["discarded"]] == [killed]
     assert "".join(run["arm"] for run in after["runs"]) == "".join(after["coins"])[:6]
     assert after["outcome"] == "faster"
     assert 0.28 < after["gain"] < 0.38
