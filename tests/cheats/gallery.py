@@ -19,6 +19,7 @@ from unittest import mock
 import yaml
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.subjects import Subject
 from harness.catalog.tracks import load_track
 from harness.core.judgement import Verdict
 from harness.core.measurement import Gpu, Machine, RunOutcome
@@ -145,19 +146,34 @@ def make_project(root: Path, script: str) -> Project:
 
 
 def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int = 3) -> Verdict:
-    """Make the runs of a script in a project of its own, with the seeds 1, 2, 3, and judge them."""
+    """Make the runs of a script in a project of its own and judge them."""
+    make_runs(root, script, count)
+    return judge(root, edit)
+
+
+def make_runs(root: Path, script: str, count: int = 3) -> None:
+    """Make the runs of a script in a project of its own, with the seeds 1, 2, 3."""
     project = make_project(root, script)
-    found = find_subject(project, str(root / "submissions" / "2026-11-21_case"))
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
         mock.patch.object(run_files, "draw_seed", side_effect=seeds),
     ):
+        found = the_case(project)
         ready = execution.prepare(found, eight_h100())
         for _ in range(count):
             execution.execute(
                 project, ready, run_files.new_run_id(found.script_sha256), "s", Direct(), lambda line: None
             )
+
+
+def judge(root: Path, edit: Path | None = None) -> Verdict:
+    """Judge the runs of a project, after the edit that somebody makes of them."""
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
-    return judging.verify(Catalog(project), found)[1]
+    project = Project(root)
+    return judging.verify(Catalog(project), the_case(project))[1]
+
+
+def the_case(project: Project) -> Subject:
+    return find_subject(project, str(project.submissions / "2026-11-21_case"))

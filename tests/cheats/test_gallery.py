@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.verdict import CHECKS
-from tests.cheats.gallery import HERE, HONEST, NAMES, read_case, run_and_judge
+from tests.cheats.gallery import HERE, HONEST, NAMES, judge, make_runs, read_case
 
 
-def test_the_honest_script_passes(tmp_path: Path) -> None:
-    verdict = run_and_judge(tmp_path, HONEST)
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with three runs of the honest script."""
+    root = tmp_path_factory.mktemp("honest")
+    make_runs(root, HONEST)
+    return root
+
+
+def test_the_honest_script_passes(honest: Path) -> None:
+    verdict = judge(honest)
     assert [str(f) for f in verdict.findings if f.outcome in ("fail", "inconclusive")] == []
     assert verdict.outcome == "pass"
     assert verdict.warnings == ()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_trick_is_found_by_its_rule_and_no_other(name: str, tmp_path: Path) -> None:
+def test_each_trick_is_found_by_its_rule_and_no_other(name: str, honest: Path, tmp_path: Path) -> None:
     case = read_case(name)
-    edit = HERE / name / "edit.py"
-    verdict = run_and_judge(tmp_path, case.script, edit if edit.exists() else None)
+    root, edit = tmp_path / "project", HERE / name / "edit.py"
+    if case.script == HONEST:  # the trick is played on the runs of the honest script
+        shutil.copytree(honest, root, symlinks=True)
+    else:
+        make_runs(root, case.script)
+    verdict = judge(root, edit if edit.exists() else None)
     worse = {f.rule: f.outcome for f in verdict.findings if f.outcome in ("fail", "inconclusive")}
     beside = dict.fromkeys(case.also, "inconclusive")
     assert worse == {case.rule: case.outcome} | beside, "\n".join(map(str, verdict.findings))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import os
@@ -20,9 +19,8 @@ from tests.named import find_subject
 from tests.replay.upstream import KERNELS, Upstream, make_upstream, sha256
 
 ROOT = Path(__file__).parents[2]
-TODAY = datetime.datetime.now(datetime.UTC).date()
 HERE, GONE = SCRIPT + HONEST, SCRIPT.replace("4096", "4_096") + HONEST
-IDEA = f"submissions/{TODAY}_idea"
+IDEA, OTHER = "submissions/2026-11-20_idea", "submissions/2026-11-20_other"
 
 
 @pytest.fixture
@@ -62,24 +60,24 @@ def do(project: Small, *arguments: str, status: int = 0) -> str:
 
 
 def test_a_track_means_its_current_record_and_the_parent_is_what_was_copied(project: Small, upstream: Upstream) -> None:
-    said = do(project, "new", "idea", "--from", "tiny", "--checkout", str(upstream.folder))
+    said = do(project, "new", "2026-11-20_idea", "--from", "tiny", "--checkout", str(upstream.folder))
     assert f"made {IDEA} from the frozen original of tiny/2" in said
     folder = project.root / IDEA
     assert (folder / "train_gpt.py").read_text() == GONE
     assert (folder / "kernels.py").read_bytes() == KERNELS
     assert load_manifest(folder).parent == "tiny/2"
-    said = do(project, "new", "other", "--from", "tiny/1")
+    said = do(project, "new", "2026-11-20_other", "--from", "tiny/1")
     assert "from the script of tiny/1" in said
-    manifest = load_manifest(project.root / f"submissions/{TODAY}_other")
+    manifest = load_manifest(project.root / OTHER)
     assert (manifest.parent, dict(manifest.files)) == ("tiny/1", {"train_gpt.py": sha256(HERE.encode())})
 
 
 def test_an_original_is_fetched_from_its_repository_where_nothing_else_is_said(project: Small) -> None:
-    assert "from the frozen original of tiny/2" in do(project, "new", "idea", "--from", "tiny/2")
+    assert "from the frozen original of tiny/2" in do(project, "new", "2026-11-20_idea", "--from", "tiny/2")
 
 
 def test_a_copy_is_compared_with_its_original_and_the_way_to_it_is_named(project: Small, upstream: Upstream) -> None:
-    do(project, "new", "idea", "--from", "tiny", "--checkout", str(upstream.folder))
+    do(project, "new", "2026-11-20_idea", "--from", "tiny", "--checkout", str(upstream.folder))
     script = project.root / IDEA / "train_gpt.py"
     script.write_text(script.read_text().replace("4_096", "4096"))
     assert "+1 −1 lines of code from records/tiny/2026-01-02_gone" in do(project, "diff", IDEA)
@@ -96,7 +94,7 @@ def test_a_copy_is_compared_with_its_original_and_the_way_to_it_is_named(project
 def test_a_probe_stands_a_copy_of_an_original_beside_the_best_script_that_is_here(
     project: Small, upstream: Upstream
 ) -> None:
-    do(project, "new", "idea", "--from", "tiny", "--checkout", str(upstream.folder))
+    do(project, "new", "2026-11-20_idea", "--from", "tiny", "--checkout", str(upstream.folder))
     found = find_subject(upstream.project, str(project.root / IDEA))
     parent = probe_plan.plan(Catalog(upstream.project), found, ("other-text",)).parent
     assert parent is not None and parent.name == "records/tiny/2026-01-01_here"
@@ -105,7 +103,7 @@ def test_a_probe_stands_a_copy_of_an_original_beside_the_best_script_that_is_her
 
 def test_runs_of_the_record_do_not_freeze_a_copy_of_its_script(project: Small) -> None:
     do(project, "run", "tiny/1", "--runs", "1", status=1)  # one run is too few to pass
-    do(project, "new", "idea", "--from", "tiny/1")
+    do(project, "new", "2026-11-20_idea", "--from", "tiny/1")
     script = project.root / IDEA / "train_gpt.py"
     script.write_text(script.read_text().replace("n / 2", "n / 1.9"))
     assert "froze train_gpt.py" in do(project, "run", IDEA, "--runs", "1", status=1)
@@ -118,13 +116,13 @@ def test_runs_of_the_record_do_not_freeze_a_copy_of_its_script(project: Small) -
 def test_runs_of_an_unedited_copy_are_its_own_and_those_of_an_original_are_not(
     project: Small, upstream: Upstream
 ) -> None:
-    do(project, "new", "idea", "--from", "tiny/1")
+    do(project, "new", "2026-11-20_idea", "--from", "tiny/1")
     do(project, "run", IDEA, "--runs", "1", status=1)
     script = project.root / IDEA / "train_gpt.py"
     script.write_text(script.read_text() + "# edited\n")
     assert "changed since its 1 run" in do(project, "run", IDEA, status=2)
-    do(project, "new", "other", "--from", "tiny/2", "--checkout", str(upstream.folder))
-    other = project.root / f"submissions/{TODAY}_other"
+    do(project, "new", "2026-11-20_other", "--from", "tiny/2", "--checkout", str(upstream.folder))
+    other = project.root / OTHER
     entry = {"kind": "start", "at": "2026-11-20T00:00:00Z", "script": sha256(GONE.encode()), "run": "r"}
     entry |= {"sitting": "s", "seed": None, "before": "0" * 64}
     with (project.root / ".runs" / "ledger.jsonl").open("a") as ledger:

@@ -1,4 +1,4 @@
-"""The real recorder on small torch scripts: each is probed where its cheat must show, the fair ones everywhere."""
+"""The real recorder on small scripts that train: each is probed where its cheat must show, the fair ones everywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from harness.core.judgement import Finding
-from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
 from harness.probe import material, probe_plan, probing
 from harness.store.layout import Project
@@ -26,7 +25,6 @@ from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 from tests.named import find_subject
-from tests.replay.wheels import TORCHRUN
 
 SCRIPTS = Path(__file__).parent
 ROOT = SCRIPTS.parents[1]
@@ -48,13 +46,6 @@ CASES = [
 FAIR = [("honest", ("known-entropy", "relabelling", "other-text")), ("honest_reopens", ("warm-up",))]
 
 
-class OneRank(TorchrunLauncher):
-    """Starts rank 0 in a session of its own, as torchrun does, and saves the two seconds that torchrun costs."""
-
-    def command(self, plan: LaunchPlan) -> list[str]:
-        return [self.python, "-c", TORCHRUN, plan.entry, *plan.arguments]
-
-
 @dataclass
 class Lab:
     """A project with every script as a submission and the honest one as the track's record, and what its probes gave."""
@@ -66,7 +57,8 @@ class Lab:
         project = Project(self.small.root)
         found = find_subject(project, str(self.small.root / "submissions" / f"2026-11-21_{name}"))
         plan = probe_plan.ProbePlan(found, None, wanted)
-        return probing.gather(project, plan, material.prepare(plan), OneRank(), lambda *_: lambda line: None)[1]
+        launcher = TorchrunLauncher(self.small.python)
+        return probing.gather(project, plan, material.prepare(plan), launcher, lambda *_: lambda line: None)[1]
 
     def findings(self, name: str, wanted: tuple[str, ...]) -> list[Finding]:
         """The findings about one script, with the honest script's runs as its parent's."""
@@ -86,7 +78,7 @@ def script_of(name: str) -> bytes:
 
 
 def make_lab(root: Path) -> Small:
-    small = make_project(root, torchrun=True)
+    small = make_project(root)
     track = TRACK.replace("PROCESSES", "1").replace("16384", "262144").replace("4096", "8192")
     (root / "tracks" / "tiny.yaml").write_text(track)
     for name in ("honest", *(path.parent.name for path in SCRIPTS.glob("*/case.yaml"))):

@@ -260,10 +260,10 @@ BOMBS: dict[str, tuple[int, Callable[[int], str]]] = {
     "a join": (10**9, lambda n: f"import os\nos.environ[''.join(['x']*{n})]='1'"),
     "many long texts": (40_000, lambda n: "a='" + "x" * 2000 + "'\n" + "\n".join(f"b{k}=a+a" for k in range(n))),
     "paths that grow": (
-        20_000,
+        10_000,
         lambda n: "import os\na0=os.x\n" + "\n".join(f"a{k}=a{k - 1}.x" for k in range(1, n)),
     ),
-    "names of names": (30_000, lambda n: "import os\na0=os\n" + "\n".join(f"a{k}=a{k - 1}" for k in range(1, n))),
+    "names of names": (15_000, lambda n: "import os\na0=os\n" + "\n".join(f"a{k}=a{k - 1}" for k in range(1, n))),
     "dictionaries in dictionaries": (
         60,
         lambda n: (
@@ -274,14 +274,14 @@ BOMBS: dict[str, tuple[int, Callable[[int], str]]] = {
     "calls of calls": (150, lambda n: "x" + ".get('a')" * n),
     "elements of calls": (90, lambda n: "x" + "()[0]" * n),
     "calls of results": (150, lambda n: "x" + "()" * n),
-    "long chains": (800, lambda n: "\n".join("x" + ".a" * 150 for _ in range(n))),
+    "long chains": (400, lambda n: "\n".join("x" + ".a" * 150 for _ in range(n))),
     "much executed": (20_000, lambda n: "a='" + "x=1;" * 500 + "'\n" + "\n".join(f"exec(a+'{k}')" for k in range(n))),
-    "the same executed often": (20_000, lambda n: "a='" + "x=1;" * 1000 + "'\n" + "exec(a)\n" * n),
-    "many warnings": (30_000, lambda n: "exec(x)\n" * n),
+    "the same executed often": (10_000, lambda n: "a='" + "x=1;" * 1000 + "'\n" + "exec(a)\n" * n),
+    "many warnings": (15_000, lambda n: "exec(x)\n" * n),
     "many patterns": (30_000, lambda n: "\n".join(f"train{k}='{k}*.bin'" for k in range(n))),
     "nested functions": (80, lambda n: "f = " + "lambda x: " * n + "x"),
     "loops over much": (
-        20_000,
+        10_000,
         lambda n: "import os\nfor k in (" + "'a'," * n + "):\n" + " os.environ[k]\n" * n,
     ),
 }
