@@ -53,14 +53,30 @@ class Machine:
     fingerprint: str  # sha256 over all the other fields
 
 
+Tier = Literal["bubblewrap", "landlock", "none"]
+Purpose = Literal["judged", "screening", "prime", "probe", "dry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """How a run was confined; see `harness.launch.confinement`."""
+
+    tier: Tier
+    version: str | None  # "0.8.0" of bubblewrap, "ABI 7" of Landlock
+    network: bool = True  # whether more than its own loopback could be reached
+    user: int | None = None  # the user id that it ran with, where that was another than the harness's
+
+
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How one execution ended, as the harness saw it."""
+    """How one execution ended, as the recorder saw it."""
 
     state: Literal["finished", "failed", "hung", "stopped", "lost"]
     exit_code: int | None
     wall_time_s: float
     reason: str | None = None  # one sentence, where it did not finish
+    received: dict[str, str] = field(default_factory=dict)  # log.txt, clock.csv -> sha256 of the bytes as they arrived
+    survivors: tuple[int, ...] = ()  # processes of the run that could not be ended
 
 
 @dataclass(frozen=True, slots=True)

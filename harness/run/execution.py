@@ -114,7 +114,7 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[L
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
     )
     file = run_files.RunFile(
-        schema=1,
+        schema=2,
         id=run_id,
         series=series,
         subject=subject.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.core.codec import Form
 from harness.core.errors import StoreError
-from harness.core.measurement import DataReceipt, Machine, RunOutcome
+from harness.core.measurement import Confinement, DataReceipt, Machine, Purpose, RunOutcome
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
@@ -40,9 +40,11 @@ class RunFile:
     data: DataReceipt
     outcome: RunOutcome | None  # None while it runs
     log_sha256: str | None  # after scrubbing
+    purpose: Purpose | None = None  # since schema 2; before, only dry runs were told apart
+    confinement: Confinement | None = None  # since schema 2; before, no run was confined
 
 
-RUN_FORM = Form(RunFile, "json", (1,))
+RUN_FORM = Form(RunFile, "json", (1, 2))
 OUTCOME_FORM = Form(RunOutcome, "json")
 
 
