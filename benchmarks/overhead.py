@@ -28,7 +28,7 @@ from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.dataset import fetching
 from harness.launch.launcher import LaunchPlan
-from harness.launch.recorder import Recorder
+from harness.launch.recorder import Hashed, Recorder
 from harness.launch.torchrun import TorchrunLauncher, clean_environment
 from harness.runlog import reader
 from harness.store.layout import Project
@@ -54,7 +54,8 @@ def timed_run(found: Subject, seed: int, *, through_harness: bool, small: bool) 
         if small:
             (work / found.entry).write_text(NO_TRAINING)
         ranks = 1 if small else 2
-        plan = LaunchPlan("benchmark", folder, found.entry, ranks, seed, (), 600, 3600)
+        plan = LaunchPlan("benchmark", folder, found.entry, ranks, seed, (), 600, 3600, tokens=found.track.data.folder)
+        (folder / "home").mkdir()
         began = time.perf_counter()
         if through_harness:
             TorchrunLauncher().run(plan, lambda line: None)
@@ -81,13 +82,11 @@ def stamp_cost_us(lines: int = 200_000) -> float:
     """Microseconds to stamp and store one line of 60 bytes that arrives alone."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        recorder = Recorder(folder, {"environment": {}})
+        recorder = Recorder(folder, {"environment": {}, "wrappers": 0})
         line = b"x" * 59 + b"\n"
-        with (
-            (folder / "log.txt").open("ab", buffering=0) as log,
-            (folder / "clock.csv").open("ab", buffering=0) as clock,
-        ):
-            recorder.log, recorder.clock = log, clock
+        recorder.log, recorder.clock = Hashed(folder / "log.txt"), Hashed(folder / "clock.csv")
+        recorder.started = 0
+        with recorder.log.file, recorder.clock.file:
             began = time.perf_counter()
             for _ in range(lines):
                 recorder.take(line, time.monotonic_ns())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from harness.core.measurement import RunOutcome
+from harness.core.measurement import Confinement, RunOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class LaunchPlan:
     silence_limit_s: float
     time_limit_s: float
     environment: dict[str, str] = field(default_factory=dict)  # on top of the clean one
+    tokens: str | None = None  # the folder of the tokens, relative to `work/`
+    offered: tuple[Path, ...] = ()  # further folders to read, if they are there
+    hidden: tuple[Path, ...] = ()  # folders of which a confined run sees nothing but what is its own
+    network: bool = False  # whether it may reach more than its own loopback
+    confinement: Confinement | None = None  # None: the best that the launcher can do
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -28,8 +33,20 @@ class LaunchPlan:
         return (*(() if self.seed is None else (f"seed={self.seed}",)), *self.overrides)
 
 
+class Interrupted(BaseException):
+    """The harness was told to stop, by what this was raised from; the run was ended first, with this outcome."""
+
+    def __init__(self, outcome: RunOutcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
 class Launcher(Protocol):
     """Executes a plan; everything that the run printed is in its folder before `run` returns."""
+
+    def confined_by(self, plan: LaunchPlan) -> Confinement:
+        """Say how the plan's run will be confined; raises MachineError where that cannot be done as it was asked for."""
+        ...
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         """Execute the plan, and pass every complete line of the log to `watch` soon after it came."""

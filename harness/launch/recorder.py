@@ -1,20 +1,22 @@
 """Own a run, in a process for it alone: start torchrun, stamp every line of rank 0, leave nothing running.
 
-    python -I recorder.py RUN_FOLDER      reads RUN_FOLDER/launch.json, writes log.txt, clock.csv, stderr.txt, outcome.json
+`main(RUN_FOLDER)` reads launch.json there and writes log.txt, clock.csv, stderr.txt and outcome.json. It needs nothing
+but the standard library, and is a process of its own for two reasons. A display in the same process would hold the
+interpreter lock while a line arrives (p99 of the stamp 11 ms instead of 5). And it outlives a `kill -9` of the harness:
+its standard input is a pipe from there, whose end means that it must stop everything.
 
-It needs nothing but the standard library, and is a process of its own for two reasons. A display in the same process
-would hold the interpreter lock while a line arrives (p99 of the stamp 11 ms instead of 5). And it outlives a
-`kill -9` of the harness: its standard input is a pipe from there, whose end means that it must stop everything.
-
-Each chunk is stamped with the monotonic clock directly after the read, before anything is written. torchrun puts its
-workers into sessions of their own, so a signal to the process group misses them; this process is the reaper of all
-its descendants instead and ends them one by one.
+Each chunk is stamped with the monotonic clock directly after the read, before anything is written, and hashed as it is
+written. The outcome with both digests goes to standard output too, a pipe to the harness: an outcome counts only with
+this word. torchrun puts its workers into sessions of their own, so a signal to the process group misses them; this
+process is the reaper of all its descendants instead and ends them one by one. Nobody may look into its memory: it is
+not dumpable.
 """
 
 import contextlib
 import ctypes
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import selectors
@@ -25,23 +27,33 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOG_LIMIT_BYTES = 1 << 30  # a log of a record is 0.05 to 5 MB
+from harness.launch.processes import MARK, children, descendants, kill, marked
+
+LOG_LIMIT_BYTES = 32 << 20  # a log of a record is 0.05 to 5 MB
+LINE_LIMIT = 1_000_000  # of a whole run, 22 MB of stamps
+LINE_BURST, LINES_PER_S = 100_000, 1_000  # a record prints 3,000 lines of source at once, then 10 to 100 a second
 GRACE_S = 5.0  # between asking and killing
 DRAIN_S = 2.0  # how long output may still come after the launcher has ended
-_PR_SET_CHILD_SUBREAPER = 36
-_MARK = "SPEEDRUN_RUN_ID"
+KILL_S = 60.0  # how long processes are killed that come back
+GO = b"go\n"
+LIMIT_WORD = b"limit:"  # how the harness asks to end a run that went too far, with the reason behind it
+_PR_SET_CHILD_SUBREAPER, _PR_SET_DUMPABLE = 36, 4
 
 
 def main(folder: Path) -> int:
     """Run the plan in `folder/launch.json` to its end and write `outcome.json`."""
     plan = json.loads((folder / "launch.json").read_text())
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the harness decides, through the pipe
     recorder = Recorder(folder, plan)
     signal.signal(signal.SIGTERM, lambda *_: recorder.end("stopped", "the recorder got SIGTERM"))
     outcome = recorder.run()
     write_outcome(folder, outcome)
+    with contextlib.suppress(OSError):  # the harness may be gone
+        os.write(1, json.dumps(outcome).encode() + b"\n")
     return 0
 
 
@@ -57,6 +69,22 @@ def write_outcome(folder: Path, outcome: dict[str, Any]) -> None:
     temporary.replace(folder / "outcome.json")
 
 
+class Hashed:
+    """A file that is written and hashed at once; the digest is that of the bytes that were stored."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("wb", buffering=0)
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Store all of the data; raises OSError after as much as there was room for."""
+        view = memoryview(data)
+        while view:
+            stored = self.file.write(view)
+            self.digest.update(view[:stored])
+            view = view[stored:]
+
+
 class Recorder:
     """One run from start to end."""
 
@@ -70,17 +98,18 @@ class Recorder:
         self.torn = False  # whether there is output after the last newline
         self.last_output = time.monotonic()
         self.stderr_size = 0
+        self.survivors: tuple[int, ...] = ()
         self.lock = (folder / "lock").open("w")
         fcntl.flock(self.lock, fcntl.LOCK_SH)  # shared with the harness that started this run
 
     def run(self) -> dict[str, Any]:
         """Start torchrun, follow it to its end, and say how it ended."""
-        with (
-            (self.folder / "log.txt").open("ab", buffering=0) as self.log,
-            (self.folder / "clock.csv").open("ab", buffering=0) as self.clock,
-            (self.folder / "stderr.txt").open("ab", buffering=0) as stderr,
-        ):
+        self.log, self.clock = Hashed(self.folder / "log.txt"), Hashed(self.folder / "clock.csv")
+        with self.log.file, self.clock.file, (self.folder / "stderr.txt").open("ab", buffering=0) as stderr:
+            told = os.read(0, len(GO))  # comes once the observer watches
             self.started = time.monotonic_ns()
+            if told != GO:
+                return self.outcome("stopped", None, self.started, "the harness went away before the start")
             self.write(self.clock, b"line,monotonic_ns\nstart,%d\n" % self.started)
             try:
                 self.process = subprocess.Popen(
@@ -98,18 +127,20 @@ class Recorder:
                 )
             exited = self.follow()
             code = self.process.wait()
-            self.end_descendants()
+            self.survivors = self.end_descendants()
             self.write(self.clock, b"exit,%d\n" % exited)
         if self.state is not None:
             return self.outcome(self.state, code, exited, self.reason)
         if code == 0:
             return self.outcome("finished", 0, exited, None)
-        return self.outcome("failed", code, exited, _describe_exit(code))
+        return self.outcome("failed", code, exited, _describe_exit(code, self.plan["wrappers"]))
 
     def outcome(self, state: str, code: int | None, exited: int, reason: str | None) -> dict[str, Any]:
         """Give the content of outcome.json."""
         wall = (exited - self.started) / 1e9
-        return {"state": state, "exit_code": code, "wall_time_s": wall, "reason": reason}
+        received = {"log.txt": self.log.digest.hexdigest(), "clock.csv": self.clock.digest.hexdigest()}
+        said = {"state": state, "exit_code": code, "wall_time_s": wall, "reason": reason}
+        return said | {"received": received, "survivors": list(self.survivors)}
 
     # ------------------------------------------------------------------ following the output
 
@@ -138,7 +169,9 @@ class Recorder:
                     selector.unregister(launcher_end)
                 if harness_pipe in ready:
                     selector.unregister(harness_pipe)
-                    asked = os.read(harness_pipe, 100)
+                    asked = os.read(harness_pipe, 1000)
+                    if asked.startswith(LIMIT_WORD):
+                        self.end("failed", asked.removeprefix(LIMIT_WORD).decode())
                     self.end("stopped", "stopped by the user" if asked else "the harness went away")
                 if exited is not None and not closed and time.monotonic_ns() - exited > DRAIN_S * 1e9:
                     break  # something that outlived the launcher holds the pipe; it is ended next
@@ -160,17 +193,18 @@ class Recorder:
         self.write(self.clock, b"".join(b"%d,%d\n" % (line, now) for line in range(first, first + count)))
         self.write(self.log, chunk)
         self.written += len(chunk)
+        allowed = min(LINE_LIMIT, LINE_BURST + LINES_PER_S * (now - self.started) // 10**9)
         if self.written > LOG_LIMIT_BYTES:
             self.end("failed", f"the script printed more than {LOG_LIMIT_BYTES >> 20} MiB")
+        elif self.lines > allowed:
+            self.end(
+                "failed", f"the script printed too many lines: {self.lines:,}, where {allowed:,} are allowed by now"
+            )
 
-    def write(self, file: Any, data: bytes) -> None:
+    def write(self, file: Hashed, data: bytes) -> None:
         """Write all of the data; where that fails, end the run."""
-        if not data:
-            return
         try:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            file.write(data)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             self.end("failed", "the disk is full" if full else f"the log cannot be written: {error.strerror}")
@@ -218,24 +252,35 @@ class Recorder:
 
     def dump_stacks(self) -> None:
         """Make every Python worker print its stacks to stderr.txt, by SIGABRT and PYTHONFAULTHANDLER."""
-        for pid in descendants(os.getpid()):
-            if pid != self.process.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGABRT)
+        first = {os.getpid()}
+        for _ in range(self.plan["wrappers"] + 1):
+            first |= {child for pid in first for child in children(pid)}  # torchrun and what it was started through
+        for pid in descendants(os.getpid()) - first:
+            kill(pid, signal.SIGABRT)
         time.sleep(1.0)
 
-    def end_descendants(self) -> None:
-        """Kill all processes of this run, daemons included, until none is left."""
-        for _ in range(100):
-            left = descendants(os.getpid()) | marked(self.plan["environment"].get(_MARK))
+    def end_descendants(self) -> tuple[int, ...]:
+        """Kill all processes of this run, daemons included, until none is left; return those that still are."""
+        deadline = time.monotonic() + KILL_S
+        while True:
+            left = descendants(os.getpid()) | marked(self.plan["environment"].get(MARK))
             left.discard(os.getpid())
-            if not left:
-                return
+            if not left or time.monotonic() > deadline:
+                return tuple(sorted(left))
             for pid in left:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+                kill(pid, signal.SIGKILL)
+            # A process that forks and exits within a millisecond is gone before /proc is read to its end. Its child
+            # becomes a child of this process, and the list of those is read in microseconds.
+            for _ in range(1000):
+                orphans = children(os.getpid()) - {self.process.pid}
+                if not orphans:
+                    break
+                for pid in orphans:
+                    kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ChildProcessError):
+                        os.waitpid(pid, os.WNOHANG)
             self.reap()
+            time.sleep(0.02)
 
     def reap(self) -> None:
         """Collect ended descendants that the kernel gave to this process; torchrun itself is left to Popen."""
@@ -246,42 +291,9 @@ class Recorder:
                     os.waitpid(pid, os.WNOHANG)
 
 
-def descendants(root: int, *, zombies: bool = False) -> set[int]:
-    """List all living processes below `root` (or, with zombies, those that wait to be collected)."""
-    parents: dict[int, tuple[int, str]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                parents[int(entry)] = (int(fields[1]), fields[0])
-    below = {root}
-    while True:
-        more = {pid for pid, (parent, _) in parents.items() if parent in below} - below
-        if not more:
-            break
-        below |= more
-    return {pid for pid in below - {root} if (parents[pid][1] == "Z") == zombies}
-
-
-def marked(run_id: str | None) -> set[int]:
-    """List the processes whose environment carries this run's mark, whoever their parent is."""
-    found: set[int] = set()
-    if run_id is None:
-        return found
-    needle = f"{_MARK}={run_id}".encode()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                if needle in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
-                    found.add(int(entry))
-    return found
-
-
-def _describe_exit(code: int) -> str:
+def _describe_exit(code: int, wrappers: int) -> str:
+    if wrappers and 128 < code < 128 + signal.NSIG:
+        code = 128 - code  # how a wrapper hands on the signal that ended what it had started
     if code < 0:
         return f"torchrun was ended by {signal.Signals(-code).name}"
     return f"torchrun ended with exit code {code}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

@@ -1,7 +1,7 @@
 """Start a plan under `torchrun` through the recorder, and pass on what the run prints.
 
 The environment is made from nothing: a short list of variables passes, everything else (tokens, keys, a user's
-settings for torch or Python) stays outside and is not inherited.
+settings for torch or Python) stays outside and is not inherited. What the run can reach is decided by `confinement`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.core import codec
-from harness.core.errors import RunError
-from harness.core.measurement import RunOutcome
-from harness.launch import launcher, observer, recorder
+from harness.core.errors import RunError, StoreError
+from harness.core.measurement import Confinement, RunOutcome
+from harness.launch import confinement, launcher, observer, processes, recorder
 from harness.store import run_files
 from harness.store.files import disk_error
 
+ROOT = Path(__file__).parents[2]  # the folder that holds the package `harness`
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
 _POLL_S = 0.1
+HOME, RANKS = "home", "ranks"  # folders of a run, beside its work folder, that it writes to
 FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
 _RANK = re.compile(rb"^\s*rank\s*:\s*(\d{1,5})\b", re.MULTILINE)
 _EXIT_CODE = re.compile(rb"^\s*exitcode\s*:\s*(-?\d{1,5})\b", re.MULTILINE)
@@ -37,56 +43,97 @@ class TorchrunLauncher:
     def __init__(self, python: str = sys.executable) -> None:
         self.python = python
 
+    def confined_by(self, plan: launcher.LaunchPlan) -> Confinement:
+        """Choose the strongest tier that works here; raises MachineError where one was asked for and does not work."""
+        return confinement.choose(self.view(plan))
+
     def run(self, plan: launcher.LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         """Execute the plan to its end; see `Launcher`. Ctrl-C or SIGTERM here ends the run first, then is raised."""
+        confined = plan.confinement or self.confined_by(plan)
+        # Short, because sockets are made there, and their paths have a limit of 108 bytes. A private /tmp needs none.
+        temporary = None if confinement.is_private(confined) else Path(tempfile.mkdtemp(prefix="speedrun-"))
         try:
-            write_launch_file(plan, self.command(plan), clean_environment(plan, self.python))
+            return self._run(plan, confined, temporary, watch)
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def _run(
+        self, plan: launcher.LaunchPlan, confined: Confinement, temporary: Path | None, watch: Callable[[bytes], None]
+    ) -> RunOutcome:
+        view = self.view(plan, temporary)
+        try:
+            make_folders(view, confined)
+            command = confinement.wrap(confined, view, plan.folder / "etc", self.command(plan))
+            environment = clean_environment(plan, self.python, temporary, confined.network)
+            write_launch_file(plan, command, environment, confinement.wrappers(confined))
         except OSError as error:
             raise disk_error(plan.folder, error) from error
-        recording = subprocess.Popen(
-            [sys.executable, "-I", str(Path(recorder.__file__)), str(plan.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        call = f"from harness.launch import recorder; sys.exit(recorder.main(Path({str(plan.folder)!r})))"
+        recording = start_aside(call)
         assert recording.stdin is not None
         observing = start_observer(plan.folder, recording.pid)
-        log = Follower(plan.folder / run_files.LOG)
-        script_log: Follower | None = None  # the file that a script with a silent standard output prints to
         try:
-            while recording.poll() is None:
-                log.pass_on(watch)
-                script_log = script_log or find_script_log(plan.folder / run_files.WORK)
-                if script_log is not None and log.lines < FEW_LINES:
-                    script_log.pass_on(watch)
-                time.sleep(_POLL_S)
-        except BaseException:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
+            _let_start(recording, observing, plan.folder)
+            follow(recording, plan.folder, watch)
+        except BaseException as error:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
             _ask_to_stop(recording)
-            raise
+            raise launcher.Interrupted(read_outcome(plan, recording)) from error
         finally:
             end_observer(observing)
             with contextlib.suppress(OSError):
                 recording.stdin.close()
-        log.pass_on(watch)
-        return read_outcome(plan, recording.returncode)
+        return read_outcome(plan, recording)
+
+    def view(self, plan: launcher.LaunchPlan, temporary: Path | None = None) -> confinement.View:
+        """Describe what a run of the plan may see."""
+        work = plan.folder / run_files.WORK
+        own = [plan.folder / name for name in (run_files.WORK, HOME, run_files.CACHE, RANKS)]
+        tokens = work / plan.tokens if plan.tokens else None
+        offered = [folder for folder in plan.offered if folder.is_dir()]
+        return confinement.View(
+            work=work,
+            writable=(*own, *([temporary] if temporary is not None else [])),
+            frozen=() if tokens is None or tokens.is_symlink() else (tokens,),
+            readable=(*offered, *(path for folder in (work, *offered) for path in linked(folder))),
+            hidden=(*plan.hidden, plan.folder),
+            network=plan.network,
+            python=self.python,
+        )
 
     def command(self, plan: launcher.LaunchPlan) -> list[str]:
         """Build the torchrun command. Ranks above 0 are redirected to files, never copied as well (that costs 50 ms)."""
         redirects = ",".join(f"{rank}:3" for rank in range(1, plan.processes))
         command = [self.python, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={plan.processes}"]
-        command += [f"--log-dir={plan.folder / 'ranks'}"]
+        command += [f"--log-dir={plan.folder / RANKS}"]
         command += [f"--redirects={redirects}"] if redirects else []
         return [*command, plan.entry, *plan.arguments]
 
 
-def clean_environment(plan: launcher.LaunchPlan, python: str = sys.executable) -> dict[str, str]:
+def linked(folder: Path) -> tuple[Path, ...]:
+    """List what the links in a folder lead to."""
+    return tuple(path.resolve() for path in sorted(folder.rglob("*")) if path.is_symlink())
+
+
+def make_folders(view: confinement.View, confined: Confinement) -> None:
+    """Make the folders that a run writes to, and give them to the user that it runs as."""
+    for folder in view.writable:
+        folder.mkdir(exist_ok=True)
+        if confined.user is not None:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, confined.user, confined.user, follow_symlinks=False)
+
+
+def clean_environment(
+    plan: launcher.LaunchPlan, python: str = sys.executable, temporary: Path | None = None, network: bool = True
+) -> dict[str, str]:
     """Build the environment of a run: passed variables, private folders, and the plan's own additions."""
-    home = plan.folder / "home"
-    home.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
     environment |= {
         "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": str(home),
+        "HOME": str(plan.folder / HOME),
+        "USER": "runner",  # a user id inside may have no name
+        "LOGNAME": "runner",
         # Compiled kernels are kept per run: every run starts cold, none profits from another's.
         "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / run_files.CACHE / "inductor"),
         "TRITON_CACHE_DIR": str(plan.folder / run_files.CACHE / "triton"),
@@ -96,7 +143,19 @@ def clean_environment(plan: launcher.LaunchPlan, python: str = sys.executable) -
         "PYTHONFAULTHANDLER": "1",  # a hang is answered with a stack dump
         "SPEEDRUN_RUN_ID": plan.run_id,
     }
+    if temporary is not None:
+        environment["TMPDIR"] = str(temporary)
+    if not network:
+        environment |= {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
     return environment | plan.environment
+
+
+def start_aside(call: str) -> subprocess.Popen[bytes]:
+    """Start one of the two processes beside a run; it ends when its standard input closes."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; {call}"
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
 
 
 def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
@@ -108,6 +167,16 @@ def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+def _let_start(recording: subprocess.Popen[bytes], observing: subprocess.Popen[bytes], folder: Path) -> None:
+    """Let the script start once the observer watches; where it cannot, without it."""
+    while not (folder / observer.READS).exists() and observing.poll() is None and recording.poll() is None:
+        time.sleep(0.005)
+    assert recording.stdin is not None
+    with contextlib.suppress(OSError):
+        recording.stdin.write(recorder.GO)
+        recording.stdin.flush()
 
 
 def end_observer(process: subprocess.Popen[bytes]) -> None:
@@ -122,28 +191,35 @@ def end_observer(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def write_launch_file(plan: launcher.LaunchPlan, command: list[str], environment: dict[str, str]) -> None:
-    """Write launch.json for the recorder, and the reserve."""
+def write_launch_file(
+    plan: launcher.LaunchPlan, command: list[str], environment: dict[str, str], wrappers: int
+) -> None:
+    """Write launch.json for the recorder, and the reserve. wrappers: processes between the recorder and torchrun."""
     (plan.folder / "reserve").write_bytes(b"\0" * RESERVE_BYTES)
     launch = {
         "command": command,
         "cwd": str(plan.folder / run_files.WORK),
         "environment": environment,
+        "wrappers": wrappers,
         "silence_limit_s": plan.silence_limit_s,
         "time_limit_s": plan.time_limit_s,
     }
     (plan.folder / "launch.json").write_text(json.dumps(launch, indent=1))
 
 
-def read_outcome(plan: launcher.LaunchPlan, recorder_code: int | None) -> RunOutcome:
-    """Read what the recorder wrote at the end; where it was killed, end everything of the run here instead."""
+def read_outcome(plan: launcher.LaunchPlan, recording: subprocess.Popen[bytes]) -> RunOutcome:
+    """Take the recorder's word for how a run ended; without it, end everything of the run here.
+
+    A file alone counts for nothing: a run that is not confined could have written it, and killed the recorder.
+    """
+    assert recording.stdout is not None
+    said = recording.stdout.read()
     path = plan.folder / run_files.OUTCOME
-    if path.exists():
-        return run_files.OUTCOME_FORM.read(path, name=f"{plan.run_id}/{path.name}")
-    for pid in recorder.marked(plan.run_id):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, 9)
-    outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {recorder_code})")
+    with contextlib.suppress(StoreError):
+        return run_files.OUTCOME_FORM.parse(said, f"{plan.run_id}/{path.name}")
+    for pid in processes.marked(plan.run_id):
+        processes.kill(pid, signal.SIGKILL)
+    outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {recording.returncode})")
     try:
         recorder.write_outcome(plan.folder, codec.encode(outcome))
     except OSError as error:
@@ -169,6 +245,19 @@ def _ask_to_stop(recording: subprocess.Popen[bytes]) -> None:
         recording.wait(timeout=recorder.GRACE_S + 10)
 
 
+def follow(recording: subprocess.Popen[bytes], folder: Path, watch: Callable[[bytes], None]) -> None:
+    """Pass on what a run prints until its recorder has ended."""
+    log = Follower(folder / run_files.LOG)
+    script_log: Follower | None = None  # the file that a script with a silent standard output prints to
+    while recording.poll() is None:
+        log.pass_on(watch)
+        script_log = script_log or find_script_log(folder / run_files.WORK)
+        if script_log is not None and log.lines < FEW_LINES:
+            script_log.pass_on(watch)
+        time.sleep(_POLL_S)
+    log.pass_on(watch)
+
+
 def find_script_log(work: Path) -> Follower | None:
     """Find the log that a script writes into `logs/` by itself; None where there is none yet, or several."""
     paths = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
@@ -185,12 +274,15 @@ class Follower:
         self.rest = b""
 
     def pass_on(self, watch: Callable[[bytes], None]) -> None:
-        """Pass on what has come since the last call."""
+        """Pass on what has come since the last call; nothing of a link or a pipe, which a script may put there."""
         try:
-            with self.path.open("rb") as file:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return
                 file.seek(self.position)
                 chunk = file.read(1 << 22)
-        except FileNotFoundError:
+        except OSError:
             return
         self.position += len(chunk)
         *lines, rest = (self.rest + chunk).split(b"\n")

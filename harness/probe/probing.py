@@ -15,7 +15,7 @@ from harness.core import codec
 from harness.core.errors import LogError
 from harness.core.judgement import Verdict
 from harness.dataset import probe_data
-from harness.launch.launcher import Launcher, LaunchPlan
+from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.probe.material import AFTER, BEFORE, Tokens, hold, lay_out, remove_leftovers, write_variant
 from harness.probe.probe_plan import ProbePlan
 from harness.run.failure import explain, run_error
@@ -23,7 +23,7 @@ from harness.run.series import Watcher
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
-from harness.store.layout import Project
+from harness.store.layout import Project, cache_folder
 from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun, Role
 
@@ -113,6 +113,10 @@ class ProbeSession:
             overrides=(),
             silence_limit_s=script.track.silence_limit_s,
             time_limit_s=script.track.time_limit_s,
+            tokens=script.track.data.folder,
+            offered=(folder / BEFORE, folder / AFTER),
+            hidden=(self.project.root, cache_folder()),
+            network="downloads while running" in script.ruleset.allowed,
         )
         title = f"{'the script' if role == 'own' else 'its parent'} on {probe_rules.NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
@@ -122,6 +126,8 @@ class ProbeSession:
             raise disk_error(folder, error) from error
         try:
             outcome = self.launcher.run(launch, watch if swap is None else swap.before(watch))
+        except Interrupted as stop:
+            raise (stop.__cause__ or stop) from None
         finally:
             for name in (run_files.CACHE, run_files.WORK, BEFORE, AFTER):
                 shutil.rmtree(folder / name, ignore_errors=True)

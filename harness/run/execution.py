@@ -16,13 +16,12 @@ from harness.core.measurement import Machine, RunOutcome
 from harness.core.task import Track
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
-from harness.launch.launcher import Launcher, LaunchPlan
-from harness.launch.torchrun import read_outcome
+from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
 from harness.store import run_files
 from harness.store.entries import Declared, Started
 from harness.store.files import disk_error
-from harness.store.layout import Project
+from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
 from harness.store.run_files import WORK
 
@@ -75,9 +74,11 @@ def execute(
     """Execute one run and record its end, however it comes, Ctrl-C included."""
     folder = run_files.run_folder(project, run_id)
     subject = ready.subject
-    plan, file = plan_run(folder, ready, run_id, series)
+    plan, file = plan_run(project, ready, run_id, series)
     try:
         lay_out(ready, folder / WORK)
+        plan = dataclasses.replace(plan, confinement=launcher.confined_by(plan))
+        file = dataclasses.replace(file, confinement=plan.confinement)
         run_files.write_run_file(folder, file)
     except BaseException as error:  # no entry of the ledger would ever lead to this folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,17 +90,21 @@ def execute(
         if not ready.dry:
             declare(ledger, subject, ready.planned)
             ledger.append(Started(script=subject.chain, run=run_id, series=series, seed=plan.seed))
+        outcome = RunOutcome("lost", None, 0.0, "the launcher gave no outcome")
         try:
-            launcher.run(plan, watch)
+            outcome = launcher.run(plan, watch)
+        except Interrupted as stop:
+            outcome = stop.outcome
+            raise (stop.__cause__ or stop) from None
         finally:
-            outcome = read_outcome(plan, None)
             unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
             record_end(ledger, folder, file, outcome, unchanged, subject.script)
     return outcome
 
 
-def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[LaunchPlan, run_files.RunFile]:
+def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tuple[LaunchPlan, run_files.RunFile]:
     """Decide what the launcher is told and what run.json will say."""
+    folder = run_files.run_folder(project, run_id)
     subject, work = ready.subject, folder / WORK
     plan = LaunchPlan(
         run_id=run_id,
@@ -110,6 +115,9 @@ def plan_run(folder: Path, ready: Prepared, run_id: str, series: str) -> tuple[L
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=subject.track.time_limit_s,
+        tokens=ready.track.data.folder,
+        hidden=(project.root, cache_folder()),
+        network="downloads while running" in subject.ruleset.allowed,
         # The tokens' folder in the two variables that originals read.
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
     )

@@ -24,7 +24,6 @@ from harness.catalog.tracks import load_track
 from harness.core.judgement import Verdict
 from harness.core.measurement import Gpu, Machine, RunOutcome
 from harness.dataset import fetching
-from harness.launch import observer
 from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -111,15 +110,10 @@ def read_case(name: str) -> Case:
 
 
 class Direct(TorchrunLauncher):
-    """Starts rank 0 alone, without torchrun, which would cost two seconds a run.
-
-    In those two seconds the observer has long begun to watch. Here the script waits for the file that it begins then:
-    what is opened before would be stamped when the observer is ready, or never seen.
-    """
+    """Starts rank 0 alone, without torchrun, which would cost two seconds a run."""
 
     def command(self, plan: LaunchPlan) -> list[str]:
-        wait = f'while [ ! -e "../{observer.READS}" ]; do sleep 0.01; done; exec "$@"'
-        return ["sh", "-c", wait, "sh", self.python, plan.entry, *plan.arguments]
+        return [self.python, plan.entry, *plan.arguments]
 
     def run(self, plan: LaunchPlan, watch: object) -> RunOutcome:
         ranks = {"RANK": "0", "WORLD_SIZE": str(plan.processes)}

@@ -17,7 +17,7 @@ from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan, Terms
 from harness.core import stats
 from harness.core.errors import HarnessError, MachineError, RunError, TrackError
-from harness.core.measurement import Gpu, RunOutcome
+from harness.core.measurement import Confinement, Gpu, RunOutcome
 from harness.launch.launcher import LaunchPlan
 from harness.machine import computer
 from harness.store import comparisons, run_files
@@ -42,6 +42,9 @@ class Player:
         self.times_s = times_s
         self.wall_s = wall_s  # None: as long as the run says, and 5 s before
         self.plans: list[LaunchPlan] = []
+
+    def confined_by(self, plan: LaunchPlan) -> Confinement:
+        return Confinement("none", None)
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         self.plans.append(plan)

@@ -1,0 +1,52 @@
+"""List and signal the processes of a run; standard library alone, as all that the recorder and the observer import."""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+MARK = "SPEEDRUN_RUN_ID"  # the variable that every process of a run inherits
+
+
+def children(pid: int) -> set[int]:
+    """List the children of a process, ended ones that wait to be collected included."""
+    with contextlib.suppress(OSError):
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
+
+
+def descendants(root: int, *, zombies: bool = False) -> set[int]:
+    """List all living processes below `root` (or, with zombies, those that wait to be collected)."""
+    parents: dict[int, tuple[int, str]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
+                parents[int(entry)] = (int(fields[1]), fields[0])
+    below = {root}
+    while True:
+        more = {pid for pid, (parent, _) in parents.items() if parent in below} - below
+        if not more:
+            break
+        below |= more
+    return {pid for pid in below - {root} if (parents[pid][1] == "Z") == zombies}
+
+
+def marked(run_id: str | None) -> set[int]:
+    """List the processes whose environment carries this run's mark, whoever their parent is."""
+    found: set[int] = set()
+    if run_id is None:
+        return found
+    needle = f"{MARK}={run_id}".encode()
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                if needle in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                    found.add(int(entry))
+    return found
+
+
+def kill(pid: int, number: signal.Signals) -> None:
+    """Signal a process, if it is still there and may be signalled."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
