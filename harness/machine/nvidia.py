@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.measurement import Gpu
+from harness.core.measurement import Gpu, GpuAtStart
 from harness.machine import nvidia_smi
 from harness.machine.nvidia_smi import Answer, ask, decimal, rows, whole
 
@@ -25,6 +25,34 @@ _STATE_QUERY = (
     "power.default_limit",
 )
 _USER_QUERY = ("gpu_uuid", "pid", "process_name", "used_memory")
+_REST_QUERY = (
+    "index",
+    "uuid",
+    "temperature.gpu",
+    "power.limit",
+    "clocks.sm",
+    "clocks.max.sm",
+    "memory.total",
+    "memory.used",
+)
+# Whether a clock is locked (`nvidia-smi -lgc`) stands in no field. What is seen of a lock is what limits the clock, which
+# drivers before 535 call a throttle reason, and the clock that applications were given, which newer ones do not say.
+_CLOCK_QUERIES = (
+    (*_REST_QUERY, "clocks.applications.graphics", "clocks_event_reasons.active"),
+    (*_REST_QUERY, "clocks.applications.graphics", "clocks_throttle_reasons.active"),
+    _REST_QUERY,
+)
+_LIMITS = (  # by the bits of nvmlClocksEventReasons, the lowest first
+    "gpu_idle",
+    "applications_clocks_setting",
+    "sw_power_cap",
+    "hw_slowdown",
+    "sync_boost",
+    "sw_thermal_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+    "display_clock_setting",
+)
 _CAPTURE_S = 30.0  # without persistence mode a driver initialises 8 GPUs one after the other
 
 
@@ -150,3 +178,51 @@ def _links(answer: Answer, count: int) -> dict[tuple[int, int], str] | None:
         links |= {(row, column): cell for column, cell in enumerate(cells) if column > row}
     pairs = {(row, column) for row in range(count) for column in range(row + 1, count)}
     return links if links.keys() == pairs else None
+
+
+def at_start(seconds: float = _CAPTURE_S) -> tuple[GpuAtStart, ...] | None:
+    """Say how every accelerator is right before a run; empty where there is no nvidia-smi, None where it gives none.
+
+    The first answer counts of queries that ask for less and less, as an old driver knows fewer fields.
+    """
+    program = nvidia_smi.find()
+    if program is None:
+        return ()
+    commands = [nvidia_smi.of_gpus(program, columns) for columns in _CLOCK_QUERIES]
+    *answers, users = ask([*commands, nvidia_smi.of_users(program, _USER_QUERY)], seconds)
+    who = _users(users)
+    for answer, columns in zip(answers, _CLOCK_QUERIES, strict=True):
+        gpus = tuple(gpu for row in rows(answer, columns) if (gpu := _at_start(row, who)) is not None)
+        if gpus:
+            return gpus
+    return None
+
+
+def _at_start(row: dict[str, str], users: tuple[GpuUser, ...] | None) -> GpuAtStart | None:
+    """Read one row; None where it is about no GPU."""
+    index = whole(row["index"])
+    if index is None:
+        return None
+    own = None if users is None else tuple(sorted({user.pid for user in users if user.uuid == row["uuid"]}))
+    return GpuAtStart(
+        index=index,
+        temperature_c=whole(row["temperature.gpu"]),
+        power_cap_w=decimal(row["power.limit"]),
+        clock_mhz=whole(row["clocks.sm"]),
+        clock_max_mhz=whole(row["clocks.max.sm"]),
+        clock_application_mhz=whole(row.get("clocks.applications.graphics", "")),
+        clock_limits=_limits(next((cell for name, cell in row.items() if name.endswith("reasons.active")), "")),
+        memory_mib=whole(row["memory.total"]),
+        memory_used_mib=whole(row["memory.used"]),
+        processes=own,
+    )
+
+
+def _limits(cell: str) -> tuple[str, ...] | None:
+    """Name the bits that are set in "0x0000000000000001"; None where the cell is no such number."""
+    if not re.fullmatch(r"0x[0-9A-Fa-f]{1,16}", cell):
+        return None
+    mask = int(cell, 16)
+    names = [name for bit, name in enumerate(_LIMITS) if mask >> bit & 1]
+    unknown = mask >> len(_LIMITS) << len(_LIMITS)
+    return (*names, *([f"0x{unknown:x}"] if unknown else []))
