@@ -16,7 +16,7 @@ from harness.core.text import plural
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
-from harness.ui import console, run_report
+from harness.ui import console, run_report, state_report
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
@@ -195,6 +195,8 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
             console.say(f"  {line}")
     took = f"{span(comparison.elapsed_s)}{_cost(comparison, comparison.elapsed_s)}"
     console.say(f"  {len(comparison.runs)} runs took {took}")
+    for line in state_report.lines(comparison):
+        console.say(f"  {line}")
     console.say(f"  stored in {project.show(comparison_file(project, comparison.id))}")
 
 

@@ -15,9 +15,10 @@ from harness.cli import main
 from harness.compare import cost, decision, interleaving
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan, Terms
+from harness.compare.readiness import Waiting
 from harness.core import stats
 from harness.core.errors import HarnessError, MachineError, RunError, TrackError
-from harness.core.measurement import Gpu, RunOutcome
+from harness.core.measurement import Gpu, MachineState, RunOutcome
 from harness.launch.launcher import LaunchPlan
 from harness.machine import computer
 from harness.store import comparisons, run_files
@@ -67,6 +68,9 @@ class Player:
         return outcome
 
 
+FREE = Waiting(lambda text: None, ask=lambda: MachineState((), 0.5, 1 << 34, 0))
+
+
 def contender(subject: Subject) -> Contender:
     return Contender(subject, "submission", subject.name)
 
@@ -83,12 +87,14 @@ class Bench:
     def plan(self, terms: Terms, **changes: bool) -> Plan:
         return interleaving.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
-    def go(self, terms: Terms, play: Player) -> Comparison:
+    def go(self, terms: Terms, play: Player, waiting: Waiting = FREE) -> Comparison:
         plan = self.plan(terms)
         interleaving.check(self.project, plan)
         ready = interleaving.prepare(plan, interleaving.make_environments(self.project, plan))
         played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
-        return interleaving.run(self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None)
+        return interleaving.run(
+            self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None, waiting
+        )
 
     def stored(self) -> Comparison:
         [comparison] = comparisons.read_comparisons(self.project)
