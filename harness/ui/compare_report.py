@@ -237,7 +237,8 @@ def outlook(comparison: Comparison) -> str:
     if comparison.pairs_needed is None:
         return "more than 1000 pairs would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
-    rest_s = more * comparison.elapsed_s / max(1, len(comparison.runs)) * 2
+    running_s = comparison.elapsed_s - comparison.waited_s
+    rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
     needed = f"about {more} more pairs are likely needed at this difference and spread ({cost})"
     if comparison.outcome == "tie":
