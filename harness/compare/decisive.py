@@ -75,7 +75,7 @@ def _command(catalog: Catalog, subject: Subject, best: Record, name: str, valid:
     # A record's own name means the script in its folder; the track's name means the original of its current record.
     a = best.track if catalog.has_script(best) and published(best) else name
     command = f"speedrun compare {a} {subject.name}"
-    unfinished = next((c for c in valid if c.outcome == "undecided"), None)
+    unfinished = next((c for c in valid if c.unfinished), None)
     if unfinished is not None and unfinished.mode == "fixed":
         return f"{command} --pairs {unfinished.max_pairs}"
     if unfinished is not None or all(c.mode == "fixed" for c in valid):

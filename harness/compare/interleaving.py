@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.catalog.subjects import Subject
-from harness.compare import arms, pairs
+from harness.compare import arms, pairs, readiness
 from harness.compare.arms import Contender, Ready
 from harness.compare.cost import next_is_paid_for
 from harness.compare.decision import Readings, conclude, find_wrong
+from harness.compare.readiness import Start, Waiting
 from harness.core.errors import MachineError, Problem, RunError
 from harness.core.measurement import Machine
 from harness.dataset.progress import Progress
@@ -82,7 +83,8 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     here = computer.capture()
     settled = () if plan_only else tuple(ending.settle(project))
     stored = find_stored(project, a.subject, b.subject, terms, here)
-    comparison = new_comparison(a.subject, b.subject, terms, here) if stored is None else stored
+    fresh = new_comparison(a.subject, b.subject, terms, here)
+    comparison = fresh if stored is None else readiness.take_up(stored)
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)
     contenders: dict[Arm, Contender] = {"A": a, "B": b}
     readings = Readings(project, {arm: contender.subject for arm, contender in contenders.items()})
@@ -127,12 +129,12 @@ def find_stored(project: Project, a: Subject, b: Subject, terms: Terms, here: Ma
     same = [c for c in stored if (c.track, c.a.script_sha256, c.b.script_sha256, c.mode) == wanted]
     begun_here = [c for c in same if c.machine.fingerprint == here.fingerprint]
     if terms.fixed:
-        unfinished_first = sorted(begun_here, key=lambda c: c.outcome != "undecided")
-        begun_here = [c for c in unfinished_first if c.outcome == "undecided" or c.max_pairs == terms.pairs]
+        unfinished_first = sorted(begun_here, key=lambda c: not c.unfinished)
+        begun_here = [c for c in unfinished_first if c.unfinished or c.max_pairs == terms.pairs]
     if begun_here:
         return begun_here[0]
     for c in same:
-        if c.machine.fingerprint != here.fingerprint and c.outcome == "undecided" and c.runs:
+        if c.machine.fingerprint != here.fingerprint and c.unfinished and c.runs:
             require_same_machine(project, c, here)
     return None
 
@@ -215,32 +217,48 @@ def run(
     ready: dict[Arm, Ready],
     watcher: Watcher,
     say: Callable[[Comparison], None],
+    waiting: Waiting,
 ) -> Comparison:
-    """Make runs until the rule decides, the pairs are used up or the next run would exceed the budget.
+    """Make runs until the rule decides, the pairs are used up, the next run would exceed the budget, or cannot start.
 
     Raises RunError where a run failed, and MachineError where the machine changed meanwhile; finished runs are kept.
     """
     comparison = note_torch(plan.comparison, ready)
     comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
     while comparison.outcome == "undecided" and next_is_paid_for(comparison, plan.usual_s):
-        number = len(comparison.runs)
-        arm = cast(Arm, comparison.arms[number])
-        require_same_machine(project, comparison, computer.capture())
-        run_id = run_files.new_run_id(plan.subjects[arm].script_sha256)
-        began = time.monotonic()
-        watch = watcher(run_id, arm, number + 1, len(comparison.arms))
-        outcome = execution.execute(project, ready[arm].prepared, run_id, comparison.id, ready[arm].launcher, watch)
-        elapsed = time.monotonic() - began
-        comparison, counts = add_run(comparison, plan.readings, run_id, elapsed)
-        if counts:
-            comparison = conclude(comparison, find_wrong(comparison, plan.readings))
+        start = readiness.wait(comparison.reference, comparison.machine, waiting)
+        comparison = readiness.count(comparison, start)
         comparisons.write_comparison(project, comparison)
-        if not counts:
-            folder = run_files.run_folder(project, run_id)
-            if outcome.state != "finished":
-                raise run_error(project, folder, outcome, f"run of {arm}")
-            raise RunError.at(project.show(folder), comparison.discarded[-1].why, f"read {run_files.LOG} there")
+        if start.obstacles or (start.waited_s and not next_is_paid_for(comparison, plan.usual_s)):
+            break
+        comparison = make_run(project, plan, comparison, start, ready, watcher)
         say(comparison)
+    return comparison
+
+
+def make_run(
+    project: Project, plan: Plan, comparison: Comparison, start: Start, ready: dict[Arm, Ready], watcher: Watcher
+) -> Comparison:
+    """Make the next run and analyse all; same errors as `run`."""
+    number = len(comparison.runs)
+    arm = cast(Arm, comparison.arms[number])
+    require_same_machine(project, comparison, computer.capture())
+    run_id = run_files.new_run_id(plan.subjects[arm].script_sha256)
+    comparison = readiness.note(comparison, run_id, start)
+    comparisons.write_comparison(project, comparison)  # a kill loses no state
+    began = time.monotonic()
+    watch = watcher(run_id, arm, number + 1, len(comparison.arms))
+    outcome = execution.execute(project, ready[arm].prepared, run_id, comparison.id, ready[arm].launcher, watch)
+    elapsed = time.monotonic() - began
+    comparison, counts = add_run(comparison, plan.readings, run_id, elapsed)
+    if counts:
+        comparison = conclude(comparison, find_wrong(comparison, plan.readings))
+    comparisons.write_comparison(project, comparison)
+    if not counts:
+        folder = run_files.run_folder(project, run_id)
+        if outcome.state != "finished":
+            raise run_error(project, folder, outcome, f"run of {arm}")
+        raise RunError.at(project.show(folder), comparison.discarded[-1].why, f"read {run_files.LOG} there")
     return comparison
 
 

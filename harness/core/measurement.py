@@ -53,6 +53,32 @@ class Machine:
     fingerprint: str  # sha256 over all the other fields
 
 
+@dataclass(frozen=True, slots=True)
+class GpuAtStart:
+    """One accelerator right before a run, as nvidia-smi tells of it."""
+
+    index: int
+    temperature_c: int | None
+    power_cap_w: float | None
+    clock_mhz: int | None  # of its SMs at that moment
+    clock_max_mhz: int | None
+    clock_application_mhz: int | None  # what the clock was set to; newer drivers do not say
+    clock_limits: tuple[str, ...] | None  # what holds the clock down: "gpu_idle", "applications_clocks_setting", …
+    memory_mib: int | None
+    memory_used_mib: int | None
+    processes: tuple[int, ...] | None  # the numbers of those that compute on it
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """This computer right before a run. Holds no host name, user, path or name of a process."""
+
+    gpus: tuple[GpuAtStart, ...] | None  # empty where there is no nvidia-smi; None where it gives no answer
+    load: float | None  # processes that want a core, mean over one minute
+    memory_available_bytes: int | None
+    shm_used_bytes: int | None  # in /dev/shm
+
+
 Tier = Literal["bubblewrap", "landlock", "none"]
 Purpose = Literal["judged", "screening", "prime", "probe", "dry"]
 

@@ -1,26 +1,16 @@
 """Ask nvidia-smi which accelerators there are and what they are doing.
 
-Hard because the driver behind it may hang for good, refuse fields that it does not know, or say "[N/A]"; and because
-anything on PATH may call itself nvidia-smi. So every query has a time limit, its answer a size limit, and a cell that
-is not a number is None.
+Hard because a driver refuses a whole query for one field that it does not know: each question has a plainer form.
 """
 
-import contextlib
-import csv
-import io
-import math
-import os
 import re
-import selectors
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.core.measurement import Gpu
+from harness.core.measurement import Gpu, GpuAtStart
+from harness.machine import nvidia_smi
+from harness.machine.nvidia_smi import Answer, ask, decimal, rows, whole
 
 _QUERY = ("name", "memory.total", "power.limit", "vbios_version", "driver_version")
 _STATE_QUERY = (
@@ -35,30 +25,48 @@ _STATE_QUERY = (
     "power.default_limit",
 )
 _USER_QUERY = ("gpu_uuid", "pid", "process_name", "used_memory")
+_REST_QUERY = (
+    "index",
+    "uuid",
+    "temperature.gpu",
+    "power.limit",
+    "clocks.sm",
+    "clocks.max.sm",
+    "memory.total",
+    "memory.used",
+)
+# Whether a clock is locked (`nvidia-smi -lgc`) stands in no field. What is seen of a lock is what limits the clock, which
+# drivers before 535 call a throttle reason, and the clock that applications were given, which newer ones do not say.
+_CLOCK_QUERIES = (
+    (*_REST_QUERY, "clocks.applications.graphics", "clocks_event_reasons.active"),
+    (*_REST_QUERY, "clocks.applications.graphics", "clocks_throttle_reasons.active"),
+    _REST_QUERY,
+)
+_LIMITS = (  # by the bits of nvmlClocksEventReasons, the lowest first
+    "gpu_idle",
+    "applications_clocks_setting",
+    "sw_power_cap",
+    "hw_slowdown",
+    "sync_boost",
+    "sw_thermal_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+    "display_clock_setting",
+)
 _CAPTURE_S = 30.0  # without persistence mode a driver initialises 8 GPUs one after the other
-_MOST_BYTES = 1 << 20  # of what a program that calls itself nvidia-smi may print
-_MOST_ROWS = 256
-_CSV = ("--format=csv,noheader,nounits",)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int | None  # None: it did not end in time
-    text: str
 
 
 def named() -> tuple[tuple[Gpu, ...], str | None]:
     """Return the accelerators as a fingerprint names them, and their driver; none where nvidia-smi gives none."""
-    program = shutil.which("nvidia-smi")
+    program = nvidia_smi.find()
     if program is None:
         return (), None
-    [answer] = _ask([[program, f"--query-gpu={','.join(_QUERY)}", *_CSV]], _CAPTURE_S)
-    rows = _rows(answer, _QUERY)
+    [answer] = ask([nvidia_smi.of_gpus(program, _QUERY)], _CAPTURE_S)
+    found = rows(answer, _QUERY)
     gpus = tuple(
-        Gpu(row["name"], _whole(row["memory.total"]), _decimal(row["power.limit"]), row["vbios_version"])
-        for row in rows
+        Gpu(row["name"], whole(row["memory.total"]), decimal(row["power.limit"]), row["vbios_version"]) for row in found
     )
-    return gpus, rows[0]["driver_version"] if rows else None
+    return gpus, found[0]["driver_version"] if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +111,14 @@ def query(seconds: float) -> GpuReport:
     All queries run at once, because each takes up to a second. An old driver refuses a query with one field that it
     does not know; for that case the plain query of `named` runs beside it.
     """
-    program = shutil.which("nvidia-smi")
+    program = nvidia_smi.find()
     if program is None:
         return GpuReport("absent")
-    full, plain, users, topology = _ask(
+    full, plain, users, topology = ask(
         [
-            [program, f"--query-gpu={','.join(_STATE_QUERY)}", *_CSV],
-            [program, f"--query-gpu={','.join(_QUERY)}", *_CSV],
-            [program, f"--query-compute-apps={','.join(_USER_QUERY)}", *_CSV],
+            nvidia_smi.of_gpus(program, _STATE_QUERY),
+            nvidia_smi.of_gpus(program, _QUERY),
+            nvidia_smi.of_users(program, _USER_QUERY),
             [program, "topo", "-m"],
         ],
         seconds,
@@ -123,12 +131,12 @@ def query(seconds: float) -> GpuReport:
     return GpuReport("answered", "", gpus, _users(users), _links(topology, len(gpus)))
 
 
-def _states(answer: _Answer, columns: Sequence[str]) -> tuple[GpuState, ...]:
+def _states(answer: Answer, columns: Sequence[str]) -> tuple[GpuState, ...]:
     """Read GPUs from an answer with these columns; what stands in no column is not reported."""
     states = []
-    for number, row in enumerate(_rows(answer, columns)):
+    for number, row in enumerate(rows(answer, columns)):
         cells = {**dict.fromkeys(_STATE_QUERY, ""), "index": str(number), **row}
-        index, memory = _whole(cells["index"]), _whole(cells["memory.total"])
+        index, memory = whole(cells["index"]), whole(cells["memory.total"])
         if index is None or ("index" not in row and memory is None):
             continue  # no row about a GPU
         states.append(
@@ -137,34 +145,34 @@ def _states(answer: _Answer, columns: Sequence[str]) -> tuple[GpuState, ...]:
                 uuid=cells["uuid"],
                 name=cells["name"],
                 memory_mib=memory,
-                used_mib=_whole(cells["memory.used"]),
-                capability=_decimal(cells["compute_cap"]),
+                used_mib=whole(cells["memory.used"]),
+                capability=decimal(cells["compute_cap"]),
                 driver=cells["driver_version"],
-                power_cap_w=_decimal(cells["power.limit"]),
-                power_default_w=_decimal(cells["power.default_limit"]),
+                power_cap_w=decimal(cells["power.limit"]),
+                power_default_w=decimal(cells["power.default_limit"]),
             )
         )
     return tuple(states)
 
 
-def _users(answer: _Answer) -> tuple[GpuUser, ...] | None:
+def _users(answer: Answer) -> tuple[GpuUser, ...] | None:
     if answer.status != 0:
         return None
     return tuple(
-        GpuUser(row["gpu_uuid"], pid, row["process_name"], _whole(row["used_memory"]))
-        for row in _rows(answer, _USER_QUERY)
-        if (pid := _whole(row["pid"])) is not None
+        GpuUser(row["gpu_uuid"], pid, row["process_name"], whole(row["used_memory"]))
+        for row in rows(answer, _USER_QUERY)
+        if (pid := whole(row["pid"])) is not None
     )
 
 
-def _links(answer: _Answer, count: int) -> dict[tuple[int, int], str] | None:
+def _links(answer: Answer, count: int) -> dict[tuple[int, int], str] | None:
     """Read the matrix of `nvidia-smi topo -m`; None where it is incomplete."""
     if answer.status != 0:
         return None
     links: dict[tuple[int, int], str] = {}
     for line in re.sub(r"\x1b\[[0-9;]*m", "", answer.text).splitlines():
         name, *cells = line.split()[: count + 1] or [""]
-        row = _whole(name.removeprefix("GPU")) if name.startswith("GPU") else None
+        row = whole(name.removeprefix("GPU")) if name.startswith("GPU") else None
         if row is None or cells[:1] == ["GPU1"]:  # the heading begins with GPU0 GPU1
             continue
         links |= {(row, column): cell for column, cell in enumerate(cells) if column > row}
@@ -172,78 +180,49 @@ def _links(answer: _Answer, count: int) -> dict[tuple[int, int], str] | None:
     return links if links.keys() == pairs else None
 
 
-def _ask(commands: Sequence[Sequence[str]], seconds: float) -> list[_Answer]:
-    """Run all commands at once and collect what they print within `seconds`.
+def at_start(seconds: float = _CAPTURE_S) -> tuple[GpuAtStart, ...] | None:
+    """Say how every accelerator is right before a run; empty where there is no nvidia-smi, None where it gives none.
 
-    A driver that hangs leaves its nvidia-smi in a state that even SIGKILL does not end, so nothing is waited for.
+    The first answer counts of queries that ask for less and less, as an old driver knows fewer fields.
     """
-    end = time.monotonic() + seconds
-    started = [_start(command) for command in commands]
-    printed = [bytearray() for _ in commands]
-    with selectors.DefaultSelector() as ready:
-        for number, process in enumerate(started):
-            if process is not None and process.stdout is not None:
-                ready.register(process.stdout, selectors.EVENT_READ, number)
-        while ready.get_map() and (left := end - time.monotonic()) > 0:
-            for key, _ in ready.select(left):
-                chunk = os.read(key.fd, 1 << 16)
-                printed[key.data] += chunk
-                if not chunk or len(printed[key.data]) > _MOST_BYTES:
-                    ready.unregister(key.fileobj)
-    return [
-        _Answer(_end(process, end), bytes(text).decode("utf-8", "replace"))
-        for process, text in zip(started, printed, strict=True)
-    ]
+    program = nvidia_smi.find()
+    if program is None:
+        return ()
+    commands = [nvidia_smi.of_gpus(program, columns) for columns in _CLOCK_QUERIES]
+    *answers, users = ask([*commands, nvidia_smi.of_users(program, _USER_QUERY)], seconds)
+    who = _users(users)
+    for answer, columns in zip(answers, _CLOCK_QUERIES, strict=True):
+        gpus = tuple(gpu for row in rows(answer, columns) if (gpu := _at_start(row, who)) is not None)
+        if gpus:
+            return gpus
+    return None
 
 
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes] | None:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C"},
-            start_new_session=True,
-        )
-    except OSError:
+def _at_start(row: dict[str, str], users: tuple[GpuUser, ...] | None) -> GpuAtStart | None:
+    """Read one row; None where it is about no GPU."""
+    index = whole(row["index"])
+    if index is None:
         return None
+    own = None if users is None else tuple(sorted({user.pid for user in users if user.uuid == row["uuid"]}))
+    return GpuAtStart(
+        index=index,
+        temperature_c=whole(row["temperature.gpu"]),
+        power_cap_w=decimal(row["power.limit"]),
+        clock_mhz=whole(row["clocks.sm"]),
+        clock_max_mhz=whole(row["clocks.max.sm"]),
+        clock_application_mhz=whole(row.get("clocks.applications.graphics", "")),
+        clock_limits=_limits(next((cell for name, cell in row.items() if name.endswith("reasons.active")), "")),
+        memory_mib=whole(row["memory.total"]),
+        memory_used_mib=whole(row["memory.used"]),
+        processes=own,
+    )
 
 
-def _end(process: subprocess.Popen[bytes] | None, end: float) -> int | None:
-    """Return the exit status; None where a process had to be killed. A program that cannot be started gives 127."""
-    if process is None:
-        return 127
-    if process.stdout is not None:
-        process.stdout.close()  # ends a program that never stops printing
-    try:
-        return process.wait(max(0.0, min(0.5, end - time.monotonic())))
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.2)
+def _limits(cell: str) -> tuple[str, ...] | None:
+    """Name the bits that are set in "0x0000000000000001"; None where the cell is no such number."""
+    if not re.fullmatch(r"0x[0-9A-Fa-f]{1,16}", cell):
         return None
-
-
-def _rows(answer: _Answer, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV answer that have all its columns; cells are cut to 80 characters."""
-    if answer.status != 0:
-        return []
-    try:
-        rows = [row for row in csv.reader(io.StringIO(answer.text)) if len(row) == len(columns)]
-    except csv.Error:
-        return []
-    return [dict(zip(columns, (cell.strip()[:80] for cell in row), strict=True)) for row in rows[:_MOST_ROWS]]
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 12 else None
-
-
-def _decimal(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None  # "[N/A]"
-    return value if math.isfinite(value) else None
+    mask = int(cell, 16)
+    names = [name for bit, name in enumerate(_LIMITS) if mask >> bit & 1]
+    unknown = mask >> len(_LIMITS) << len(_LIMITS)
+    return (*names, *([f"0x{unknown:x}"] if unknown else []))

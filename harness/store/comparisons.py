@@ -3,20 +3,22 @@
 The coins are drawn and on disk before the first run, so nobody can choose who goes first after seeing a time. The id
 is the `sitting` of the comparison's runs in the ledger: every run that was started for it can be told from there,
 also one that a `kill -9` kept out of this file. The runs count as any other run of their scripts.
+
+The state of the machine before each run is on disk before that run begins. Files of an older harness hold none.
 """
 
 import contextlib
 import fcntl
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from harness.core.codec import Form
 from harness.core.errors import StoreError
 from harness.core.judgement import Block, ComparisonOutcome
-from harness.core.measurement import Machine
+from harness.core.measurement import Machine, MachineState
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project
 
@@ -91,6 +93,10 @@ class Comparison:
     losses_alike: Alike | None = None
     loss_difference: float | None = None  # mean(B) − mean(A), nats per token
     loss_interval: tuple[float, float] | None = None  # two-sided, 95 %, by Welch
+    reference: MachineState | None = None  # the state before the first run, that the later ones are held against
+    states: dict[str, MachineState] = field(default_factory=dict)  # before each run that was started, by its id
+    waited_s: float = 0.0  # for the machine, before runs
+    obstacles: tuple[str, ...] = ()  # what the next run waited for in vain; it is inconclusive for that reason alone
 
     @property
     def arms(self) -> str:
@@ -99,8 +105,14 @@ class Comparison:
 
     @property
     def elapsed_s(self) -> float:
-        """What it took so far, runs that gave no time included."""
-        return sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
+        """What it took so far, runs that gave no time and waiting for the machine included."""
+        made = sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
+        return made + self.waited_s
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same command continues it: it was interrupted, its budget was spent, or the machine was not free."""
+        return self.outcome == "undecided" or bool(self.obstacles)
 
 
 COMPARISON_FORM = Form(Comparison, "json", (SCHEMA,))

@@ -16,7 +16,7 @@ from harness.core.text import plural
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
 from harness.store.layout import Project
-from harness.ui import console, run_report
+from harness.ui import console, run_report, state_report
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
@@ -195,6 +195,8 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
             console.say(f"  {line}")
     took = f"{span(comparison.elapsed_s)}{_cost(comparison, comparison.elapsed_s)}"
     console.say(f"  {len(comparison.runs)} runs took {took}")
+    for line in state_report.lines(comparison):
+        console.say(f"  {line}")
     console.say(f"  stored in {project.show(comparison_file(project, comparison.id))}")
 
 
@@ -235,7 +237,8 @@ def outlook(comparison: Comparison) -> str:
     if comparison.pairs_needed is None:
         return "more than 1000 pairs would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
-    rest_s = more * comparison.elapsed_s / max(1, len(comparison.runs)) * 2
+    running_s = comparison.elapsed_s - comparison.waited_s
+    rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
     needed = f"about {more} more pairs are likely needed at this difference and spread ({cost})"
     if comparison.outcome == "tie":

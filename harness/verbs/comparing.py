@@ -45,7 +45,7 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(args: argparse.Namespace) -> int:
-    from harness.compare import arms, interleaving
+    from harness.compare import arms, interleaving, readiness
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -74,7 +74,8 @@ def _compare(args: argparse.Namespace) -> int:
             ready = interleaving.prepare(plan, environments, allow_network=network, progress=progress)
         watcher = compare_report.watch(plan)
         try:
-            comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis)
+            waiting = readiness.Waiting(console.say)
+            comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis, waiting)
         except BaseException:
             console.say("finished runs are kept; the same command continues")
             raise

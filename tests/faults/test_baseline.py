@@ -21,7 +21,7 @@ time.sleep(0.1)
 
 
 def test_a_systems_claim_rests_on_all_of_its_parents_runs(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
+    project = make_project(tmp_path / "project", confined=False)
     track = project.root / "tracks" / "tiny.yaml"
     track.write_text(track.read_text().replace("min_runs: 3}", "min_runs: 3, systems_margin: 1.0}"))
     for name, losses in ((PARENT, "[2.90, 2.901, 2.902]"), (CHILD, "[2.60, 2.99, 2.99]")):

@@ -17,7 +17,7 @@ NAME = "submissions/2026-11-21_test"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Small]:
-    small = make_project(tmp_path / "project")
+    small = make_project(tmp_path / "project", confined=False)
     yield small
     assert wait_for(lambda: not processes_of(small)), "a process of a run was left behind"
 

@@ -131,6 +131,7 @@ def test_a_killed_harness_takes_its_run_with_it_and_the_next_start_says_so(proje
 
 
 def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(small: Small) -> None:
+    small.environment["SPEEDRUN_CONFINEMENT"] = "none"  # a file of the project tells the script when to be calm
     submission = small.submit(
         f"import pathlib\nif not pathlib.Path({str(small.root / 'calm')!r}).exists():\n"
         f"    step(1, 5); time.sleep(600)\n{HONEST}"
@@ -158,7 +159,7 @@ def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:
         ["pgrep", "-f", str(project.run_folders()[0])], capture_output=True, text=True, check=True
     )
     for pid in recorders.stdout.split():
-        if b"recorder.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        if b"recorder.main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(int(pid), signal.SIGKILL)
     assert harness.wait(timeout=600) == 3
     assert project.ends() == ["lost"]

@@ -125,6 +125,9 @@ FIXED: dict[str, Any] = {"mode": "fixed", "bound": None}
 
 def test_nobody_chooses_an_outcome_by_comparing_again(project: Repository) -> None:
     accept = ("accept", f"submissions/{SECOND}")
+    compare(project, "adamw", "muon", "inconclusive", obstacles=("GPU 0: 1 process on it (4711)",))
+    said = project.speedrun(*accept, status=2)  # the machine was not free: the same command continues it
+    assert f"speedrun compare smoke/1 submissions/{SECOND}" in said and "--pairs" not in said
     first = compare(project, "adamw", "muon", "inconclusive")
     assert f"speedrun compare smoke/1 submissions/{SECOND} --pairs 16" in project.speedrun(*accept, status=2)
     compare(project, "adamw", "muon", "undecided", name="f1", max_pairs=5, **FIXED)

@@ -25,7 +25,7 @@ OWN = (2.49, 2.50, 2.51)
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
-    small = make_project(tmp_path / "project")
+    small = make_project(tmp_path / "project", confined=False)
     small.environment = dict(NAMED)
     monkeypatch.setenv("XDG_CACHE_HOME", str(small.root / "cache"))
     monkeypatch.delenv("SPEEDRUN_TORCH_INDEX", raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ from harness.cli import main
 from harness.compare import cost, decision, interleaving
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan, Terms
+from harness.compare.readiness import Waiting
 from harness.core import stats
 from harness.core.errors import HarnessError, MachineError, RunError, TrackError
-from harness.core.measurement import Confinement, Gpu, RunOutcome
+from harness.core.measurement import Confinement, Gpu, GpuAtStart, MachineState, RunOutcome
 from harness.launch.launcher import LaunchPlan
 from harness.machine import computer
 from harness.store import comparisons, run_files
@@ -25,7 +27,7 @@ from harness.store.comparisons import Comparison
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.ui import compare_report
+from harness.ui import compare_report, state_report
 from tests.faults.projects import Small, make_project
 from tests.named import find_subject
 
@@ -70,6 +72,9 @@ class Player:
         return outcome
 
 
+FREE = Waiting(lambda text: None, ask=lambda: MachineState((), 0.5, 1 << 34, 0))
+
+
 def contender(subject: Subject) -> Contender:
     return Contender(subject, "submission", subject.name)
 
@@ -86,12 +91,14 @@ class Bench:
     def plan(self, terms: Terms, **changes: bool) -> Plan:
         return interleaving.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
-    def go(self, terms: Terms, play: Player) -> Comparison:
+    def go(self, terms: Terms, play: Player, waiting: Waiting = FREE) -> Comparison:
         plan = self.plan(terms)
         interleaving.check(self.project, plan)
         ready = interleaving.prepare(plan, interleaving.make_environments(self.project, plan))
         played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
-        return interleaving.run(self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None)
+        return interleaving.run(
+            self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None, waiting
+        )
 
     def stored(self) -> Comparison:
         [comparison] = comparisons.read_comparisons(self.project)
@@ -368,6 +375,129 @@ def test_scripts_of_two_tracks_are_refused(bench: Bench) -> None:
     other = dataclasses.replace(b, track=dataclasses.replace(b.track, name="other"))
     with pytest.raises(TrackError, match="belong to tiny and other"):
         interleaving.plan(bench.project, contender(a), contender(other), Terms())
+
+
+# ------------------------------------------------------------------------------------------ the machine's state
+
+
+def machine_that(ask: Callable[[], MachineState]) -> Waiting:
+    """A machine whose time passes only while it is waited for."""
+    now_s = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+
+    return Waiting(lambda text: None, ask, lambda: now_s[0], sleep)
+
+
+FULL = MachineState((), 0.5, 1 << 34, 1 << 44)  # more is in use in /dev/shm than any machine has
+
+
+def test_the_state_before_every_run_is_on_disk_before_it_begins(bench: Bench) -> None:
+    class Reads(Player):
+        def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+            assert plan.folder.name in bench.stored().states
+            return super().run(plan, watch)
+
+    loads = iter(range(100))
+    machine = machine_that(lambda: dataclasses.replace(FREE.ask(), load=float(next(loads))))
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Reads(iter([75.0, 74.0, KeyboardInterrupt()])), machine)
+    made = bench.go(Terms(pairs=3, fixed=True), Reads(iter([75.0] * 4)), machine)
+    assert [state.load for state in made.states.values()] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert set(made.states) == {run.run for run in (*made.runs, *made.discarded)}
+    assert made.reference == made.states[made.runs[0].run]
+
+
+def test_a_machine_that_does_not_come_free_ends_it_for_now_and_the_same_command_continues(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = iter([FREE.ask(), FREE.ask(), FREE.ask()])
+    play = Player(played(bench, b=74.0))
+    ended = bench.go(Terms(), play, machine_that(lambda: next(states, FULL)))
+    assert ended == bench.stored()
+    assert (ended.outcome, len(ended.runs), ended.waited_s) == ("inconclusive", 3, 300.0)
+    more = f"{(1 << 44) / 2**20:,.0f} MiB more in use than before the first run"
+    assert ended.obstacles == (f"/dev/shm: {more}",)
+    assert ended.reason == f"the machine was not free for run 4 within 300 s: /dev/shm: {more}"
+    assert ended.elapsed_s >= 300.0, "waiting is paid for"
+    compare_report.say_outcome(bench.project, ended)
+    said = capsys.readouterr().err
+    assert "inconclusive: the machine was not free for run 4" in said
+    assert "300 s of it were spent waiting for the machine before runs" in said
+    assert "the same command continues it, once the machine is free" in said
+    assert len(play.plans) == 3
+
+    shown = bench.plan(Terms(), plan_only=True)
+    assert (shown.resumed, shown.decided, shown.comparison.id) == (True, False, ended.id)
+    assert bench.stored() == ended, "a plan changes nothing"
+    done = bench.go(Terms(), Player(played_from(bench, 3, b=74.0)))
+    assert (done.id, done.coins, done.outcome, done.reason) == (ended.id, ended.coins, "faster", None)
+    assert done.runs[:3] == tuple(
+        dataclasses.replace(run, residual=now.residual) for run, now in zip(ended.runs, done.runs, strict=False)
+    )
+    assert done.obstacles == ()
+
+
+def played_from(bench: Bench, first: int, **times: float) -> Iterator[float | None]:
+    """The times of `played` from one place on."""
+    return itertools.islice(played(bench, **times), first, None)
+
+
+def test_a_fixed_one_that_ended_for_the_machine_is_finished_before_another_one_begins(bench: Bench) -> None:
+    states = iter([FREE.ask()])
+    ended = bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0])), machine_that(lambda: next(states, FULL)))
+    assert ended.outcome == "inconclusive"
+    assert bench.plan(Terms(pairs=5, fixed=True)).comparison.id == ended.id
+
+
+def test_what_was_waited_for_counts_in_the_budget(bench: Bench) -> None:
+    terms = Terms(pairs=3, fixed=True, usd_per_hour=3600.0, budget_usd=100.0)  # a dollar a second
+    states = iter([FREE.ask(), *[FULL] * 30, FREE.ask()])
+    made = bench.go(terms, Player(iter([75.0, 75.0])), machine_that(lambda: next(states)))
+    assert (made.outcome, len(made.runs), made.waited_s) == ("undecided", 1, 150.0)
+    assert set(made.states) == {made.runs[0].run}
+    assert made == bench.stored()
+
+
+def test_a_changed_power_cap_is_waited_for_before_the_machine_is_called_another_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = GpuAtStart(0, 34, 700.0, 345, 1980, None, ("gpu_idle",), 81559, 4, ())
+    lowered = dataclasses.replace(gpu, power_cap_w=500.0)
+    here = dataclasses.replace(computer.capture(), gpus=(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0),))
+    monkeypatch.setattr(computer, "capture", lambda: computer.with_torch(here, here.torch))
+    states = iter([gpu, gpu, lowered, lowered, gpu])
+    machine = machine_that(lambda: dataclasses.replace(FREE.ask(), gpus=(next(states, gpu),)))
+    made = bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, 74.0, 75.1, 74.2, 75.2, 74.1])), machine)
+    assert (len(made.runs), made.waited_s) == (6, 10.0)
+    assert all(state.gpus == (gpu,) for state in made.states.values())
+
+
+def test_heat_and_load_are_shown_where_the_scripts_met_different_ones(bench: Bench) -> None:
+    made = bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0] * 6)))
+    assert state_report.lines(made) == []
+    gpu = GpuAtStart(0, 41, 700.0, 345, 1980, None, ("gpu_idle",), 81559, 4, ())
+    warm = dataclasses.replace(gpu, temperature_c=52)
+    of_arm = {"A": MachineState((gpu, gpu), 0.5, None, None), "B": MachineState((gpu, warm), 6.25, None, None)}
+    busy = dataclasses.replace(made, states={run.run: of_arm[run.arm] for run in made.runs})
+    assert state_report.lines(busy) == [
+        "hottest GPU at the start of a run: 41 °C with A, 52 °C with B",
+        "highest load at the start of a run: 0.5 with A, 6.25 with B",
+    ]
+
+
+def test_a_file_of_an_older_harness_holds_no_states_and_is_continued(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
+    path = comparisons.comparison_file(bench.project, bench.stored().id)
+    data = json.loads(path.read_text())
+    for key in ("reference", "states", "waited_s", "obstacles"):
+        del data[key]
+    path.write_text(json.dumps(data))
+    made = bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0] * 5)))
+    assert set(made.states) == {run.run for run in made.runs[1:]}
+    assert made.reference == made.states[made.runs[1].run]
 
 
 # ------------------------------------------------------------------------------------------ time and price
