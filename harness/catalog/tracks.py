@@ -4,6 +4,7 @@ A new track is a new file and no code. A ruleset once used is never edited: a re
 """
 
 import dataclasses
+import datetime
 import re
 from functools import partial
 from pathlib import Path
@@ -59,8 +60,21 @@ def ruleset_of(track: Track, id: str) -> Ruleset:
 
 
 def current_ruleset(track: Track) -> Ruleset:
-    """Return the ruleset that new submissions are judged by: the last one of the file."""
-    return track.rulesets[-1]
+    """Return the ruleset that new submissions are made under: the last one of the file that is no draft."""
+    return next((ruleset for ruleset in reversed(track.rulesets) if not ruleset.draft), track.rulesets[-1])
+
+
+def why_closed(track: Track, ruleset: Ruleset, today: datetime.date) -> str | None:
+    """Say why nothing new is accepted under a ruleset on this day; None where something is.
+
+    A ruleset closes when the next one comes, or on the day that the next one names.
+    """
+    if ruleset.draft:
+        return f"is {ruleset.id}, a draft under which nothing is accepted yet"
+    for newer in track.rulesets[track.rulesets.index(ruleset) + 1 :]:
+        if not newer.draft and (newer.older_until is None or today > newer.older_until):
+            return f"is {ruleset.id}; new submissions are judged by {current_ruleset(track).id}"
+    return None
 
 
 def _check(reading: Reading[Track], name: str) -> None:

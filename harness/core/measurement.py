@@ -103,6 +103,9 @@ class RunOutcome:
     reason: str | None = None  # one sentence, where it did not finish
     received: dict[str, str] = field(default_factory=dict)  # log.txt, clock.csv -> sha256 of the bytes as they arrived
     survivors: tuple[int, ...] = ()  # processes of the run that could not be ended
+    left_bytes: int | None = (
+        None  # in /dev/shm after the run and not before, by the harness's user; None: not looked at
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +223,4 @@ class Metrics:
     given_files: tuple[tuple[str, str], ...] | None = None  # name and sha256 of what the harness laid out for the run
     started_at: str | None = None  # by the harness's calendar, UTC
     observed: Observed | None = None
+    confinement: Confinement | None = None  # None: by a harness that confined nothing

@@ -24,8 +24,9 @@ from harness.core.constraints import (
     Text,
     TrackName,
 )
+from harness.core.measurement import Tier
 
-EvidenceFamily = Literal["logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry"]
+EvidenceFamily = Literal["logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement"]
 Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
 Allowance = Literal[
     "any hardware",
@@ -69,6 +70,9 @@ class Ruleset:
     evidence: tuple[EvidenceFamily, ...]  # families of evidence that it requires
     forbidden: tuple[Flag, ...]  # flags and compile options that a script may not set
     allowed: tuple[Allowance, ...]  # allowances of the era
+    tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
+    draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
+    older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then
 
 
 @dataclass(frozen=True, slots=True)

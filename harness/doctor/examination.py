@@ -8,7 +8,7 @@ file status is read. Red means that `run` or `replay` would refuse or fail; yell
 from dataclasses import dataclass
 
 from harness.catalog.lookup import Catalog
-from harness.doctor import gpus, host
+from harness.doctor import confining, gpus, host
 from harness.doctor.wanted import ReportLine, State, find_wanted
 from harness.machine import nvidia
 
@@ -41,5 +41,6 @@ def examine(catalog: Catalog, target: str | None = None) -> Report:
         *host.nccl(report, wanted),
         *host.data(catalog.project, wanted),
         *host.environment(wanted),
+        confining.tier(catalog, wanted),
     )
     return Report(None if wanted is None else wanted.name, lines)

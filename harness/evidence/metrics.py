@@ -60,6 +60,7 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         given_files=tuple(sorted(file.files.items())),
         started_at=file.started_at,
         observed=read_observed(folder, clock.start_ns),
+        confinement=file.confinement,
     )
 
 

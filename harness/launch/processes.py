@@ -46,6 +46,16 @@ def marked(run_id: str | None) -> set[int]:
     return found
 
 
+def started_before(pid: int, at: float) -> bool:
+    """Whether a process is alive and was started before a moment, seconds since the epoch; a later one is another."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        booted = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
+    except (OSError, StopIteration):
+        return False
+    return fields[0] != "Z" and int(booted.split()[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") < at
+
+
 def kill(pid: int, number: signal.Signals) -> None:
     """Signal a process, if it is still there and may be signalled."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -7,12 +7,12 @@ settings for torch or Python) stays outside and is not inherited. What the run c
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -24,15 +24,14 @@ from harness.core import codec
 from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement, RunOutcome
 from harness.launch import confinement, launcher, observer, processes, recorder
+from harness.launch.following import follow
 from harness.store import run_files
 from harness.store.files import disk_error
 
 ROOT = Path(__file__).parents[2]  # the folder that holds the package `harness`
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
-_POLL_S = 0.1
 HOME, RANKS = "home", "ranks"  # folders of a run, beside its work folder, that it writes to
-FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
 _RANK = re.compile(rb"^\s*rank\s*:\s*(\d{1,5})\b", re.MULTILINE)
 _EXIT_CODE = re.compile(rb"^\s*exitcode\s*:\s*(-?\d{1,5})\b", re.MULTILINE)
 
@@ -52,8 +51,13 @@ class TorchrunLauncher:
         confined = plan.confinement or self.confined_by(plan)
         # Short, because sockets are made there, and their paths have a limit of 108 bytes. A private /tmp needs none.
         temporary = None if confinement.is_private(confined) else Path(tempfile.mkdtemp(prefix="speedrun-"))
+        before = shared_memory()
         try:
-            return self._run(plan, confined, temporary, watch)
+            outcome = self._run(plan, confined, temporary, watch)
+            left = {name: size for name, size in shared_memory(confined.user).items() if name not in before}
+            return dataclasses.replace(
+                outcome, left_bytes=0 if confinement.is_private(confined) else sum(left.values())
+            )
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -108,6 +112,18 @@ class TorchrunLauncher:
         command += [f"--log-dir={plan.folder / RANKS}"]
         command += [f"--redirects={redirects}"] if redirects else []
         return [*command, plan.entry, *plan.arguments]
+
+
+def shared_memory(*users: int | None) -> dict[str, int]:
+    """List what the harness's user, and the other given ones, hold in /dev/shm: name -> bytes."""
+    held = {}
+    with contextlib.suppress(OSError):
+        for entry in os.scandir("/dev/shm"):
+            with contextlib.suppress(OSError):
+                about = entry.stat(follow_symlinks=False)
+                if about.st_uid in (os.geteuid(), *users):
+                    held[entry.name] = about.st_size if entry.is_file(follow_symlinks=False) else 1
+    return held
 
 
 def linked(folder: Path) -> tuple[Path, ...]:
@@ -243,50 +259,3 @@ def _ask_to_stop(recording: subprocess.Popen[bytes]) -> None:
         recording.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         recording.wait(timeout=recorder.GRACE_S + 10)
-
-
-def follow(recording: subprocess.Popen[bytes], folder: Path, watch: Callable[[bytes], None]) -> None:
-    """Pass on what a run prints until its recorder has ended."""
-    log = Follower(folder / run_files.LOG)
-    script_log: Follower | None = None  # the file that a script with a silent standard output prints to
-    while recording.poll() is None:
-        log.pass_on(watch)
-        script_log = script_log or find_script_log(folder / run_files.WORK)
-        if script_log is not None and log.lines < FEW_LINES:
-            script_log.pass_on(watch)
-        time.sleep(_POLL_S)
-    log.pass_on(watch)
-
-
-def find_script_log(work: Path) -> Follower | None:
-    """Find the log that a script writes into `logs/` by itself; None where there is none yet, or several."""
-    paths = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
-    return Follower(paths[0]) if len(paths) == 1 else None
-
-
-class Follower:
-    """Passes complete lines of a growing file to a watcher."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.position = 0
-        self.lines = 0
-        self.rest = b""
-
-    def pass_on(self, watch: Callable[[bytes], None]) -> None:
-        """Pass on what has come since the last call; nothing of a link or a pipe, which a script may put there."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    return
-                file.seek(self.position)
-                chunk = file.read(1 << 22)
-        except OSError:
-            return
-        self.position += len(chunk)
-        *lines, rest = (self.rest + chunk).split(b"\n")
-        self.rest = rest[-65536:]  # a line without an end must not fill the memory
-        self.lines += len(lines)
-        for line in lines:
-            watch(line)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
-from harness.core.measurement import Machine, RunOutcome
+from harness.core.errors import MachineError, StoreError
+from harness.core.measurement import Confinement, Machine, RunOutcome
 from harness.core.task import Track
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
+from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
 from harness.store import run_files
@@ -60,6 +62,29 @@ def prepare(
     return Prepared(subject, here, track, fetched, False, track.hardware.processes)
 
 
+def refuse_survivors(project: Project) -> None:
+    """Start nothing beside processes of an earlier run that could not be ended; raises MachineError naming them."""
+    folder = run_files.latest_run(project)
+    if folder is None:
+        return
+    try:
+        outcome, at = run_files.read_outcome_file(folder), (folder / run_files.OUTCOME).stat().st_mtime
+    except (StoreError, OSError):
+        return
+    left = [pid for pid in outcome.survivors if processes.started_before(pid, at)]
+    if left:
+        said = f"left processes behind that are still there: {', '.join(map(str, left))}"
+        raise MachineError.at(project.show(folder), said, "end them with kill -9, or restart the machine")
+
+
+def require_tier(subject: Subject, confined: Confinement | None, *, dry: bool) -> None:
+    """Raise MachineError, before anything is started, where the ruleset would refuse the run for its confinement."""
+    tiers = subject.ruleset.tiers
+    if confined is not None and tiers and confined.tier not in tiers and not dry:
+        said = f"can confine a run by the tier {confined.tier} only; {subject.ruleset.id} asks for {' or '.join(tiers)}"
+        raise MachineError.at("this machine", said, "see `speedrun doctor` for how to get a better one")
+
+
 def scaled_down(track: Track) -> Track:
     """Put the track on a few synthetic tokens under its own file names, for a run that only tries the pipeline."""
     if track.data.source == "synthetic":
@@ -74,11 +99,13 @@ def execute(
     """Execute one run and record its end, however it comes, Ctrl-C included."""
     folder = run_files.run_folder(project, run_id)
     subject = ready.subject
+    refuse_survivors(project)
     plan, file = plan_run(project, ready, run_id, series)
     try:
         lay_out(ready, folder / WORK)
         plan = dataclasses.replace(plan, confinement=launcher.confined_by(plan))
         file = dataclasses.replace(file, confinement=plan.confinement)
+        require_tier(subject, plan.confinement, dry=ready.dry)
         run_files.write_run_file(folder, file)
     except BaseException as error:  # no entry of the ledger would ever lead to this folder
         shutil.rmtree(folder, ignore_errors=True)

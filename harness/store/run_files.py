@@ -84,6 +84,11 @@ def run_folder(project: Project, run_id: str) -> Path:
     return project.runs / run_id
 
 
+def latest_run(project: Project) -> Path | None:
+    """Find the folder of the run that was started last on this machine; None where there is none."""
+    return max((path for path in project.runs.glob("2*") if path.is_dir()), key=lambda path: path.name, default=None)
+
+
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run's lock, so that nobody closes its books meanwhile; the recorder holds it too."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
-from harness.catalog.tracks import current_ruleset
+from harness.catalog.tracks import current_ruleset, why_closed
 from harness.core.constraints import is_visible
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
@@ -133,10 +133,10 @@ def reference_problems(catalog: Catalog, subject: Subject) -> list[Problem]:
     """Check that the parent is a record, the ruleset the track's newest, and the name not in use."""
     assert subject.manifest is not None
     problems, where = [], f"{subject.name}/{MANIFEST}"
-    newest = current_ruleset(subject.track).id
-    if subject.ruleset.id != newest:
-        what = f"`ruleset` is {subject.ruleset.id}; new submissions are judged by {newest}"
-        problems.append(Problem(where, what, f"write `ruleset: {newest}` before the first run"))
+    closed = why_closed(subject.track, subject.ruleset, datetime.datetime.now(datetime.UTC).date())
+    if closed is not None:
+        todo = f"write `ruleset: {current_ruleset(subject.track).id}` before the first run"
+        problems.append(Problem(where, f"`ruleset` {closed}", todo))
     if not subject.entry.endswith(".py"):
         problems.append(Problem(where, f"`entry` is {subject.entry!a}", "name a Python script"))
     if subject.manifest.parent is not None:

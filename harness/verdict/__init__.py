@@ -7,6 +7,7 @@ tokens        D  the tokens are the track's
 timing        T  the reported time is the time that the harness saw
 statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
+confined      C  every run was confined as the ruleset asks
 chain         G  every run that was started is counted
 rules         R  the script sets nothing that is forbidden (scan: how its text is read)
 probe_rules   P  what `speedrun probe` finds on prepared tokens; `verify` does not use it
@@ -18,6 +19,7 @@ from harness.verdict import (
     chain,
     checks,
     completeness,
+    confined,
     hardware,
     identity,
     probe_rules,
@@ -28,11 +30,11 @@ from harness.verdict import (
 )
 from harness.verdict.checks import Check
 
-_FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, chain)
+_FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, confined, chain)
 CHECKS: tuple[Check[Evidence], ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),
-        key=lambda check: ("ILRDTSHG".index(check.rule[0]), check.rule),
+        key=lambda check: ("ILRDTSHCG".index(check.rule[0]), check.rule),
     )
 )
 

@@ -1,0 +1,62 @@
+"""Follow the log of a run while it grows. Nothing that a script may put in its place is read: no link, no pipe."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.store import run_files
+
+_POLL_S = 0.1
+FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
+
+
+def follow(recording: subprocess.Popen[bytes], folder: Path, watch: Callable[[bytes], None]) -> None:
+    """Pass on what a run prints until its recorder has ended."""
+    log = Follower(folder / run_files.LOG)
+    script_log: Follower | None = None  # the file that a script with a silent standard output prints to
+    while recording.poll() is None:
+        log.pass_on(watch)
+        script_log = script_log or find_script_log(folder / run_files.WORK)
+        if script_log is not None and log.lines < FEW_LINES:
+            script_log.pass_on(watch)
+        time.sleep(_POLL_S)
+    log.pass_on(watch)
+
+
+def find_script_log(work: Path) -> Follower | None:
+    """Find the log that a script writes into `logs/` by itself; None where there is none yet, or several."""
+    paths = [path for path in (work / "logs").glob("*.txt") if path.is_file() and not path.is_symlink()]
+    return Follower(paths[0]) if len(paths) == 1 else None
+
+
+class Follower:
+    """Passes complete lines of a growing file to a watcher."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.position = 0
+        self.lines = 0
+        self.rest = b""
+
+    def pass_on(self, watch: Callable[[bytes], None]) -> None:
+        """Pass on what has come since the last call; nothing of a link or a pipe, which a script may put there."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return
+                file.seek(self.position)
+                chunk = file.read(1 << 22)
+        except OSError:
+            return
+        self.position += len(chunk)
+        *lines, rest = (self.rest + chunk).split(b"\n")
+        self.rest = rest[-65536:]  # a line without an end must not fill the memory
+        self.lines += len(lines)
+        for line in lines:
+            watch(line)
