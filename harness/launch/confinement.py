@@ -219,6 +219,7 @@ def interpreter_paths(python: str, hidden: Sequence[Path]) -> tuple[Path, ...]:
     if settings.is_file():
         for home in re.findall(r"^home\s*=\s*(.+)$", settings.read_text(), re.MULTILINE):
             found += _prefix(Path(home.strip()).parent, Path(home.strip()), hidden)
+    found += [added for prefix in tuple(found) for added in _added(prefix, hidden)]
     return tuple(dict.fromkeys(path for path in found if not path.is_relative_to("/usr")))
 
 
@@ -231,6 +232,18 @@ def _prefix(prefix: Path, program: Path, hidden: Sequence[Path]) -> list[Path]:
     if any(place.is_relative_to(prefix) for place in (*hidden, Path.home())):
         return [prefix / name for name in ("bin", "lib", "lib64", "include", "pyvenv.cfg")]
     return [prefix]
+
+
+def _added(prefix: Path, hidden: Sequence[Path]) -> Iterator[Path]:
+    """Yield the folders that an environment adds to its packages by .pth files, but not the project's own."""
+    for file in sorted(
+        (*prefix.glob("lib/python3*/site-packages/*.pth"), *prefix.glob("python3*/site-packages/*.pth"))
+    ):
+        for line in file.read_text("utf-8", "replace").splitlines():
+            path = Path(line.strip())
+            near = any(place.is_relative_to(path) or path.is_relative_to(place) for place in hidden)
+            if path.is_absolute() and path.is_dir() and not near:
+                yield path
 
 
 def gpu_devices() -> tuple[Path, ...]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.catalog.tracks import load_track, ruleset_of
 from harness.core.measurement import (
+    Confinement,
     DataReceipt,
     Gpu,
     LogProblem,
@@ -130,7 +131,7 @@ def test_honest_runs_pass_every_rule_that_applies() -> None:
     verdict = judge(evidence(*HONEST))
     assert verdict.outcome == "pass"
     never = {f.rule for f in verdict.findings if f.outcome == "not applicable"}
-    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3"}
+    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3", "C1", "C2"}
 
 
 LEDGER = LedgerExtract(("run-1", "run-2", "run-3"), (), {})
@@ -293,6 +294,7 @@ def test_taking_evidence_away_never_makes_a_pass(field: str, rule: str) -> None:
 
 def test_every_rule_has_been_seen_to_fail() -> None:
     elsewhere = {"H1", "H2", "T6", "T7"}  # tests of the timed tracks
+    elsewhere |= {"C1", "C2"}  # tests of how a run was confined
     never_fail = {"H3", "S3"}  # they block as inconclusive
     assert {check.rule for check in CHECKS} == {rule for _, rule in CHEATS.values()} | elsewhere | never_fail
 
@@ -372,3 +374,52 @@ def test_runs_that_were_added_after_the_declared_number_change_nothing() -> None
     three = LedgerExtract(ids, (), {}, 3)
     assert outcomes(evidence(*runs, ledger=three))["S1"] == "fail"
     assert outcomes(evidence(*reversed(runs), ledger=three))["S1"] == "fail"  # the ledger's order counts
+
+
+# ------------------------------------------------------------------------------------------------ how runs were confined
+
+
+def confined_evidence(
+    tier: str | None, *, tiers: tuple[str, ...] = ("bubblewrap", "landlock"), **outcome: object
+) -> Evidence:
+    """Honest runs of one tier (None: by an older harness), under a ruleset that asks for these tiers."""
+    confinement = None if tier is None else Confinement(tier, "1", network=tier != "bubblewrap")  # type: ignore[arg-type]
+    runs = tuple(
+        replace(run, confinement=confinement, outcome=replace(RunOutcome("finished", 0, 8.0), **outcome))
+        for run in HONEST
+    )
+    given_evidence = evidence(*runs)
+    rules = replace(given_evidence.ruleset, tiers=tiers, evidence=(*given_evidence.ruleset.evidence, "confinement"))  # type: ignore[arg-type]
+    return replace(given_evidence, ruleset=rules)
+
+
+def outcome_of(given_evidence: Evidence, rule: str) -> str:
+    return outcomes(given_evidence)[rule]
+
+
+@pytest.mark.parametrize(
+    ("tier", "outcome"), [("bubblewrap", "pass"), ("landlock", "pass"), ("none", "fail"), (None, "inconclusive")]
+)
+def test_runs_are_confined_by_a_tier_that_the_ruleset_accepts(tier: str | None, outcome: str) -> None:
+    assert outcome_of(confined_evidence(tier), "C1") == outcome
+
+
+def test_where_every_tier_is_accepted_the_finding_says_what_the_weakest_is_worth() -> None:
+    judged = judge(confined_evidence("none", tiers=("bubblewrap", "landlock", "none")))
+    [finding] = [finding for finding in judged.findings if finding.rule == "C1"]
+    assert finding.outcome == "pass"
+    assert "the script had the rights of whoever ran it" in finding.text
+
+
+def test_a_run_with_the_network_where_none_is_allowed_fails() -> None:
+    given_evidence = confined_evidence("bubblewrap")
+    runs = tuple(replace(run, confinement=Confinement("bubblewrap", "1", network=True)) for run in given_evidence.runs)
+    assert outcome_of(replace(given_evidence, runs=runs), "C1") == "fail"
+    era = replace(given_evidence.ruleset, allowed=("downloads while running",))
+    assert outcome_of(replace(given_evidence, runs=runs, ruleset=era), "C1") == "pass"
+
+
+def test_what_a_run_leaves_behind_is_named() -> None:
+    assert outcome_of(confined_evidence("landlock", left_bytes=0), "C2") == "pass"
+    assert outcome_of(confined_evidence("landlock", left_bytes=200_000_000), "C2") == "inconclusive"
+    assert outcome_of(confined_evidence("landlock", survivors=(4711,)), "C2") == "fail"
