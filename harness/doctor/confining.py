@@ -30,7 +30,7 @@ def tier(catalog: Catalog, wanted: Wanted | None) -> ReportLine:
     if found.tier == "landlock":
         gaps = landlock.open_points(landlock.abi())
         said = f"Landlock{version}, every capability given up{', as a user of its own' if found.user else ''}"
-        left = "; ".join(("network, /tmp, /dev/shm and the list of processes are shared", *gaps))
+        left = "; ".join(("network, /dev/shm and the list of processes are shared", *gaps))
         return ReportLine("confinement", "yellow", f"{said}; {left}", BETTER)
     accepted = wanted is None or not wanted.track.rulesets[-1].tiers or "none" in wanted.track.rulesets[-1].tiers
     said = "none: a script has your rights and can reach its own evidence"

@@ -4,7 +4,7 @@
 
 For machines that forbid namespaces, as most rented containers do. It needs the standard library alone and no right of
 any kind. What the kernel's ABI does not know is left out, and `open_points` says what that leaves open: processes of
-others are still listed, and /tmp, /dev/shm and the network are shared with them.
+others are still listed, modes of their files can be changed by their owner, and /dev/shm and the network are shared.
 
 Source: the kernel's documentation, userspace-api/landlock.
 """

@@ -7,7 +7,7 @@ from harness.verdict.checks import Ruling, all_of, missing, names, rule
 
 WORTH = {
     "none": "not confined: the script had the rights of whoever ran it, so this verdict is worth what its author is",
-    "landlock": "confined by Landlock: files and signals, not the network, /tmp, /dev/shm or the list of processes",
+    "landlock": "confined by Landlock: files and signals, not the network, /dev/shm or the list of processes",
 }
 
 

@@ -1,0 +1,1 @@
+"""What a confined run can reach, tried for real."""
