@@ -38,6 +38,10 @@ class Heartbeat:
                 return None
         return max(0.0, self.delay_s(begin, end) - ORDINARY_S)
 
+    def room_sum_s(self) -> float | None:
+        """Return by how much a sum of such differences over the run may exceed its limit; None with a gap."""
+        return None if self.gaps else sum(max(0.0, delay - ORDINARY_S) for delay in self.delays)
+
 
 def heartbeat(run: Metrics) -> Heartbeat:
     """Read the beats of a run's observer."""
