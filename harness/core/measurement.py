@@ -192,6 +192,16 @@ class TimedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file that the observer found; `copy` and `shared` hold validation text, `file` is large and of unknown content."""
+
+    seen_s: float  # after the start; it was made at most two looks before
+    kind: Literal["copy", "file", "shared"]  # shared: in a folder that others write to as well
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What the observer beside a run saw; None where the platform did not let it look."""
 
@@ -199,6 +209,12 @@ class Observed:
     read_bytes: tuple[tuple[float, int], ...] | None  # (seconds, bytes that all processes of the run had read by then)
     throttling: tuple[str, ...] | None  # slow-downs by heat or hardware that any GPU named
     busy: tuple[tuple[float, float], ...] | None  # (seconds, mean utilisation of the GPUs, 0 to 1)
+    # (seconds, largest delay of a wake-up since the one before); None of an observer that had no heartbeat yet
+    beats: tuple[tuple[float, float], ...] | None = None
+    ended: bool = False  # whether it said that it ended in order
+    written_bytes: tuple[tuple[float, int], ...] | None = None  # as read_bytes
+    files: tuple[WrittenFile, ...] = ()  # that the run wrote and that are or may be copies of its validation shard
+    lost: tuple[tuple[float, str], ...] = ()  # (seconds, what was not seen from then on)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from harness.store.packs import restore_log, run_log
 from harness.store.run_files import CLOCK, LOG, WORK
 from harness.store.scrub import scrubbed_sha256
 
+HEARTBEAT_SCHEMA = 2  # of run.json, since which the observer has a heartbeat
 MOST_LOG_BYTES = 1 << 30  # the recorder ends a run that prints more
 
 
@@ -59,7 +60,7 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         given_seed=given_seed(file.arguments),
         given_files=tuple(sorted(file.files.items())),
         started_at=file.started_at,
-        observed=read_observed(folder, clock.start_ns),
+        observed=read_observed(folder, clock.start_ns, heartbeat=file.schema >= HEARTBEAT_SCHEMA),
         confinement=file.confinement,
     )
 

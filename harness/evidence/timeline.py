@@ -10,6 +10,7 @@ start without any false alarm, the second needs room for one line's latency (32 
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ class Section:
     late_start_s: float | None  # by how much the script's clock began after `clock:start`; latency lowers it
     early_stop_s: float | None  # by how much it stopped before `clock:stop`; latency raises it
     gap_s: float | None  # from the end of the section to the next one, or to the last validation line
+    begin_s: float | None = None  # arrival of its first line
+    end_s: float | None = None  # arrival of its last one; the gap begins here
+    next_s: float | None = None  # arrival of the line that ends the gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,21 @@ def phase_at(lines: Sequence[TimedLine], at: float) -> str:
     return phase
 
 
+def timed_spans(lines: Sequence[TimedLine]) -> list[tuple[float, float]]:
+    """List when the clock ran, in order, as `phase_at` sees it; one that never stops runs for ever."""
+    spans: list[tuple[float, float]] = []
+    begin: float | None = None
+    for line in lines:
+        if line.arrival_s is None:
+            break
+        if line.kind == "clock_start" and begin is None:
+            begin = line.arrival_s
+        elif line.kind == "clock_stop" and begin is not None:
+            spans.append((begin, line.arrival_s))
+            begin = None
+    return spans if begin is None else [*spans, (begin, math.inf)]
+
+
 def busy_untimed_s(lines: Sequence[TimedLine], busy: Sequence[tuple[float, float]]) -> float:
     """Sum the seconds of full use of the GPUs outside the timed sections, from samples of (seconds, share)."""
     total = 0.0
@@ -141,6 +160,9 @@ def _marked_sections(lines: Sequence[TimedLine], untimed_steps: int) -> list[Sec
                 late_start_s=_less(min(first), at_start) if first else None,
                 early_stop_s=_less(at_stop, min(last) if last else at_start),
                 gap_s=_less(after.arrival_s, stop.arrival_s) if after is not None else None,
+                begin_s=start.arrival_s,
+                end_s=stop.arrival_s,
+                next_s=after.arrival_s if after is not None else None,
             )
         )
         before = total if total is not None else before
@@ -188,7 +210,8 @@ def _plain_sections(lines: Sequence[TimedLine]) -> list[Section]:
         steps = [line for line in lines[first + 1 : last] if line.kind == "train"]
         gap = _less(lines[last].arrival_s, steps[-1].arrival_s) if steps else None
         drift = _drift(_offsets(steps))
-        sections.append(Section(lines[first].line, drift, late_start_s=None, early_stop_s=None, gap_s=gap))
+        begin, end, after = (lines[k].arrival_s for k in (first, last - 1, last))
+        sections.append(Section(lines[first].line, drift, None, None, gap, begin, end, after))
     return sections
 
 

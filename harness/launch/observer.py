@@ -1,12 +1,20 @@
-"""Watch a run from another process: which shards are opened when, how much is read, what the GPUs do.
+"""Watch a run from another process: which shards are opened when, how much is read and written, what the GPUs do.
 
-    python -I observer.py RUN_FOLDER RECORDER_PID     ends when its standard input closes
+    python -I observer.py RUN_FOLDER RECORDER_PID [WRITTEN_LIMIT]     ends when its standard input closes
 
-A process of its own, so that a slow driver call never delays a stamp. It needs the standard library, and pynvml for
-the GPUs. What the platform does not show is left out: no file, not a zero.
+A process of its own, so that a slow driver call never delays a stamp. It needs the standard library, three modules
+beside it, and pynvml for the GPUs. What the platform does not show is left out: no file, not a zero.
 
-    reads.csv       monotonic_ns,kind,name,value   kind open: a shard was opened; kind bytes: read by all processes so far
     telemetry.csv   one row per GPU, 5 times a second; absent where there is no GPU
+    reads.csv       monotonic_ns,kind,name,value
+        open           a shard was opened, at most TICK_S and the delay of the beats around it before this time
+        bytes, written what all processes have read and written so far
+        beat, end      once a second, and at the end in order: by how many ns it woke up too late since the last one
+        copy, file     a file of the run holds validation text, or is large and of unknown content; value: its size
+        shared         a file with validation text in a folder that others write to as well
+        lost           from here on something was not seen; the name says what
+
+On standard output: `written N` once WRITTEN_LIMIT bytes are passed, at the end `reads.csv SHA256` of what it wrote.
 
 A shard that a script maps into its memory shows its opening and no bytes. The kernel tells that a file was opened and
 not by whom. Only this run knows its own copy of the validation shard. The one in the cache, which other runs open too,
@@ -15,55 +23,133 @@ counts only while a process of this run holds it open or mapped. Training shards
 
 import contextlib
 import ctypes
+import hashlib
 import os
+import re
 import select
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Self
 
-READS, TELEMETRY = "reads.csv", "telemetry.csv"
+if __name__ == "__main__":  # started by its path and isolated; bytecode, which somebody may have planted, is not read
+    sys.path.append(str(Path(__file__).parents[2]))
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+
+from harness.launch.copies import Copies
+from harness.launch.process_tree import descendants, holds, transferred
+from harness.launch.telemetry import TELEMETRY, TELEMETRY_HEADER, Gpus
+
+READS = "reads.csv"
 READS_HEADER = b"monotonic_ns,kind,name,value\n"
-TELEMETRY_HEADER = b"monotonic_ns,gpu,power_w,sm_mhz,memory_mhz,temperature_c,utilisation,throttling\n"
-PERIOD_S = 0.2
-BYTES_EVERY = 5  # periods; walking the processes costs some milliseconds
+TICK_S = 0.1
+TELEMETRY_TICKS, PROCESS_TICKS, FILE_TICKS = 2, 10, 20  # walking the processes costs some milliseconds
 MOST_OPENS = 100_000
-_IN_OPEN = 0x20
+_PR_SET_DUMPABLE = 4
+_IN_OPEN, _IN_Q_OVERFLOW = 0x20, 0x4000
 _EVENT = struct.Struct("iIII")
-# Bits of the clock event reasons (NVML); the first two are the machine's fault, the power cap is its ordinary state.
-SLOW = {0x08: "hardware slowdown", 0x20: "thermal (software)", 0x40: "thermal (hardware)", 0x80: "power brake"}
-OTHER = {0x04: "power cap", 0x02: "application clocks"}
 
 
-def main(folder: Path, recorder: int) -> int:
+def main(folder: Path, recorder: int, written_limit: int | None = None) -> int:
     """Observe until the other end of standard input closes."""
-    watched = Shards(folder / "work", recorder)
-    gpus = Gpus.find()
-    peaks: dict[int, int] = {}
-    with contextlib.ExitStack() as stack:
-        reads = stack.enter_context((folder / READS).open("wb", buffering=0))
-        reads.write(READS_HEADER)
-        telemetry: BinaryIO | None = None
-        if gpus is not None:
-            telemetry = stack.enter_context((folder / TELEMETRY).open("wb", buffering=0))
-            telemetry.write(TELEMETRY_HEADER)
-        due, period = time.monotonic(), 0
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(
+            _PR_SET_DUMPABLE, 0, 0, 0, 0
+        )  # no other process of this user reads or writes its memory
+    Observer(folder, recorder, written_limit).run()
+    return 0
+
+
+class Rows:
+    """A file of rows whose hash is kept here, out of reach of whoever can write to the file."""
+
+    def __init__(self, path: Path, header: bytes) -> None:
+        self.file = path.open("wb", buffering=0)
+        self.digest = hashlib.sha256()
+        self.write(header)
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.file.write(data)
+
+    def add(self, kind: str, name: str, value: int) -> None:
+        """Write one row of now; a name that a run chose is reduced to plain letters."""
+        plain = re.sub(r"[^A-Za-z0-9._-]", "?", name)[-80:]
+        self.write(b"%d,%s,%s,%d\n" % (time.monotonic_ns(), kind.encode(), plain.encode(), value))
+
+
+class Observer:
+    """One run from start to end."""
+
+    def __init__(self, folder: Path, recorder: int, written_limit: int | None) -> None:
+        self.recorder, self.written_limit = recorder, written_limit
+        self.peaks: dict[int, tuple[int, int]] = {}
+        self.gpus = Gpus.find()
+        copies = Copies(folder)  # opens the validation shard, so it comes before the watches
+        watched = Shards(folder / "work", recorder)
+        self.reads = Rows(folder / READS, READS_HEADER)
+        self.telemetry = Rows(folder / TELEMETRY, TELEMETRY_HEADER) if self.gpus is not None else None
+        self.shards, self.copies = watched, copies
+        self.delay_ns, self.last_beat_ns = 0, 0
+        self.walk_from_tick = 0
+
+    def run(self) -> None:
+        """Look until standard input closes. Every wake-up says how late it came: so late any news may be."""
+        if not self.shards.descriptors:
+            self.reads.add("lost", "watches", 0)
+        self.beat("beat")
+        period_ns, tick = int(TICK_S * 1e9), 0
+        due = time.monotonic_ns() + period_ns
         while True:
-            ready, _, _ = select.select([0, *watched.descriptors], [], [], max(0.0, due - time.monotonic()))
-            if watched.descriptors and watched.descriptors[0] in ready:
-                reads.write(watched.take(time.monotonic_ns()))
+            wait_s = max(0, due - time.monotonic_ns()) / 1e9
+            ready, _, _ = select.select([0, *self.shards.descriptors], [], [], wait_s)
+            now = time.monotonic_ns()
+            self.delay_ns = max(self.delay_ns, now - due)
+            self.shards.take(self.reads)
             if 0 in ready and not os.read(0, 100):
-                return 0
-            if time.monotonic() >= due:
-                due, period = max(due + PERIOD_S, time.monotonic()), period + 1
-                if telemetry is not None and gpus is not None:
-                    telemetry.write(gpus.rows(time.monotonic_ns()))
-                if period % BYTES_EVERY == 1:
-                    total = read_bytes(recorder, peaks)
-                    if total is not None:
-                        reads.write(b"%d,bytes,,%d\n" % (time.monotonic_ns(), total))
+                break
+            if now >= due:
+                due, tick = max(due + period_ns, now), tick + 1
+                self.look(tick)
+        self.shards.take(self.reads)
+        self.count_bytes()
+        self.copies.look(self.recorder, self.reads.add)
+        self.beat("end")
+        _say(f"{READS} {self.reads.digest.hexdigest()}")
+
+    def look(self, tick: int) -> None:
+        """Do what this tick asks for."""
+        if time.monotonic_ns() - self.last_beat_ns >= 1e9:
+            self.beat("beat")
+        if self.telemetry is not None and self.gpus is not None and tick % TELEMETRY_TICKS == 1:
+            self.telemetry.write(self.gpus.rows(time.monotonic_ns()))
+        if tick % PROCESS_TICKS == 1:
+            self.count_bytes()
+        if tick >= self.walk_from_tick:
+            begun = time.monotonic()
+            self.copies.look(self.recorder, self.reads.add)
+            # A tree that takes long is walked less often: at most 2 % of one core.
+            self.walk_from_tick = tick + max(FILE_TICKS, int(50 * (time.monotonic() - begun) / TICK_S))
+
+    def beat(self, kind: str) -> None:
+        """Write how late the wake-ups since the last beat were."""
+        self.reads.add(kind, "", self.delay_ns)
+        self.delay_ns, self.last_beat_ns = 0, time.monotonic_ns()
+
+    def count_bytes(self) -> None:
+        """Write what all processes below the recorder have read and written so far, ended ones included."""
+        for pid in descendants(self.recorder):
+            if (count := transferred(pid)) is not None:
+                before = self.peaks.get(pid, (0, 0))
+                self.peaks[pid] = max(before[0], count[0]), max(before[1], count[1])
+        if not self.peaks:
+            return  # /proc does not say
+        read, written = map(sum, zip(*self.peaks.values(), strict=True))
+        self.reads.add("bytes", "", read)
+        self.reads.add("written", "", written)
+        if self.written_limit is not None and written > self.written_limit:
+            self.written_limit = None
+            _say(f"written {written}")
 
 
 class Shards:
@@ -84,112 +170,43 @@ class Shards:
         offered = sorted(work.rglob("*.bin"))
         cache = {path.resolve().parent for path in offered if path.is_symlink()}
         cached = [folder / path.name for path in offered if not path.is_symlink() for folder in cache]
+        cached = [path for path in cached if path.exists()]
         for path in offered + cached:
             watch = libc.inotify_add_watch(descriptor, os.fsencode(path.resolve()), _IN_OPEN)
-            if watch >= 0:
-                self.names[watch] = path.name
-                if path in cached:
-                    self.shared[watch] = str(path.resolve())
+            if watch < 0:
+                return  # it may not watch as much as it must
+            self.names[watch] = path.name
+            if path in cached:
+                self.shared[watch] = str(path.resolve())
         self.descriptors = [descriptor]
 
-    def take(self, now: int) -> bytes:
+    def take(self, reads: Rows) -> None:
         """Write one row for every opening that the kernel has reported."""
-        rows = []
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self.descriptors[0], 1 << 16)
-            position = 0
-            while position < len(data):
-                watch, _, _, length = _EVENT.unpack_from(data, position)
-                position += _EVENT.size + length
-                if watch in self.shared and not holds(self.root, self.shared[watch]):
-                    continue
-                if watch in self.names and self.count < MOST_OPENS:
-                    self.count += 1
-                    rows.append(b"%d,open,%s,1\n" % (now, self.names[watch].encode()))
-        return b"".join(rows)
+        for descriptor in self.descriptors:
+            with contextlib.suppress(BlockingIOError):
+                data = os.read(descriptor, 1 << 16)
+                position = 0
+                while position < len(data):
+                    watch, mask, _, length = _EVENT.unpack_from(data, position)
+                    position += _EVENT.size + length
+                    self._event(watch, mask, reads)
+
+    def _event(self, watch: int, mask: int, reads: Rows) -> None:
+        if mask & _IN_Q_OVERFLOW:
+            reads.add("lost", "openings", 0)
+        if watch not in self.names or (watch in self.shared and not holds(self.root, self.shared[watch])):
+            return
+        self.count += 1
+        if self.count <= MOST_OPENS:
+            reads.add("open", self.names[watch], 1)
+        elif self.count == MOST_OPENS + 1:
+            reads.add("lost", "openings", self.count)
 
 
-def read_bytes(root: int, peaks: dict[int, int]) -> int | None:
-    """Add up what all processes below `root` have read so far, ended ones included; None where /proc does not say.
-
-    peaks: the highest count of every process so far; kept by the caller, updated here.
-    """
-    for pid in descendants(root):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            count = int(Path(f"/proc/{pid}/io").read_text().split("rchar:", 1)[1].split()[0])
-            peaks[pid] = max(peaks.get(pid, 0), count)
-    return sum(peaks.values()) if peaks else None
-
-
-def descendants(root: int) -> list[int]:
-    """List a process and all that it started, directly or not."""
-    pids, waiting = [], [root]
-    while waiting:
-        pid = waiting.pop()
-        pids.append(pid)
-        with contextlib.suppress(OSError, ValueError):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                waiting += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
-    return pids
-
-
-def holds(root: int, path: str) -> bool:
-    """Whether a process below `root` has the file open or mapped right now."""
-    for pid in descendants(root):
-        with contextlib.suppress(OSError):
-            if os.fsencode(path) in Path(f"/proc/{pid}/maps").read_bytes():
-                return True
-            for number in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/fd/{number}") == path:
-                        return True
-    return False
-
-
-class Gpus:
-    """All GPUs of this machine, through a module that is or acts like pynvml."""
-
-    def __init__(self, nvml: Any) -> None:
-        self.nvml = nvml
-        self.handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-
-    @classmethod
-    def find(cls) -> Self | None:
-        """Find the GPUs; None without pynvml, a driver or a GPU."""
-        try:
-            import pynvml
-
-            pynvml.nvmlInit()
-            gpus = cls(pynvml)
-        except Exception:  # whatever a driver library raises, the run goes on without telemetry
-            return None
-        return gpus if gpus.handles else None
-
-    def rows(self, now: int) -> bytes:
-        """Write one row per GPU; a figure that the driver does not give stays empty."""
-        return b"".join(b"%d,%d,%s\n" % (now, index, self._figures(gpu)) for index, gpu in enumerate(self.handles))
-
-    def _figures(self, gpu: Any) -> bytes:
-        nvml = self.nvml
-        reasons = getattr(nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
-        reasons = reasons or nvml.nvmlDeviceGetCurrentClocksThrottleReasons
-        figures = [
-            _text_of(lambda: f"{nvml.nvmlDeviceGetPowerUsage(gpu) / 1000:.1f}"),
-            _text_of(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))),
-            _text_of(lambda: str(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM))),
-            _text_of(lambda: str(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))),
-            _text_of(lambda: str(nvml.nvmlDeviceGetUtilizationRates(gpu).gpu)),
-            _text_of(lambda: "+".join(name for bit, name in (SLOW | OTHER).items() if reasons(gpu) & bit)),
-        ]
-        return ",".join(figures).encode()
-
-
-def _text_of(ask: Callable[[], str]) -> str:
-    try:
-        return ask()
-    except Exception:  # NVMLError of any kind: not supported, no permission, lost
-        return ""
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(1, f"{text}\n".encode())
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:4])))

@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from harness.core.errors import StoreError
-from harness.core.measurement import Observed
-from harness.launch.observer import READS, READS_HEADER, SLOW, TELEMETRY, TELEMETRY_HEADER
+from harness.core.measurement import Observed, WrittenFile
+from harness.launch.observer import READS, READS_HEADER
+from harness.launch.telemetry import SLOW, TELEMETRY, TELEMETRY_HEADER
 from harness.store.files import has_kept, read_kept
 
+_FILE_KINDS: Final[dict[str, Literal["copy", "file", "shared"]]] = {"copy": "copy", "file": "file", "shared": "shared"}
 _RESTORE = "restore the file as the run wrote it"
 
 
@@ -58,20 +61,15 @@ def read_clock(path: Path, *, name: str | None = None) -> Clock:
     return Clock(None if end is None else (end - start) / 1e9, arrivals, start)
 
 
-def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
+def read_observed(folder: Path, start_ns: int | None, *, heartbeat: bool = False) -> Observed | None:
     """Read what the observer wrote into a run folder; None where it wrote nothing.
 
-    start_ns: the start of the run on the same clock. Raises StoreError naming the first line that cannot be read.
+    start_ns: the start of the run on the same clock. heartbeat: the run had an observer with one, so that a missing file
+    is a gap as long as the run. Raises StoreError naming the first line that cannot be read.
     """
     if start_ns is None or not has_kept(folder / READS):
-        return None
-    opens, counts = [], []
-    for number, cells in _rows(folder / READS, READS_HEADER):
-        seconds = _seconds(folder / READS, number, cells, start_ns)
-        if cells[1] == "open":
-            opens.append((seconds, cells[2]))
-        elif cells[1] == "bytes" and (count := whole_number(cells[3])) is not None:
-            counts.append((seconds, count))
+        return Observed(None, None, None, None, beats=()) if heartbeat else None
+    rows = _Rows(folder / READS, start_ns)
     reasons: set[str] = set()
     use: dict[float, list[float]] = {}
     has_telemetry = has_kept(folder / TELEMETRY)
@@ -81,11 +79,49 @@ def read_observed(folder: Path, start_ns: int | None) -> Observed | None:
         if (percent := whole_number(cells[6])) is not None:
             use.setdefault(seconds, []).append(percent / 100)
     return Observed(
-        opens=tuple(opens),
-        read_bytes=tuple(counts) or None,
+        opens=tuple(rows.opens),
+        read_bytes=tuple(rows.counts["bytes"]) or None,
         throttling=tuple(sorted(reasons & set(SLOW.values()))) if has_telemetry else None,
         busy=tuple((at, sum(shares) / len(shares)) for at, shares in use.items()) if has_telemetry else None,
+        beats=tuple(rows.beats) if rows.beats or heartbeat else None,
+        ended=rows.ended,
+        written_bytes=tuple(rows.counts["written"]) or None,
+        files=tuple(rows.files),
+        lost=tuple(rows.lost),
     )
+
+
+class _Rows:
+    """The rows of reads.csv by kind; a kind of later versions is passed over."""
+
+    def __init__(self, path: Path, start_ns: int) -> None:
+        self.opens: list[tuple[float, str]] = []
+        self.counts: dict[str, list[tuple[float, int]]] = {"bytes": [], "written": []}
+        self.beats: list[tuple[float, float]] = []
+        self.files: list[WrittenFile] = []
+        self.lost: list[tuple[float, str]] = []
+        self.ended = False
+        for number, cells in _rows(path, READS_HEADER):
+            at, kind, name, value = _seconds(path, number, cells, start_ns), cells[1], cells[2], whole_number(cells[3])
+            if kind == "open":
+                self.opens.append((at, name))
+            elif kind in self.counts and value is not None:
+                self.counts[kind].append((at, value))
+            elif kind == "lost":
+                self.lost.append((at, name))
+            elif kind in _FILE_KINDS:
+                self.files.append(WrittenFile(at, _FILE_KINDS[kind], name, _needed(path, number, value)))
+            elif kind in ("beat", "end"):
+                if self.ended or (self.beats and at < self.beats[-1][0]):
+                    raise StoreError.at(f"{path.name}:{number}", "beats out of order", _RESTORE)
+                self.beats.append((at, _needed(path, number, value) / 1e9))
+                self.ended = kind == "end"
+
+
+def _needed(path: Path, number: int, value: int | None) -> int:
+    if value is None:
+        raise StoreError.at(f"{path.name}:{number}", "has no number", _RESTORE)
+    return value
 
 
 def _rows(path: Path, header: bytes) -> Iterator[tuple[int, list[str]]]:

@@ -5,6 +5,7 @@ identity      I  the runs are runs of the frozen script, and different runs
 completeness  L  the logs are whole
 tokens        D  the tokens are the track's
 timing        T  the reported time is the time that the harness saw
+delays           what a starved machine explains
 statistics    S  the mean loss is below the target, and not impossibly low
 hardware      H  the machine is the track's
 confined      C  every run was confined as the ruleset asks

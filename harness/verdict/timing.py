@@ -3,6 +3,7 @@
 The limits stand above what honest runs show and below what hidden work must reach to matter
 (harness/evidence/timeline.py says how the differences are taken): drift of honest sections on 4 cores is below 1 ms
 idle and at most 14.7 ms with 16 busy processes and injected stalls of 200 ms; one line's latency is at most 32.5 ms.
+What is over a limit by no more than the delay that the observer measured there is inconclusive.
 """
 
 import itertools
@@ -13,6 +14,7 @@ from harness.core.measurement import Metrics, TimedLine
 from harness.evidence.contents import Evidence
 from harness.evidence.timeline import Section, Timeline, read_timeline
 from harness.verdict.checks import Ruling, missing, names, rule
+from harness.verdict.delays import excused, excused_sum, starved_gap, worst_of
 
 SECTION_LIMIT_S = 0.020  # drift within a section, and a late start of one
 RUN_LIMIT_S = 0.030  # their sums over a run
@@ -50,18 +52,24 @@ def within_wall(evidence: Evidence) -> Ruling:
     unseen = [run.run_id for run in evidence.runs if run.wall_time_s is None or run.train_time_s is None]
     if unseen or not evidence.runs:
         return missing(evidence, "clock", f"no outside clock for {names(unseen) or 'the runs'}")
+    found: list[Ruling] = []
     for run in evidence.runs:
         assert run.wall_time_s is not None and run.train_time_s is not None
         if run.train_time_s > run.wall_time_s + WALL_LIMIT_S:
             said = f"{run.run_id} reports {run.train_time_s:.3f} s of training within {run.wall_time_s:.3f} s"
-            return Ruling("fail", said, run.train_time_s, run.wall_time_s, "s")
+            excess = run.train_time_s - run.wall_time_s - WALL_LIMIT_S
+            found.append(excused(run, excess, Ruling("fail", said, run.train_time_s, run.wall_time_s, "s")))
         for first, last in _validation_pairs(run, evidence.ruleset.untimed_steps):
             assert first.train_time_s is not None and last.train_time_s is not None
             assert first.arrival_s is not None and last.arrival_s is not None
             reported, seen = last.train_time_s - first.train_time_s, last.arrival_s - first.arrival_s
             if reported > seen + WALL_LIMIT_S:
                 said = f"{run.run_id} reports {reported:.3f} s between its validations at steps {first.step} and"
-                return Ruling("fail", f"{said} {last.step}, which arrived {seen:.3f} s apart", reported, seen, "s")
+                failed = Ruling("fail", f"{said} {last.step}, which arrived {seen:.3f} s apart", reported, seen, "s")
+                stretch = first.arrival_s, last.arrival_s
+                found.append(excused(run, reported - seen - WALL_LIMIT_S, failed, stretch))
+    if found:
+        return worst_of(found)
     return Ruling("pass", "no run reports more training time than passed")
 
 
@@ -96,8 +104,8 @@ def drift(evidence: Evidence) -> Ruling:
     timelines = _stamped(evidence)
     if not timelines:
         return missing(evidence, "clock", "no outside clock has stamped the lines")
-    worst, worst_sum = 0.0, 0.0
-    measured = 0
+    worst, worst_sum, measured = 0.0, 0.0, 0
+    found: list[Ruling] = []
     for run, timeline in timelines:
         for section in timeline.sections:
             if section.drift_s is None:
@@ -105,11 +113,16 @@ def drift(evidence: Evidence) -> Ruling:
             measured += 1
             worst = max(worst, abs(section.drift_s))
             if abs(section.drift_s) > SECTION_LIMIT_S:
-                return _over_limit(run, section, section.drift_s, "while the printed time and ours should run alike")
+                found.append(
+                    _over_limit(run, section, section.drift_s, "while the printed time and ours should run alike")
+                )
         worst_sum = max(worst_sum, abs(timeline.drift_s))
         if abs(timeline.drift_s) > RUN_LIMIT_S:
             said = f"{run.run_id}: the sections drift by {_ms(timeline.drift_s)} in sum"
-            return Ruling("fail", f"{said}, the limit is {_ms(RUN_LIMIT_S)}", timeline.drift_s, RUN_LIMIT_S, "s")
+            failed = Ruling("fail", f"{said}, the limit is {_ms(RUN_LIMIT_S)}", timeline.drift_s, RUN_LIMIT_S, "s")
+            found.append(excused_sum(run, abs(timeline.drift_s) - RUN_LIMIT_S, failed))
+    if found:
+        return worst_of(found)
     if not measured:
         return Ruling("not applicable", "no timed section holds 20 step lines to compare; T5 looks at its ends")
     said = f"the printed time keeps within {_ms(worst)} of ours in every section, {_ms(worst_sum)} over a run"
@@ -122,7 +135,7 @@ def ends(evidence: Evidence) -> Ruling:
     timelines = [(run, timeline) for run, timeline in _stamped(evidence) if timeline.marked]
     if not timelines:
         return missing(evidence, "clock", "no stamped clock marks")
-    worst = 0.0
+    worst, found = 0.0, []
     for run, timeline in timelines:
         late, stops = 0.0, []
         for section in timeline.sections:
@@ -132,17 +145,21 @@ def ends(evidence: Evidence) -> Ruling:
                 late += max(0.0, section.late_start_s)
                 worst = max(worst, section.late_start_s)
                 if section.late_start_s > SECTION_LIMIT_S:
-                    return _over_limit(run, section, section.late_start_s, "before the script began to count")
+                    found.append(_over_limit(run, section, section.late_start_s, "before the script began to count"))
             if section.early_stop_s is not None:
                 stops.append(section.early_stop_s)
                 if abs(section.early_stop_s) > STOP_LIMIT_S:
-                    return _over_limit(run, section, section.early_stop_s, "between its last reading and clock:stop")
+                    where = "between its last reading and clock:stop"
+                    found.append(_over_limit(run, section, section.early_stop_s, where))
         # One late stamp hides nothing; stops that are late as a rule do.
         steady = stats.median(stops) * len(stops) if stops else 0.0
         for amount, where in ((late, "after clock:start"), (steady, "before clock:stop")):
             if amount > RUN_LIMIT_S:
                 said = f"{run.run_id}: {_ms(amount)} in sum lie {where} and are not counted"
-                return Ruling("fail", f"{said}, the limit is {_ms(RUN_LIMIT_S)}", amount, RUN_LIMIT_S, "s")
+                failed = Ruling("fail", f"{said}, the limit is {_ms(RUN_LIMIT_S)}", amount, RUN_LIMIT_S, "s")
+                found.append(excused_sum(run, amount - RUN_LIMIT_S, failed))
+    if found:
+        return worst_of(found)
     said = f"the script's clock starts and stops where it says, within {_ms(worst)}"
     return Ruling("pass", said, worst, SECTION_LIMIT_S, "s")
 
@@ -152,11 +169,13 @@ def gaps(evidence: Evidence) -> Ruling:
     """Validation gap k exceeds that of the other runs by at most {share} and {gap}."""
     if evidence.track.metric != "train_time":
         return Ruling("not applicable", "the track ranks steps; its machines are shared and their gaps vary")
-    rows = {run.run_id: [section.gap_s for section in timeline.sections] for run, timeline in _stamped(evidence)}
+    stamped = {run.run_id: (run, timeline.sections) for run, timeline in _stamped(evidence)}
+    rows = {run_id: [section.gap_s for section in sections] for run_id, (_, sections) in stamped.items()}
     counts = {len(row) for row in rows.values()}
     if len(rows) < 2 or len(counts) != 1:
         return missing(evidence, "clock", "gaps are compared between two or more stamped runs with as many validations")
     excess = 0.0
+    found: list[Ruling] = []
     for k in range(counts.pop()):
         seen = {run_id: gap for run_id, row in rows.items() if (gap := row[k]) is not None}
         if len(seen) < 2:
@@ -167,7 +186,11 @@ def gaps(evidence: Evidence) -> Ruling:
             excess = max(excess, gap - usual)
             if gap - usual > GAP_SHARE * usual + GAP_LIMIT_S:
                 said = f"{run_id} takes {gap:.3f} s in validation gap {k}, the other runs {usual:.3f} s"
-                return Ruling("fail", f"{said}; only validation may happen there", gap, usual, "s")
+                failed = Ruling("fail", f"{said}; only validation may happen there", gap, usual, "s")
+                found += [starved_gap(run, sections[k], failed) for run, sections in stamped.values()]
+    if found:
+        # One starved run explains a gap that is longer than the others.
+        return next((ruling for ruling in found if ruling.outcome == "inconclusive"), found[0])
     parent = _longer_than_parent(evidence, rows)
     if parent is not None:
         return parent
@@ -235,7 +258,8 @@ def _stamped(evidence: Evidence) -> list[tuple[Metrics, Timeline]]:
 def _over_limit(run: Metrics, section: Section, amount: float, where: str) -> Ruling:
     limit = STOP_LIMIT_S if "clock:stop" in where else SECTION_LIMIT_S
     said = f"{run.run_id}: in the section from line {section.first_line}, {_ms(amount)} passed {where}"
-    return Ruling("fail", f"{said}; the limit is {_ms(limit)}", amount, limit, "s")
+    failed = Ruling("fail", f"{said}; the limit is {_ms(limit)}", amount, limit, "s")
+    return excused(run, abs(amount) - limit, failed, (section.begin_s, section.end_s))
 
 
 CHECKS = (monotone, within_wall, marks, drift, ends, gaps, step_average)

@@ -1,12 +1,19 @@
 """D: the tokens are the track's, before and after, and the validation covers all of them."""
 
+import bisect
+import math
+from collections.abc import Iterator
+
 from harness.core.measurement import DataReceipt, Metrics
 from harness.core.task import Track
 from harness.evidence.contents import Evidence
-from harness.evidence.timeline import phase_at
+from harness.evidence.heartbeat import GAP_S, describe_gap, heartbeat
+from harness.evidence.timeline import timed_spans
 from harness.verdict.checks import Ruling, missing, names, rule
 
-OPEN_LATENCY_S = 0.1  # the observer may hear of an opening so late; 10 times what it takes on a busy machine
+OPEN_LATENCY_S = 0.1  # between two looks of the observer nothing measures how late its news are
+STALE_S = 0.5  # news that are later than this may tell of a section that has ended since
+LOOK_S = 4.0  # two looks at the files that a run writes
 
 
 @rule("D1", "validation tokens", "data")
@@ -52,36 +59,86 @@ def shards(evidence: Evidence) -> Ruling:
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
 
 
-@rule("D4", "reads by phase", "data")
+@rule("D4", "reads by phase", "data", latency=f"{OPEN_LATENCY_S:g} s")
 def reads(evidence: Evidence) -> Ruling:
-    """The run does not open the validation shard while the clock runs; what is opened before is listed."""
+    """The run does not open the validation shard while the clock runs and writes no copy of it; what is opened before is
+    listed. News may be late by {latency} and by the measured delay."""
+    validation = evidence.track.data.val_pattern % 0
     watched = [run for run in evidence.runs if run.observed is not None and run.observed.opens is not None]
     marked = [run for run in watched if any(line.kind == "clock_start" for line in run.timed_lines)]
-    validation = evidence.track.data.val_pattern % 0
-    for run in marked:
-        assert run.observed is not None and run.observed.opens is not None
-        for at, name in run.observed.opens:
-            if name == validation and _while_timed(run, at):
-                said = f"{run.run_id} opens {name} {at:.1f} s after its start, while the clock runs"
-                return Ruling("fail", f"{said}; validation text may not be read for training", "timed", "validation")
+    looks = [ruling for run in marked for ruling in _looked_at(run, validation)]
+    for run in watched:
+        looks += _written(run, validation)
+    for run in evidence.runs:
+        looks += _unseen(run)
+    for outcome in ("fail", "inconclusive"):
+        for ruling in looks:
+            if ruling.outcome == outcome:
+                return ruling
     if len(marked) < len(evidence.runs) or not marked:
         unseen = names(run.run_id for run in evidence.runs if run not in marked) or "the runs"
         return missing(evidence, "telemetry", f"nobody watched which shards {unseen} opened when")
     assert marked[0].observed is not None and marked[0].observed.opens is not None
-    before = sorted({name for at, name in marked[0].observed.opens if phase_at(marked[0].timed_lines, at) == "before"})
+    start = next(line.arrival_s for line in marked[0].timed_lines if line.kind == "clock_start")
+    before = sorted({name for at, name in marked[0].observed.opens if start is None or at < start})
     listed = f"; before the clock the script opens {names(before)}" if before else ""
     return Ruling("pass", f"no validation shard is opened while the clock runs{listed}")
 
 
-def _while_timed(run: Metrics, at: float) -> bool:
-    """Whether the clock ran at a moment and all the time before it that the news of an opening may have taken."""
-    lines = run.timed_lines
-    boundary = any(
-        line.arrival_s is not None and at - OPEN_LATENCY_S <= line.arrival_s <= at
-        for line in lines
-        if line.kind in ("clock_start", "clock_stop")
-    )
-    return phase_at(lines, at) == "timed" and not boundary
+def _looked_at(run: Metrics, validation: str) -> Iterator[Ruling]:
+    """Rule on every opening of the validation shard that is or may be one while the clock ran.
+
+    At the latest it happened when it was seen. At the earliest it happened before that by the time between two looks
+    and the delay that was measured around it.
+    """
+    assert run.observed is not None and run.observed.opens is not None
+    spans, beats = timed_spans(run.timed_lines), heartbeat(run)
+    begins = [begin for begin, _ in spans]
+    for at, name in run.observed.opens:
+        if name != validation:
+            continue
+        begin, end = spans[max(0, bisect.bisect_right(begins, at) - 1)] if spans else (math.inf, math.inf)
+        delay = beats.delay_s(at - OPEN_LATENCY_S, at)
+        guilty = begin < at - OPEN_LATENCY_S and at < end
+        if guilty and begin < at - OPEN_LATENCY_S - delay:
+            said = f"{run.run_id} opens {name} {at:.1f} s after its start, while the clock runs"
+            yield Ruling("fail", f"{said}; validation text may not be read for training", "timed", "validation")
+        elif guilty or (delay > STALE_S and begin <= at and at - OPEN_LATENCY_S - delay < end):
+            said = f"{run.run_id} opens {name}, which was seen {at:.1f} s after its start and up to {delay:.2f} s late"
+            yield Ruling(
+                "inconclusive", f"{said}; whether the clock ran is not known: run on a machine with less to do"
+            )
+
+
+def _written(run: Metrics, validation: str) -> Iterator[Ruling]:
+    """Rule on files that hold validation text, or may."""
+    assert run.observed is not None and run.observed.opens is not None
+    opened = min((at for at, name in run.observed.opens if name == validation), default=math.inf)
+    starts = (line.arrival_s for line in run.timed_lines if line.kind == "clock_start")
+    start = next((at for at in starts if at is not None), math.inf)
+    beats = heartbeat(run)
+    for file in run.observed.files:
+        said = f"{run.run_id} writes {file.name} ({file.bytes:,} bytes)"
+        if file.kind == "copy":
+            said += f", which holds text of {validation}; a copy of it may not be made"
+            yield Ruling("fail", said, "a copy", "none")
+        elif file.kind == "shared":
+            said = f"while {run.run_id} ran, {file.name} ({file.bytes:,} bytes) with text of {validation} came into a folder"
+            yield Ruling("inconclusive", f"{said} that others write to as well")
+        elif opened < file.seen_s and file.seen_s - LOOK_S - beats.delay_s(file.seen_s, file.seen_s) < start:
+            said += f" after it opened {validation} and, as far as was seen, before its clock started"
+            yield Ruling(
+                "inconclusive", f"{said}; whether that is a copy is not known: write large files after the clock"
+            )
+
+
+def _unseen(run: Metrics) -> Iterator[Ruling]:
+    """Rule on what the observer of a run did not see."""
+    for begin, end in heartbeat(run).gaps:
+        said = f"{describe_gap(run, begin, end)}; leave it alone and run again"
+        yield Ruling("inconclusive", said, end and end - begin, GAP_S, "s")
+    for at, what in run.observed.lost if run.observed is not None else ():
+        yield Ruling("inconclusive", f"from {at:.1f} s of {run.run_id} on the observer could not see all {what[:20]}")
 
 
 def differing(track: Track, receipt: DataReceipt) -> str | None:

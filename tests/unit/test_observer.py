@@ -13,8 +13,9 @@ import pytest
 
 from harness.core.errors import StoreError
 from harness.launch import observer
-from harness.launch.observer import READS, TELEMETRY, TELEMETRY_HEADER, Gpus
+from harness.launch.observer import READS
 from harness.launch.stamps import read_observed
+from harness.launch.telemetry import TELEMETRY, TELEMETRY_HEADER, Gpus
 from tests.faults.projects import wait_for
 
 

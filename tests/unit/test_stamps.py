@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import StoreError
-from harness.launch.observer import READS_HEADER, TELEMETRY_HEADER
+from harness.launch.observer import READS_HEADER
 from harness.launch.stamps import read_clock, read_observed
+from harness.launch.telemetry import TELEMETRY_HEADER
 
 NO_NUMBERS = ["9" * 5000, "9" * 4000, "9" * 20, "²", "٣", "-1", "+1", "1e9", "1_0", " 1", "1 ", "0x1", "nan", ""]
 
