@@ -31,6 +31,7 @@ from harness.machine import computer
 from harness.run import execution, judging
 from harness.store import run_files
 from harness.store.layout import Project
+from tests.ledgers import seal
 from tests.named import find_subject
 
 HERE = Path(__file__).parent
@@ -93,6 +94,7 @@ class Case:
     outcome: str
     also: frozenset[str]  # rules that are inconclusive because of it
     script: str
+    sealed: bool  # its edit stands for another machine, whose ledger hashed the files as they are after it
 
 
 def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
@@ -107,7 +109,14 @@ def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
 def read_case(name: str) -> Case:
     data = yaml.safe_load((HERE / name / "case.yaml").read_text())
     script = changed(name, HONEST, data.get("change", ()))
-    return Case(data["what"], data["rule"], data.get("outcome", "fail"), frozenset(data.get("also", ())), script)
+    return Case(
+        data["what"],
+        data["rule"],
+        data.get("outcome", "fail"),
+        frozenset(data.get("also", ())),
+        script,
+        data.get("sealed", False),
+    )
 
 
 class Direct(TorchrunLauncher):
@@ -167,10 +176,12 @@ def make_runs(root: Path, script: str, count: int = 3) -> None:
             )
 
 
-def judge(root: Path, edit: Path | None = None) -> Verdict:
-    """Judge the runs of a project, after the edit that somebody makes of them."""
+def judge(root: Path, edit: Path | None = None, *, sealed: bool = False) -> Verdict:
+    """Judge the runs of a project, after the edit that somebody makes of them; `sealed`: with all hashes made anew."""
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
+    if sealed:
+        seal(root / ".runs" / "ledger.jsonl", root / ".runs")
     project = Project(root)
     return judging.verify(Catalog(project), the_case(project))[1]
 

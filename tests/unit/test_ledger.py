@@ -11,17 +11,16 @@ import pytest
 from harness.core.errors import StoreError
 from harness.store.entries import Declared, Ended, Started
 from harness.store.ledger import Ledger, read_chain
+from tests.ledgers import SCRIPT, declared, ended, started
 
-SCRIPT, OTHER = "a" * 64, "b" * 64
+OTHER = "b" * 64
 
 
 def fill(ledger: Ledger, runs: int = 3) -> None:
-    ledger.append(Declared(script=SCRIPT, track="tiny", ruleset="tiny@1", n_max=None))
+    ledger.append(declared())
     for number in range(runs):
-        ledger.append(Started(script=SCRIPT, run=f"r{number}", series="s", seed=number))
-        ledger.append(
-            Ended(script=SCRIPT, run=f"r{number}", state="finished", exit_code=0, last_step=5, log_sha256="c" * 64)
-        )
+        ledger.append(started(f"r{number}", seed=number))
+        ledger.append(ended(f"r{number}"))
 
 
 def breaks(path: Path) -> list[str]:
@@ -41,9 +40,9 @@ def test_an_honest_chain_has_no_break(ledger: Ledger) -> None:
 
 
 def test_other_work_in_between_leaves_no_gap(ledger: Ledger) -> None:
-    ledger.append(Declared(script=OTHER, track="tiny", ruleset="tiny@1", n_max=None))
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
-    ledger.append(Ended(script=SCRIPT, run="r9", state="failed", exit_code=1, last_step=None, log_sha256=None))
+    ledger.append(declared(OTHER))
+    ledger.append(started("r9"))
+    ledger.append(ended("r9", state="failed", exit_code=1, last_step=None, log_sha256=None))
     assert ledger.chain(SCRIPT).breaks() == ()
     assert len(ledger.chain(OTHER).entries) == 1
 
@@ -72,7 +71,7 @@ def test_moved_entries_are_named(ledger: Ledger) -> None:
 
 
 def test_a_run_without_an_end_is_named(ledger: Ledger) -> None:
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
+    ledger.append(started("r9"))
     assert breaks(ledger.path) == ["ledger.jsonl: the run r9 was started and has no end"]
 
 
@@ -80,13 +79,13 @@ def test_a_run_without_an_end_is_named(ledger: Ledger) -> None:
 def test_a_torn_last_line_never_was_an_entry(ledger: Ledger, cut: int) -> None:
     raw = ledger.path.read_bytes()
     ledger.path.write_bytes(raw + raw.splitlines()[0][:cut])
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
+    ledger.append(started("r9"))
     assert ledger.path.read_bytes().startswith(raw)
     assert len(ledger.read().entries) == 8
 
 
 def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
-    written = ledger.append(Started(script=SCRIPT, run="r9", series="s-9", seed=9))
+    written = ledger.append(started("r9", series="s-9", seed=9))
     assert ledger.read().entries[-1] == written
     assert (written.line, written.run, written.series, written.seed) == (8, "r9", "s-9", 9)
     assert json.loads(written.raw)["sitting"] == "s-9", "the key on disk keeps its spelling"
@@ -127,7 +126,7 @@ def test_a_line_that_is_no_object_is_refused_with_its_number(ledger: Ledger, lin
 
 def append_many(path: Path, first: int) -> None:
     for number in range(first, first + 25):
-        Ledger(path).append(Started(script=SCRIPT, run=f"p{number}", series="s", seed=number))
+        Ledger(path).append(started(f"p{number}", seed=number))
 
 
 def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
@@ -143,10 +142,10 @@ def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
 
 def test_every_kind_of_break_has_a_name_its_line_and_its_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
-    ledger.append(Declared(script=SCRIPT, track="tiny", ruleset="tiny@1", n_max=None))
-    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
-    ledger.append(Ended(script=SCRIPT, run="r2", state="lost", exit_code=None, last_step=None, log_sha256=None))
+    ledger.append(started("r1"))
+    ledger.append(declared())
+    ledger.append(started("r1"))
+    ledger.append(ended("r2", state="lost", exit_code=None, last_step=None, log_sha256=None))
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     ledger.path.write_bytes(b"".join([*lines, lines[-1]]))
     assert [(found.kind, found.line, found.run) for found in ledger.read().breaks()] == [
