@@ -43,8 +43,8 @@ def gather(
     chain = whole.of_script(subject.chain)
     if run_ids is not None:
         return assemble(subject, whole, run_folders(project.runs, list(run_ids)), packed=False, only=run_ids)
-    if not chain.entries:
-        said, todo = "has no evidence: no pack and no run on this machine", f"speedrun run {subject.name}"
+    if not chain.has_judged:
+        said, todo = "has no evidence: no pack and no judged run on this machine", f"speedrun run {subject.name}"
         raise StoreError.at(subject.name, said, todo)
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
     folders = run_folders(project.runs, [run_id for run_id in chain.judged if run_id not in chain.open])
@@ -144,9 +144,11 @@ def assemble(
     contradictions = [said for folder, run in pairs for said in contradicting(subject, folder, run, chain)]
     for folder in others:
         contradictions += contradicting(subject, folder, read_run(folder, script, packed=packed), chain, log=True)
-    changed = [
-        said for folder in (*folders, *others) for said in altered(folder, chain.ends.get(folder.name), packed=packed)
-    ]
+    here = {folder.name: folder for folder in (*folders, *others)}
+    changed = [said for id, folder in here.items() for said in altered(folder, chain.ends.get(id), packed=packed)]
+    # A judged run that is missing is said to be dropped; an aborted one has files as well.
+    gone = [run_id for run_id in chain.aborted if packed and run_id not in here and chain.ends[run_id].files]
+    changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
     pack = subject.folder / PACK if packed else None
     parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
     return Evidence(

@@ -160,6 +160,11 @@ class Chain:
         return tuple(run for run in self.starts if run not in self.ends)
 
     @property
+    def has_judged(self) -> bool:
+        """Whether any judged run was started."""
+        return any(start.is_judged for start in self.starts.values())
+
+    @property
     def finished(self) -> tuple[str, ...]:
         """Judged runs that finished, in the order of their ends."""
         return tuple(run for run, end in self.ends.items() if end.state == "finished" and self._is_judged(run))

@@ -77,7 +77,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     gathered, verdict = None, None
     if subject is not None and not pack_problems and not file_problems:
         try:
-            if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).entries:
+            if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).has_judged:
                 gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
