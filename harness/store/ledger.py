@@ -58,7 +58,7 @@ _FORMS = {  # of texts, by field; all other fields are whole numbers or null
     "run": r"[0-9A-Za-z][0-9A-Za-z-]*",  # it becomes a path
     "series": r"[\w.-]+",
     "state": r"\w+",
-    "subject": r"[\w./-]+",
+    "subject": r"(?:submissions|records/[\w-]+)/[A-Za-z0-9_.-]+",
     "purpose": "|".join(get_args(Purpose)),
 }
 _MOST_FILES = 20  # of one run in a pack
