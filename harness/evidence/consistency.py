@@ -13,7 +13,7 @@ from harness.store import run_files
 from harness.store.entries import Chain, Ended
 from harness.store.files import PACKED, read_kept
 from harness.store.packs import LEDGER, kept_files
-from harness.store.run_files import LOG
+from harness.store.run_files import CLOCK, LOG
 
 
 def undeclared(subject: Subject, chain: Chain) -> list[str]:
@@ -75,6 +75,9 @@ def altered(folder: Path, end: Ended | None, *, packed: bool) -> list[str]:
         there = {name: read_kept(folder / name, name=f"{folder.name}/{name}") for name in plain if name != LOG}
     hashed = {name: hashlib.sha256(content).hexdigest() for name, content in there.items()}
     wrong = sorted({name for name, _ in set(hashed.items()) ^ set(end.files.items())})
+    stamps = (end.received or {}).get(CLOCK, end.files.get(CLOCK))
+    if end.state == "finished" and stamps != end.files.get(CLOCK):
+        return [f"{CLOCK} of {folder.name} is not what the recorder received"]
     return [f"{name} of {folder.name} is not the one that the ledger hashed at the end of the run" for name in wrong]
 
 

@@ -60,7 +60,8 @@ def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evi
     chain = _own(subject, whole)
     folders = sorted((pack / RUNS).glob("*/"))
     judged = run_folders(pack / RUNS, chain.judged)
-    unknown = [folder for folder in folders if not _is_packed(chain, folder.name)]
+    known = _packed(chain)
+    unknown = [folder for folder in folders if folder.name not in known]
     others = [folder for folder in folders if folder not in judged and folder not in unknown]
     baseline = in_pack(pack, name, parent)
     return assemble(subject, whole, [*judged, *unknown], packed=True, baseline=baseline, others=others)
@@ -71,10 +72,10 @@ def _own(subject: Subject, whole: Chain) -> Chain:
     return whole if whole.is_old else whole.of_script(subject.chain)
 
 
-def _is_packed(chain: Chain, run_id: str) -> bool:
-    """Whether `pack` keeps the folder of a run: of one that counts. Of the old form any run of the ledger is let be."""
-    start = chain.starts.get(run_id)
-    return run_id in chain.ends if start is None else start.is_old or run_id in chain.counted
+def _packed(chain: Chain) -> set[str]:
+    """Name the runs whose folders `pack` keeps: those that count. Of the old form any run of the ledger is let be."""
+    old = {run_id for run_id, start in chain.starts.items() if start.is_old}
+    return {*chain.counted, *old, *(chain.ends.keys() - chain.starts.keys())}
 
 
 def newer_runs(project: Project, subject: Subject) -> int:
@@ -192,7 +193,7 @@ def extract(subject: Subject, whole: Chain, *, packed: bool, only: Collection[st
     """Choose what the judge needs of a ledger; where `only` names runs, of those alone."""
     chain = _own(subject, whole)
     # On the machine that runs, a run may be in progress and have no end yet.
-    in_progress = () if packed else chain.open
+    in_progress = () if packed else tuple(run_id for run_id in chain.open if chain.starts[run_id].is_judged)
     counted = [run_id for run_id in chain.counted if run_id not in in_progress]
     breaks = [found.sentence(LEDGER) for found in chain.breaks() if packed or found.kind != "no end"]
     breaks += misplaced(subject, whole) if packed and not whole.is_old else []

@@ -198,6 +198,7 @@ class Chain:
     @cached_property
     def _silent_and_aborted(self) -> tuple[set[str], set[str]]:
         silent, aborted, finished = set(), set(), False
+        any_finished = bool(self.finished)
         for run, end in self.ends.items():
             if not self._is_judged(run):
                 continue
@@ -210,7 +211,7 @@ class Chain:
                 finished = True
             elif silently:
                 silent.add(run)
-            elif from_outside or self.finished:
+            elif from_outside or any_finished:
                 aborted.add(run)
         return silent, aborted
 

@@ -46,23 +46,23 @@ _RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
 _FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
 _NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
 _FILE = re.compile(rf"{re.escape(SUMS)}|(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
-_REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\n")
 
 
 def remove_source(log: bytes, script: bytes) -> bytes:
     """Replace the script's own source, which a log starts with, by one line; another log stays as it is."""
     if not script or not log.startswith(script):
         return log
-    digest = hashlib.sha256(script).hexdigest().encode()
-    return b"[source removed: %d bytes, sha256 %s]\n" % (len(script), digest) + log[len(script) :]
+    return _placeholder(script) + log[len(script) :]
 
 
 def restore_source(log: bytes, script: bytes) -> bytes:
     """Undo `remove_source` with the same script; a log of another script stays as it is."""
-    match = _REMOVED.match(log)
-    if match is None or match[2].decode() != hashlib.sha256(script).hexdigest():
-        return log
-    return script + log[match.end() :]
+    placeholder = _placeholder(script)
+    return script + log[len(placeholder) :] if log.startswith(placeholder) else log
+
+
+def _placeholder(script: bytes) -> bytes:
+    return b"[source removed: %d bytes, sha256 %s]\n" % (len(script), hashlib.sha256(script).hexdigest().encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,16 @@ def counted(evidence: Evidence) -> Ruling:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    dropped = [run_id for run_id in started if run_id not in (*here, *evidence.aborted)]
+    kept = {*here, *evidence.aborted}
+    dropped = [run_id for run_id in started if run_id not in kept]
     if dropped:
         said = f"{names(dropped)} was started and is not among the runs"
         return Ruling("fail", said, len(dropped), 0, "dropped runs")
-    unknown = [run_id for run_id in here if run_id not in started]
+    unknown = here.keys() - set(started)
     if unknown:
-        return Ruling("fail", f"{names(unknown)} is not in the ledger", len(unknown), 0, "runs not in the ledger")
+        return Ruling(
+            "fail", f"{names(sorted(unknown))} is not in the ledger", len(unknown), 0, "runs not in the ledger"
+        )
     for run_id, digest in evidence.ledger.log_hashes.items():
         if run_id in here and here[run_id].log_sha256 is None:
             return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")

@@ -15,6 +15,7 @@ ORACLE_TOLERANCE = 0.01
 # A mean so many standard errors above the target ends the sequential rule without hope. It can only take accepts away:
 # of scripts that are truly one standard deviation below the target less than one in a thousand (test_error_rates.py).
 HOPELESS = 3.0
+MOST_WAYS = 10**100  # a forged ledger may name so many aborted runs that their ways are no float
 SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
@@ -63,7 +64,7 @@ def ways(runs: int, aborted: int) -> int:
     could also stop when they like. Who foresees every loss turns 1 % false accepts into 1.3 % by aborting one run,
     and into less than 2 % by any number.
     """
-    return math.comb(runs + aborted, runs) * (aborted + 1)
+    return min(math.comb(runs + aborted, runs) * (aborted + 1), MOST_WAYS)
 
 
 def of_scripts(others: int) -> int:
@@ -134,13 +135,14 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
 
 def _aborted_before(evidence: Evidence, count: int) -> int:
     """Count the runs that were aborted before so many others had started; later ones could choose nothing."""
-    judged = aborted = 0
+    judged = count_aborted = 0
+    aborted = set(evidence.aborted)
     for run_id in evidence.ledger.runs_started if evidence.ledger is not None else ():
-        if run_id in evidence.aborted:
-            aborted += judged < count
+        if run_id in aborted:
+            count_aborted += judged < count
         else:
             judged += 1
-    return aborted
+    return count_aborted
 
 
 def _t_of(evidence: Evidence, losses: list[float], aborted: int) -> Ruling:

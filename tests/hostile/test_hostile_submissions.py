@@ -378,6 +378,17 @@ def test_an_archive_bomb_takes_little_memory(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_ledger_of_forty_thousand_aborted_runs_is_read_and_refused(folder: Path) -> None:
+    entry = {"at": "2026-11-20T00:00:00Z", "before": "0" * 64, "script": "a" * 64}
+    start = entry | {"kind": "start", "sitting": "s", "seed": 1}
+    end = entry | {"kind": "end", "state": "lost", "exit_code": None, "last_step": 1, "log_sha256": None}
+    pairs = (json.dumps(half | {"run": f"r{n}"}) + "\n" for n in range(40_000) for half in (start, end))
+    with_evidence(ledger="".join(pairs).encode())(folder)
+    checked = inspection.check(Catalog(Project(folder.parents[1])), folder)
+    assert not checked.in_order
+    assert checked.verdict is None or checked.verdict.outcome == "fail"
+
+
 def limited(folder: Path) -> subprocess.CompletedProcess[str]:
     """`check` in a process that may use 1.5 GB."""
     project = Small(folder.parents[1])

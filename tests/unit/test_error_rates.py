@@ -138,6 +138,12 @@ def test_the_bound_of_the_closed_form_divides_its_level_by_at_least_as_much() ->
         assert tail[1] <= tail[0] / of_scripts(scripts)
 
 
+def test_a_forged_number_of_aborted_runs_is_no_overflow() -> None:
+    for runs, aborted in ((3, 40_000), (200, 40_000)):
+        divided = 0.01 / (ways(runs, aborted) * ways(runs, aborted) * of_scripts(40_000))
+        assert 0.0 < divided < 1e-12
+
+
 def test_trying_scripts_until_one_passes_is_bounded_however_often_somebody_tries() -> None:
     assert [of_scripts(others) for others in (0, 1, 2, 3)] == [1, 4, 9, 16]
     assert sum(0.01 / of_scripts(others) for others in range(100_000)) < 0.0165
