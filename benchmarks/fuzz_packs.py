@@ -20,6 +20,7 @@ import lzma
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -40,16 +41,15 @@ from harness.run import judging  # noqa: E402
 from harness.store.layout import Project  # noqa: E402
 from harness.submission import inspection  # noqa: E402
 from harness.ui import check_report, run_report  # noqa: E402
-from tests.faults.projects import make_project  # noqa: E402
+from tests.faults.projects import Small, make_project  # noqa: E402
 from tests.flow.repositories import ANSWERS  # noqa: E402
 from tests.ledgers import sum_up  # noqa: E402
 
 PARENT, CHILD, OLD = "2026-11-20_parent", "2026-11-21_child", "2026-11-21_muon"
 BODY = """\
-number = len(list(__import__("pathlib").Path(os.getcwd()).parents[1].glob("*/run.json")))
+time.sleep(PAUSE)
 for n in range(5): step(n, 5, 5.0 if n == 0 else None)
-if number == FAILS: sys.exit(1)
-step(5, 5, 2.90 + number / 1e3 + SEED % 9973 / 1e7)
+step(5, 5, 2.90 + SEED % 9973 / 1e7)
 """
 BATCH = 100
 Files = dict[str, bytes]  # of a pack, by their paths in it
@@ -62,8 +62,8 @@ Draw = random.Random
 def make_packs(root: Path) -> None:
     """Make the small project: a record, and a submission with evidence of everything that a pack can hold."""
     small = make_project(root)
-    for name, fails in ((PARENT, -1), (CHILD, 5)):
-        folder = small.submit(BODY.replace("FAILS", "-1"), name)
+    for name in (PARENT, CHILD):
+        folder = small.submit(BODY.replace("PAUSE", "0.0"), name)
         (folder / "README.md").write_text(ANSWERS)
         manifest = (folder / "manifest.yaml").read_text().partition("files:")[0].replace("schema: 1", "schema: 2")
         if name == CHILD:
@@ -73,14 +73,28 @@ def make_packs(root: Path) -> None:
         if name == CHILD:
             small.run("run", command, "--runs", "1")  # by the earlier script
             script = (folder / "train_gpt.py").read_text()
-            (folder / "train_gpt.py").write_text(script.replace("FAILS", str(fails)).replace("== -1", f"== {fails}"))
+            (folder / "train_gpt.py").write_text(script.replace("sleep(0.0)", "sleep(1.5)"))
             small.run("new", "--refresh", command)
-            small.run("run", command)  # its first run is aborted
+            abort_a_run(small, command)
         for verb in ("run", "pack", "accept") if name == PARENT else ("run", "pack", "check"):
             done = small.run(verb, command)
             assert done.returncode == 0, done.stdout + done.stderr
     shutil.copytree(ROOT / "records" / "smoke" / OLD, root / "records" / "smoke" / OLD)
     shutil.copy(ROOT / "tracks" / "smoke.yaml", root / "tracks" / "smoke.yaml")
+
+
+def abort_a_run(small: Small, submission: str) -> None:
+    """Start a run and end it by Ctrl-C."""
+    harness = small.start("run", submission)
+    ended = small.ends()
+    while small.ends() == ended and harness.poll() is None:
+        logs = [path.read_bytes() for path in small.root.glob(".runs/*/log.txt")]
+        if any(b"seed:" in log and b"step:5/5" not in log for log in logs):
+            harness.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.05)
+    harness.communicate()
+    assert small.ends() == [*ended, "stopped"]
 
 
 @cache

@@ -100,6 +100,7 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
         accounts.append(("the script of its ledger entry", start.script, subject.chain))
         accounts.append(("the series", file.series, start.series))
         accounts.append(("the seed", run.given_seed, start.seed))
+        accounts.append(("the purpose", file.purpose if start.purpose else None, start.purpose))
     if end is not None and file.outcome is not None:
         accounts.append(("the end", file.outcome.state, end.state))
         accounts.append(("the exit code", file.outcome.exit_code, end.exit_code))

@@ -83,7 +83,10 @@ def newer_runs(project: Project, subject: Subject) -> int:
     file = subject.folder / PACK / LEDGER
     if subject.manifest is None or not file.is_file():
         return 0
-    kept = _own(subject, read_pack_ledger(subject.folder / PACK, f"{subject.name}/{PACK}"))
+    try:
+        kept = _own(subject, read_pack_ledger(subject.folder / PACK, f"{subject.name}/{PACK}"))
+    except StoreError:  # `check` and `verify` say what is wrong with it
+        return 0
     here = Ledger(project.ledger).chain(subject.chain)
     if not here.raw.startswith(kept.raw):
         return 0  # it was packed on another machine

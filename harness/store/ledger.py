@@ -88,6 +88,7 @@ class Ledger:
                 data = {_STORED.get(field, field): getattr(placed, field) for field in _FIELDS[type(placed)]}
                 data["kind"] = next(word for word, kind in _KINDS.items() if kind is type(placed))
                 line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
+                _entry(line, raw.count(b"\n") + 1, self.path.name)  # what nobody could read again is not written
                 file.write(line + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

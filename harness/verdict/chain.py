@@ -42,7 +42,7 @@ def counted(evidence: Evidence) -> Ruling:
         if run_id in here and here[run_id].log_sha256 != digest:
             return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
     if evidence.altered:
-        said = f"{evidence.altered[0]}; pack the submission again"
+        said = f"{evidence.altered[0]}; restore what the run wrote"
         return Ruling("fail", said, len(evidence.altered), 0, "changed files")
     verb = "counts" if len(started) == 1 else "count"
     said = f"{all_of(len(started))} of the ledger {verb}"

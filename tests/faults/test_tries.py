@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,16 +32,18 @@ def unfrozen(project: Small, body: str) -> Path:
     return folder
 
 
-def test_a_script_that_ends_the_seeds_that_it_dislikes_before_its_clock_is_counted_as_aborted(project: Small) -> None:
-    bad = "if len(list(__import__('pathlib').Path(os.getcwd()).parents[1].glob('*/run.json'))) < 3: sys.exit(1)\n"
-    project.submit(bad + HONEST)
-    for _ in range(2):
-        assert project.run("run", NAME).returncode == 3
+def test_a_run_that_was_ended_before_its_clock_started_counts_as_aborted(project: Small) -> None:
+    project.submit("time.sleep(3)\n" + HONEST)
+    harness = project.start("run", NAME)
+    assert wait_for(lambda: any(b"seed:" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
+    harness.send_signal(signal.SIGINT)
+    harness.communicate(timeout=600)
+    assert project.ledger()[-1]["launched"] is True
     done = project.run("run", NAME)
-    assert project.ends() == ["failed", "failed", "finished", "finished", "finished"]
-    assert "all 5 runs of the ledger count, 2 of them as aborted" in done.stderr
-    assert "alpha adjusted for 2 aborted runs" in done.stderr
-    assert "needs < 0.000333" in done.stderr, "30 ways to choose: 10 of 3 among 5, by 3 for when to stop"
+    assert project.ends() == ["stopped", "finished", "finished", "finished"]
+    assert "all 4 runs of the ledger count, 1 of them as aborted" in done.stderr
+    assert "alpha adjusted for 1 aborted run" in done.stderr
+    assert "needs < 0.00125" in done.stderr, "4 ways to choose 3 of 4, times 2 for when to stop"
 
 
 def test_screening_runs_try_a_script_that_may_still_change(project: Small) -> None:

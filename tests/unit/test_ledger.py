@@ -166,6 +166,13 @@ def test_an_entry_without_the_fields_of_today_is_never_written(ledger: Ledger) -
     assert ledger.path.read_bytes() == before
 
 
+def test_an_entry_that_nobody_could_read_again_is_never_written(ledger: Ledger) -> None:
+    before = ledger.path.read_bytes()
+    with pytest.raises(StoreError, match=r"ledger\.jsonl:8"):
+        ledger.append(ended("r9", exit_code=10**30))
+    assert ledger.path.read_bytes() == before
+
+
 def test_an_old_entry_after_a_new_one_is_a_break(ledger: Ledger) -> None:
     *lines, last = ledger.path.read_text().splitlines()
     old = {key: value for key, value in json.loads(last).items() if key not in NEW_FIELDS["end"]}
