@@ -33,7 +33,7 @@ def unfrozen(project: Small, body: str) -> Path:
 
 
 def test_a_run_that_was_ended_before_its_clock_started_counts_as_aborted(project: Small) -> None:
-    project.submit("time.sleep(3)\n" + HONEST)
+    project.submit("time.sleep(6)\n" + HONEST)
     harness = project.start("run", NAME)
     assert wait_for(lambda: any(b"seed:" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
     harness.send_signal(signal.SIGINT)
