@@ -84,13 +84,13 @@ def make_packs(root: Path) -> None:
 
 
 def abort_a_run(small: Small, submission: str) -> None:
-    """Start runs and end one by Ctrl-C; on a busy machine it may come too late for some."""
+    """Start runs and end one by a signal, which on a busy machine may come too late for some."""
     for count in range(1, 20):
         begun = len(list(small.root.glob(".runs/*/log.txt")))
         harness = small.start("run", submission, "--runs", str(count))
         while len(list(small.root.glob(".runs/*/log.txt"))) == begun and harness.poll() is None:
             time.sleep(0.05)
-        harness.send_signal(signal.SIGINT)
+        harness.send_signal(signal.SIGTERM)
         harness.communicate()
         if "stopped" in small.ends():
             return

@@ -36,7 +36,7 @@ def test_a_run_that_was_ended_before_its_clock_started_counts_as_aborted(project
     project.submit("time.sleep(6)\n" + HONEST)
     harness = project.start("run", NAME)
     assert wait_for(lambda: any(b"seed:" in p.read_bytes() for p in project.root.glob(".runs/*/log.txt")))
-    harness.send_signal(signal.SIGINT)
+    harness.send_signal(signal.SIGTERM)
     harness.communicate(timeout=600)
     assert project.ledger()[-1]["launched"] is True
     done = project.run("run", NAME)
