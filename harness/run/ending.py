@@ -16,7 +16,7 @@ from harness.store.files import sha256_file
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import kept_files, run_log
-from harness.store.run_files import CACHE, CLOCK, LOG, WORK, RunFile
+from harness.store.run_files import CACHE, CLOCK, LOG, READS, STDERR, WORK, RunFile
 from harness.store.scrub import scrubbed_sha256
 
 USUAL_OF = 10  # so many runs say how long a script usually takes
@@ -80,12 +80,12 @@ def ended(
 def was_launched(folder: Path, outcome: RunOutcome) -> bool:
     """Whether the script may have been started and so may have known its seed.
 
-    The recorder opens the log and the stamps before it starts anything, and says so where nothing could be started:
+    The recorder opens the files that it writes before it starts anything, and says so where nothing could be started:
     nothing else ends as `failed` without an exit code. Where the whole folder is gone, nobody knows, and the run counts.
     """
     if outcome.state == "failed" and outcome.exit_code is None:
         return bool(run_log(folder))
-    recorded = any((folder / name).exists() for name in (LOG, CLOCK))
+    recorded = any((folder / name).exists() for name in (LOG, CLOCK, STDERR, READS))
     return recorded or not folder.is_dir()
 
 
