@@ -52,6 +52,7 @@ for n in range(5): step(n, 5, 5.0 if n == 0 else None)
 step(5, 5, 2.90 + SEED % 9973 / 1e7)
 """
 BATCH = 100
+TRIES = 5  # to make packs that pass
 Files = dict[str, bytes]  # of a pack, by their paths in it
 Draw = random.Random
 
@@ -346,7 +347,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no pack after so many")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-packs-") as root:
-        make_packs(Path(root) / "project")
+        for tries in range(1, TRIES + 1):
+            try:
+                make_packs(Path(root) / "project")
+                break
+            except AssertionError:  # a run that the machine disturbed is failed by the timing rules
+                if tries == TRIES:
+                    raise
+                shutil.rmtree(Path(root) / "project")
         project, _ = bench(root, os.getpid())
         assert passes(project, False) and passes(project, True), "the undamaged packs do not pass"
         began = time.monotonic()
