@@ -4,6 +4,7 @@ All three have files, an entry, a track and a ruleset, so that the code after th
 """
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,13 @@ class Subject:
     def script_sha256(self) -> str:
         """Return the identity of the frozen entry script."""
         return self.files[self.entry]
+
+    @property
+    def slug(self) -> str:
+        """Return what the ledger calls its folder, wherever that lies; scripts of one folder are tried for one claim."""
+        if self.record is not None:
+            return f"records/{self.record.track}/{self.record.slug}"
+        return f"submissions/{re.sub(r'[^A-Za-z0-9_.-]', '-', self.folder.absolute().name)[:80]}"
 
     @property
     def chain(self) -> str:

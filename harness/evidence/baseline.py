@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.measurement import Metrics
+from harness.evidence.consistency import altered
 from harness.store.entries import Chain
 from harness.store.layout import Project
-from harness.store.ledger import Ledger, chain_of, read_chain
-from harness.store.packs import BASELINE, LEDGER, Baseline, ParentScript
+from harness.store.ledger import Ledger, chain_of
+from harness.store.packs import BASELINE, LEDGER, Baseline, ParentScript, read_pack_ledger
 
 MOST_RUNS = 40  # what the sequential rule looks at
 
@@ -32,13 +33,34 @@ def in_pack(pack: Path, name: str, parent: ParentScript | None) -> Baseline | No
     file = pack / BASELINE / LEDGER
     if parent is None or not file.is_file():
         return None
-    chain = read_chain(file.read_bytes(), f"{name}/{BASELINE}/{LEDGER}")
+    chain = read_pack_ledger(pack, name, baseline=True)
     return Baseline(parent, chain, run_folders(pack / BASELINE, chain.judged[-MOST_RUNS:]))
 
 
 def run_folders(parent: Path, run_ids: Sequence[str]) -> tuple[Path, ...]:
     """Find the folders of these runs; one that is gone is left out."""
     return tuple(folder for run_id in run_ids if (folder := parent / run_id).is_dir())
+
+
+def altered_baseline(pack: Path, baseline: Baseline, runs: Sequence[Metrics]) -> list[str]:
+    """Find the packed files of the parent's runs that are not those that their ledger hashed, and runs too many or few.
+
+    Nothing is known of those of the old form.
+    """
+    chain, wanted = baseline.chain, baseline.chain.judged[-MOST_RUNS:]
+    found = [said for folder in baseline.folders for said in altered(folder, chain.ends.get(folder.name), packed=True)]
+    if chain.is_old:
+        return found
+    there = {folder.name for folder in (pack / BASELINE).glob("*/")}
+    found += [f"the run {run_id} of the parent is missing or too many" for run_id in sorted(there ^ set(wanted))]
+    found += [flaw.sentence(f"{BASELINE}/{LEDGER}") for flaw in chain.breaks()]
+    logs = {run.run_id: run.log_sha256 for run in runs}
+    found += [
+        f"the log of {run_id}, a run of the parent, is not the one that its ledger hashed"
+        for run_id in wanted
+        if run_id in logs and run_id in chain.ends and logs[run_id] != chain.ends[run_id].log_sha256
+    ]
+    return found
 
 
 def believed(baseline: Baseline, runs: Sequence[Metrics]) -> tuple[tuple[Metrics, ...], str | None]:

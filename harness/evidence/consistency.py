@@ -1,16 +1,19 @@
 """What a pack says about its runs in one place, held against what it says in another.
 
 The ledger, run.json, the folder's name and the frozen script all describe the same runs; whoever edits one of them and
-forgets the others is contradicted.
+forgets the others is contradicted. The ledger hashes every file that is kept of a run.
 """
 
+import hashlib
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
 from harness.core.measurement import Metrics
 from harness.store import run_files
-from harness.store.entries import Chain
-from harness.store.packs import LEDGER
+from harness.store.entries import Chain, Ended
+from harness.store.files import PACKED, read_kept
+from harness.store.packs import LEDGER, kept_files
+from harness.store.run_files import CLOCK, LOG
 
 
 def undeclared(subject: Subject, chain: Chain) -> list[str]:
@@ -28,6 +31,54 @@ def undeclared(subject: Subject, chain: Chain) -> list[str]:
         for what, value, known in accounts
         if value != known
     ]
+
+
+def misplaced(subject: Subject, whole: Chain) -> list[str]:
+    """Find what does not belong into the ledger of a pack: another folder's scripts, a chain that is not whole.
+
+    Scripts of one folder are numbered as they are declared, so that none of them can be left out.
+    """
+    found = []
+    own = {entry.line for entry in whole.of_folder(subject.chain, subject.slug).entries}
+    foreign = [entry.line for entry in whole.entries if entry.line not in own]
+    found += [f"{LEDGER}:{line} is of a script of another folder" for line in foreign]
+    for script, chain in whole.scripts.items():
+        if script != subject.chain:
+            found += [flaw.sentence(LEDGER) for flaw in chain.breaks()]
+    told = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
+    numbers: dict[str | None, int] = {}  # of each name that the folder had
+    for declared in sorted(told, key=lambda declared: declared.line):
+        number = numbers[declared.subject] = numbers.get(declared.subject, 0) + 1
+        if declared.earlier is not None and declared.earlier + 1 != number:
+            said = f"declares the script as number {declared.earlier + 1} of its folder, here it is number {number}"
+            found.append(f"{LEDGER}:{declared.line} {said}")
+    return found
+
+
+def altered(folder: Path, end: Ended | None, *, packed: bool) -> list[str]:
+    """Find the files of a run, but for its log, that are not those that the ledger hashed at its end.
+
+    Nothing is known of files of runs whose entries are of the old form.
+    """
+    if end is None or end.files is None:
+        return []
+    if not packed:
+        there = kept_files(folder)
+    else:
+        names = sorted(path.name for path in folder.iterdir())
+        plain = [name.removesuffix(PACKED) for name in names]
+        twice = next((name for name in plain if plain.count(name) > 1), None)
+        if twice is not None:
+            return [f"{twice} of {folder.name} is there twice"]
+        if (LOG in plain) != (end.log_sha256 is not None):
+            return [f"{LOG} of {folder.name} is {'there' if LOG in plain else 'missing'}, other than the ledger says"]
+        there = {name: read_kept(folder / name, name=f"{folder.name}/{name}") for name in plain if name != LOG}
+    hashed = {name: hashlib.sha256(content).hexdigest() for name, content in there.items()}
+    wrong = sorted({name for name, _ in set(hashed.items()) ^ set(end.files.items())})
+    stamps = (end.received or {}).get(CLOCK, end.files.get(CLOCK))
+    if end.state == "finished" and stamps != end.files.get(CLOCK):
+        return [f"{CLOCK} of {folder.name} is not what the recorder received"]
+    return [f"{name} of {folder.name} is not the one that the ledger hashed at the end of the run" for name in wrong]
 
 
 def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *, log: bool = False) -> list[str]:
@@ -49,6 +100,7 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
         accounts.append(("the script of its ledger entry", start.script, subject.chain))
         accounts.append(("the series", file.series, start.series))
         accounts.append(("the seed", run.given_seed, start.seed))
+        accounts.append(("the purpose", file.purpose if start.purpose else None, start.purpose))
     if end is not None and file.outcome is not None:
         accounts.append(("the end", file.outcome.state, end.state))
         accounts.append(("the exit code", file.outcome.exit_code, end.exit_code))

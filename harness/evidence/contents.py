@@ -16,6 +16,8 @@ class LedgerExtract:
     n_max: int | None = None  # how many runs a test may look at, declared before the first
     aborted: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
+    scripts_before: int = 0  # other scripts of the same folder that had judged runs
+    others_tried: int | None = None  # scripts, of any folder, that had judged runs on this track here before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class Evidence:
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
     baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
+    altered: tuple[str, ...] = ()  # files of runs that are not those that the ledger hashed, as sentences
+
+    @property
+    def scripts_before(self) -> int:
+        """How many other scripts of the same folder were tried."""
+        return self.ledger.scripts_before if self.ledger is not None else 0
 
     @property
     def aborted(self) -> tuple[str, ...]:

@@ -13,14 +13,14 @@ from harness.catalog.tracks import load_track, ruleset_of
 from harness.core.errors import StoreError
 from harness.core.measurement import Metrics, RunLog
 from harness.core.record import Record, RecordRun
-from harness.evidence.baseline import believed, in_pack, on_this_machine, run_folders
-from harness.evidence.consistency import contradicting, undeclared
+from harness.evidence.baseline import altered_baseline, believed, in_pack, on_this_machine, run_folders
+from harness.evidence.consistency import altered, contradicting, misplaced, undeclared
 from harness.evidence.contents import Evidence, LedgerExtract
 from harness.evidence.metrics import from_log, read_run
 from harness.store.entries import Chain
 from harness.store.layout import Project
-from harness.store.ledger import Ledger, read_chain
-from harness.store.packs import LEDGER, PACK, RUNS, Baseline, ParentScript, check_pack
+from harness.store.ledger import Ledger
+from harness.store.packs import BASELINE, LEDGER, PACK, RUNS, SUMS, Baseline, ParentScript, check_pack, read_pack_ledger
 
 
 def gather(
@@ -39,15 +39,16 @@ def gather(
     pack = subject.folder / PACK
     if packed and run_ids is None and (pack.is_dir() or pack.is_symlink()):
         return _from_pack(subject, pack, parent)
-    chain = Ledger(project.ledger).chain(subject.chain)
+    whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
+    chain = whole.of_script(subject.chain)
     if run_ids is not None:
-        return assemble(subject, chain, run_folders(project.runs, list(run_ids)), packed=False, only=run_ids)
-    if not chain.entries:
-        said, todo = "has no evidence: no pack and no run on this machine", f"speedrun run {subject.name}"
+        return assemble(subject, whole, run_folders(project.runs, list(run_ids)), packed=False, only=run_ids)
+    if not chain.has_judged:
+        said, todo = "has no evidence: no pack and no judged run on this machine", f"speedrun run {subject.name}"
         raise StoreError.at(subject.name, said, todo)
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
     folders = run_folders(project.runs, [run_id for run_id in chain.judged if run_id not in chain.open])
-    return assemble(subject, chain, folders, packed=False, baseline=on_this_machine(project, parent))
+    return assemble(subject, whole, folders, packed=False, baseline=on_this_machine(project, parent))
 
 
 def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evidence:
@@ -55,13 +56,26 @@ def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evi
     check_pack(pack, name)
     if not (pack / LEDGER).is_file():
         raise StoreError.at(name, f"holds no {LEDGER}, so its runs cannot be judged", "pack the submission again")
-    chain = read_chain((pack / LEDGER).read_bytes(), f"{name}/{LEDGER}")
+    whole = read_pack_ledger(pack, name)
+    chain = _own(subject, whole)
     folders = sorted((pack / RUNS).glob("*/"))
     judged = run_folders(pack / RUNS, chain.judged)
-    unknown = [folder for folder in folders if folder.name not in chain.starts.keys() | chain.ends.keys()]
+    known = _packed(chain)
+    unknown = [folder for folder in folders if folder.name not in known]
     others = [folder for folder in folders if folder not in judged and folder not in unknown]
     baseline = in_pack(pack, name, parent)
-    return assemble(subject, chain, [*judged, *unknown], packed=True, baseline=baseline, others=others)
+    return assemble(subject, whole, [*judged, *unknown], packed=True, baseline=baseline, others=others)
+
+
+def _own(subject: Subject, whole: Chain) -> Chain:
+    """Choose the chain of the script; ledgers of the old form hold no other."""
+    return whole if whole.is_old else whole.of_script(subject.chain)
+
+
+def _packed(chain: Chain) -> set[str]:
+    """Name the runs whose folders `pack` keeps: those that count. Of the old form any run of the ledger is let be."""
+    old = {run_id for run_id, start in chain.starts.items() if start.is_old}
+    return {*chain.counted, *old, *(chain.ends.keys() - chain.starts.keys())}
 
 
 def newer_runs(project: Project, subject: Subject) -> int:
@@ -69,7 +83,10 @@ def newer_runs(project: Project, subject: Subject) -> int:
     file = subject.folder / PACK / LEDGER
     if subject.manifest is None or not file.is_file():
         return 0
-    kept = read_chain(file.read_bytes(), f"{subject.name}/{PACK}/{LEDGER}")
+    try:
+        kept = _own(subject, read_pack_ledger(subject.folder / PACK, f"{subject.name}/{PACK}"))
+    except StoreError:  # `check` and `verify` say what is wrong with it
+        return 0
     here = Ledger(project.ledger).chain(subject.chain)
     if not here.raw.startswith(kept.raw):
         return 0  # it was packed on another machine
@@ -112,7 +129,7 @@ def _recorded(run: RecordRun) -> Metrics:
 
 def assemble(
     subject: Subject,
-    chain: Chain,
+    whole: Chain,
     folders: Sequence[Path],
     *,
     packed: bool,
@@ -122,16 +139,22 @@ def assemble(
 ) -> Evidence:
     """Read the runs in `folders` and put them beside the ledger's chain.
 
-    only: ids of the runs to judge; the chain is still checked as a whole. others: folders of runs that are not judged
-    but searched for contradictions.
+    whole: the chains of all scripts of the folder. only: ids of the runs to judge; the chain is still checked as a
+    whole. others: folders of runs that are not judged but searched for contradictions.
     """
-    script = subject.script
+    script, chain = subject.script, _own(subject, whole)
     runs = tuple(read_run(folder, script, packed=packed) for folder in folders)
     pairs = zip(folders, runs, strict=True)
     contradictions = [said for folder, run in pairs for said in contradicting(subject, folder, run, chain)]
     for folder in others:
         contradictions += contradicting(subject, folder, read_run(folder, script, packed=packed), chain, log=True)
-    parent_runs, doubt = _comparable(baseline, runs, packed=packed)
+    here = {folder.name: folder for folder in (*folders, *others)}
+    changed = [said for id, folder in here.items() for said in altered(folder, chain.ends.get(id), packed=packed)]
+    # A judged run that is missing is said to be dropped; an aborted one has files as well.
+    gone = [run_id for run_id in chain.aborted if packed and run_id not in here and chain.ends[run_id].files]
+    changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
+    pack = subject.folder / PACK if packed else None
+    parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
     return Evidence(
         subject=subject.name,
         track=subject.track,
@@ -140,35 +163,44 @@ def assemble(
         script_sha256=subject.script_sha256,
         manifest=subject.manifest,
         claim=subject.claim,
-        ledger=extract(subject, chain, packed=packed, only=only) if chain.entries else None,
+        ledger=extract(subject, whole, packed=packed, only=only) if whole.entries else None,
         baseline=parent_runs,
         baseline_doubt=doubt,
         baseline_aborted=len(baseline.chain.aborted) if baseline is not None else 0,
         files=tuple((name, (subject.files_folder / name).read_bytes()) for name in sorted(subject.files)),
         contradictions=tuple(contradictions),
+        altered=(*changed, *changed_too),
     )
 
 
 def _comparable(
-    baseline: Baseline | None, runs: Sequence[Metrics], *, packed: bool
-) -> tuple[tuple[Metrics, ...], str | None]:
-    """Read the parent's runs on the machine of `runs`, and what speaks against all of them."""
+    baseline: Baseline | None, runs: Sequence[Metrics], pack: Path | None
+) -> tuple[tuple[Metrics, ...], str | None, list[str]]:
+    """Read the parent's runs on the machine of `runs`, what speaks against all of them, and changed files of them.
+
+    pack: where they are packed; None on the machine that they ran on.
+    """
     if baseline is None:
-        return (), None
+        unknown = pack is not None and (pack / BASELINE).exists() and (pack / SUMS).exists()
+        return (), None, [f"{BASELINE}/ holds runs of a parent that is not known here"] if unknown else []
     # A packed log holds the source that is not in the record, so that a verdict does not depend on this machine.
-    script = baseline.parent.script if baseline.parent.in_record or not packed else None
-    read = [read_run(folder, script or b"", packed=packed) for folder in baseline.folders]
+    script = baseline.parent.script if baseline.parent.in_record or pack is None else None
+    read = [read_run(folder, script or b"", packed=pack is not None) for folder in baseline.folders]
     parent_runs, doubt = believed(baseline, read)
     here = {run.machine.fingerprint for run in runs if run.machine is not None}
-    return tuple(run for run in parent_runs if run.machine and {run.machine.fingerprint} == here), doubt
+    same = tuple(run for run in parent_runs if run.machine and {run.machine.fingerprint} == here)
+    return same, doubt, altered_baseline(pack, baseline, read) if pack is not None else []
 
 
-def extract(subject: Subject, chain: Chain, *, packed: bool, only: Collection[str] | None) -> LedgerExtract:
-    """Choose what the judge needs of a chain; where `only` names runs, of those alone."""
+def extract(subject: Subject, whole: Chain, *, packed: bool, only: Collection[str] | None) -> LedgerExtract:
+    """Choose what the judge needs of a ledger; where `only` names runs, of those alone."""
+    chain = _own(subject, whole)
     # On the machine that runs, a run may be in progress and have no end yet.
-    in_progress = () if packed else chain.open
+    in_progress = () if packed else tuple(run_id for run_id in chain.open if chain.starts[run_id].is_judged)
     counted = [run_id for run_id in chain.counted if run_id not in in_progress]
     breaks = [found.sentence(LEDGER) for found in chain.breaks() if packed or found.kind != "no end"]
+    breaks += misplaced(subject, whole) if packed and not whole.is_old else []
+    others = [other for script, other in whole.scripts.items() if script != subject.chain and other.counted]
     return LedgerExtract(
         runs_started=tuple(run_id for run_id in counted if only is None or run_id in only),
         open=in_progress if only is None else (),
@@ -177,4 +209,6 @@ def extract(subject: Subject, chain: Chain, *, packed: bool, only: Collection[st
         # A record is run afresh each time, so one series of it is judged alone.
         n_max=chain.n_max if only is None else len(only),
         aborted=chain.aborted if only is None else (),
+        scripts_before=len(others) if only is None and not whole.is_old else 0,
+        others_tried=chain.declared.others if chain.declared is not None and only is None else None,
     )

@@ -140,7 +140,7 @@ def _marked_sections(lines: Sequence[TimedLine], untimed_steps: int) -> list[Sec
     sections = []
     before: float | None = 0.0  # reported at the last validation; None while untimed steps may zero the clock
     starts = [index for index, line in enumerate(lines) if line.kind == "clock_start"]
-    for begin, following in zip(starts, [*starts[1:], len(lines)], strict=True):
+    for begin, following in itertools.pairwise([*starts, len(lines)]):
         inside = lines[begin:following]
         end = next((index for index, line in enumerate(inside) if line.kind == "clock_stop"), None)
         if end is None:

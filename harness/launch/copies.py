@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.launch.process_tree import descendants
+from harness.launch.processes import tree
 
 MOST_FILES, MOST_ENTRIES = 1000, 50_000
 SHARE, LEAST_BYTES, LEAST_UNKNOWN = 10, 4096, 1 << 20  # a file this part of a shard, and this large, is looked at
@@ -112,7 +112,7 @@ def _private(root: int) -> str | None:
     """Find the root folder of the run's processes, where it is not the one of everybody."""
     with contextlib.suppress(OSError):
         here = os.readlink("/proc/self/ns/mnt")
-        for pid in reversed(descendants(root)):
+        for pid in reversed(tree(root)):
             with contextlib.suppress(OSError):
                 if os.readlink(f"/proc/{pid}/ns/mnt") != here:
                     return f"/proc/{pid}/root"

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import stat
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.launch.recorder import LIMIT_WORD
 from harness.store import run_files
 
 _POLL_S = 0.1
+WRITTEN_LIMIT_BYTES = 64 << 30  # compiled kernels take 1 GB, a checkpoint of the largest record 2 GB
 FEW_LINES = 10  # a standard output with no more lines does not show how the run goes
 
 
-def follow(recording: subprocess.Popen[bytes], folder: Path, watch: Callable[[bytes], None]) -> None:
-    """Pass on what a run prints until its recorder has ended."""
+def follow(
+    recording: subprocess.Popen[bytes],
+    observing: subprocess.Popen[bytes],
+    folder: Path,
+    watch: Callable[[bytes], None],
+) -> None:
+    """Pass on what a run prints until its recorder has ended; have it ended when it has written too much."""
     log = Follower(folder / run_files.LOG)
     script_log: Follower | None = None  # the file that a script with a silent standard output prints to
     while recording.poll() is None:
@@ -24,8 +33,20 @@ def follow(recording: subprocess.Popen[bytes], folder: Path, watch: Callable[[by
         script_log = script_log or find_script_log(folder / run_files.WORK)
         if script_log is not None and log.lines < FEW_LINES:
             script_log.pass_on(watch)
+        if select.select([observing.stdout], [], [], 0)[0] and observing.poll() is None:
+            end_for_size(recording, observing)
         time.sleep(_POLL_S)
     log.pass_on(watch)
+
+
+def end_for_size(recording: subprocess.Popen[bytes], observing: subprocess.Popen[bytes]) -> None:
+    """Ask the recorder to end a run of which the observer says that it has written more than it may."""
+    assert recording.stdin is not None and observing.stdout is not None
+    if observing.stdout.readline().startswith(b"written"):
+        said = f"the script wrote more than {WRITTEN_LIMIT_BYTES >> 30} GiB"
+        with contextlib.suppress(OSError):
+            recording.stdin.write(LIMIT_WORD + said.encode())
+            recording.stdin.flush()
 
 
 def find_script_log(work: Path) -> Follower | None:

@@ -37,7 +37,7 @@ if __name__ == "__main__":  # started by its path and isolated; bytecode, which 
     sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
 
 from harness.launch.copies import Copies
-from harness.launch.process_tree import descendants, holds, transferred
+from harness.launch.processes import holds, transferred, tree
 from harness.launch.telemetry import TELEMETRY, TELEMETRY_HEADER, Gpus
 
 READS = "reads.csv"
@@ -138,7 +138,7 @@ class Observer:
 
     def count_bytes(self) -> None:
         """Write what all processes below the recorder have read and written so far, ended ones included."""
-        for pid in descendants(self.recorder):
+        for pid in tree(self.recorder):
             if (count := transferred(pid)) is not None:
                 before = self.peaks.get(pid, (0, 0))
                 self.peaks[pid] = max(before[0], count[0]), max(before[1], count[1])

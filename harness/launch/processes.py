@@ -1,4 +1,4 @@
-"""List and signal the processes of a run; standard library alone, as all that the recorder and the observer import."""
+"""List, measure and signal the processes of a run through /proc, with the standard library alone."""
 
 import contextlib
 import os
@@ -30,6 +30,41 @@ def descendants(root: int, *, zombies: bool = False) -> set[int]:
             break
         below |= more
     return {pid for pid in below - {root} if (parents[pid][1] == "Z") == zombies}
+
+
+def tree(root: int) -> list[int]:
+    """List a process and all that it started, directly or not, without reading all of /proc."""
+    pids, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        pids.append(pid)
+        with contextlib.suppress(OSError, ValueError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                waiting += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    return pids
+
+
+def holds(root: int, path: str) -> bool:
+    """Whether a process below `root` has the file open or mapped right now."""
+    for pid in tree(root):
+        with contextlib.suppress(OSError):
+            if os.fsencode(path) in Path(f"/proc/{pid}/maps").read_bytes():
+                return True
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"/proc/{pid}/fd/{number}") == path:
+                        return True
+    return False
+
+
+def transferred(pid: int) -> tuple[int, int] | None:
+    """Return how many bytes a process has read and written; None where /proc does not say."""
+    try:
+        text = Path(f"/proc/{pid}/io").read_text()
+        read, written = (int(text.split(f"{key}:", 1)[1].split()[0]) for key in ("rchar", "wchar"))
+    except (OSError, ValueError, IndexError):
+        return None
+    return read, written
 
 
 def marked(run_id: str | None) -> set[int]:

@@ -24,7 +24,7 @@ from harness.core import codec
 from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement, RunOutcome
 from harness.launch import confinement, launcher, observer, processes, recorder
-from harness.launch.following import follow
+from harness.launch.following import WRITTEN_LIMIT_BYTES, follow
 from harness.store import run_files
 from harness.store.files import disk_error
 
@@ -77,17 +77,22 @@ class TorchrunLauncher:
         recording = start_aside(call)
         assert recording.stdin is not None
         observing = start_observer(plan.folder, recording.pid)
+        interrupted: BaseException | None = None
         try:
             _let_start(recording, observing, plan.folder)
-            follow(recording, plan.folder, watch)
+            follow(recording, observing, plan.folder, watch)
         except BaseException as error:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
+            interrupted = error
             _ask_to_stop(recording)
-            raise launcher.Interrupted(read_outcome(plan, recording)) from error
-        finally:
-            end_observer(observing)
-            with contextlib.suppress(OSError):
-                recording.stdin.close()
-        return read_outcome(plan, recording)
+        reads = end_observer(observing)
+        with contextlib.suppress(OSError):
+            recording.stdin.close()
+        outcome = read_outcome(plan, recording)
+        if reads is not None:
+            outcome = dataclasses.replace(outcome, received=outcome.received | {observer.READS: reads})
+        if interrupted is not None:
+            raise launcher.Interrupted(outcome) from interrupted
+        return outcome
 
     def view(self, plan: launcher.LaunchPlan, temporary: Path | None = None) -> confinement.View:
         """Describe what a run of the plan may see."""
@@ -168,7 +173,9 @@ def clean_environment(
 
 def start_aside(call: str) -> subprocess.Popen[bytes]:
     """Start one of the two processes beside a run; it ends when its standard input closes."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; {call}"
+    # Bytecode, which somebody may have planted, is not read.
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.pycache_prefix = '/dev/null'; sys.dont_write_bytecode = True"
+    code += f"; from pathlib import Path; {call}"
     return subprocess.Popen(
         [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -177,9 +184,9 @@ def start_aside(call: str) -> subprocess.Popen[bytes]:
 def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
     """Start the process that watches the run from beside it; it ends when its standard input closes."""
     return subprocess.Popen(
-        [sys.executable, "-I", str(Path(observer.__file__)), str(folder), str(recorder_pid)],
+        [sys.executable, "-I", str(Path(observer.__file__)), str(folder), str(recorder_pid), str(WRITTEN_LIMIT_BYTES)],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -195,16 +202,18 @@ def _let_start(recording: subprocess.Popen[bytes], observing: subprocess.Popen[b
         recording.stdin.flush()
 
 
-def end_observer(process: subprocess.Popen[bytes]) -> None:
-    """Let the observer write its last rows and end."""
-    assert process.stdin is not None
+def end_observer(process: subprocess.Popen[bytes]) -> str | None:
+    """Let the observer write its last rows and end; return the digest of reads.csv as it wrote it, if it says so."""
+    assert process.stdin is not None and process.stdout is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
     try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:  # a driver call that hangs
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:  # a driver call that hangs, or somebody has stopped it
         process.kill()
         process.wait()
+    said = re.search(rf"^{re.escape(observer.READS)} ([0-9a-f]{{64}})$", process.stdout.read().decode(), re.MULTILINE)
+    return said[1] if said else None
 
 
 def write_launch_file(

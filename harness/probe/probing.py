@@ -2,28 +2,34 @@
 
     choose the runs → fetch the track's tokens → for each variant of them: prepare it, run, remove it → judge
 
-Probe runs say nothing about a record: they lie in `.runs/probes/`, not among the runs, and the ledger never hears of
-them. All runs of a probe share one seed, drawn here, so that the tokens are all that differs between them.
+Probe runs say nothing about a record: they lie in `.runs/probes/`, not among the runs, and the ledger names their
+purpose, so that they never count. All runs of a probe share one seed, drawn here, so that the tokens are all that
+differs between them.
 """
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
 from harness.core import codec
 from harness.core.errors import LogError
 from harness.core.judgement import Verdict
+from harness.core.measurement import RunOutcome
 from harness.dataset import probe_data
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.probe.material import AFTER, BEFORE, Tokens, hold, lay_out, remove_leftovers, write_variant
 from harness.probe.probe_plan import ProbePlan
+from harness.run import ending
 from harness.run.failure import explain, run_error
 from harness.run.series import Watcher
 from harness.runlog import reader
 from harness.store import run_files
+from harness.store.entries import Started
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, cache_folder
+from harness.store.ledger import Ledger
 from harness.verdict import probe_rules
 from harness.verdict.probe_rules import ProbeEvidence, ProbeRun, Role
 
@@ -70,7 +76,7 @@ class ProbeSession:
     def __init__(self, project: Project, plan: ProbePlan, tokens: Tokens, launcher: Launcher, watcher: Watcher) -> None:
         self.project, self.plan, self.tokens = project, plan, tokens
         self.launcher, self.watcher = launcher, watcher
-        self.folder = project.runs / "probes" / run_files.new_run_id(plan.subject.script_sha256)
+        self.folder = project.runs / run_files.PROBES / run_files.new_run_id(plan.subject.script_sha256)
         self.material = self.folder / "data"
         self.random = probe_data.fresh_random()
         self.seed = run_files.draw_seed()
@@ -124,18 +130,33 @@ class ProbeSession:
             swap = lay_out(script, folder, self.tokens, paths, swaps=variant == "swapped")
         except OSError as error:
             raise disk_error(folder, error) from error
-        try:
-            outcome = self.launcher.run(launch, watch if swap is None else swap.before(watch))
-        except Interrupted as stop:
-            raise (stop.__cause__ or stop) from None
-        finally:
-            for name in (run_files.CACHE, run_files.WORK, BEFORE, AFTER):
-                shutil.rmtree(folder / name, ignore_errors=True)
+        outcome = self.launch(script, launch, watch if swap is None else swap.before(watch))
         if outcome.state == "finished":
             return read_probe_run(folder)
         if not self.made:
             raise run_error(self.project, folder, outcome, "the first run", again=AGAIN)
         return ProbeRun((), explain(folder, outcome)[0])
+
+    def launch(self, script: Subject, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+        """Launch one run between its two entries of the ledger; only its small files stay."""
+        ledger, folder = Ledger(self.project.ledger), plan.folder
+        with run_files.held(folder):
+            started = Started(
+                script=script.chain, run=plan.run_id, series=self.folder.name, seed=plan.seed, purpose="probe"
+            )
+            ledger.append(started)
+            before = ledger.snapshot()
+            outcome = RunOutcome("lost", None, 0.0, "nobody saw it end")
+            try:
+                outcome = self.launcher.run(plan, watch)
+            except Interrupted as stop:
+                outcome = stop.outcome
+                raise (stop.__cause__ or stop) from None
+            finally:
+                for name in (run_files.CACHE, run_files.WORK, BEFORE, AFTER):
+                    shutil.rmtree(folder / name, ignore_errors=True)
+                outcome = ending.record_probe_end(ledger, folder, started, outcome, script.script, before)
+        return outcome
 
 
 def read_probe_run(folder: Path) -> ProbeRun:

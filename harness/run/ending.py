@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from harness.core.errors import LogError, StoreError
 from harness.core.measurement import DataReceipt, Machine, RunOutcome
@@ -13,34 +15,102 @@ from harness.store.entries import Ended, Started
 from harness.store.files import sha256_file
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, chain_of
-from harness.store.packs import run_log
-from harness.store.run_files import CACHE, LOG, WORK, RunFile
+from harness.store.packs import kept_files, run_log
+from harness.store.run_files import CACHE, CLOCK, LOG, READS, STDERR, WORK, RunFile
 from harness.store.scrub import scrubbed_sha256
 
 USUAL_OF = 10  # so many runs say how long a script usually takes
 
 
 def record_end(
-    ledger: Ledger, folder: Path, file: RunFile, outcome: RunOutcome, unchanged: bool | None, script: bytes
-) -> None:
-    """Write down how a run ended: run.json first, then the ledger's end entry with the hash of the scrubbed log."""
+    ledger: Ledger,
+    folder: Path,
+    file: RunFile,
+    outcome: RunOutcome,
+    unchanged: bool | None,
+    script: bytes,
+    before: bytes = b"",
+) -> RunOutcome:
+    """Write down how a run ended: run.json first, then the ledger's end entry with the hashes of all that is kept.
+
+    before: what stood in the ledger when the run began. Returns the outcome as it was written down: a run whose log or
+    stamps are not what the recorder received, or during which the ledger was changed, did not finish.
+    """
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
     _remove_own_shard(folder, file)
+    outcome = _refused(outcome, find_changed(ledger, folder, outcome, before))
     raw = run_log(folder)
     digest = scrubbed_sha256(raw, script)
     data = dataclasses.replace(file.data, unchanged=unchanged)
     run_files.write_run_file(folder, dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest))
-    if not file.dry:
-        ledger.append(
-            Ended(
-                script=chain_of(file.files),
-                run=file.id,
-                state=outcome.state,
-                exit_code=outcome.exit_code,
-                last_step=last_step(raw),
-                log_sha256=digest,
-            )
-        )
+    ledger.append(ended(chain_of(file.files), file.id, folder, outcome, last_step(raw), digest))
+    return outcome
+
+
+def record_probe_end(
+    ledger: Ledger, folder: Path, started: Started, outcome: RunOutcome, script: bytes, before: bytes
+) -> RunOutcome:
+    """Write down how a run of a probe ended, which has no run.json; returns the outcome as `record_end` does."""
+    outcome = _refused(outcome, find_changed(ledger, folder, outcome, before))
+    raw = run_log(folder)
+    ledger.append(ended(started.script, started.run, folder, outcome, last_step(raw), scrubbed_sha256(raw, script)))
+    return outcome
+
+
+def ended(
+    script: str, run_id: str, folder: Path, outcome: RunOutcome, step: int | None, log_sha256: str | None
+) -> Ended:
+    """Make the end entry of a run from what lies in its folder now.
+
+    step: the last that its log names; log_sha256: of the log as a pack keeps it.
+    """
+    return Ended(
+        script=script,
+        run=run_id,
+        state=outcome.state,
+        exit_code=outcome.exit_code,
+        last_step=step,
+        log_sha256=log_sha256,
+        received={name: outcome.received[name] for name in (LOG, CLOCK) if name in outcome.received},
+        files={name: hashlib.sha256(content).hexdigest() for name, content in kept_files(folder).items()},
+        launched=was_launched(folder, outcome),
+    )
+
+
+def was_launched(folder: Path, outcome: RunOutcome) -> bool:
+    """Whether the script may have been started and so may have known its seed.
+
+    The recorder opens the files that it writes before it starts anything, and says so where nothing could be started:
+    nothing else ends as `failed` or `stopped` without an exit code. Where the whole folder is gone, nobody knows, and
+    the run counts.
+    """
+    if outcome.state in ("failed", "stopped") and outcome.exit_code is None:
+        return bool(run_log(folder))
+    recorded = any((folder / name).exists() for name in (LOG, CLOCK, STDERR, READS))
+    return recorded or not folder.is_dir()
+
+
+def find_changed(ledger: Ledger, folder: Path, outcome: RunOutcome, before: bytes) -> list[str]:
+    """Find what was changed behind the harness's back while a run went on, one clause for each file."""
+    changed = []
+    for name in (LOG, CLOCK, READS):
+        there = sha256_file(folder / name) if (folder / name).is_file() else None
+        if outcome.received.get(name, there) != there:
+            changed.append(f"{name} is not what the {'observer wrote' if name == READS else 'recorder received'}")
+    try:
+        ledger.check_unchanged(before)
+    except StoreError as error:
+        changed += [f"{problem.where} {problem.what} while the run went on" for problem in error.problems]
+    return changed
+
+
+def _refused(outcome: RunOutcome, changed: list[str]) -> RunOutcome:
+    """Refuse a run during which something was changed; what ended it stands first."""
+    if not changed:
+        return outcome
+    reason = "; ".join([*([outcome.reason] if outcome.reason else []), *changed])
+    state: Literal["failed", "hung", "stopped", "lost"] = "failed" if outcome.state == "finished" else outcome.state
+    return dataclasses.replace(outcome, state=state, reason=reason)
 
 
 def settle(project: Project) -> list[tuple[str, str]]:
@@ -55,7 +125,7 @@ def settle(project: Project) -> list[tuple[str, str]]:
         try:
             file = run_files.read_run_file(folder)
             script = _script_of(folder, file)
-            outcome = run_files.read_outcome_file(folder)
+            outcome = believed(run_files.read_outcome_file(folder), file)
         except (StoreError, OSError):
             _record_loss(ledger, folder, chain.starts[run_id])
             settled.append((run_id, "lost: nobody saw it end"))
@@ -63,9 +133,18 @@ def settle(project: Project) -> list[tuple[str, str]]:
         unchanged = file.data.unchanged
         if unchanged is None and outcome.state == "finished":
             unchanged = _still_the_same(folder / WORK, file.data)
-        record_end(ledger, folder, file, outcome, unchanged, script)
+        outcome = record_end(ledger, folder, file, outcome, unchanged, script)
         settled.append((run_id, f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled
+
+
+def believed(outcome: RunOutcome, file: RunFile) -> RunOutcome:
+    """Believe an outcome that was read from a file if the run could not have written it."""
+    tier = file.confinement.tier if file.confinement is not None else "none"
+    if outcome.state != "finished" or tier != "none":
+        return outcome
+    reason = "the harness was killed before it heard the recorder's word, and the run was not confined"
+    return dataclasses.replace(outcome, state="lost", reason=reason)
 
 
 def usual_wall_time_s(project: Project, chain_name: str, here: Machine) -> float | None:
@@ -91,9 +170,8 @@ def _record_loss(ledger: Ledger, folder: Path, start: Started) -> None:
         _remove_own_shard(folder, file)
         script, raw = _script_of(folder, file), (folder / LOG).read_bytes()
         step, digest = last_step(raw), scrubbed_sha256(raw, script)
-    ledger.append(
-        Ended(script=start.script, run=start.run, state="lost", exit_code=None, last_step=step, log_sha256=digest)
-    )
+    lost = RunOutcome("lost", None, 0.0)
+    ledger.append(ended(start.script, start.run, folder, lost, step, digest))
 
 
 def last_step(raw: bytes) -> int | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, StoreError
-from harness.core.measurement import Confinement, Machine, RunOutcome
+from harness.core.measurement import Confinement, Machine, Purpose, RunOutcome
 from harness.core.task import Track
 from harness.dataset import fetching
 from harness.dataset.progress import Progress
@@ -43,6 +43,7 @@ class Prepared:
     processes: int
     bare: bool = False  # an original, started as its author did: no argument, the tokens by DATA_PATH or DATA_DIR
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
+    purpose: Purpose = "judged"  # of all runs but dry ones
 
 
 def prepare(
@@ -114,9 +115,11 @@ def execute(
         raise
     ledger = Ledger(project.ledger)
     with run_files.held(folder):
-        if not ready.dry:
+        if file.purpose == "judged":
             declare(ledger, subject, ready.planned)
-            ledger.append(Started(script=subject.chain, run=run_id, series=series, seed=plan.seed))
+        started = Started(script=subject.chain, run=run_id, series=series, seed=plan.seed, purpose=file.purpose)
+        ledger.append(started)
+        before = ledger.snapshot()
         outcome = RunOutcome("lost", None, 0.0, "the launcher gave no outcome")
         try:
             outcome = launcher.run(plan, watch)
@@ -125,7 +128,7 @@ def execute(
             raise (stop.__cause__ or stop) from None
         finally:
             unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
-            record_end(ledger, folder, file, outcome, unchanged, subject.script)
+            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before)
     return outcome
 
 
@@ -165,6 +168,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         data=ready.fetched.receipt,
         outcome=None,
         log_sha256=None,
+        purpose="dry" if ready.dry else ready.purpose,
     )
     return plan, file
 
@@ -178,14 +182,28 @@ def lay_out(ready: Prepared, work: Path) -> None:
 
 
 def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> None:
-    """Open a script's chain with its rule and the most runs that the rule may look at.
+    """Declare a script's rule and the most runs that the rule may look at, before its first judged run.
 
-    A test with a fixed number of runs looks at those that were planned before the first, and at no later ones.
+    A test with a fixed number of runs looks at those that were planned before the first, and at no later ones. What was
+    tried before is counted: scripts of the same folder, and all others with judged runs on the track here.
     """
-    if ledger.chain(subject.chain).entries:
+    whole = ledger.read()
+    if any(isinstance(entry, Declared) for entry in whole.of_script(subject.chain).entries):
         return
     rule = subject.ruleset.significance
     n_max = rule.bounds[-1][1] if rule.bounds else None
     if rule.test == "t":
         n_max = max(rule.min_runs, planned or subject.track.runs)
-    ledger.append(Declared(script=subject.chain, track=subject.track.name, ruleset=subject.ruleset.id, n_max=n_max))
+    declared = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
+    tried = [told for told in declared if told.track == subject.track.name and whole.scripts[told.script].counted]
+    ledger.append(
+        Declared(
+            script=subject.chain,
+            track=subject.track.name,
+            ruleset=subject.ruleset.id,
+            n_max=n_max,
+            subject=subject.slug,
+            earlier=sum(told.subject == subject.slug for told in declared),
+            others=len(tried),
+        )
+    )

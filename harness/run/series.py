@@ -2,7 +2,8 @@
 
     find the subject → check the machine → fetch the data → launch each run → read its log → judge
 
-Every run is in the ledger before it starts and after it ended; whatever happens in between, what was printed is kept.
+Every run is in the ledger before it starts and after it ended, with its purpose; whatever happens in between, what was
+printed is kept. A judged run counts from its launch on, so a script is tried by screening and dry runs, which never do.
 """
 
 import dataclasses
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.judgement import Verdict
+from harness.core.measurement import Metrics, Purpose
 from harness.dataset.progress import Progress
 from harness.evidence.contents import Evidence
+from harness.evidence.metrics import read_run
 from harness.launch.launcher import Launcher
 from harness.machine import computer
 from harness.run import ending, execution
@@ -38,6 +41,7 @@ class SeriesPlan:
     settled: tuple[tuple[str, str], ...] = ()  # runs of a killed harness, whose end was recorded now
     until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
     declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
+    screening: bool = False  # runs that only try the script
 
 
 def plan(
@@ -48,6 +52,7 @@ def plan(
     dry: bool = False,
     settle: bool = True,
     until_decided: bool = False,
+    screening: bool = False,
 ) -> SeriesPlan:
     """Decide how many runs are to be made.
 
@@ -56,7 +61,9 @@ def plan(
     """
     settled = tuple(ending.settle(project)) if settle else ()
     rule = subject.ruleset.significance
-    wanted = 1 if dry and count is None else count or subject.track.runs
+    wanted = 1 if (dry or screening) and count is None else count or subject.track.runs
+    if screening:
+        return SeriesPlan(subject, wanted, (), False, settled, screening=True)
     if until_decided and count is None:
         wanted = rule.bounds[-1][1] if rule.bounds else max(subject.track.runs, rule.min_runs)
     if dry or subject.manifest is None:
@@ -79,7 +86,8 @@ def prepare(
     here = computer.capture()
     computer.check(here, plan.subject.track, dry=plan.dry)
     ready = execution.prepare(plan.subject, here, dry=plan.dry, allow_network=allow_network, progress=progress)
-    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs)
+    purpose: Purpose = "screening" if plan.screening else "judged"
+    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs, purpose=purpose)
 
 
 def make_runs(
@@ -115,6 +123,15 @@ def run(
         if plan.until_decided and not plan.dry and is_decided(verify(catalog, subject, judged, packed=False)[1]):
             break
     return None if plan.dry else verify(catalog, subject, judged, packed=False)
+
+
+def screen(
+    catalog: Catalog, plan: SeriesPlan, ready: execution.Prepared, launcher: Launcher, watcher: Watcher
+) -> tuple[Metrics, ...]:
+    """Make runs that only try a script, and read what they measured; raises RunError where one did not finish."""
+    project, script = catalog.project, plan.subject.script
+    made = list(make_runs(project, ready, plan.runs, launcher, watcher))
+    return tuple(read_run(run_files.run_folder(project, run_id), script, packed=False) for run_id in made)
 
 
 def is_decided(verdict: Verdict) -> bool:

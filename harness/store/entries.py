@@ -1,6 +1,9 @@
 """Entries of a ledger, and what a chain of them says: which runs started, ended, are open or count, and where it breaks.
 
 Nothing here reads a file. The chain of a pack is untrusted input: any entry may be missing, moved, doubled or forged.
+
+Entries that were written before runs had a purpose are of the old form: they lack the fields that are None by default
+here, always all of them. What such a chain says about its runs is read as it was then.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from harness.core.measurement import Purpose
 
 GENESIS = "0" * 64  # stands for the entry before the first
 
@@ -30,11 +35,18 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared(_Entry):
-    """The first entry of a script: its rule, and the most runs that a test may look at."""
+    """What stands before a script's first judged run: its rule, and the most runs that a test may look at."""
 
     track: str
     ruleset: str
     n_max: int | None
+    subject: str | None = None  # the folder that it was run from: "submissions/2026-11-21_x"
+    earlier: int | None = None  # scripts of this folder that were declared before it
+    others: int | None = None  # other scripts, of any folder, with judged runs on this track here before it
+
+    @property
+    def is_old(self) -> bool:
+        return self.subject is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +56,16 @@ class Started(_Entry):
     run: str
     series: str  # the runs that one command makes
     seed: int | None
+    purpose: Purpose | None = None
+
+    @property
+    def is_old(self) -> bool:
+        return self.purpose is None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the run counts; one of the old form always does."""
+        return self.purpose in (None, "judged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +77,25 @@ class Ended(_Entry):
     exit_code: int | None
     last_step: int | None  # that its log tells of; 0 once its clock has started
     log_sha256: str | None  # of the scrubbed log
+    received: dict[str, str] | None = None  # log.txt, clock.csv -> sha256 of the bytes as the recorder received them
+    files: dict[str, str] | None = None  # every other file that a pack keeps of the run -> sha256
+    launched: bool | None = None  # whether the script may have been started: then it may have known its seed
+
+    @property
+    def is_old(self) -> bool:
+        return self.files is None
 
 
 Entry = Declared | Started | Ended
 
-Flaw = Literal["gap", "undeclared", "declared again", "started again", "not open", "no end"]
+Flaw = Literal["gap", "undeclared", "declared again", "started again", "not open", "older form", "no end"]
 _SENTENCES: dict[Flaw, str] = {
     "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
-    "undeclared": "{at} is the first entry and declares nothing; a chain is declared once, in its first entry",
-    "declared again": "{at} is a second declaration; a chain is declared once, in its first entry",
+    "undeclared": "{at} comes before any declaration; a chain is declared once, before its first judged run",
+    "declared again": "{at} is a second declaration; a chain is declared once, before its first judged run",
     "started again": "{at} starts the run {run} again",
     "not open": "{at} ends the run {run}, which was not open",
+    "older form": "{at} is of an older form than the entries before it",
     "no end": "{name}: the run {run} was started and has no end",
 }
 
@@ -105,10 +135,19 @@ class Chain:
         return b"".join(entry.raw + b"\n" for entry in self.entries)
 
     @property
+    def is_old(self) -> bool:
+        """Whether every entry is of the old form."""
+        return all(entry.is_old for entry in self.entries)
+
+    @property
     def declared(self) -> Declared | None:
-        """The declaration, where it is the first entry."""
-        first = self.entries[0] if self.entries else None
-        return first if isinstance(first, Declared) else None
+        """The declaration, where it stands before every judged run."""
+        for entry in self.entries:
+            if isinstance(entry, Declared):
+                return entry
+            if isinstance(entry, Started) and entry.is_judged:
+                return None
+        return None
 
     @property
     def n_max(self) -> int | None:
@@ -121,19 +160,24 @@ class Chain:
         return tuple(run for run in self.starts if run not in self.ends)
 
     @property
+    def has_judged(self) -> bool:
+        """Whether any judged run was started."""
+        return any(start.is_judged for start in self.starts.values())
+
+    @property
     def finished(self) -> tuple[str, ...]:
-        """Runs that finished, in the order of their ends."""
-        return tuple(run for run, end in self.ends.items() if end.state == "finished")
+        """Judged runs that finished, in the order of their ends."""
+        return tuple(run for run, end in self.ends.items() if end.state == "finished" and self._is_judged(run))
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """Runs that count for or against the script, as they were started: all but those that told nothing.
+        """Runs that count for or against the script, as they were started.
 
-        A run that was stopped from outside before its clock started told nothing, and neither did one that failed by
-        itself before that while no run had finished: scripts fail like that while they are being written. Later, a
-        script could end the runs whose start it does not like in that way.
+        Every judged run counts that was launched: the script may have known its seed. Of the old form all count but
+        those that told nothing: a run that was stopped from outside before its clock started, and one that failed by
+        itself before that while no run had finished.
         """
-        return tuple(run for run in self.starts if run not in self._silent_and_aborted[0])
+        return tuple(run for run in self.starts if self._is_judged(run) and run not in self._silent_and_aborted[0])
 
     @property
     def aborted(self) -> tuple[str, ...]:
@@ -148,23 +192,50 @@ class Chain:
         """Counted runs whose logs are judged; an aborted one has nothing to show."""
         return tuple(run for run in self.counted if run not in self._silent_and_aborted[1])
 
+    def _is_judged(self, run: str) -> bool:
+        return run not in self.starts or self.starts[run].is_judged  # an end without its start is a break
+
     @cached_property
     def _silent_and_aborted(self) -> tuple[set[str], set[str]]:
         silent, aborted, finished = set(), set(), False
+        any_finished = bool(self.finished)
         for run, end in self.ends.items():
+            if not self._is_judged(run):
+                continue
             from_outside = end.state in ("stopped", "lost")
             told = end.last_step is not None or (end.log_sha256 is None and from_outside)
+            silently = not told and (from_outside or not finished)
+            if run in self.starts and not self.starts[run].is_old:
+                silently = end.launched is False
             if end.state == "finished":
                 finished = True
-            elif not told and (from_outside or not finished):
+            elif silently:
                 silent.add(run)
-            elif from_outside or self.finished:
+            elif from_outside or any_finished:
                 aborted.add(run)
         return silent, aborted
+
+    @cached_property
+    def scripts(self) -> dict[str, Chain]:
+        """The chain of every script, by its name, in the order of their first entries."""
+        chains: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            chains.setdefault(entry.script, []).append(entry)
+        return {script: Chain(tuple(entries)) for script, entries in chains.items()}
 
     def of_script(self, script: str) -> Chain:
         """Choose the entries of one script."""
         return Chain(tuple(entry for entry in self.entries if entry.script == script))
+
+    def of_folder(self, script: str, subject: str | None = None) -> Chain:
+        """Choose the entries of a script and of all that were declared in the same folder.
+
+        subject: what the folder is called now; what the script's own declaration calls it counts as well.
+        """
+        own = self.of_script(script).declared
+        names = {name for name in (subject, own.subject if own is not None else None) if name is not None}
+        same = {name for name, chain in self.scripts.items() if chain.declared and chain.declared.subject in names}
+        return Chain(tuple(entry for entry in self.entries if entry.script in same | {script}))
 
     def breaks(self) -> tuple[Break, ...]:
         """Find every place where a chain of one script is not whole; runs without an end come last."""
@@ -172,14 +243,20 @@ class Chain:
         before = GENESIS
         open_at: dict[str, int] = {}  # run -> line of its start
         started: set[str] = set()
+        declared = is_new = False
         for number, entry in enumerate(self.entries):
             if entry.before != before:
                 found.append(Break("gap", entry.line))
             before = entry.hash
-            if number == 0 and not isinstance(entry, Declared):
-                found.append(Break("undeclared", entry.line))
-            elif number > 0 and isinstance(entry, Declared):
+            if is_new and entry.is_old:
+                found.append(Break("older form", entry.line))
+            is_new = not entry.is_old
+            if isinstance(entry, Declared) and declared:
                 found.append(Break("declared again", entry.line))
+            elif not isinstance(entry, Declared) and not declared and _needs_declaration(entry, number):
+                found.append(Break("undeclared", entry.line))
+                declared = True
+            declared = declared or isinstance(entry, Declared)
             if isinstance(entry, Started):
                 if entry.run in started:
                     found.append(Break("started again", entry.line, entry.run))
@@ -188,3 +265,7 @@ class Chain:
             elif isinstance(entry, Ended) and open_at.pop(entry.run, None) is None:
                 found.append(Break("not open", entry.line, entry.run))
         return (*found, *(Break("no end", open_at[run], run) for run in sorted(open_at)))
+
+
+def _needs_declaration(entry: Started | Ended, number: int) -> bool:
+    return entry.is_judged if isinstance(entry, Started) else number == 0

@@ -1,12 +1,14 @@
 """The list of every run that was started on this machine: append-only, chained by hashes, one chain per script.
 
-`.runs/ledger.jsonl` holds one JSON object per line. The first entry of a script declares its rule and how many runs
-it may take; every run adds one entry at its start and one at its end. An entry carries the hash of the entry before
-it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no gap. The
-end entry carries the hash of the scrubbed log. No entry names a host, a user or a path.
+`.runs/ledger.jsonl` holds one JSON object per line. A script declares its rule, how many runs it may take and the
+folder that it is run from before its first judged run; every run adds one entry at its start, which names its purpose,
+and one at its end, which carries the hashes of everything that a pack keeps of it. An entry carries the hash of the
+entry before it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no
+gap. No entry names a host, a user or a path outside of the project.
 
 Dropping a run from within is detected. Deleting the whole ledger, or its end with the last runs, and computing all
-hashes anew is not: the chain makes forgery laborious, not impossible.
+hashes anew is not: the chain makes forgery laborious, not impossible. While a run goes on, what stood in the ledger
+before is held in memory and compared at its end.
 """
 
 import contextlib
@@ -18,9 +20,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, get_args
 
 from harness.core.errors import StoreError
+from harness.core.measurement import Purpose
+from harness.core.text import plural
 from harness.store.entries import GENESIS, Chain, Declared, Ended, Entry, Started
 from harness.store.files import disk_error
 from harness.store.run_files import now
@@ -31,7 +35,17 @@ _FIELDS = {
     kind: tuple(field.name for field in dataclasses.fields(kind) if field.name not in ("line", "raw"))
     for kind in _KINDS.values()
 }
-_BOUNDS = {"n_max": (1, 10_000), "last_step": (0, 1 << 63)}  # of whole numbers; no ruleset looks at more than 40 runs
+_ADDED = {  # fields that entries of the old form lack, all of them
+    Declared: ("subject", "earlier", "others"),
+    Started: ("purpose",),
+    Ended: ("received", "files", "launched"),
+}
+_BOUNDS = {  # of whole numbers; no ruleset looks at more than 40 runs
+    "n_max": (1, 10_000),
+    "last_step": (0, 1 << 63),
+    "earlier": (0, 1_000_000),
+    "others": (0, 1_000_000),
+}
 _STORED = {"series": "sitting"}  # fields that have another name on disk
 _HASH = r"[0-9a-f]{64}"
 _FORMS = {  # of texts, by field; all other fields are whole numbers or null
@@ -44,7 +58,10 @@ _FORMS = {  # of texts, by field; all other fields are whole numbers or null
     "run": r"[0-9A-Za-z][0-9A-Za-z-]*",  # it becomes a path
     "series": r"[\w.-]+",
     "state": r"\w+",
+    "subject": r"(?:submissions|records/[\w-]+)/[A-Za-z0-9_.-]+",
+    "purpose": "|".join(get_args(Purpose)),
 }
+_MOST_FILES = 20  # of one run in a pack
 _MISSING = object()  # fits no field
 
 
@@ -67,9 +84,11 @@ class Ledger:
                 raw = _cut_torn_line(file)
                 chain = read_chain(raw, self.path.name).of_script(entry.script).entries
                 placed = dataclasses.replace(entry, at=now(), before=chain[-1].hash if chain else GENESIS)
+                assert not any(getattr(placed, field) is None for field in _ADDED[type(placed)]), "of the old form"
                 data = {_STORED.get(field, field): getattr(placed, field) for field in _FIELDS[type(placed)]}
                 data["kind"] = next(word for word, kind in _KINDS.items() if kind is type(placed))
                 line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
+                _entry(line, raw.count(b"\n") + 1, self.path.name)  # what nobody could read again is not written
                 file.write(line + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -81,15 +100,33 @@ class Ledger:
         """Read all entries of one script; empty where there are none."""
         return self.read().of_script(script)
 
+    def snapshot(self) -> bytes:
+        """Return all that stands in the ledger now, to be compared later."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def check_unchanged(self, snapshot: bytes) -> None:
+        """Raise StoreError, naming the first line, where what stood in the ledger at the snapshot is not there now."""
+        lines, kept = self.snapshot().split(b"\n")[:-1], snapshot.split(b"\n")[:-1]
+        for number, (line, before) in enumerate(zip(lines, kept, strict=False), start=1):
+            if line != before:
+                said = "was changed, or an entry before it was removed"
+                raise StoreError.at(f"{self.path.name}:{number}", said, "restore the ledger as speedrun wrote it")
+        if len(lines) < len(kept):
+            said = f"lost its last {plural(len(kept) - len(lines), 'line')}"
+            raise StoreError.at(self.path.name, said, "restore the ledger as speedrun wrote it")
+
+    def _unreadable(self, error: OSError) -> StoreError:
+        said = f"cannot be read ({error.strerror})"
+        return StoreError.at(self.path.name, said, f"look at {self.path.parent.name}/")
+
     def read(self) -> Chain:
         """Read all entries; raises StoreError naming the first line that is no entry."""
-        try:
-            return read_chain(self.path.read_bytes(), self.path.name)
-        except FileNotFoundError:
-            return Chain()
-        except OSError as error:
-            said = f"cannot be read ({error.strerror})"
-            raise StoreError.at(self.path.name, said, f"look at {self.path.parent.name}/") from None
+        return read_chain(self.snapshot(), self.path.name)
 
 
 def chain_of(files: Mapping[str, str]) -> str:
@@ -112,19 +149,30 @@ def _entry(raw: bytes, line: int, name: str) -> Entry:
         word = data.pop("kind", None) if isinstance(data, dict) else None
         kind = _KINDS.get(word) if isinstance(word, str) else None
         if kind is not None:
-            values = {field: data.pop(_STORED.get(field, field), _MISSING) for field in _FIELDS[kind]}
+            is_old = not any(field in data for field in _ADDED[kind])
+            fields = [field for field in _FIELDS[kind] if not (is_old and field in _ADDED[kind])]
+            values = {field: data.pop(_STORED.get(field, field), _MISSING) for field in fields}
             if not data and all(_fits(field, value) for field, value in values.items()):
                 return kind(line=line, raw=raw, **values)
     raise StoreError.at(f"{name}:{line}", "is not a ledger entry", "restore the ledger as speedrun wrote it")
 
 
 def _fits(field: str, value: object) -> bool:
+    if field in ("received", "files"):
+        return isinstance(value, dict) and len(value) <= _MOST_FILES and all(map(_is_hashed, value.items()))
+    if field == "launched":
+        return isinstance(value, bool)
     if value is None:
-        return field == "log_sha256" or field not in _FORMS
+        return field == "log_sha256" or not (field in _FORMS or field in ("earlier", "others"))
     if field in _FORMS:
         return isinstance(value, str) and len(value) <= 100 and re.fullmatch(_FORMS[field], value) is not None
     low, high = _BOUNDS.get(field, (-(1 << 63), 1 << 63))
     return type(value) is int and low <= value < high
+
+
+def _is_hashed(item: tuple[str, object]) -> bool:
+    name, digest = item
+    return re.fullmatch(r"[a-z][a-z0-9_]{0,40}\.[a-z]{1,8}", name) is not None and _fits("script", digest)
 
 
 def _cut_torn_line(file: BinaryIO) -> bytes:

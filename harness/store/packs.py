@@ -1,13 +1,15 @@
 """Write and check evidence folders: what a submission or a record keeps of its runs, small.
 
-    evidence/ledger.jsonl              the chain of the script, line for line
+    evidence/ledger.jsonl              the chains of all scripts of the folder, line for line
+    evidence/ledger.sha256             the hashes of the ledgers, so that a shortened or damaged one is seen
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
     evidence/runs/<id>/log.txt.xz      the scrubbed log, its source part replaced by one line with size and hash
     evidence/runs/<id>/clock.csv.xz    the stamps; reads.csv.xz and telemetry.csv.xz: what the observer saw
     evidence/baseline/…                the same, ledger and all, for the parent on the same machine, where it ran there
 
-The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's. The
-same runs give the same bytes. Packs without compression, as the first records have them, are read as well.
+The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's; those
+of all other files stand in the ledger as well. The same runs give the same bytes. Packs without compression and without
+these hashes, as the first records have them, are read as well.
 """
 
 import hashlib
@@ -20,11 +22,21 @@ from pathlib import Path
 
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.store.entries import Chain
-from harness.store.files import PACKED, compress, disk_error, has_kept, read_kept, sync_folder, write_atomic
+from harness.store.files import (
+    PACKED,
+    compress,
+    disk_error,
+    has_kept,
+    read_kept,
+    sha256_file,
+    sync_folder,
+    write_atomic,
+)
+from harness.store.ledger import read_chain
 from harness.store.run_files import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
 from harness.store.scrub import own_names, scrub_log
 
-PACK, LEDGER, RUNS, BASELINE = "evidence", "ledger.jsonl", "runs", "baseline"
+PACK, LEDGER, SUMS, RUNS, BASELINE = "evidence", "ledger.jsonl", "ledger.sha256", "runs", "baseline"
 _NEW, _OLD = f".{PACK}.new", f".{PACK}.old"  # beside the pack, while another one takes its place
 COMPRESSED = (CLOCK, READS, TELEMETRY)
 MOST_FILES = 1000  # 40 runs and 20 of the parent, 6 names each, with their folders
@@ -33,24 +45,24 @@ MOST_PROBLEMS = 50
 _RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
 _FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
 _NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
-_FILE = re.compile(rf"(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
-_REMOVED = re.compile(rb"\[source removed: (\d+) bytes, sha256 ([0-9a-f]{64})\]\n")
+_FILE = re.compile(rf"{re.escape(SUMS)}|(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
 
 
 def remove_source(log: bytes, script: bytes) -> bytes:
     """Replace the script's own source, which a log starts with, by one line; another log stays as it is."""
     if not script or not log.startswith(script):
         return log
-    digest = hashlib.sha256(script).hexdigest().encode()
-    return b"[source removed: %d bytes, sha256 %s]\n" % (len(script), digest) + log[len(script) :]
+    return _placeholder(script) + log[len(script) :]
 
 
 def restore_source(log: bytes, script: bytes) -> bytes:
     """Undo `remove_source` with the same script; a log of another script stays as it is."""
-    match = _REMOVED.match(log)
-    if match is None or match[2].decode() != hashlib.sha256(script).hexdigest():
-        return log
-    return script + log[match.end() :]
+    placeholder = _placeholder(script)
+    return script + log[len(placeholder) :] if log.startswith(placeholder) else log
+
+
+def _placeholder(script: bytes) -> bytes:
+    return b"[source removed: %d bytes, sha256 %s]\n" % (len(script), hashlib.sha256(script).hexdigest().encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ def write_pack(
             write_atomic(aside / BASELINE / LEDGER, baseline.chain.raw)
             for folder in baseline.folders:
                 keep_run(folder, aside / BASELINE / folder.name, parent.script or b"", whole=not parent.in_record)
+        write_atomic(aside / SUMS, _sums(aside))
         if _is_folder(target / PACK):
             (target / PACK).rename(old)
             settle(target)
@@ -132,11 +145,40 @@ def keep_run(folder: Path, kept: Path, script: bytes, *, whole: bool = False) ->
     """Copy what is kept of one run, scrubbed and compressed; `whole` leaves the source in its log."""
     scrubbed = scrub_log(run_log(folder), script, own_names())
     write_atomic(kept / f"{LOG}{PACKED}", compress(scrubbed if whole else remove_source(scrubbed, script)))
-    for name in COMPRESSED:
-        if (folder / name).is_file():
-            write_atomic(kept / f"{name}{PACKED}", compress((folder / name).read_bytes()))
-    if (folder / RUN_FILE).is_file():
-        write_atomic(kept / RUN_FILE, (folder / RUN_FILE).read_bytes())
+    for name, content in kept_files(folder).items():
+        if name in COMPRESSED:
+            write_atomic(kept / f"{name}{PACKED}", compress(content))
+        else:
+            write_atomic(kept / name, content)
+
+
+def kept_files(folder: Path) -> dict[str, bytes]:
+    """Read what a pack keeps of a run beside its log, as it is: the end entry of the run holds the hash of each."""
+    names = (RUN_FILE, *COMPRESSED)
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+
+
+def read_pack_ledger(pack: Path, name: str, *, baseline: bool = False) -> Chain:
+    """Read the ledger of a pack called `name`, or that of its baseline.
+
+    Raises StoreError where it is not as it was packed. Packs with entries of the old form alone hold no hash of it.
+    """
+    inside = f"{BASELINE}/{LEDGER}" if baseline else LEDGER
+    raw = (pack / inside).read_bytes()
+    chain = read_chain(raw, f"{name}/{inside}")
+    sums = (pack / SUMS).read_bytes() if (pack / SUMS).is_file() else None
+    again = "pack the submission again"
+    if sums is None and not chain.is_old:
+        raise StoreError.at(f"{name}/{SUMS}", "is missing", again)
+    if sums is not None and sums != _sums(pack):
+        raise StoreError.at(f"{name}/{SUMS}", "does not hold the hashes of the ledgers that are there", again)
+    return chain
+
+
+def _sums(pack: Path) -> bytes:
+    """Return the hashes of the ledgers in a pack, as `sha256sum -c` reads them."""
+    there = [inside for inside in (LEDGER, f"{BASELINE}/{LEDGER}") if (pack / inside).is_file()]
+    return "".join(f"{sha256_file(pack / inside)}  {inside}\n" for inside in there).encode()
 
 
 def check_pack(pack: Path, name: str) -> None:

@@ -18,6 +18,7 @@ READS, TELEMETRY = "reads.csv", "telemetry.csv"  # by the observer, which import
 # What lies in a run folder. The recorder, which imports nothing of the harness, uses the same names.
 RUN_FILE, LOG, CLOCK, STDERR, OUTCOME = "run.json", "log.txt", "clock.csv", "stderr.txt", "outcome.json"
 WORK, CACHE, LOCK = "work", "cache", "lock"
+PROBES = "probes"  # the folder of the probes' runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ def read_outcome_file(folder: Path) -> RunOutcome:
 
 
 def run_folder(project: Project, run_id: str) -> Path:
-    """Return where a run of this machine lies."""
-    return project.runs / run_id
+    """Return where a run of this machine lies; run 3 of a probe, `<probe>-03`, lies in a folder of the probe's."""
+    probe, _, number = run_id.rpartition("-")
+    folders = sorted((project.runs / PROBES / probe).glob(f"{number}-*")) if probe else []
+    return folders[0] if folders else project.runs / run_id
 
 
 def latest_run(project: Project) -> Path | None:

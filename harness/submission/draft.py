@@ -198,7 +198,7 @@ def freeze_for_run(catalog: Catalog, name: str) -> str | None:
 
 
 def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:
-    """Count the runs in this machine's ledger of the script that the manifest names and that was changed since.
+    """Count the judged runs in this machine's ledger of the script that the manifest names and that was changed since.
 
     A submission begins as a copy of a record's script, whose runs are not its own: of such a script only those count
     that were made under the submission's name.
@@ -206,7 +206,8 @@ def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, s
     if now == held or not held:
         return 0
     chain = chain_of({name: str(digest) for name, digest in held.items()})
-    started = list(Ledger(catalog.project.ledger).chain(chain).starts)
+    starts = Ledger(catalog.project.ledger).chain(chain).starts
+    started = [run_id for run_id, start in starts.items() if start.is_judged]
     if started and chain in catalog.chains():
         started = [run_id for run_id in started if _is_own(catalog.project, folder, run_id)]
     return len(started)

@@ -22,8 +22,8 @@ from harness.evidence.contents import Evidence
 from harness.run import judging
 from harness.store.files import sha256_file
 from harness.store.layout import Project, is_slug
-from harness.store.ledger import Ledger, read_chain
-from harness.store.packs import LEDGER, PACK, RUNS, check_pack
+from harness.store.ledger import Ledger
+from harness.store.packs import LEDGER, PACK, RUNS, check_pack, read_pack_ledger
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
 from harness.submission.draft import TEMPLATE
@@ -77,7 +77,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     gathered, verdict = None, None
     if subject is not None and not pack_problems and not file_problems:
         try:
-            if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).entries:
+            if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).has_judged:
                 gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
@@ -174,7 +174,7 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
         check_pack(pack, where)
         if not (pack / LEDGER).is_file():
             return [Problem(where, "holds evidence without its ledger", "pack it again")]
-        chain = read_chain((pack / LEDGER).read_bytes(), f"{where}/{LEDGER}")
+        chain = read_pack_ledger(pack, where)
     except HarnessError as error:
         return list(error.problems)
     unknown = sorted({path.name for path in (pack / RUNS).glob("*")} - chain.starts.keys())

@@ -1,4 +1,7 @@
-"""Pack the evidence of a submission: every run of its script from this machine's ledger, and its parent's beside."""
+"""Pack the evidence of a submission: every judged run of its script from this machine's ledger, and its parent's beside.
+
+The ledger of a pack holds the chains of all scripts that were run in the submission's folder.
+"""
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
@@ -20,11 +23,14 @@ def pack(catalog: Catalog, subject: Subject) -> tuple[int, int]:
     if subject.manifest is None or subject.folder.resolve().parent != project.submissions.resolve():
         raise StoreError.at(subject.name, "is no submission", "pack takes a folder under submissions/")
     settle(project)
-    chain = Ledger(project.ledger).chain(subject.chain)
+    whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
+    chain = whole.of_script(subject.chain)
     baseline = on_this_machine(project, find_parent(catalog, subject))
-    for run_id in (*chain.open, *(baseline.chain.open if baseline is not None else ())):
+    for run_id in (*whole.open, *(baseline.chain.open if baseline is not None else ())):
         raise StoreError.at(run_id, "is still running", "wait until it has ended, then pack")
     if not chain.counted:
-        raise StoreError.at(subject.name, "has no run on this machine", f"make some: speedrun run {subject.name}")
-    write_pack(subject.folder, chain, run_folders(project.runs, chain.counted), subject.script, baseline)
+        raise StoreError.at(
+            subject.name, "has no judged run on this machine", f"make some: speedrun run {subject.name}"
+        )
+    write_pack(subject.folder, whole, run_folders(project.runs, chain.counted), subject.script, baseline)
     return len(chain.counted), len(baseline.folders) if baseline is not None else 0

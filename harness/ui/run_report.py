@@ -47,6 +47,10 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
         return
+    if plan.screening:
+        console.say(f"  runs     {plural(plan.runs, 'screening run')}, in the ledger, never judged and never counted")
+        console.say(f"  data     {_data(subject)}")
+        return
     ranks = plural(hardware.processes, "process")
     of_what = f"{hardware.processes}× {hardware.gpu_name}" if hardware.gpu_name else ranks
     have = f"; in addition to {plural(len(plan.done), 'finished run')} of an earlier start" if plan.done else ""
@@ -94,7 +98,7 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
 
 def after_a_stop(plan: SeriesPlan) -> str:
     """Say what to do after Ctrl-C ended these runs."""
-    if plan.dry or plan.subject.manifest is None:
+    if plan.dry or plan.screening or plan.subject.manifest is None:
         return "the same command starts again from the first run; what was fetched and printed is kept"
     return "the runs that have finished are kept and count; the same command makes those that are missing"
 
@@ -102,6 +106,16 @@ def after_a_stop(plan: SeriesPlan) -> str:
 def say_dry_end(plan: SeriesPlan) -> None:
     """Print that the pipeline works."""
     console.say(f"the dry run of {plan.subject.name} succeeded: launch, log and clock work here; nothing was judged")
+
+
+def say_screening(subject: Subject, runs: Sequence[Metrics]) -> None:
+    """Print what screening runs measured, and how runs that count are made."""
+    console.say("")
+    say_runs(runs)
+    console.say("")
+    say_phases(runs)
+    many = "this run" if len(runs) == 1 else "these runs"
+    console.say(f"{many} of {subject.name} only tried it; runs that count: speedrun run {subject.name}")
 
 
 def say_outcome(

@@ -153,7 +153,7 @@ def _say_probe_plan(plan: ProbePlan) -> None:
     subject, parent = plan.subject, plan.parent
     console.say(f"probing {subject.name} ({subject.script_sha256[:12]}): {', '.join(plan.probes)}")
     console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing'}")
-    console.say(f"  runs     {len(plan.runs)} on {subject.track.hardware.processes} processes; none enters the ledger")
+    console.say(f"  runs     {len(plan.runs)} on {subject.track.hardware.processes} processes; none of them counts")
     for role, variant in plan.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
 

@@ -80,7 +80,9 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--runs", type=count_of_runs, metavar="N", help="number of runs in all (default: that of the track)"
     )
     parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
-    parser.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never judged")
+    trying = parser.add_mutually_exclusive_group()
+    trying.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never judged")
+    trying.add_argument("--screening", action="store_true", help="make whole runs to try the script; they never count")
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
         "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
@@ -98,12 +100,18 @@ def _run(args: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    judged_later = not (args.plan or args.dry)  # only then the files must be frozen
+    judged_later = not (args.plan or args.dry or args.screening)  # only then the files must be frozen
     if judged_later and (message := draft.freeze_for_run(catalog, args.subject)):
         console.say(message)
     subject = catalog.subject(catalog.find(args.subject), frozen=judged_later)
     series_plan = series.plan(
-        catalog.project, subject, args.runs, dry=args.dry, settle=not args.plan, until_decided=args.until_decided
+        catalog.project,
+        subject,
+        args.runs,
+        dry=args.dry,
+        settle=not args.plan,
+        until_decided=args.until_decided,
+        screening=args.screening,
     )
     run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
@@ -111,6 +119,12 @@ def _run(args: argparse.Namespace) -> int:
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
+        if args.screening and ready is not None:
+            tried = series.screen(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+            run_report.say_screening(subject, tried)
+            if args.json:
+                print_json({"runs": [run_report.run_figures(run) for run in tried]})
+            return 0
         judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
     if judged is None:
         run_report.say_dry_end(series_plan)

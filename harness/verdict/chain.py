@@ -21,27 +21,37 @@ def chain(evidence: Evidence) -> Ruling:
 
 @rule("G2", "all runs counted", "ledger")
 def counted(evidence: Evidence) -> Ruling:
-    """Every started run of the script is counted, with its log unchanged."""
+    """Every judged run of the script that was started is counted, and every file of it is the one that was hashed."""
     if evidence.ledger is None:
         return missing(evidence, "ledger", "there is no ledger of the runs")
     here = {run.run_id: run for run in evidence.runs}
     started = evidence.ledger.runs_started
-    dropped = [run_id for run_id in started if run_id not in (*here, *evidence.aborted)]
+    kept = {*here, *evidence.aborted}
+    dropped = [run_id for run_id in started if run_id not in kept]
     if dropped:
         said = f"{names(dropped)} was started and is not among the runs"
         return Ruling("fail", said, len(dropped), 0, "dropped runs")
-    unknown = [run_id for run_id in here if run_id not in started]
+    unknown = here.keys() - set(started)
     if unknown:
-        return Ruling("fail", f"{names(unknown)} is not in the ledger", len(unknown), 0, "runs not in the ledger")
+        return Ruling(
+            "fail", f"{names(sorted(unknown))} is not in the ledger", len(unknown), 0, "runs not in the ledger"
+        )
     for run_id, digest in evidence.ledger.log_hashes.items():
         if run_id in here and here[run_id].log_sha256 is None:
             return Ruling("inconclusive", f"the log of {run_id} is not here to be compared with the ledger's hash")
         if run_id in here and here[run_id].log_sha256 != digest:
             return Ruling("fail", f"the log of {run_id} is not the one that the ledger hashed at the end of the run")
+    if evidence.altered:
+        said = f"{evidence.altered[0]}; restore what the run wrote"
+        return Ruling("fail", said, len(evidence.altered), 0, "changed files")
     verb = "counts" if len(started) == 1 else "count"
     said = f"{all_of(len(started))} of the ledger {verb}"
     if evidence.aborted:
         said += f", {len(evidence.aborted)} of them as aborted (see S1)"
+    if evidence.scripts_before:
+        said += f"; {plural(evidence.scripts_before, 'other script')} of this folder had judged runs too (see S1)"
+    if evidence.ledger.others_tried:
+        said += f"; {plural(evidence.ledger.others_tried, 'other script')} had been run on this track here before"
     return Ruling("pass", said, len(started), len(started), "runs")
 
 

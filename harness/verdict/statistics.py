@@ -15,6 +15,7 @@ ORACLE_TOLERANCE = 0.01
 # A mean so many standard errors above the target ends the sequential rule without hope. It can only take accepts away:
 # of scripts that are truly one standard deviation below the target less than one in a thousand (test_error_rates.py).
 HOPELESS = 3.0
+MOST_WAYS = 10**100  # a forged ledger may name so many aborted runs that their ways are no float
 SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 runs per arm decide
 
 
@@ -34,6 +35,8 @@ def below_target(evidence: Evidence) -> Ruling:
     if test.test != "t" and evidence.aborted:
         said = f"{plural(len(evidence.aborted), 'aborted run')} counted as above the target"
         ruling = replace(ruling, text=f"{ruling.text}; {said}")
+    if test.test != "t" and evidence.scripts_before:
+        ruling = replace(ruling, text=f"{ruling.text}; the bound is stricter for {_other_scripts(evidence)}")
     tried = ruling.outcome != "pass" and len(losses) >= test.min_runs
     if tried and evidence.claim == "systems" and stats.mean(losses) < evidence.track.target_loss:
         said = f"{_said(losses)} is below {evidence.track.target_loss:g}; for a systems claim S3 decides"
@@ -61,7 +64,31 @@ def ways(runs: int, aborted: int) -> int:
     could also stop when they like. Who foresees every loss turns 1 % false accepts into 1.3 % by aborting one run,
     and into less than 2 % by any number.
     """
-    return math.comb(runs + aborted, runs) * (aborted + 1)
+    return min(math.comb(runs + aborted, runs) * (aborted + 1), MOST_WAYS)
+
+
+def of_scripts(others: int) -> int:
+    """Count what alpha is divided by for other scripts of the same folder that had judged runs.
+
+    The script was chosen among them, as runs may be chosen among aborted ones. Whoever edits a script until one passes
+    gets past the test in at most 1 % · Σ 1/k² = 1.65 % of the cases, however often.
+    """
+    return ways(1, others)
+
+
+def stricter(evidence: Evidence) -> float:
+    """Return by what bounds in standard errors are multiplied, so that they divide the level for other scripts.
+
+    At z standard errors of a level of 1 % the normal tail is divided exactly; at bounds further out, as all of ours
+    are, it is divided by more.
+    """
+    alpha = evidence.ruleset.significance.alpha or 0.01
+    divided = alpha / of_scripts(evidence.scripts_before)
+    return stats.normal_score(divided) / stats.normal_score(alpha)
+
+
+def _other_scripts(evidence: Evidence) -> str:
+    return f"{plural(evidence.scripts_before, 'other script')} of this folder"
 
 
 def _said(losses: list[float]) -> str:
@@ -108,13 +135,14 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
 
 def _aborted_before(evidence: Evidence, count: int) -> int:
     """Count the runs that were aborted before so many others had started; later ones could choose nothing."""
-    judged = aborted = 0
+    judged = count_aborted = 0
+    aborted = set(evidence.aborted)
     for run_id in evidence.ledger.runs_started if evidence.ledger is not None else ():
-        if run_id in evidence.aborted:
-            aborted += judged < count
+        if run_id in aborted:
+            count_aborted += judged < count
         else:
             judged += 1
-    return aborted
+    return count_aborted
 
 
 def _t_of(evidence: Evidence, losses: list[float], aborted: int) -> Ruling:
@@ -126,8 +154,10 @@ def _t_of(evidence: Evidence, losses: list[float], aborted: int) -> Ruling:
     if stats.sd(losses) == 0.0:
         same = f"{said} is below {target:g}, but all losses are equal, so there is no spread to test with"
         return Ruling("inconclusive", same)
-    alpha /= ways(len(losses), aborted)
-    adjusted = f"; alpha adjusted for {plural(aborted, 'aborted run')}" if aborted else ""
+    alpha /= ways(len(losses), aborted) * of_scripts(evidence.scripts_before)
+    causes = [plural(aborted, "aborted run")] if aborted else []
+    causes += [_other_scripts(evidence)] if evidence.scripts_before else []
+    adjusted = f"; alpha adjusted for {' and '.join(causes)}" if causes else ""
     p = stats.t_below(losses, target)
     below = "below" if p < alpha else "not significantly below"
     text = f"{said} is {below} {target:g} (p = {p:.2g}, needs < {alpha:g}){adjusted}"
@@ -135,16 +165,17 @@ def _t_of(evidence: Evidence, losses: list[float], aborted: int) -> Ruling:
 
 
 def _closed_form(evidence: Evidence, losses: list[float]) -> Ruling:
-    target, margin = evidence.track.target_loss, evidence.ruleset.significance.margin or 0.0
+    target = evidence.track.target_loss
+    margin = (evidence.ruleset.significance.margin or 0.0) * stricter(evidence)
     early = _not_yet(evidence, losses)
     if early is not None:
         return early
     value = stats.closed_form(losses, target)
     said = f"{_said(losses)}: ({target:g} − mean)·√n = {value:.4f}"
     if value >= margin:
-        return Ruling("pass", f"{said} reaches {margin:g}", value, margin, "nats/token")
+        return Ruling("pass", f"{said} reaches {margin:.4g}", value, margin, "nats/token")
     needed = math.ceil((margin / (target - stats.mean(losses))) ** 2) - len(losses)
-    text = f"{said} does not reach {margin:g}; with this mean {plural(needed, 'more run')} would"
+    text = f"{said} does not reach {margin:.4g}; with this mean {plural(needed, 'more run')} would"
     return Ruling("fail", text, value, margin, "nats/token", more_runs=needed)
 
 
@@ -152,13 +183,15 @@ def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
     """Test after every run by the guarded two-level rule; it ends by accepting, at its last run, or without hope."""
     test, target, said = evidence.ruleset.significance, evidence.track.target_loss, _said(losses)
     assert test.sigma_floor is not None
-    first, last = max(2, test.min_runs, test.bounds[0][0]), test.bounds[-1][1]
+    factor = stricter(evidence)
+    bounds = tuple((start, end, bound * factor) for start, end, bound in test.bounds)
+    first, last = max(2, test.min_runs, bounds[0][0]), bounds[-1][1]
     if len(losses) < first:
         return _too_few(said, losses, first, evidence)
-    decided = stats.sequential(losses[:last], target, test.sigma_floor, test.bounds)
+    decided = stats.sequential(losses[:last], target, test.sigma_floor, bounds)
     if decided is not None:
         total = sum(target - loss for loss in losses[:decided])
-        need = (stats.bound_at(decided, test.bounds) or 0.0) * max(test.sigma_floor, stats.sd(losses[:decided]))
+        need = (stats.bound_at(decided, bounds) or 0.0) * max(test.sigma_floor, stats.sd(losses[:decided]))
         text = f"{said}: decided after run {decided}, Σ(target − loss) = {total:.4f} ≥ {need:.4f}"
         return Ruling("pass", text, total, need)
     if len(losses) >= last:
@@ -168,7 +201,7 @@ def _sequential(evidence: Evidence, losses: list[float]) -> Ruling:
     if stats.mean(losses) - target >= hopeless:
         text = f"{said} is above {target:g} by {HOPELESS:g} standard errors or more, so further runs are wasted"
         return Ruling("fail", text, stats.mean(losses), target, "nats/token")
-    more = stats.more_runs(losses, target, test.sigma_floor, test.bounds)
+    more = stats.more_runs(losses, target, test.sigma_floor, bounds)
     likely = f"not likely within {last} runs" if more is None else f"{plural(more, 'more run')} likely decide"
     text = f"{said} is not decided yet; with this mean {likely} (at most {last} in all)"
     return Ruling("inconclusive", text, len(losses), last, "runs", more_runs=more)
@@ -196,6 +229,7 @@ def not_inferior(evidence: Evidence) -> Ruling:
     if stats.sd(own) == 0.0 == stats.sd(parents):
         return Ruling("inconclusive", "all losses are equal, so there is no spread to test with")
     chosen = ways(len(own), len(evidence.aborted)) * ways(len(parents), evidence.baseline_aborted)
+    chosen *= of_scripts(evidence.scripts_before)
     p = min(1.0, stats.not_worse(own, parents, margin) * chosen)
     said = f"{_said(own)}, the parent's {stats.mean(parents):.4f} over {len(parents)} on this machine"
     if p < SYSTEMS_ALPHA:

@@ -19,6 +19,7 @@ PROGRAMS = {
     "board.py": (("--small",), rf"rendered in {NUMBER} s .* in {NUMBER} s"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
+    "fuzz_packs.py": (("--packs", "60", "--jobs", "1"), rf"60 packs in {NUMBER} s: {NUMBER} refused .*; 0 findings"),
     "log_reading.py": (("--small",), rf"all fields take {NUMBER} × the time"),
     "overhead.py": (("--small",), rf"stamping and storing one line: {NUMBER} us"),
     "smallest_theft.py": (("--small",), rf"in one gap of one run +{NUMBER}%"),

@@ -30,6 +30,7 @@ from harness.machine import computer
 from harness.run import execution, judging
 from harness.store import run_files
 from harness.store.layout import Project
+from tests.ledgers import seal
 from tests.named import find_subject
 
 HERE = Path(__file__).parent
@@ -92,6 +93,8 @@ class Case:
     outcome: str
     also: frozenset[str]  # rules that are inconclusive because of it
     script: str
+    tier: str | None  # of confinement, where the strongest of the machine would prevent the trick
+    sealed: bool  # its edit stands for another machine, whose ledger hashed the files as they are after it
 
 
 def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
@@ -106,7 +109,15 @@ def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
 def read_case(name: str) -> Case:
     data = yaml.safe_load((HERE / name / "case.yaml").read_text())
     script = changed(name, HONEST, data.get("change", ()))
-    return Case(data["what"], data["rule"], data.get("outcome", "fail"), frozenset(data.get("also", ())), script)
+    return Case(
+        data["what"],
+        data["rule"],
+        data.get("outcome", "fail"),
+        frozenset(data.get("also", ())),
+        script,
+        data.get("tier"),
+        data.get("sealed", False),
+    )
 
 
 class Direct(TorchrunLauncher):
@@ -145,12 +156,12 @@ def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int 
     return judge(root, edit)
 
 
-def make_runs(root: Path, script: str, count: int = 3) -> None:
+def make_runs(root: Path, script: str, count: int = 3, tier: str | None = None) -> None:
     """Make the runs of a script in a project of its own, with the seeds 1, 2, 3."""
     project = make_project(root, script)
     seeds = itertools.count(1)
     with (
-        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")),
+        mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache"), SPEEDRUN_CONFINEMENT=tier or ""),
         mock.patch.object(run_files, "draw_seed", side_effect=seeds),
     ):
         found = the_case(project)
@@ -161,10 +172,12 @@ def make_runs(root: Path, script: str, count: int = 3) -> None:
             )
 
 
-def judge(root: Path, edit: Path | None = None) -> Verdict:
-    """Judge the runs of a project, after the edit that somebody makes of them."""
+def judge(root: Path, edit: Path | None = None, *, sealed: bool = False) -> Verdict:
+    """Judge the runs of a project, after the edit that somebody makes of them; `sealed`: with all hashes made anew."""
     if edit is not None:
         runpy.run_path(str(edit))["edit"](root / ".runs")
+    if sealed:
+        seal(root / ".runs" / "ledger.jsonl", root / ".runs")
     project = Project(root)
     return judging.verify(Catalog(project), the_case(project))[1]
 

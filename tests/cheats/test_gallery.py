@@ -33,8 +33,8 @@ def test_each_trick_is_found_by_its_rule_and_no_other(name: str, honest: Path, t
     if case.script == HONEST:  # the trick is played on the runs of the honest script
         shutil.copytree(honest, root, symlinks=True)
     else:
-        make_runs(root, case.script)
-    verdict = judge(root, edit if edit.exists() else None)
+        make_runs(root, case.script, tier=case.tier)
+    verdict = judge(root, edit if edit.exists() else None, sealed=case.sealed)
     worse = {f.rule: f.outcome for f in verdict.findings if f.outcome in ("fail", "inconclusive")}
     beside = dict.fromkeys(case.also, "inconclusive")
     assert worse == {case.rule: case.outcome} | beside, "\n".join(map(str, verdict.findings))

@@ -45,7 +45,15 @@ def test_a_systems_claim_rests_on_all_of_its_parents_runs(tmp_path: Path) -> Non
         (
             (lambda: shutil.rmtree(kept[0]), f"the run {kept[0].name} of records/tiny/{PARENT} is missing"),
             (lambda: worse(kept[0] / "log.txt"), "is not the one that the parent's ledger hashed"),
-            (lambda: (baseline / "ledger.jsonl").write_bytes(b""), "needs the parent's runs on the same machine"),
+            (lambda: shutil.rmtree(kept[1]), f"the run {kept[1].name} of the parent is missing or too many"),
+            (
+                lambda: faster(kept[2] / "clock.csv"),
+                f"clock.csv of {kept[2].name} is not the one that the ledger hashed",
+            ),
+            (
+                lambda: (baseline / "ledger.jsonl").write_bytes(b""),
+                "does not hold the hashes of the ledgers that are there",
+            ),
         )
     ):
         shutil.copytree(folder / "evidence", tmp_path / f"kept-{number}")
@@ -72,3 +80,9 @@ def worse(log: Path) -> None:
     """Raise the parent's final loss."""
     raw = read_kept(log).replace(b"val_loss:2.9", b"val_loss:3.9")
     log.with_name("log.txt.xz").write_bytes(compress(raw))
+
+
+def faster(clock: Path) -> None:
+    """Let the parent's run end sooner."""
+    raw = read_kept(clock)
+    clock.with_name("clock.csv.xz").write_bytes(compress(raw.replace(b"exit,", b"exit,0")))

@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.projects import HONEST, Small, make_project, processes_of, wait_for
 from tests.flow.repositories import ANSWERS
+from tests.ledgers import sum_up
 
 NAME = "submissions/2026-11-21_test"
 
@@ -41,6 +42,8 @@ def test_run_judges_the_runs_that_are_there_and_an_older_pack_is_said_to_be_olde
     last = json.loads(lines[-1])
     for change in ({"state": "stopped", "last_step": None}, {"log_sha256": None}, {"exit_code": 1}):
         ledger.write_text("\n".join([*lines[:-1], json.dumps(last | change, sort_keys=True)]) + "\n")
+        assert "does not hold the hashes of the ledgers" in project.run("check", NAME).stderr
+        sum_up(folder / "evidence")
         said = project.run("check", NAME)
         assert said.returncode == 1, f"{change}: {said.stderr}"
         assert "fail " in said.stderr

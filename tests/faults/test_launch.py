@@ -249,11 +249,11 @@ def test_a_plan_does_nothing(small: Small) -> None:
     assert small.ledger() == []
 
 
-def test_a_dry_run_is_never_judged_and_leaves_the_ledger_alone(small: Small) -> None:
+def test_a_dry_run_is_never_judged_and_the_ledger_says_that_it_was_one(small: Small) -> None:
     done = small.run("run", str(small.submit(HONEST)), "--dry")
     assert done.returncode == 0, done.stderr
     assert "verdict" not in done.stderr
-    assert small.ledger() == []
+    assert [(entry["kind"], entry.get("purpose")) for entry in small.ledger()] == [("start", "dry"), ("end", None)]
     [folder] = small.run_folders()
     assert b"override:num_iterations=2" in (folder / "log.txt").read_bytes()
 

@@ -238,7 +238,7 @@ VERBS = {
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "new": {"--from", "--checkout", "--refresh"},
     "check": {"--format", "--markdown"},
-    "run": {"--runs", "--plan", "--dry", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
+    "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
     "verify": {"--usd-per-hour", "--json"},
     "compare": {

@@ -160,21 +160,24 @@ def with_evidence(**files: bytes) -> Attack:
     def attack(folder: Path) -> None:
         for kind, content in files.items():
             added(f"evidence/{names[kind]}", content)(folder)
+            if kind == "ledger":
+                sums = f"{hashlib.sha256(content).hexdigest()}  ledger.jsonl\n"
+                added("evidence/ledger.sha256", sums.encode())(folder)
 
     return attack
 
 
 def chain(**changes: object) -> bytes:
     """A ledger of one run, with a change in its start entry."""
-    from harness.store.entries import Declared, Ended, Started
     from harness.store.ledger import Ledger
+    from tests.ledgers import declared, ended, started
 
     path = Path(os.environ["XDG_CACHE_HOME"]) / "ledger.jsonl"
     path.unlink(missing_ok=True)
     ledger = Ledger(path)
-    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
-    ledger.append(Started(script="a" * 64, run="r1", series="s", seed=1))
-    ledger.append(Ended(script="a" * 64, run="r1", state="finished", exit_code=0, last_step=5, log_sha256=None))
+    ledger.append(declared(n_max=3))
+    ledger.append(started("r1"))
+    ledger.append(ended("r1", log_sha256=None))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[1] |= changes
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -291,7 +294,7 @@ EVIDENCE: dict[str, tuple[Attack, str]] = {
     "evidence without its ledger": (with_evidence(run=b"{}"), "holds evidence without its ledger"),
     "an empty evidence folder": (lambda f: (f / "evidence").mkdir(), "holds evidence without its ledger"),
     "a run that the ledger does not know": (
-        lambda f: (added("evidence/ledger.jsonl", chain())(f), added("evidence/runs/r2/run.json")(f)),
+        lambda f: (with_evidence(ledger=chain())(f), added("evidence/runs/r2/run.json")(f)),
         "is not a run of the ledger",
     ),
     "a run file of noise": (run_file(b"\xff"), "run.json"),
@@ -373,6 +376,17 @@ def test_an_archive_bomb_takes_little_memory(folder: Path) -> None:
     done = limited(folder)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
+
+
+def test_a_ledger_of_forty_thousand_aborted_runs_is_read_and_refused(folder: Path) -> None:
+    entry = {"at": "2026-11-20T00:00:00Z", "before": "0" * 64, "script": "a" * 64}
+    start = entry | {"kind": "start", "sitting": "s", "seed": 1}
+    end = entry | {"kind": "end", "state": "lost", "exit_code": None, "last_step": 1, "log_sha256": None}
+    pairs = (json.dumps(half | {"run": f"r{n}"}) + "\n" for n in range(40_000) for half in (start, end))
+    with_evidence(ledger="".join(pairs).encode())(folder)
+    checked = inspection.check(Catalog(Project(folder.parents[1])), folder)
+    assert not checked.in_order
+    assert checked.verdict is None or checked.verdict.outcome == "fail"
 
 
 def limited(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -164,7 +164,7 @@ def test_a_run_that_breaks_on_prepared_tokens_leaves_its_rule_open(lab: Lab) -> 
     assert "the run on relabelled tokens failed: rank 0 ended with exit code 1" in finding.text
 
 
-def test_the_command_runs_the_parent_beside_it_and_leaves_no_trace_in_the_ledger(lab: Lab) -> None:
+def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are_probes(lab: Lab) -> None:
     done = lab.small.run("probe", "submissions/2026-11-21_constant", "--probe", "known-entropy", "--json")
     assert done.returncode == 1, done.stderr
     verdict = json.loads(done.stdout)
@@ -172,7 +172,10 @@ def test_the_command_runs_the_parent_beside_it_and_leaves_no_trace_in_the_ledger
     assert (finding["rule"], finding["outcome"]) == ("P1", "fail")
     assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(math.log(128) - 0.001)
     assert "records/tiny/2026-11-20_honest, on this machine" in done.stderr
-    assert lab.small.ledger() == [] and lab.small.run_folders() == []
+    entries = [entry for entry in lab.small.ledger() if entry["kind"] == "start"]
+    assert {entry["purpose"] for entry in entries} == {"probe"}
+    assert all(end["state"] == "finished" and end["log_sha256"] for end in lab.small.ledger() if end["kind"] == "end")
+    assert lab.small.run_folders() == []
     assert "has no evidence" in lab.small.run("verify", "submissions/2026-11-21_constant").stderr
     folders = list((lab.small.root / ".runs" / "probes").glob("*/data"))
     assert folders == [], "prepared tokens are thrown away"
@@ -182,7 +185,7 @@ def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -
     small = make_lab(tmp_path / "project")
     done = small.run("probe", "submissions/2026-11-21_honest_reopens", "--plan")
     assert done.returncode == 0
-    assert "9 on 1 processes; none enters the ledger" in done.stderr
+    assert "9 on 1 processes; none of them counts" in done.stderr
     assert not (small.root / ".runs").exists()
     done = small.run("probe", "tiny/1", "--probe", "relabelling", "--plan")
     assert "beside   nothing" in done.stderr and "runs     2 on 1" in done.stderr
@@ -193,7 +196,7 @@ def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:
     done = small.run("probe", str(small.submit("raise RuntimeError('no tokens here')\n")), "--probe", "known-entropy")
     assert done.returncode == 3
     assert "no tokens here" in done.stderr
-    assert small.ledger() == []
+    assert [(entry["kind"], entry.get("state")) for entry in small.ledger()] == [("start", None), ("end", "failed")]
 
 
 def test_the_verb_offers_the_probes_that_there_are() -> None:

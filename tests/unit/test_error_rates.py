@@ -17,7 +17,7 @@ from harness.core import stats
 from harness.core.measurement import RunLog
 from harness.evidence.contents import Evidence, LedgerExtract
 from harness.evidence.metrics import from_log
-from harness.verdict.statistics import HOPELESS, below_target, ways
+from harness.verdict.statistics import HOPELESS, below_target, of_scripts, stricter, ways
 from tests.unit.test_verdict import ROOT
 
 RULE = ruleset_of(load_track(ROOT / "tracks", "short"), "short@3").significance
@@ -109,6 +109,54 @@ def test_breaking_off_what_looks_bad_gains_nothing(cut: float) -> None:
         fixed += len(kept) == 3 and stats.t_below(kept, 3.28) < 0.01 / ways(3, aborted)
     assert sequential / SAMPLES <= bound(0.010)
     assert fixed / SAMPLES <= bound(0.013)
+
+
+def tried_before(scripts: int, losses: list[float], track: str = "short", ruleset: str = "short@3") -> Evidence:
+    """Runs with these losses, of a script whose folder held others before."""
+    judged_by = load_track(ROOT / "tracks", track)
+    runs = tuple(from_log(f"run-{k}", dataclasses.replace(LOG, final_val_loss=x)) for k, x in enumerate(losses))
+    ids = tuple(run.run_id for run in runs)
+    extract = LedgerExtract(ids, (), {}, len(ids), scripts_before=scripts)
+    return Evidence("s", judged_by, ruleset_of(judged_by, ruleset), runs, ledger=extract)
+
+
+@pytest.mark.parametrize(("scripts", "level"), [(0, 0.01), (1, 0.0025), (2, 0.01 / 9)])
+def test_the_sequential_rule_is_stricter_for_every_other_script_of_the_folder(scripts: int, level: float) -> None:
+    factor = stricter(tried_before(scripts, []))
+    bounds = tuple((first, last, bound * factor) for first, last, bound in RULE.bounds)
+    random = np.random.default_rng(7)
+    rows = 3.28 + 0.0014 * random.standard_normal((SAMPLES, LAST))
+    accepted = sum(stats.sequential([float(x) for x in row], 3.28, FLOOR, bounds) is not None for row in rows)
+    assert accepted / SAMPLES <= bound(level)
+
+
+def test_the_bound_of_the_closed_form_divides_its_level_by_at_least_as_much() -> None:
+    spread, margin = 0.0013, 0.004  # of the losses, and what the ruleset asks for
+    for scripts in range(1, 30):
+        factor = stricter(tried_before(scripts, [], "optimization", "optimization@1"))
+        tail = [0.5 * math.erfc(z / spread / math.sqrt(2)) for z in (margin, margin * factor)]
+        assert tail[1] <= tail[0] / of_scripts(scripts)
+
+
+def test_a_forged_number_of_aborted_runs_is_no_overflow() -> None:
+    for runs, aborted in ((3, 40_000), (200, 40_000)):
+        divided = 0.01 / (ways(runs, aborted) * ways(runs, aborted) * of_scripts(40_000))
+        assert 0.0 < divided < 1e-12
+
+
+def test_trying_scripts_until_one_passes_is_bounded_however_often_somebody_tries() -> None:
+    assert [of_scripts(others) for others in (0, 1, 2, 3)] == [1, 4, 9, 16]
+    assert sum(0.01 / of_scripts(others) for others in range(100_000)) < 0.0165
+
+
+@pytest.mark.parametrize(("ruleset", "below"), [("smoke@1", 0.004), ("short@3", 0.0046), ("optimization@1", 0.0024)])
+def test_every_test_of_the_loss_says_that_other_scripts_were_tried(ruleset: str, below: float) -> None:
+    track = ruleset.partition("@")[0]
+    target = load_track(ROOT / "tracks", track).target_loss
+    losses = [target - below, target - below + 0.0006, target - below - 0.0006]
+    alone, third = (below_target(tried_before(others, losses, track, ruleset)) for others in (0, 3))
+    assert alone.outcome == "pass", alone.text
+    assert third.outcome != "pass" and "3 other scripts of this folder" in third.text
 
 
 def test_looking_after_every_run_breaks_a_t_test_and_a_declared_number_of_runs_mends_it() -> None:

@@ -11,17 +11,16 @@ import pytest
 from harness.core.errors import StoreError
 from harness.store.entries import Declared, Ended, Started
 from harness.store.ledger import Ledger, read_chain
+from tests.ledgers import SCRIPT, declared, ended, started
 
-SCRIPT, OTHER = "a" * 64, "b" * 64
+OTHER = "b" * 64
 
 
 def fill(ledger: Ledger, runs: int = 3) -> None:
-    ledger.append(Declared(script=SCRIPT, track="tiny", ruleset="tiny@1", n_max=None))
+    ledger.append(declared())
     for number in range(runs):
-        ledger.append(Started(script=SCRIPT, run=f"r{number}", series="s", seed=number))
-        ledger.append(
-            Ended(script=SCRIPT, run=f"r{number}", state="finished", exit_code=0, last_step=5, log_sha256="c" * 64)
-        )
+        ledger.append(started(f"r{number}", seed=number))
+        ledger.append(ended(f"r{number}"))
 
 
 def breaks(path: Path) -> list[str]:
@@ -41,9 +40,9 @@ def test_an_honest_chain_has_no_break(ledger: Ledger) -> None:
 
 
 def test_other_work_in_between_leaves_no_gap(ledger: Ledger) -> None:
-    ledger.append(Declared(script=OTHER, track="tiny", ruleset="tiny@1", n_max=None))
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
-    ledger.append(Ended(script=SCRIPT, run="r9", state="failed", exit_code=1, last_step=None, log_sha256=None))
+    ledger.append(declared(OTHER))
+    ledger.append(started("r9"))
+    ledger.append(ended("r9", state="failed", exit_code=1, last_step=None, log_sha256=None))
     assert ledger.chain(SCRIPT).breaks() == ()
     assert len(ledger.chain(OTHER).entries) == 1
 
@@ -72,7 +71,7 @@ def test_moved_entries_are_named(ledger: Ledger) -> None:
 
 
 def test_a_run_without_an_end_is_named(ledger: Ledger) -> None:
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
+    ledger.append(started("r9"))
     assert breaks(ledger.path) == ["ledger.jsonl: the run r9 was started and has no end"]
 
 
@@ -80,13 +79,13 @@ def test_a_run_without_an_end_is_named(ledger: Ledger) -> None:
 def test_a_torn_last_line_never_was_an_entry(ledger: Ledger, cut: int) -> None:
     raw = ledger.path.read_bytes()
     ledger.path.write_bytes(raw + raw.splitlines()[0][:cut])
-    ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=9))
+    ledger.append(started("r9"))
     assert ledger.path.read_bytes().startswith(raw)
     assert len(ledger.read().entries) == 8
 
 
 def test_an_entry_comes_back_as_it_was_written(ledger: Ledger) -> None:
-    written = ledger.append(Started(script=SCRIPT, run="r9", series="s-9", seed=9))
+    written = ledger.append(started("r9", series="s-9", seed=9))
     assert ledger.read().entries[-1] == written
     assert (written.line, written.run, written.series, written.seed) == (8, "r9", "s-9", 9)
     assert json.loads(written.raw)["sitting"] == "s-9", "the key on disk keeps its spelling"
@@ -127,7 +126,96 @@ def test_a_line_that_is_no_object_is_refused_with_its_number(ledger: Ledger, lin
 
 def append_many(path: Path, first: int) -> None:
     for number in range(first, first + 25):
-        Ledger(path).append(Started(script=SCRIPT, run=f"p{number}", series="s", seed=number))
+        Ledger(path).append(started(f"p{number}", seed=number))
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("records/smoke/*/evidence/ledger.jsonl")), ids=lambda p: p.parts[-3])
+def test_entries_of_the_old_form_are_read_as_they_are(file: Path) -> None:
+    chain = read_chain(file.read_bytes(), "ledger.jsonl")
+    assert chain.is_old and chain.breaks() == () and len(chain.counted) == 3
+    assert chain.raw == file.read_bytes()
+
+
+NEW_FIELDS = {
+    "declare": ["subject", "earlier", "others"],
+    "start": ["purpose"],
+    "end": ["received", "files", "launched"],
+}
+ODD_VALUES = (None, "", "sometimes", [], {"": 1}, {"log.txt": "short"}, {"../x": "a" * 64}, 1.5, -1, "a" * 101)
+
+
+@pytest.mark.parametrize("line", [1, 2, 3])
+def test_a_line_has_all_fields_of_today_or_none_and_each_is_what_it_must_be(ledger: Ledger, line: int) -> None:
+    data = json.loads(ledger.path.read_bytes().splitlines()[line - 1])
+    fields = NEW_FIELDS[data["kind"]]
+    old = {key: value for key, value in data.items() if key not in fields}
+    assert read_chain(json.dumps(old).encode() + b"\n", "ledger.jsonl").is_old
+    partly = [{k: v for k, v in data.items() if k != field} for field in fields if len(fields) > 1]
+    for wrong in [*partly, *(data | {field: value} for field in fields for value in ODD_VALUES)]:
+        with pytest.raises(StoreError, match=r"ledger\.jsonl:1"):
+            read_chain(json.dumps(wrong).encode() + b"\n", "ledger.jsonl")
+
+
+def test_an_entry_without_the_fields_of_today_is_never_written(ledger: Ledger) -> None:
+    before = ledger.path.read_bytes()
+    with pytest.raises(AssertionError):
+        ledger.append(Started(script=SCRIPT, run="r9", series="s", seed=1))
+    assert ledger.path.read_bytes() == before
+
+
+def test_an_entry_that_nobody_could_read_again_is_never_written(ledger: Ledger) -> None:
+    before = ledger.path.read_bytes()
+    with pytest.raises(StoreError, match=r"ledger\.jsonl:8"):
+        ledger.append(ended("r9", exit_code=10**30))
+    assert ledger.path.read_bytes() == before
+
+
+def test_an_old_entry_after_a_new_one_is_a_break(ledger: Ledger) -> None:
+    *lines, last = ledger.path.read_text().splitlines()
+    old = {key: value for key, value in json.loads(last).items() if key not in NEW_FIELDS["end"]}
+    ledger.path.write_text("".join(f"{line}\n" for line in (*lines, json.dumps(old, sort_keys=True))))
+    assert breaks(ledger.path) == ["ledger.jsonl:7 is of an older form than the entries before it"]
+
+
+def test_only_judged_runs_need_a_declaration_before_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for purpose in ("dry", "screening", "probe"):
+        ledger.append(started(purpose, purpose=purpose))
+        ledger.append(ended(purpose))
+    ledger.append(declared(n_max=7))
+    ledger.append(started("r1"))
+    ledger.append(ended("r1"))
+    chain = ledger.chain(SCRIPT)
+    assert (chain.breaks(), chain.n_max, chain.counted) == ((), 7, ("r1",))
+
+
+def test_what_was_changed_or_lost_since_a_snapshot_is_named(ledger: Ledger) -> None:
+    whole = ledger.snapshot()
+    ledger.append(started("r9"))
+    ledger.check_unchanged(whole)
+    lines = whole.splitlines(keepends=True)
+    for now, said in (
+        (b"".join(lines[:5]), "lost its last 2 lines"),
+        (b"".join([*lines[:2], *lines[3:]]), r"ledger\.jsonl:3: was changed"),
+        (whole.replace(b'"seed": 1', b'"seed": 2'), r"ledger\.jsonl:4: was changed"),
+        (b"", "lost its last 7 lines"),
+    ):
+        ledger.path.write_bytes(now)
+        with pytest.raises(StoreError, match=said):
+            ledger.check_unchanged(whole)
+    ledger.path.unlink()
+    with pytest.raises(StoreError, match="lost its last 7 lines"):
+        ledger.check_unchanged(whole)
+
+
+def test_the_scripts_of_one_folder_are_found_together(ledger: Ledger) -> None:
+    ledger.append(declared(OTHER, subject="submissions/2026-11-22_else"))
+    ledger.append(declared("d" * 64, earlier=1))
+    assert list(ledger.read().of_folder("d" * 64).scripts) == [SCRIPT, "d" * 64]
+    assert list(ledger.read().of_folder(OTHER).scripts) == [OTHER]
 
 
 def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
@@ -143,10 +231,10 @@ def test_two_writers_at_once_keep_the_chain_whole(ledger: Ledger) -> None:
 
 def test_every_kind_of_break_has_a_name_its_line_and_its_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
-    ledger.append(Declared(script=SCRIPT, track="tiny", ruleset="tiny@1", n_max=None))
-    ledger.append(Started(script=SCRIPT, run="r1", series="s", seed=1))
-    ledger.append(Ended(script=SCRIPT, run="r2", state="lost", exit_code=None, last_step=None, log_sha256=None))
+    ledger.append(started("r1"))
+    ledger.append(declared())
+    ledger.append(started("r1"))
+    ledger.append(ended("r2", state="lost", exit_code=None, last_step=None, log_sha256=None))
     lines = ledger.path.read_bytes().splitlines(keepends=True)
     ledger.path.write_bytes(b"".join([*lines, lines[-1]]))
     assert [(found.kind, found.line, found.run) for found in ledger.read().breaks()] == [

@@ -13,13 +13,14 @@ import pytest
 
 from harness.catalog.lookup import Catalog
 from harness.core.errors import StoreError
-from harness.store.entries import Chain, Declared
+from harness.store.entries import Chain
 from harness.store.files import PACKED, compress, read_kept
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, read_chain
 from harness.store.packs import LEDGER, PACK, Baseline, ParentScript, check_pack, restore_log, settle, write_pack
 from harness.store.scrub import own_names, scrub_log
 from harness.submission import packing
+from tests.ledgers import declared
 from tests.named import find_subject
 
 SCRIPT = b"import torch\n" * 3000
@@ -55,7 +56,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with twenty runs and their pack."""
     folder = tmp_path_factory.mktemp("twenty")
     ledger = Ledger(folder / "runs" / "ledger.jsonl")
-    ledger.append(Declared(script="a" * 64, track="tiny", ruleset="tiny@1", n_max=3))
+    ledger.append(declared(n_max=3))
     folders = [a_run(folder / "runs" / run_name(n), n) for n in range(20)]
     (folder / "submission").mkdir()
     write_pack(folder / "submission", ledger.read(), folders, SCRIPT, parents(ledger.read(), folders))

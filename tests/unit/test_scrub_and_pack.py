@@ -42,6 +42,9 @@ def test_the_source_is_never_touched_and_comes_back() -> None:
     assert b"import os" not in packed
     assert restore_source(packed, SCRIPT) == scrubbed
     assert restore_source(packed, SCRIPT + b"#") == packed, "another script must not pass for this one"
+    size = f"{len(SCRIPT)} bytes".encode()
+    other = packed.replace(size, b"1 bytes")
+    assert other != packed and restore_source(other, SCRIPT) == other, "the line that stands for it has one form"
 
 
 def test_scrubbing_twice_changes_nothing() -> None:

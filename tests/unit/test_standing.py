@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.store.entries import Chain, Declared, Ended, Entry, Started
+from tests.ledgers import declared, ended, started
 
 HASH = "a" * 64
 
 
 def chain(*ends: tuple[str, int | None, str | None]) -> Chain:
-    """A chain of runs that ended like this: state, last step, hash of the log."""
+    """A chain of the old form, of runs that ended like this: state, last step, hash of the log."""
     entries: list[Entry] = [Declared(script=HASH, track="tiny", ruleset="tiny@1", n_max=None)]
     for number, (state, step, log) in enumerate(ends, start=1):
         run = f"run-{number}"
@@ -45,3 +48,33 @@ def test_what_becomes_of_a_run(
 
 def test_a_run_without_an_end_counts() -> None:
     assert Chain(chain(("finished", 9, HASH)).entries[:2]).counted == ("run-1",)
+
+
+def test_every_judged_run_of_today_counts_once_it_was_launched() -> None:
+    entries: list[Entry] = [declared()]
+    ends: tuple[dict[str, Any], ...] = (
+        {"state": "stopped", "last_step": None},  # before its clock started
+        {"state": "failed", "last_step": None},
+        {"state": "failed", "exit_code": None, "last_step": None, "launched": False},  # nothing could be started
+        {},
+        {
+            "state": "lost",
+            "last_step": None,
+            "log_sha256": None,
+            "launched": False,
+        },  # its harness died before the launch
+        {"state": "hung", "last_step": None},
+    )
+    for number, changes in enumerate(ends, start=1):
+        entries += [started(f"run-{number}"), ended(f"run-{number}", **changes)]
+    known = Chain(tuple(entries))
+    assert known.counted == ("run-1", "run-2", "run-4", "run-6")
+    assert known.aborted == ("run-1", "run-2", "run-6")
+    assert known.judged == ("run-4",)
+
+
+@pytest.mark.parametrize("purpose", ["screening", "prime", "probe", "dry"])
+def test_a_run_with_another_purpose_never_counts(purpose: str) -> None:
+    known = Chain((declared(), started("run-1", purpose=purpose), ended("run-1")))
+    assert (known.counted, known.aborted, known.judged, known.finished) == ((), (), (), ())
+    assert not known.has_judged

@@ -159,6 +159,10 @@ CHEATS: dict[str, tuple[Evidence, str]] = {
         evidence(*HONEST, a_run(4, 2.85, timed_lines=(*honest_lines(), TimedLine(200, "train", 101, 3.03, 9.0)))),
         "T3",
     ),
+    "a clock that stops without a start": (
+        evidence(*HONEST, a_run(4, 2.85, timed_lines=tuple(x for x in honest_lines() if x.kind != "clock_start"))),
+        "T3",
+    ),
     "a clock that runs slow": (evidence(*HONEST, a_run(4, 2.85, timed_lines=slowed(0.985))), "T4"),
     "a late start": (evidence(*HONEST, a_run(4, 2.85, timed_lines=moved(3, -0.03))), "T5"),
     "an early stop of the clock": (evidence(*HONEST, a_run(4, 2.85, timed_lines=moved(54, 0.06))), "T5"),
@@ -186,6 +190,7 @@ CHEATS: dict[str, tuple[Evidence, str]] = {
         "G2",
     ),
     "a run from nowhere": (evidence(*HONEST, ledger=replace(LEDGER, runs_started=("run-1", "run-2"))), "G2"),
+    "an edited file": (evidence(*HONEST, altered=("clock.csv of run-2 is not the one",)), "G2"),
     "an edited log": (evidence(*HONEST, ledger=replace(LEDGER, log_hashes={"run-2": "0" * 64})), "G2"),
 }
 
