@@ -55,9 +55,8 @@ def _gaps(run: Metrics, beats: tuple[tuple[float, float], ...]) -> list[tuple[fl
     if not beats:
         return [(0.0, None)]
     found: list[tuple[float, float | None]] = []
-    start = next((line.arrival_s for line in run.timed_lines if line.kind == "clock_start"), None)
-    first = beats[0][0]
-    if first > GAP_S or (start is not None and first > start):
+    first = beats[0][0]  # a tenth of a second after the start; torchrun needs some seconds before the clock can start
+    if first > GAP_S:
         found.append((0.0, first))
     for (before, _), (at, delay) in itertools.pairwise(beats):
         if delay > GAP_S or at - before - delay > GAP_S:

@@ -56,7 +56,7 @@ def ruled(rule: str, **changes: Any) -> tuple[str, str]:
         (seen(5.85, beats=late(6.0)), "inconclusive"),
         (seen(ended=False, beats=EVERY_SECOND[:4]), "inconclusive"),
         (seen(beats=()), "inconclusive"),
-        (seen(beats=tuple((at + 4.5, d) for at, d in EVERY_SECOND)), "inconclusive"),  # it began after the clock
+        (seen(beats=tuple((at + 5.5, d) for at, d in EVERY_SECOND)), "inconclusive"),  # it began too late
         (seen(lost=((3.0, "openings"),)), "inconclusive"),
         (seen(files=(WrittenFile(3.5, "copy", "a.bin", 200_000),)), "fail"),
         (seen(files=(WrittenFile(3.5, "shared", "a.bin", 200_000),)), "inconclusive"),
