@@ -48,8 +48,10 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
             continue
         evidence = Evidence(subject.name, subject.track, subject.ruleset, runs, subject.script_sha256)
         for finding in checks.judge(evidence, (*completeness.CHECKS, *timing.CHECKS)).findings:
-            if finding.outcome == "fail":
-                return f"{arm} breaks {finding.rule}: {finding.text}"
+            # What is over a limit and may be the machine's fault is no valid time either.
+            doubtful = finding.outcome == "inconclusive" and finding.measured is not None
+            if finding.outcome == "fail" or doubtful:
+                return f"{arm} {'does not meet' if doubtful else 'breaks'} {finding.rule}: {finding.text}"
         for run in runs:
             if run.observed is not None and run.observed.throttling:
                 return f"{run.run_id} ran on a GPU that was slowed down ({', '.join(run.observed.throttling)})"

@@ -26,6 +26,7 @@ def follow(
     watch: Callable[[bytes], None],
 ) -> None:
     """Pass on what a run prints until its recorder has ended; have it ended when it has written too much."""
+    assert observing.stdout is not None
     log = Follower(folder / run_files.LOG)
     script_log: Follower | None = None  # the file that a script with a silent standard output prints to
     while recording.poll() is None:

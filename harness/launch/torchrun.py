@@ -23,7 +23,7 @@ from pathlib import Path
 from harness.core import codec
 from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement, RunOutcome
-from harness.launch import confinement, launcher, observer, processes, recorder
+from harness.launch import confinement, installation, launcher, observer, processes, recorder
 from harness.launch.following import WRITTEN_LIMIT_BYTES, follow
 from harness.store import run_files
 from harness.store.files import disk_error
@@ -52,8 +52,15 @@ class TorchrunLauncher:
         # Short, because sockets are made there, and their paths have a limit of 108 bytes. A private /tmp needs none.
         temporary = None if confinement.is_private(confined) else Path(tempfile.mkdtemp(prefix="speedrun-"))
         before = shared_memory()
+        # Inside a confinement these are read-only.
+        watched = (ROOT / "harness", *packages(self.python)) if confined.tier == "none" else ()
+        installed = installation.take(watched)
         try:
             outcome = self._run(plan, confined, temporary, watch)
+            changed = installation.changes(installed, watched)
+            if changed is not None:
+                said = f"files of the environment or the harness were changed while it ran: {changed}"
+                outcome = dataclasses.replace(outcome, state="failed", reason=said)
             left = {name: size for name, size in shared_memory(confined.user).items() if name not in before}
             return dataclasses.replace(
                 outcome, left_bytes=0 if confinement.is_private(confined) else sum(left.values())
@@ -129,6 +136,11 @@ def shared_memory(*users: int | None) -> dict[str, int]:
                 if about.st_uid in (os.geteuid(), *users):
                     held[entry.name] = about.st_size if entry.is_file(follow_symlinks=False) else 1
     return held
+
+
+def packages(python: str) -> tuple[Path, ...]:
+    """List the folders with the packages of an interpreter's environment."""
+    return tuple(sorted(Path(os.path.abspath(python)).parent.parent.glob("lib/python3*/site-packages")))
 
 
 def linked(folder: Path) -> tuple[Path, ...]:

@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from harness.core import codec
-from harness.core.measurement import RunOutcome
+from harness.core.measurement import Confinement, RunOutcome
 from harness.launch.launcher import LaunchPlan
 from harness.run import ending, execution
 from harness.store import run_files
@@ -31,6 +31,9 @@ class Pretended:
 
     def __init__(self, meddle: Callable[[Path], Any] = lambda folder: None, **changes: Any) -> None:
         self.meddle, self.changes = meddle, changes
+
+    def confined_by(self, plan: LaunchPlan) -> Confinement:
+        return Confinement("none", None)
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         files = {"log.txt": LOG, "clock.csv": STAMPS}
@@ -122,6 +125,9 @@ def test_other_entries_may_be_added_to_the_ledger_while_a_run_goes_on(project: P
 
 class Unlaunched:
     """Dies before anything is launched."""
+
+    def confined_by(self, plan: LaunchPlan) -> Confinement:
+        return Confinement("none", None)
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         raise KeyboardInterrupt
