@@ -215,6 +215,8 @@ class Observed:
     written_bytes: tuple[tuple[float, int], ...] | None = None  # as read_bytes
     files: tuple[WrittenFile, ...] = ()  # that the run wrote and that are or may be copies of its validation shard
     lost: tuple[tuple[float, str], ...] = ()  # (seconds, what was not seen from then on)
+    # (seconds, the longest that the recorder or a process of the run was ready and had no processor since the one before)
+    waits: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ class Heartbeat:
     delays: tuple[float, ...]
     gaps: tuple[tuple[float, float | None], ...]  # seconds from and to; None: the end of the run
     known: bool  # False of an observer of old, which is believed without any
+    waits: tuple[
+        tuple[float, float], ...
+    ] = ()  # (seconds, how long one had to wait for a processor since the one before)
 
     def delay_s(self, begin: float | None, end: float | None) -> float:
         """Return the largest delay around a stretch of time, the neighbouring beats included; 0 without a heartbeat."""
@@ -36,11 +39,21 @@ class Heartbeat:
         for since, until in self.gaps:
             if (end is None or since <= end) and (begin is None or until is None or until >= begin):
                 return None
-        return max(0.0, self.delay_s(begin, end) - ORDINARY_S)
+        return max(0.0, max(self.delay_s(begin, end), self._wait_s(begin, end)) - ORDINARY_S)
+
+    def _wait_s(self, begin: float | None, end: float | None) -> float:
+        """Return the longest wait around a stretch: a line is printed and stamped so late, and the observer's may be less."""
+        times = [at for at, _ in self.waits]
+        first = 0 if begin is None else bisect.bisect_left(times, begin)
+        last = len(times) if end is None else bisect.bisect_right(times, end) + 1
+        return max((wait for _, wait in self.waits[first:last]), default=0.0)
 
     def room_sum_s(self) -> float | None:
         """Return by how much a sum of such differences over the run may exceed its limit; None with a gap."""
-        return None if self.gaps else sum(max(0.0, delay - ORDINARY_S) for delay in self.delays)
+        if self.gaps:
+            return None
+        late = (*self.delays, *(wait for _, wait in self.waits))
+        return sum(max(0.0, seconds - ORDINARY_S) for seconds in late)
 
 
 def heartbeat(run: Metrics) -> Heartbeat:
@@ -48,7 +61,10 @@ def heartbeat(run: Metrics) -> Heartbeat:
     beats = run.observed.beats if run.observed is not None else None
     if beats is None:
         return Heartbeat((), (), (), known=False)
-    return Heartbeat(tuple(at for at, _ in beats), tuple(delay for _, delay in beats), tuple(_gaps(run, beats)), True)
+    waits = run.observed.waits if run.observed is not None else ()
+    return Heartbeat(
+        tuple(at for at, _ in beats), tuple(delay for _, delay in beats), tuple(_gaps(run, beats)), True, waits
+    )
 
 
 def _gaps(run: Metrics, beats: tuple[tuple[float, float], ...]) -> list[tuple[float, float | None]]:

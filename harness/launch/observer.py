@@ -10,6 +10,7 @@ beside it, and pynvml for the GPUs. What the platform does not show is left out:
         open           a shard was opened, at most TICK_S and the delay of the beats around it before this time
         bytes, written what all processes have read and written so far
         beat, end      once a second, and at the end in order: by how many ns it woke up too late since the last one
+        wait           with them: how long, ns, the recorder or a process of the run had to wait for a processor
         copy, file     a file of the run holds validation text, or is large and of unknown content; value: its size
         shared         a file with validation text in a folder that others write to as well
         lost           from here on something was not seen; the name says what
@@ -37,7 +38,7 @@ if __name__ == "__main__":  # started by its path and isolated; bytecode, which 
     sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
 
 from harness.launch.copies import Copies
-from harness.launch.processes import holds, transferred, tree
+from harness.launch.processes import holds, transferred, tree, waited_ns
 from harness.launch.telemetry import TELEMETRY, TELEMETRY_HEADER, Gpus
 
 READS = "reads.csv"
@@ -91,6 +92,7 @@ class Observer:
         self.telemetry = Rows(folder / TELEMETRY, TELEMETRY_HEADER) if self.gpus is not None else None
         self.shards, self.copies = watched, copies
         self.delay_ns, self.last_beat_ns = 0, 0
+        self.waits: dict[int, int] = {}
         self.walk_from_tick = 0
 
     def run(self) -> None:
@@ -135,6 +137,10 @@ class Observer:
         """Write how late the wake-ups since the last beat were."""
         self.reads.add(kind, "", self.delay_ns)
         self.delay_ns, self.last_beat_ns = 0, time.monotonic_ns()
+        now = {pid: waited for pid in tree(self.recorder) if (waited := waited_ns(pid)) is not None}
+        if now:
+            self.reads.add("wait", "", max(waited - self.waits.get(pid, 0) for pid, waited in now.items()))
+        self.waits = now
 
     def count_bytes(self) -> None:
         """Write what all processes below the recorder have read and written so far, ended ones included."""

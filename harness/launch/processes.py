@@ -57,6 +57,14 @@ def holds(root: int, path: str) -> bool:
     return False
 
 
+def waited_ns(pid: int) -> int | None:
+    """Return how long a process's first thread has been ready and had no processor; None where /proc does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def transferred(pid: int) -> tuple[int, int] | None:
     """Return how many bytes a process has read and written; None where /proc does not say."""
     try:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from harness.core.measurement import Metrics
-from harness.evidence.heartbeat import describe_gap, heartbeat
+from harness.evidence.heartbeat import ORDINARY_S, describe_gap, heartbeat
 from harness.evidence.timeline import Section
 from harness.verdict.checks import Ruling
 
@@ -32,7 +32,7 @@ def _with_room(run: Metrics, excess: float, failed: Ruling, room: float | None) 
     if room is None:
         why = describe_gap(run, *beats.gaps[0])
     elif excess <= room:
-        why = f"this machine was up to {1000 * beats.delay_s(None, None):.1f} ms late in that run; run with less beside it"
+        why = f"this machine was up to {1000 * (room + ORDINARY_S):.1f} ms late there; run with less beside it"
     else:
         return failed
     return dataclasses.replace(failed, outcome="inconclusive", text=f"{failed.text}, but {why}")

@@ -81,7 +81,10 @@ def test_a_file_written_into_the_environment_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("sys.stdout.write('\\n' * 20_000_000)\n", r"printed too many lines: [\d,]+, where 10\d,\d{3} are allowed by now"),
+        (
+            "sys.stdout.write('\\n' * 20_000_000)\n",
+            r"printed too many lines: [\d,]+, where 10\d,\d{3} are allowed by now",
+        ),
         ("print('x' * (40 << 20))\n", "printed more than 32 MiB"),
     ],
 )
