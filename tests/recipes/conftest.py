@@ -22,6 +22,9 @@ from tests.shared_runs import made_once  # noqa: E402
 from .ranks import MUON_WORLDS, TRAINING_WORLDS, result  # noqa: E402
 from .scripts import ALL, END, script_path, tiny, torchrun, write_shard  # noqa: E402
 
+# Whose processes end as an interpreter ends, beside those under torchrun: the scripts of this track end in the same lines
+# (tests/recipes/test_logs.py), and to take torch apart costs as much as a run.
+WHOLE_END = ("short/1", "short/13")
 UNDER_TORCHRUN = ("optimization/36",)  # the dry run of tests/e2e starts short/12 so
 
 
@@ -114,7 +117,8 @@ def trained_log(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         return tiny(name) | {"num_iterations": 24, "val_loss_every": 12, "seed": 3}
 
     def job(name: str) -> dict[str, Any]:
-        return {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data)}
+        job = {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data)}
+        return job | {"whole_end": name in WHOLE_END}
 
     def make(folder: Path) -> None:
         for name in UNDER_TORCHRUN:

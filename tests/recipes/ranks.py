@@ -4,7 +4,8 @@ It imports torch once and forks a process per rank and job: importing costs a ra
 than one, so this is what makes the jobs affordable in a test. Every rank is a process of its own with the variables that
 torchrun sets.
 
-A `script` job runs a script as a program, its output in a file, and ends as an interpreter ends. A `train` job calls its
+A `script` job runs a script as a program, its output in a file; where the job says so it ends as an interpreter ends, which
+costs half a second a rank. A `train` job calls its
 main() and keeps the tokens that the first three steps train on. A `muon` job takes three steps of a script's Muon on given
 gradients and keeps the weights.
 """
@@ -100,7 +101,8 @@ def take_part(folder: Path, job: dict[str, Any], rank: int) -> None:
     else:
         os.environ["DATA_PATH"] = job["data"]
     {"script": script, "train": train, "muon": muon}[job["kind"]](folder, job, rank)
-    if job["kind"] != "script":
+    if not job.get("whole_end"):
+        sys.stdout.flush()
         os._exit(0)  # taking an interpreter with torch apart costs a second
 
 
