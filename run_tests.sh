@@ -14,5 +14,6 @@ setup_env train test
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-# Two workers: the tests start real runs of two ranks each. loadfile keeps the tests of one file together.
-exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n "${SPEEDRUN_TEST_WORKERS:-2}" --dist loadfile "$@"
+# Two workers: the tests start real runs of two ranks each. loadfile keeps the tests of one file together,
+# and without reordering the files of real runs, which have few tests and take longest, are not started last.
+exec env OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n "${SPEEDRUN_TEST_WORKERS:-2}" --dist loadfile --no-loadscope-reorder "$@"

@@ -19,6 +19,7 @@ import importlib
 import json
 import os
 import pkgutil
+import runpy
 import select
 import shutil
 import signal
@@ -29,6 +30,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.replay.wheels import TORCHRUN
 
@@ -38,14 +40,18 @@ HEAVY = ("numpy", "scipy.special", "scipy.stats", "pandas", "matplotlib.figure",
 
 
 def speedrun(
-    *arguments: str, cwd: Path, env: Mapping[str, str], python: str | None = None
+    *arguments: str, cwd: Path, env: Mapping[str, str], python: str | None = None, script: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m harness` with these arguments to its end; without `python`, that with the small torch."""
+    """Run `python -m harness` with these arguments to its end; without `python`, that with the small torch.
+
+    script: a program that is run instead. Where it starts `python -P -m harness`, that is forked as well.
+    """
     process = warm_process(python or python_with_small_torch())
     assert process.stdin is not None and process.stdout is not None
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         order = {"arguments": arguments, "cwd": str(cwd), "env": dict(env), "out": str(out), "err": str(err)}
+        order["script"] = script and str(script)
         try:
             print(json.dumps(order), file=process.stdin, flush=True)
             assert select.select([process.stdout], [], [], LIMIT_S)[0], f"{arguments} hangs"
@@ -136,9 +142,9 @@ def obey(order: dict[str, Any]) -> int:
     os.environ.update(order["env"])
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     os.chdir(order["cwd"])
-    sys.argv = ["speedrun", *order["arguments"]]
+    sys.argv = [order.get("script") or "speedrun", *order["arguments"]]
     try:
-        status: object = command(order["arguments"])
+        status: object = run_script(sys.argv[0]) if order.get("script") else command(order["arguments"])
     except SystemExit as end:
         status = end.code
     except BaseException:
@@ -149,6 +155,27 @@ def obey(order: dict[str, Any]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return status if isinstance(status, int) else int(status is not None)
+
+
+def run_script(path: str) -> None:
+    """Run a program in this process; the commands of the harness that it starts are forked from it."""
+    start = subprocess.run
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if command[1:4] != ["-P", "-m", "harness"]:
+            return start(command, **options)
+        with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+            out, err = Path(folder, "out"), Path(folder, "err")
+            order = {"arguments": command[4:], "cwd": options["cwd"], "env": options["env"]}
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                os._exit(obey(order | {"out": out, "err": err}))
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            return subprocess.CompletedProcess(command, status, out.read_bytes(), err.read_bytes())
+
+    with mock.patch("subprocess.run", run):
+        runpy.run_path(path, run_name="__main__")
 
 
 if __name__ == "__main__":

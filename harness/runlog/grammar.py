@@ -29,7 +29,7 @@ _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
 _NO_TIME = re.compile(rb"[+-]?(?:nan|inf)(?:ms|s)")
 
 # The two lines that nearly every metric line is, read in one step; everything else goes the general way.
-_COMMON_LINE = re.compile(
+COMMON_LINE = re.compile(
     rb"step:(\d{1,9})/(\d{1,9}) (?:(val|train)_loss:(\d{1,9}\.\d{1,12}) )?"
     rb"train_time:(\d{1,15}(?:\.\d{1,9})?)(ms|s) step_avg:(?:(\d{1,15}\.\d{1,9})|nan)ms"
 )
@@ -143,7 +143,7 @@ def undress(raw: bytes) -> bytes:
 def parse_line(raw: bytes) -> MetricLine | Flaw | None:
     """Read one line without its end: a MetricLine, a Flaw where a step line is unusable, None for other text."""
     if raw.startswith(STEP_MARK):
-        common = _COMMON_LINE.fullmatch(raw)
+        common = COMMON_LINE.fullmatch(raw)
         return _step_line(raw) if common is None else _common_line(common)
     if raw.startswith(PLAIN_MARK):
         return _plain_line(raw)

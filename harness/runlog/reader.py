@@ -6,6 +6,7 @@ quick enough that nobody thinks of sampling logs instead of reading them.
 """
 
 import dataclasses
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -90,7 +91,10 @@ def timed_lines(data: Bytes) -> list[TimedLine]:
         ended = stop >= 0
         stop = stop if ended else len(data)
         number += 1
-        if stop - start <= grammar.MAX_LINE_BYTES:
+        common = grammar.COMMON_LINE.fullmatch(data, start, stop)
+        if common is not None:  # nearly every line: a quarter of the work of the general way
+            lines.append(_timed_line(number, common))
+        elif stop - start <= grammar.MAX_LINE_BYTES:
             raw = grammar.undress(bytes(data[start:stop]).rstrip(b"\r"))
             kind = grammar.CLOCK.get(raw.strip())
             if kind is not None:
@@ -103,6 +107,18 @@ def timed_lines(data: Bytes) -> list[TimedLine]:
                     )
         start = stop + 1
     return lines
+
+
+def _timed_line(number: int, common: re.Match[bytes]) -> TimedLine:
+    """Make of a match of COMMON_LINE what the general way makes of its line."""
+    step, _, kind, _, time, unit, average = common.groups()
+    return TimedLine(
+        number,
+        "val" if kind == b"val" else "train",
+        int(step),
+        float(time) / 1000.0 if unit == b"ms" else float(time),
+        step_avg_ms=None if average is None else float(average),
+    )
 
 
 def _seeds(data: Bytes, layout: Layout, runs: list[RunLines]) -> list[int | None]:

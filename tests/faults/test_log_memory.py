@@ -57,22 +57,26 @@ def test_a_line_of_100_mb_between_good_lines_is_left_out_within_the_memory(what:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "allowed"),
     [
-        b"step:5/8 train_time:207ms step_avg:41.40ms\r" * 400_000,
-        b"\x1b[31mstep:5/8 train_time:207ms step_avg:41.40ms\n" * 300_000,
-        b"step:5/8 val_loss:\xff\n" * 700_000,
-        b"".join(b"step:%d/99999999 train_time:%dms step_avg:1.00ms\n" % (n, n) for n in range(9, 400_000)),
+        (b"step:5/8 train_time:207ms step_avg:41.40ms\r" * 200_000, 100 * MB),
+        (b"\x1b[31mstep:5/8 train_time:207ms step_avg:41.40ms\n" * 150_000, 100 * MB),
+        (b"step:5/8 val_loss:\xff\n" * 350_000, 160 * MB),
+        (
+            b"".join(b"step:%d/99999999 train_time:%dms step_avg:1.00ms\n" % (n, n) for n in range(9, 200_000)),
+            100 * MB,
+        ),
     ],
     ids=["carriage returns", "colours", "broken lines", "a long run"],
 )
-def test_a_log_of_many_lines_is_read_within_the_memory(text: bytes, tmp_path: Path) -> None:
+def test_a_log_of_many_lines_is_read_within_the_memory(text: bytes, allowed: int, tmp_path: Path) -> None:
+    """Less than the 200 MB: what a line may leave behind, some hundred bytes, shows on so much fewer lines."""
     path = tmp_path / "a.txt"
     path.write_bytes(GOOD + text)
     status, peak, output = read(path)
     assert status == 0, output[:2000]
     assert '"final_val_loss": 3.2791' in output
-    assert peak <= path.stat().st_size + ALLOWED
+    assert peak <= path.stat().st_size + allowed
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lzma.compress], ids=["gzip", "xz"])

@@ -36,7 +36,7 @@ def test_a_packed_submission_is_in_order_and_the_summary_says_so(project: Reposi
     project.commit("an idea")
     project.git("switch", "-q", "main")  # the harness of the base branch judges; the folder is not even there
     summary = tmp_path / "summary.md"
-    said = project.changes("pull-request", "main", "idea", status=0, GITHUB_STEP_SUMMARY=str(summary))
+    said = project.changes("pull-request", "main", "idea", status=0, anew=True, GITHUB_STEP_SUMMARY=str(summary))
     assert f"the submission {SLUG}: in order" in said
     assert "verdict: pass" in said
     assert summary.read_text().startswith("## In order\n")
@@ -114,7 +114,7 @@ def test_what_a_pull_request_is_refused_for(project: Repository, case: str) -> N
     project.branch("idea")
     damage(project.submit("adamw", SLUG))
     project.commit("an idea")
-    said = project.changes("pull-request", "main", "idea", status=1)
+    said = project.changes("pull-request", "main", "idea", status=1, anew=case == "a module to import")
     assert words in said
     assert "\x1b" not in said
     assert "\n::error::y" not in said
@@ -128,7 +128,7 @@ def test_nothing_that_was_submitted_is_executed(project: Repository, tmp_path: P
         path.write_text(boom)
     project.commit("an attack")
     project.git("switch", "-q", "main")
-    assert "refused" in project.changes("pull-request", "main", "idea", status=1)
+    assert "refused" in project.changes("pull-request", "main", "idea", status=1, anew=True)
     assert not (tmp_path / "executed").exists()
 
 
@@ -151,7 +151,7 @@ def test_a_path_that_leaves_the_folder_writes_nothing(project: Repository, tmp_p
     others = [entry for entry in entries if entry[1] != "submissions"]
     made = tree(*sorted([*others, ("40000", "submissions", tree(("40000", SLUG, escaping)))], key=lambda e: e[1]))
     head = project.git("commit-tree", "-p", "main", "-m", "x", made).strip()
-    said = project.changes("pull-request", "main", head, status=1, TMPDIR=str(tmp_path))
+    said = project.changes("pull-request", "main", head, status=1, anew=True, TMPDIR=str(tmp_path))
     assert "is not a plain file name" in said
     assert not list(tmp_path.rglob("escaped"))
 

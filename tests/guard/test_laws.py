@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,8 @@ def package_of(module: str) -> str | None:
     return module.split(".")[1] if "." in module else None
 
 
-def imports_of(path: Path) -> set[str]:
+@functools.cache
+def imports_of(path: Path) -> frozenset[str]:
     """Full names of what a module imports at any depth, type checking apart."""
     tree = ast.parse(path.read_text())
     skipped = {
@@ -54,7 +56,7 @@ def imports_of(path: Path) -> set[str]:
         for child in block.body
         for node in ast.walk(child)
     }
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
@@ -62,7 +64,7 @@ def imports_of(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+    return frozenset(found)
 
 
 def graph() -> dict[str, set[str]]:

@@ -15,7 +15,7 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow,
 ENDED = sorted(name for name in CORPUS if not name.startswith("L"))
 
 
-@settings(UNHURRIED, max_examples=2500)
+@settings(UNHURRIED, max_examples=1500)
 @given(
     name=st.sampled_from(ENDED),
     mutations=st.lists(st.sampled_from(KEEPS_NUMBERS), min_size=1, max_size=3),
@@ -34,7 +34,7 @@ def test_a_log_that_was_cut_mixed_or_decorated_gives_only_points_that_were_print
     check(data, keeps_numbers=True)
 
 
-@settings(UNHURRIED, max_examples=2000)
+@settings(UNHURRIED, max_examples=1200)
 @given(
     name=st.sampled_from(sorted(CORPUS)),
     mutations=st.lists(st.sampled_from(ANY), min_size=1, max_size=4),

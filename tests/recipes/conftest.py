@@ -20,8 +20,11 @@ import torch.distributed as dist  # noqa: E402
 from tests.shared_runs import made_once  # noqa: E402
 
 from .ranks import MUON_WORLDS, TRAINING_WORLDS, result  # noqa: E402
-from .scripts import ALL, END, script_path, tiny, torchrun, write_shard  # noqa: E402
+from .scripts import ALL, END, TINY, script_path, tiny, torchrun, write_shard  # noqa: E402
 
+# Whose processes end as an interpreter ends, beside those under torchrun: the scripts of this track end in the same lines
+# (tests/recipes/test_logs.py), and to take torch apart costs as much as a run.
+WHOLE_END = ("short/1", "short/13")
 UNDER_TORCHRUN = ("optimization/36",)  # the dry run of tests/e2e starts short/12 so
 
 
@@ -101,27 +104,46 @@ def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "ranks", lambda folder: do_jobs(folder, jobs))
 
 
+def training(name: str, data: Path) -> dict[str, Any]:
+    """The job of 24 steps on two ranks, as a program."""
+    settings = tiny(name) | {"num_iterations": 24, "val_loss_every": 12, "seed": 3}
+    job = {"kind": "script", "name": name, "world": 2, "settings": settings, "data": str(data)}
+    return job | {"whole_end": name in WHOLE_END}
+
+
+NO_DATA = {"kind": "script", "name": "short/12", "world": 1, "settings": TINY, "fails": True}
+
+
 @pytest.fixture(scope="session")
-def trained_log(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
-    """The log of a script's run of 24 steps on two ranks, as a program; every script runs once.
+def programs_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What came of the scripts as programs: every one once with data, one without.
 
     One of each track runs under torchrun as its users start it: optimization/36 here, short/12 in the dry run of tests/e2e.
     torchrun costs eight seconds to import torch three times, so the others run as ranks of a warm process: the same
     processes with the same variables.
     """
 
-    def settings(name: str) -> dict[str, object]:
-        return tiny(name) | {"num_iterations": 24, "val_loss_every": 12, "seed": 3}
-
-    def job(name: str) -> dict[str, Any]:
-        return {"kind": "script", "name": name, "world": 2, "settings": settings(name), "data": str(data)}
-
     def make(folder: Path) -> None:
         for name in UNDER_TORCHRUN:
-            run = torchrun(name, 2, data, settings(name))
+            job = training(name, data)
+            run = torchrun(name, 2, data, job["settings"])
             assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
-            result(folder, job(name), 0, "log").write_bytes(run.stdout)
-        do_jobs(folder, [job(name) for name in ALL if name not in UNDER_TORCHRUN])
+            result(folder, job, 0, "log").write_bytes(run.stdout)
+        (folder / "nothing").mkdir()
+        without = NO_DATA | {"data": str(folder / "nothing")}
+        do_jobs(folder, [without, *(training(name, data) for name in ALL if name not in UNDER_TORCHRUN)])
 
-    folder = made_once(tmp_path_factory, "trained", make)
-    return lambda name: result(folder, job(name), 0, "log").read_bytes()
+    return made_once(tmp_path_factory, "programs", make)
+
+
+@pytest.fixture(scope="session")
+def trained_log(data: Path, programs_folder: Path) -> Callable[[str], bytes]:
+    """The log of a script's run of 24 steps on two ranks."""
+    return lambda name: result(programs_folder, training(name, data), 0, "log").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def run_without_data(programs_folder: Path) -> tuple[bytes, bytes]:
+    """What a script printed, and what it said, that ended with an exit status as it found no data."""
+    out, err = (result(programs_folder, NO_DATA, 0, suffix).read_bytes() for suffix in ("log", "err"))
+    return out, err

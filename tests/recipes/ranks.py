@@ -4,7 +4,8 @@ It imports torch once and forks a process per rank and job: importing costs a ra
 than one, so this is what makes the jobs affordable in a test. Every rank is a process of its own with the variables that
 torchrun sets.
 
-A `script` job runs a script as a program, its output in a file, and ends as an interpreter ends. A `train` job calls its
+A `script` job runs a script as a program, its output in a file; where the job says so it ends as an interpreter ends, which
+costs half a second a rank. One that `fails` must, and what it says is in a file too. A `train` job calls its
 main() and keeps the tokens that the first three steps train on. A `muon` job takes three steps of a script's Muon on given
 gradients and keeps the weights.
 """
@@ -43,6 +44,8 @@ class Output(io.TextIOWrapper):
 def script(folder: Path, job: dict[str, Any], rank: int) -> None:
     log = os.open(result(folder, job, rank, "log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(log, 1)
+    if job.get("fails"):
+        os.dup2(os.open(result(folder, job, rank, "err"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     sys.argv = [job["script"], *arguments(**job["settings"])]
     path = Path(job["script"])
     program = compile(with_small_vocabulary(path.read_text()), str(path), "exec")
@@ -100,7 +103,8 @@ def take_part(folder: Path, job: dict[str, Any], rank: int) -> None:
     else:
         os.environ["DATA_PATH"] = job["data"]
     {"script": script, "train": train, "muon": muon}[job["kind"]](folder, job, rank)
-    if job["kind"] != "script":
+    if not job.get("whole_end"):
+        sys.stdout.flush()
         os._exit(0)  # taking an interpreter with torch apart costs a second
 
 
@@ -126,7 +130,7 @@ def main() -> None:
         while ranks:
             pid, status = os.wait()
             ranks.discard(pid)
-            if status:
+            if bool(status) != bool(job.get("fails")):
                 end(status, job, ranks)
 
 

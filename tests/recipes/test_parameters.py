@@ -77,11 +77,12 @@ def test_the_full_size_loss_before_the_first_step_is_that_of_the_record(name: st
     args = module.Hyperparameters(device="cpu", sequence_length=256)
     torch.manual_seed(1)
     model = module.GPT(args)
-    tokens = torch.randperm(50_257)[:257]
+    count = 64 if name in ALL[5:] else 256  # where the head starts at zero every token has the same loss
+    tokens = torch.randperm(50_257)[: count + 1]
     inputs, targets = tokens[None, :-1], tokens[None, 1:]
     mask = (module.attention_mask(inputs, torch.tensor(1024)),) if name in FLEX else ()
     with torch.no_grad():
-        loss = model(inputs, targets, *mask).item() / (256 if name == "optimization/36" else 1)
+        loss = model(inputs, targets, *mask).item() / (count if name == "optimization/36" else 1)
     expected, tolerance = FIRST_LOSS[name]
     assert loss == pytest.approx(expected, abs=tolerance)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from harness.replay.environments import Build, Needs, build_of
 from harness.store.layout import Project, cache_folder
 from tests.named import find_subject
 from tests.replay.wheels import make_wheel, only_from
+from tests.shared_runs import made_once
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
@@ -42,6 +45,23 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for package in ("numpy", "huggingface_hub"):
         make_wheel(folder, package, "1.0")
     return folder
+
+
+@pytest.fixture
+def copied(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every empty environment be a copy of one that venv made: to unpack pip costs it four seconds of CPU time."""
+    real = venv._run
+
+    def make(folder: Path) -> None:
+        real([sys.executable, "-m", "venv", str(folder)], "the environment cannot be made")
+
+    def run(command: list[str], what: str, *more: Any) -> str:
+        if command[1:3] != ["-m", "venv"]:
+            return real(command, what, *more)
+        shutil.copytree(made_once(tmp_path_factory, "venv", make), command[3], symlinks=True)
+        return ""
+
+    monkeypatch.setattr(venv, "_run", run)
 
 
 @pytest.fixture
@@ -72,6 +92,7 @@ def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
     return plan.Plan(subject, subject.record, "2", True, 2, 1, requirement_sets, build, needs, ())
 
 
+@pytest.mark.usefixtures("copied")
 def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.10.0")
     made, told = own_environment.make_environment(project, a_plan("2.10.0.dev20251210+cu126", python="3.99.1"))
@@ -87,6 +108,7 @@ def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, p
     assert availability(project, "2.9.1") == "unchecked"
 
 
+@pytest.mark.usefixtures("copied")
 def test_the_very_build_is_called_exact_and_is_made_once(wheels: Path, project: Project) -> None:
     make_wheel(wheels, "torch", "2.9.1")
     made, told = own_environment.make_environment(project, a_plan("2.9.1"))
@@ -130,6 +152,7 @@ def test_a_record_that_needs_an_unknown_build_is_named_beside_other_problems(pro
     assert "there is no build 'nothing'; name one of `builds`" in said
 
 
+@pytest.mark.usefixtures("copied")
 def test_where_no_build_can_be_had_every_attempt_is_told_and_nothing_is_left(wheels: Path, project: Project) -> None:
     with pytest.raises(StoreError, match=r"no environment can be made .*2\.10\.0\.dev.*torch==2\.10\.0") as error:
         own_environment.make_environment(project, a_plan("2.10.0.dev20251210+cu126"))

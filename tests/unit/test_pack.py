@@ -7,6 +7,7 @@ import lzma
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_every_file_comes_back_byte_for_byte(packed: tuple[Path, list[Path]]) ->
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (lzma.compress(b"\0" * (200 << 20)), "unpacks to more than"),
+        (lambda: lzma.compress(b"\0" * (200 << 20), preset=0), "unpacks to more than"),
         (lzma.compress(b"x")[:-3], "torn"),
         (lzma.compress(b"x") + b"tail", "more behind its end"),
         (b"this is no archive", "cannot be unpacked"),
@@ -122,8 +123,10 @@ def test_every_file_comes_back_byte_for_byte(packed: tuple[Path, list[Path]]) ->
     ],
     ids=["bomb", "torn", "tail", "noise", "other format", "gigabyte of dictionary", "empty"],
 )
-def test_an_archive_that_is_not_ours_is_refused_by_name(tmp_path: Path, content: bytes, said: str) -> None:
-    (tmp_path / f"log.txt{PACKED}").write_bytes(content)
+def test_an_archive_that_is_not_ours_is_refused_by_name(
+    tmp_path: Path, content: bytes | Callable[[], bytes], said: str
+) -> None:
+    (tmp_path / f"log.txt{PACKED}").write_bytes(content if isinstance(content, bytes) else content())
     with pytest.raises(StoreError, match=said):
         read_kept(tmp_path / "log.txt", name="log.txt")
 

@@ -258,7 +258,7 @@ BOMBS: dict[str, tuple[int, Callable[[int], str]]] = {
     "one long format string": (10_000, lambda n: "a='x'*1\nb='" + "x" * 4000 + "'\ntrain=f'" + "{b}" * n + "*'"),
     "a repetition": (10**12, lambda n: f"import os\na='x'*{n}\nos.environ['y'*{n}]=a"),
     "a join": (10**9, lambda n: f"import os\nos.environ[''.join(['x']*{n})]='1'"),
-    "many long texts": (40_000, lambda n: "a='" + "x" * 2000 + "'\n" + "\n".join(f"b{k}=a+a" for k in range(n))),
+    "many long texts": (20_000, lambda n: "a='" + "x" * 2000 + "'\n" + "\n".join(f"b{k}=a+a" for k in range(n))),
     "paths that grow": (
         10_000,
         lambda n: "import os\na0=os.x\n" + "\n".join(f"a{k}=a{k - 1}.x" for k in range(1, n)),
@@ -275,13 +275,13 @@ BOMBS: dict[str, tuple[int, Callable[[int], str]]] = {
     "elements of calls": (90, lambda n: "x" + "()[0]" * n),
     "calls of results": (150, lambda n: "x" + "()" * n),
     "long chains": (400, lambda n: "\n".join("x" + ".a" * 150 for _ in range(n))),
-    "much executed": (20_000, lambda n: "a='" + "x=1;" * 500 + "'\n" + "\n".join(f"exec(a+'{k}')" for k in range(n))),
-    "the same executed often": (10_000, lambda n: "a='" + "x=1;" * 1000 + "'\n" + "exec(a)\n" * n),
-    "many warnings": (15_000, lambda n: "exec(x)\n" * n),
-    "many patterns": (30_000, lambda n: "\n".join(f"train{k}='{k}*.bin'" for k in range(n))),
+    "much executed": (8_000, lambda n: "a='" + "x=1;" * 500 + "'\n" + "\n".join(f"exec(a+'{k}')" for k in range(n))),
+    "the same executed often": (6_000, lambda n: "a='" + "x=1;" * 1000 + "'\n" + "exec(a)\n" * n),
+    "many warnings": (7_500, lambda n: "exec(x)\n" * n),
+    "many patterns": (8_000, lambda n: "\n".join(f"train{k}='{k}*.bin'" for k in range(n))),
     "nested functions": (80, lambda n: "f = " + "lambda x: " * n + "x"),
     "loops over much": (
-        10_000,
+        6_000,
         lambda n: "import os\nfor k in (" + "'a'," * n + "):\n" + " os.environ[k]\n" * n,
     ),
 }
@@ -318,7 +318,7 @@ def tell() -> None:
 
 # How many times the work twice the script may be. The names in a function are sought in all functions around it, and
 # Python's own parser takes 100 of those at most.
-SMALL = {"loops over much": 500, "much executed": 10}  # enough for the bound; each of these has 500 statements
+SMALL = {"loops over much": 500, "much executed": 5}  # enough for the bound; each of these has 500 statements
 ROOM = dict.fromkeys(BOMBS, 2.5) | {"nested functions": 4.0}
 
 
