@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +101,34 @@ def test_a_flood_of_lines_or_bytes_ends_a_run(tmp_path: Path, body: str, said: s
     [folder] = small.run_folders()
     assert (folder / "clock.csv").stat().st_size < 32 << 20
     assert (folder / "log.txt").stat().st_size < 34 << 20
+
+
+def test_a_run_is_refused_before_it_starts_where_its_ruleset_asks_for_a_better_tier(open_project: Small) -> None:
+    track = open_project.root / "tracks" / "tiny.yaml"
+    track.write_text(
+        track.read_text().replace("    forbidden: []\n", "    tiers: [bubblewrap, landlock]\n    forbidden: []\n")
+    )
+    submission = str(open_project.submit(HONEST))
+    done = open_project.run("run", submission, "--runs", "1")
+    assert done.returncode == 2
+    said = reason(done.stderr)
+    assert "can confine a run by the tier none only; tiny@1 asks for bubblewrap or landlock" in said
+    assert "speedrun doctor" in said
+    assert open_project.run_folders() == []
+
+
+def test_nothing_starts_beside_processes_that_an_earlier_run_left(open_project: Small) -> None:
+    submission = str(open_project.submit(HONEST))
+    assert open_project.run("run", submission, "--runs", "1").returncode in (0, 1)
+    [folder] = open_project.run_folders()
+    told = json.loads((folder / "outcome.json").read_text())
+    with subprocess.Popen(["sleep", "3600"]) as left:
+        try:
+            (folder / "outcome.json").write_text(json.dumps(told | {"survivors": [left.pid]}))
+            os.utime(folder / "outcome.json", (time.time() + 60,) * 2)
+            done = open_project.run("run", submission, "--runs", "2")
+        finally:
+            left.kill()
+    assert done.returncode == 2
+    assert f"left processes behind that are still there: {left.pid}" in reason(done.stderr)
+    assert open_project.run("run", submission, "--runs", "2").returncode in (0, 1)
