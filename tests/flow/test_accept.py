@@ -22,22 +22,46 @@ from harness.store import comparisons
 from harness.store.layout import Project
 from harness.store.records import read_records
 from tests.flow.repositories import RECORDS, Repository
+from tests.shared_runs import made_once
 
 H100 = tuple(Gpu("NVIDIA H100 80GB HBM3", 81559, 700.0) for _ in range(8))
 FIRST, SECOND = "2026-11-18_first", "2026-11-19_second"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Repository:
-    """A project whose smoke track ranks by time, with one record and one packed submission."""
-    made = Repository.make(tmp_path / "project", records=())
+def make_project(folder: Path) -> None:
+    made = Repository.make(folder / "project", records=())
     track = made.root / "tracks" / "smoke.yaml"
     # Without the family `machine`, because a rule about it knows the machines of races by time: GPUs.
     track.write_text(track.read_text().replace("metric: steps", "metric: train_time").replace("machine, ", ""))
     made.submit("adamw", FIRST, title="The first")
     assert "accepted as smoke/1" in made.speedrun("accept", f"submissions/{FIRST}")  # there was nothing to beat
     made.submit("muon", SECOND, title="The second")
-    return made
+
+
+def copied(tmp_path: Path, made: Path) -> Repository:
+    shutil.copytree(made / "project", tmp_path / "project", symlinks=True)
+    return Repository(tmp_path / "project")
+
+
+@pytest.fixture
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A project whose smoke track ranks by time, with one record and one packed submission."""
+    return copied(tmp_path, made_once(tmp_path_factory, "time-race", make_project))
+
+
+def make_accepted(folder: Path, made: Path) -> None:
+    project = copied(folder, made)
+    compare(project, "adamw", "muon", "faster")
+    assert "accepted as smoke/2" in project.speedrun("accept", f"submissions/{SECOND}")
+
+
+@pytest.fixture
+def accepted(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """The same with the second submission accepted, as it was faster."""
+    made = made_once(tmp_path_factory, "time-race", make_project)
+    return copied(
+        tmp_path, made_once(tmp_path_factory, "time-race-accepted", lambda folder: make_accepted(folder, made))
+    )
 
 
 def script(record: str) -> str:
@@ -188,9 +212,8 @@ def test_a_record_without_a_script_is_timed_again_and_keeps_its_original(project
     assert catalog.official_sha256(timed) == digest
 
 
-def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(project: Repository) -> None:
-    compare(project, "adamw", "muon", "faster")
-    project.speedrun("accept", f"submissions/{SECOND}")
+def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(accepted: Repository) -> None:
+    project = accepted
     path = project.root / "records" / "smoke" / SECOND / "record.yaml"
     text = path.read_text()
     [time] = [line for line in text.splitlines() if "train_time_s" in line]
@@ -207,9 +230,8 @@ def test_a_damaged_comparison_is_named(project: Repository) -> None:
 
 
 @pytest.mark.parametrize("outcome", ["faster", "tie", "slower"])
-def test_a_record_is_timed_again(project: Repository, outcome: str) -> None:
-    compare(project, "adamw", "muon", "faster")
-    project.speedrun("accept", f"submissions/{SECOND}")
+def test_a_record_is_timed_again(accepted: Repository, outcome: str) -> None:
+    project = accepted
     against = {"a": comparisons.Side(f"records/smoke/{SECOND}", script("muon"), "smoke@1")}
     assert "no same-machine comparison" in project.speedrun("accept", "--retime", "smoke/1", status=2)
     compare(project, "muon", "adamw", outcome, name="again", **against)
@@ -237,9 +259,8 @@ def test_seconds_of_a_faster_machine_make_no_record_current(project: Repository)
     assert best(project) == FIRST
 
 
-def test_a_withdrawn_record_keeps_its_row_and_is_never_current(project: Repository) -> None:
-    compare(project, "adamw", "muon", "faster")
-    project.speedrun("accept", f"submissions/{SECOND}")
+def test_a_withdrawn_record_keeps_its_row_and_is_never_current(accepted: Repository) -> None:
+    project = accepted
     before = {path: path.read_bytes() for path in (project.root / "records").rglob("*") if path.is_file()}
     why = "its data was <b>wrong</b> | see #7"
     assert "--withdraw and --why are given together or not at all" in project.speedrun(
