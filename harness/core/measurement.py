@@ -103,9 +103,15 @@ class RunOutcome:
     reason: str | None = None  # one sentence, where it did not finish
     received: dict[str, str] = field(default_factory=dict)  # log.txt, clock.csv -> sha256 of the bytes as they arrived
     survivors: tuple[int, ...] = ()  # processes of the run that could not be ended
-    left_bytes: int | None = (
-        None  # in /dev/shm after the run and not before, by the harness's user; None: not looked at
-    )
+    # In /dev/shm after the run and not before, of the harness's user or the run's; None: not looked at.
+    left_bytes: int | None = None
+
+    def refused(self, changed: list[str]) -> Self:
+        """Return the outcome of a run during which something was changed; what ended it by then stands first."""
+        if not changed:
+            return self
+        reason = "; ".join([*([self.reason] if self.reason else []), *changed])
+        return dataclasses.replace(self, state="failed" if self.state == "finished" else self.state, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

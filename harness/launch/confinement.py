@@ -147,8 +147,13 @@ def _try_bubblewrap(view: View) -> tuple[Confinement | None, str]:
     said = _tried(_bubblewrap(_trial(view), None, [view.python, "-I", "-c", ""]))
     if said is not None:
         return None, f"bubblewrap cannot be used: {said}"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()[-1:]
-    return Confinement("bubblewrap", version[0] if version else None), ""
+    return Confinement("bubblewrap", _version(program)), ""
+
+
+@functools.cache
+def _version(program: str) -> str | None:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()
+    return said[-1] if said else None
 
 
 # ---------------------------------------------------------------------------------------------- Landlock
@@ -156,7 +161,8 @@ def _try_bubblewrap(view: View) -> tuple[Confinement | None, str]:
 
 def _landlock(view: View, user: int | None, command: Sequence[str]) -> list[str]:
     shared = ["/dev/shm", "/dev/pts", *(f"/dev/{name}" for name in _DEVICES), *map(str, gpu_devices())]
-    read = [*map(str, system_paths(view.hidden)), "/etc", "/proc", "/sys"]
+    # Not all of /etc: root without capabilities still owns /etc/shadow.
+    read = [*map(str, system_paths(view.hidden)), "/proc", "/sys", *(f"/etc/{name}" for name in (*_SETTINGS, *_ETC))]
     read += map(str, (*interpreter_paths(view.python, view.hidden), *view.readable))
     read += _NETWORK_SETTINGS
     write = [*shared, *map(str, view.writable)]

@@ -31,6 +31,7 @@ from harness.store.files import disk_error
 ROOT = Path(__file__).parents[2]  # the folder that holds the package `harness`
 PASSED = ("CUDA_HOME", "CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "NCCL_SOCKET_IFNAME", "TZ")
 RESERVE_BYTES = 1 << 18  # given back on a full disk, so that the outcome can still be written
+OBSERVER_LIMIT_S = 120.0  # until it watches, usually 0.1 s; without persistence mode a driver takes 30 s
 HOME, RANKS = "home", "ranks"  # folders of a run, beside its work folder, that it writes to
 _RANK = re.compile(rb"^\s*rank\s*:\s*(\d{1,5})\b", re.MULTILINE)
 _EXIT_CODE = re.compile(rb"^\s*exitcode\s*:\s*(-?\d{1,5})\b", re.MULTILINE)
@@ -60,7 +61,7 @@ class TorchrunLauncher:
             changed = installation.changes(installed, watched)
             if changed is not None:
                 said = f"files of the environment or the harness were changed while it ran: {changed}"
-                outcome = dataclasses.replace(outcome, state="failed", reason=said)
+                outcome = outcome.refused([said])
             left = {name: size for name, size in shared_memory(confined.user).items() if name not in before}
             return dataclasses.replace(
                 outcome, left_bytes=0 if confinement.is_private(confined) else sum(left.values())
@@ -205,8 +206,11 @@ def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
 
 
 def _let_start(recording: subprocess.Popen[bytes], observing: subprocess.Popen[bytes], folder: Path) -> None:
-    """Let the script start once the observer watches; where it cannot, without it."""
+    """Let the script start once the observer watches; where it cannot, without it: a driver may hang it for good."""
+    given_up = time.monotonic() + OBSERVER_LIMIT_S
     while not (folder / observer.READS).exists() and observing.poll() is None and recording.poll() is None:
+        if time.monotonic() > given_up:
+            break
         time.sleep(0.005)
     assert recording.stdin is not None
     with contextlib.suppress(OSError):

@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from harness.core.errors import LogError, StoreError
 from harness.core.measurement import DataReceipt, Machine, RunOutcome
@@ -38,7 +37,7 @@ def record_end(
     """
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
     _remove_own_shard(folder, file)
-    outcome = _refused(outcome, find_changed(ledger, folder, outcome, before))
+    outcome = outcome.refused(find_changed(ledger, folder, outcome, before))
     raw = run_log(folder)
     digest = scrubbed_sha256(raw, script)
     data = dataclasses.replace(file.data, unchanged=unchanged)
@@ -51,7 +50,7 @@ def record_probe_end(
     ledger: Ledger, folder: Path, started: Started, outcome: RunOutcome, script: bytes, before: bytes
 ) -> RunOutcome:
     """Write down how a run of a probe ended, which has no run.json; returns the outcome as `record_end` does."""
-    outcome = _refused(outcome, find_changed(ledger, folder, outcome, before))
+    outcome = outcome.refused(find_changed(ledger, folder, outcome, before))
     raw = run_log(folder)
     ledger.append(ended(started.script, started.run, folder, outcome, last_step(raw), scrubbed_sha256(raw, script)))
     return outcome
@@ -102,15 +101,6 @@ def find_changed(ledger: Ledger, folder: Path, outcome: RunOutcome, before: byte
     except StoreError as error:
         changed += [f"{problem.where} {problem.what} while the run went on" for problem in error.problems]
     return changed
-
-
-def _refused(outcome: RunOutcome, changed: list[str]) -> RunOutcome:
-    """Refuse a run during which something was changed; what ended it stands first."""
-    if not changed:
-        return outcome
-    reason = "; ".join([*([outcome.reason] if outcome.reason else []), *changed])
-    state: Literal["failed", "hung", "stopped", "lost"] = "failed" if outcome.state == "finished" else outcome.state
-    return dataclasses.replace(outcome, state=state, reason=reason)
 
 
 def settle(project: Project) -> list[tuple[str, str]]:
