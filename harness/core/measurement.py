@@ -103,7 +103,7 @@ class RunOutcome:
     reason: str | None = None  # one sentence, where it did not finish
     received: dict[str, str] = field(default_factory=dict)  # log.txt, clock.csv -> sha256 of the bytes as they arrived
     survivors: tuple[int, ...] = ()  # processes of the run that could not be ended
-    # In /dev/shm after the run and not before, of the harness's user or the run's; None: not looked at.
+    # In /dev/shm after the run and not before, of the run's user and used by no living program; None: not looked at.
     left_bytes: int | None = None
 
     def refused(self, changed: list[str]) -> Self:

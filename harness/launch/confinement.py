@@ -10,11 +10,13 @@ works is tried with the run's own interpreter before it is relied on. Device nod
 the drivers' and NCCL's documentation ask; no GPU host has run them yet.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -27,7 +29,7 @@ from harness.core.measurement import Confinement
 from harness.launch import landlock
 
 FORCE = "SPEEDRUN_CONFINEMENT"  # asks for a weaker tier, or for an error where it cannot be had
-RUN_USER = 61_817  # of nobody: outside the ranges that Linux distributions give to people and services
+RUN_USERS = range(60_706, 61_184)  # of nobody: systemd's table of user ids calls them unused
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
 _SETTINGS = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "ssl", "ca-certificates", "pki")
 _NETWORK_SETTINGS = ("/etc/resolv.conf", "/run/systemd/resolve")
@@ -174,13 +176,24 @@ def _try_landlock(view: View) -> tuple[Confinement | None, str]:
     version = landlock.abi()
     if not version:
         return None, "this kernel has no Landlock, or it is switched off"
-    users = (RUN_USER, None) if os.geteuid() == 0 else (None,)
+    users = (_run_user(), None) if os.geteuid() == 0 else (None,)
     said: str | None = None
     for user in users:
         said = _tried(_landlock(_trial(view), user, [view.python, "-I", "-c", ""]))
         if said is None:
             return Confinement("landlock", f"ABI {version}", user=user), ""
     return None, f"Landlock cannot be used: {said}"
+
+
+@functools.cache
+def _run_user() -> int:
+    """Draw the user that the runs of this command get, so that nothing of another command's is theirs."""
+    taken = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                taken.add(entry.stat().st_uid)
+    return secrets.choice([user for user in RUN_USERS if user not in taken] or list(RUN_USERS))
 
 
 # ---------------------------------------------------------------------------------------------- what is seen

@@ -2,25 +2,33 @@
 
 In a confined run both are read-only. Outside confinement a script could add a `.pth` file that slows every other script
 of the environment, or edit the harness. Sizes and times of the files are compared, and the time of the last change of
-an inode cannot be set by hand. Bytecode is left out: other commands of the harness write it at any moment.
+an inode cannot be set by hand. Bytecode is another matter, because other commands of the harness may write it at any
+moment: what is new is removed, unseen, and Python makes it again from the source.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 MOST_NAMED = 3
+BYTECODE = "__pycache__"
+Seen = dict[str, tuple[int, int, int]]
 
 
-def take(folders: Iterable[Path]) -> dict[str, tuple[int, int, int]]:
+def take(folders: Iterable[Path]) -> Seen:
     """Note size and times, ns, of every file in these folders; some 0.2 s for an environment with torch."""
     return {path: (seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns) for path, seen in _files(folders)}
 
 
-def changes(before: dict[str, tuple[int, int, int]], folders: Iterable[Path]) -> str | None:
-    """Name files that were added, changed or removed since; None where there are none."""
+def changes(before: Seen, folders: Iterable[Path]) -> str | None:
+    """Name files that were added, changed or removed since, None where there are none; remove bytecode that is new."""
     now = take(folders)
-    changed = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    differ = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+    changed = [path for path in differ if Path(path).parent.name != BYTECODE]
+    for path in set(differ) - set(changed):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
     if not changed:
         return None
     more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
@@ -33,7 +41,6 @@ def _files(folders: Iterable[Path]) -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name != "__pycache__":
-                        waiting.append(entry.path)
+                    waiting.append(entry.path)
                 else:
                     yield entry.path, entry.stat(follow_symlinks=False)

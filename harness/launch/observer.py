@@ -33,9 +33,9 @@ import sys
 import time
 from pathlib import Path
 
-if __name__ == "__main__":  # started by its path and isolated; bytecode, which somebody may have planted, is not read
+if __name__ == "__main__":  # started by its path and isolated
     sys.path.append(str(Path(__file__).parents[2]))
-    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
+    sys.dont_write_bytecode = True
 
 from harness.launch.copies import Copies
 from harness.launch.processes import holds, transferred, tree, waited_ns
@@ -99,9 +99,9 @@ class Observer:
         """Look until standard input closes. Every wake-up says how late it came: so late any news may be."""
         if not self.shards.descriptors:
             self.reads.add("lost", "watches", 0)
-        self.beat("beat")
         period_ns, tick = int(TICK_S * 1e9), 0
         due = time.monotonic_ns() + period_ns
+        self.beat("beat")  # from here on every delay is noted
         while True:
             wait_s = max(0, due - time.monotonic_ns()) / 1e9
             ready, _, _ = select.select([0, *self.shards.descriptors], [], [], wait_s)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from collections.abc import Collection
 from pathlib import Path
 
 MARK = "SPEEDRUN_RUN_ID"  # the variable that every process of a run inherits
@@ -46,15 +47,25 @@ def tree(root: int) -> list[int]:
 
 def holds(root: int, path: str) -> bool:
     """Whether a process below `root` has the file open or mapped right now."""
-    for pid in tree(root):
-        with contextlib.suppress(OSError):
-            if os.fsencode(path) in Path(f"/proc/{pid}/maps").read_bytes():
-                return True
-            for number in os.listdir(f"/proc/{pid}/fd"):
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/fd/{number}") == path:
-                        return True
-    return False
+    return any(held(pid, [path]) for pid in tree(root))
+
+
+def held_by_anyone(paths: Collection[str]) -> set[str]:
+    """Return those of the files that any process has open or mapped right now, as far as /proc shows it to this user."""
+    pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if paths else []
+    return {path for pid in pids for path in held(pid, paths)}
+
+
+def held(pid: int, paths: Collection[str]) -> set[str]:
+    """Return those of the files that a process has open or mapped right now."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        mapped = Path(f"/proc/{pid}/maps").read_bytes()
+        found |= {path for path in paths if os.fsencode(path) in mapped}
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found |= {os.readlink(f"/proc/{pid}/fd/{number}")}.intersection(paths)
+    return found
 
 
 def waited_ns(pid: int) -> int | None:

@@ -52,7 +52,7 @@ class TorchrunLauncher:
         confined = plan.confinement or self.confined_by(plan)
         # Short, because sockets are made there, and their paths have a limit of 108 bytes. A private /tmp needs none.
         temporary = None if confinement.is_private(confined) else Path(tempfile.mkdtemp(prefix="speedrun-"))
-        before = shared_memory()
+        before = shared_memory(confined.user)
         # Inside a confinement these are read-only.
         watched = (ROOT / "harness", *packages(self.python)) if confined.tier == "none" else ()
         installed = installation.take(watched)
@@ -62,10 +62,8 @@ class TorchrunLauncher:
             if changed is not None:
                 said = f"files of the environment or the harness were changed while it ran: {changed}"
                 outcome = outcome.refused([said])
-            left = {name: size for name, size in shared_memory(confined.user).items() if name not in before}
-            return dataclasses.replace(
-                outcome, left_bytes=0 if confinement.is_private(confined) else sum(left.values())
-            )
+            private = confinement.is_private(confined)
+            return dataclasses.replace(outcome, left_bytes=0 if private else left_bytes(before, confined.user))
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -127,14 +125,22 @@ class TorchrunLauncher:
         return [*command, plan.entry, *plan.arguments]
 
 
-def shared_memory(*users: int | None) -> dict[str, int]:
-    """List what the harness's user, and the other given ones, hold in /dev/shm: name -> bytes."""
+def left_bytes(before: dict[str, int], user: int | None) -> int:
+    """Count the bytes in /dev/shm that were not there before and that no living program uses: the run's are gone."""
+    left = {f"/dev/shm/{name}": size for name, size in shared_memory(user).items() if name not in before}
+    used = processes.held_by_anyone(left)
+    return sum(size for path, size in left.items() if path not in used)
+
+
+def shared_memory(user: int | None) -> dict[str, int]:
+    """List what a user (None: the harness's) holds in /dev/shm: name -> bytes."""
+    user = os.geteuid() if user is None else user
     held = {}
     with contextlib.suppress(OSError):
         for entry in os.scandir("/dev/shm"):
             with contextlib.suppress(OSError):
                 about = entry.stat(follow_symlinks=False)
-                if about.st_uid in (os.geteuid(), *users):
+                if about.st_uid == user:
                     held[entry.name] = about.st_size if entry.is_file(follow_symlinks=False) else 1
     return held
 
@@ -186,9 +192,7 @@ def clean_environment(
 
 def start_aside(call: str) -> subprocess.Popen[bytes]:
     """Start one of the two processes beside a run; it ends when its standard input closes."""
-    # Bytecode, which somebody may have planted, is not read.
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.pycache_prefix = '/dev/null'; sys.dont_write_bytecode = True"
-    code += f"; from pathlib import Path; {call}"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.dont_write_bytecode = True; from pathlib import Path; {call}"
     return subprocess.Popen(
         [sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     )
@@ -255,12 +259,13 @@ def read_outcome(plan: launcher.LaunchPlan, recording: subprocess.Popen[bytes]) 
     """
     assert recording.stdout is not None
     said = recording.stdout.read()
+    code = recording.wait()
     path = plan.folder / run_files.OUTCOME
     with contextlib.suppress(StoreError):
         return run_files.OUTCOME_FORM.parse(said, f"{plan.run_id}/{path.name}")
     for pid in processes.marked(plan.run_id):
         processes.kill(pid, signal.SIGKILL)
-    outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {recording.returncode})")
+    outcome = RunOutcome("lost", None, 0.0, f"the recorder was ended from outside (exit code {code})")
     try:
         recorder.write_outcome(plan.folder, codec.encode(outcome))
     except OSError as error:

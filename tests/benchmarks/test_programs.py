@@ -17,9 +17,11 @@ NUMBER = r"[\d,.]+"
 # The smallest form of each program, and a line that holds its figures.
 PROGRAMS = {
     "board.py": (("--small",), rf"rendered in {NUMBER} s .* in {NUMBER} s"),
+    "busy_machine.py": (("--small",), r"3 honest runs beside 1 busy processes: 1 \w+; 0 findings fail"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
     "fuzz_packs.py": (("--packs", "60", "--jobs", "1"), rf"60 packs in {NUMBER} s: {NUMBER} refused .*; 0 findings"),
+    "kill_points.py": (("--points", "1"), r"1 of 1 points recovered"),
     "log_reading.py": (("--small",), rf"all fields take {NUMBER} × the time"),
     "overhead.py": (("--small",), rf"stamping and storing one line: {NUMBER} us"),
     "smallest_theft.py": (("--small",), rf"in one gap of one run +{NUMBER}%"),

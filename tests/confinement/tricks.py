@@ -65,9 +65,19 @@ def readable(path):
     return True
 
 def signalled():
+    reached = []
     for pid in others():
-        os.kill(pid, signal.SIGCONT)
-    return bool(others())
+        try:
+            parent = int(open(f"/proc/{{pid}}/status").read().split("PPid:")[1].split()[0])  # the harness
+        except OSError:
+            parent = None
+        for target in (pid, parent):
+            try:
+                os.kill(target, signal.SIGCONT)
+            except (OSError, TypeError):
+                continue
+            reached.append(target)
+    return bool(reached)
 
 def traced():
     done = [LIBC.ptrace(0x4206, pid, 0, 0) == 0 for pid in others()]

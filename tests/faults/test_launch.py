@@ -42,13 +42,13 @@ def started(project: Small) -> bool:
     return any((f / "log.txt").exists() and b"step:1/5" in (f / "log.txt").read_bytes() for f in project.run_folders())
 
 
-def test_honest_runs_pass_and_everything_is_on_disk(project: Small) -> None:
-    submission = project.submit(HONEST)
-    done = project.run("run", str(submission))
+def test_honest_runs_pass_and_everything_is_on_disk(small: Small) -> None:
+    submission = small.submit(HONEST)
+    done = small.run("run", str(submission))
     assert done.returncode == 0, done.stderr
     assert "verdict: pass" in done.stderr
-    assert project.ends() == ["finished"] * 3
-    for folder in project.run_folders():
+    assert small.ends() == ["finished"] * 3
+    for folder in small.run_folders():
         log = (folder / "log.txt").read_bytes()
         assert log.startswith((submission / "train_gpt.py").read_bytes())
         stamps = (folder / "clock.csv").read_text().splitlines()
@@ -71,8 +71,8 @@ def test_a_script_error_shows_its_last_lines_the_rank_and_the_exit_code(tmp_path
     assert not processes_of(project)
 
 
-def test_an_exit_code_is_kept(project: Small) -> None:
-    done = project.run("run", str(project.submit("step(1, 5)\nprint('going down', file=sys.stderr)\nsys.exit(41)\n")))
+def test_an_exit_code_is_kept(small: Small) -> None:
+    done = small.run("run", str(small.submit("step(1, 5)\nprint('going down', file=sys.stderr)\nsys.exit(41)\n")))
     assert done.returncode == 3
     assert "exit code 41" in done.stderr
     assert "going down" in done.stderr
@@ -100,8 +100,16 @@ def test_a_loss_that_is_no_number_fails_the_verdict(small: Small) -> None:
     assert "L2  fail" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_harness_ends_the_run_first(project: Small, number: int, status: int) -> None:
+def test_an_interrupted_harness_ends_the_run_first(project: Small) -> None:
+    interrupted(project, signal.SIGINT, 130)
+
+
+def test_so_does_one_that_is_asked_to_end(small: Small) -> None:
+    interrupted(small, signal.SIGTERM, 143)
+
+
+def interrupted(project: Small, number: int, status: int) -> None:
+    """Signal the harness in the middle of a run."""
     harness = project.start("run", str(project.submit(FOREVER)))
     assert wait_for(lambda: started(project))
     harness.send_signal(number)
@@ -152,27 +160,25 @@ def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(small: S
     assert "needs < 0.00125" in done.stderr  # 0.01 over the four ways to leave one of four out, and over two
 
 
-def test_a_killed_recorder_leaves_nothing_running(project: Small) -> None:
-    harness = project.start("run", str(project.submit(FOREVER)))
-    assert wait_for(lambda: started(project))
-    recorders = subprocess.run(
-        ["pgrep", "-f", str(project.run_folders()[0])], capture_output=True, text=True, check=True
-    )
+def test_a_killed_recorder_leaves_nothing_running(small: Small) -> None:
+    harness = small.start("run", str(small.submit(FOREVER)))
+    assert wait_for(lambda: started(small))
+    recorders = subprocess.run(["pgrep", "-f", str(small.run_folders()[0])], capture_output=True, text=True, check=True)
     for pid in recorders.stdout.split():
         if b"recorder.main" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(int(pid), signal.SIGKILL)
     assert harness.wait(timeout=600) == 3
-    assert project.ends() == ["lost"]
+    assert small.ends() == ["lost"]
 
 
-def test_a_daemon_that_clears_its_environment_is_ended_too(project: Small) -> None:
+def test_a_daemon_that_clears_its_environment_is_ended_too(small: Small) -> None:
     body = (
         "import subprocess\n"
         "subprocess.Popen(['sleep', '900'], start_new_session=True, env={}, cwd=os.getcwd(), stdout=subprocess.DEVNULL)\n"
     )
-    done = project.run("run", str(project.submit(body + HONEST)), "--runs", "1")
-    assert project.ends() == ["finished"], done.stderr
-    assert not processes_of(project)
+    done = small.run("run", str(small.submit(body + HONEST)), "--runs", "1")
+    assert small.ends() == ["finished"], done.stderr
+    assert not processes_of(small)
 
 
 def test_output_without_a_last_newline_is_kept(small: Small) -> None:

@@ -63,6 +63,26 @@ def test_an_outcome_without_the_recorders_word_counts_for_nothing(open_project: 
     assert "the recorder was ended from outside" in reason(done.stderr)
 
 
+def test_a_stopped_harness_misses_nothing(open_project: Small) -> None:
+    before = (
+        "[recorder] = beside(b'recorder')\n"
+        "status = open(f'/proc/{recorder}/status').read()\n"
+        "harness = int(status.split('PPid:')[1].split()[0])\n"
+        "os.kill(harness, signal.SIGSTOP)\n"
+        "time.sleep(0.5)\n"
+    )
+    after = "log('stopped:' + open(f'/proc/{harness}/status').read().split('State:')[1].split()[0])\n"
+    after += "os.kill(harness, signal.SIGCONT)\n"
+    done = open_project.run("run", str(open_project.submit(AROUND + before + HONEST + after)), "--runs", "1", "--json")
+    assert open_project.ends() == ["finished"], done.stderr
+    [folder] = open_project.run_folders()
+    log = (folder / "log.txt").read_bytes()
+    assert b"\nstopped:T\n" in log
+    assert len((folder / "clock.csv").read_text().splitlines()) == 3 + log.count(b"\n")
+    failed = {finding["rule"] for finding in json.loads(done.stdout)["findings"] if finding["outcome"] == "fail"}
+    assert failed == set()
+
+
 def test_runs_removed_from_the_ledger_are_missed(open_project: Small) -> None:
     body = "ledger = RUN.parent / 'ledger.jsonl'\nledger.write_bytes(ledger.read_bytes().split(b'\\n', 1)[1])\n"
     done = open_project.run("run", str(open_project.submit(AROUND + HONEST + body)), "--runs", "1")
@@ -80,6 +100,16 @@ def test_a_file_written_into_the_environment_is_named(tmp_path: Path) -> None:
         (packages / "slow.pth").unlink(missing_ok=True)
     assert small.ends() == ["failed"]
     assert "files of the environment or the harness were changed while it ran: slow.pth" in reason(done.stderr)
+
+
+def test_bytecode_that_a_run_left_is_removed_unseen(tmp_path: Path) -> None:
+    small = make_project(tmp_path / "project", confined=False)
+    packages = next(Path(small.python).parents[1].glob("lib/python3*/site-packages"))
+    poisoned = packages / "torch" / "__pycache__" / "poisoned.cpython-311.pyc"
+    body = f"import pathlib\nleft = pathlib.Path({str(poisoned)!r})\nleft.parent.mkdir(exist_ok=True)\nleft.touch()\n"
+    done = small.run("run", str(small.submit(HONEST + body)), "--runs", "1")
+    assert small.ends() == ["finished"], done.stderr
+    assert not poisoned.exists()
 
 
 @pytest.mark.parametrize(

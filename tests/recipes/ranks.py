@@ -27,7 +27,14 @@ import torch.distributed as dist
 from .scripts import arguments, import_file, with_small_vocabulary
 
 TRAINING_WORLDS = (1, 2, 4)
+# The scripts whose loader, optimizer or mask is new; the others, which share theirs, run on 1 and 2.
+ON_FOUR = ("short/1", "short/2", "short/6", "short/8", "short/12", "optimization/36")
 MUON_WORLDS = (1, 3, 4)
+
+
+def worlds(name: str) -> tuple[int, ...]:
+    """The numbers of ranks that a script is trained on."""
+    return TRAINING_WORLDS if name in ON_FOUR else TRAINING_WORLDS[:2]
 
 
 def result(folder: Path, job: dict[str, Any], rank: int, suffix: str) -> Path:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from .ranks import TRAINING_WORLDS, result
+from .ranks import result, worlds
 from .scripts import ALL, load, write_shard
 
 STRIDED = [name for name in ALL if name.startswith("short/") and name != "short/1"]
@@ -127,8 +127,7 @@ def test_llmc_reads_each_batch_of_each_file_once_per_pass_in_an_order_of_each_ra
     assert len(set(orders)) == 8
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("world_size", TRAINING_WORLDS)
+@pytest.mark.parametrize(("name", "world_size"), [(name, world) for name in ALL for world in worlds(name)])
 def test_the_first_three_steps_train_on_the_batches_of_the_recipe(
     name: str, world_size: int, ranks_folder: Path, data: Path
 ) -> None:

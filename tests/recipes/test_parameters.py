@@ -74,8 +74,9 @@ FIRST_LOSS = {
 @pytest.mark.parametrize("name", ALL)
 def test_the_full_size_loss_before_the_first_step_is_that_of_the_record(name: str) -> None:
     module = load(name)
-    # Where the head starts at zero every token has the same loss, however many layers come before it.
-    settings, count = ({"n_layer": 2}, 8) if name in ALL[5:] else ({}, 256)
+    # Where the head starts at zero every token has the same loss, however many and wide the layers before it are.
+    narrow = {"n_layer": 2, "n_head": 2, "d_model": 64}
+    settings, count = (narrow, 8) if name in ALL[5:] else ({}, 256)
     args = module.Hyperparameters(device="cpu", sequence_length=256, **settings)
     torch.manual_seed(1)
     model = module.GPT(args)
