@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = "2026-11-21_muon"
+BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with this program
 MEASURED = re.compile(r"up to [\d.]+ m?s late|did not look between")
 
 
@@ -48,14 +49,16 @@ def main() -> int:
     args = parser.parse_args()
     sets, busy = (1, 1) if args.small else (args.sets, args.busy)
     scratch = Path(tempfile.mkdtemp(prefix="busy-machine-"))
-    beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+    beside = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(busy)]
     outcomes, failed, open_ones, unexplained = Counter[str](), 0, 0, 0
     try:
         python, subject = project(scratch / "project", small=args.small)
         command = [python, "-m", "harness", "--root", str(scratch / "project"), "run", subject, "--json"]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         for number in range(1, sets + 1):
-            done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
+            done = subprocess.run(command, cwd=scratch / "project", env=environment, capture_output=True, text=True)
+            if not done.stdout:
+                sys.exit(done.stderr)
             verdict = json.loads(done.stdout)
             outcomes[verdict["outcome"]] += 1
             print(f"set {number}: {verdict['outcome']}", flush=True)
