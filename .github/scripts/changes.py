@@ -24,6 +24,8 @@ from pathlib import Path
 import written
 from commits import (
     EXECUTABLE,
+    LINK,
+    ODD_NAME,
     PLAIN,
     ROOT,
     Change,
@@ -130,9 +132,9 @@ def extract(head: str, slug: str, target: Path) -> list[str]:
         if file.mode == EXECUTABLE:
             problems.append(f"{named(file.path)} is executable; nothing in a submission is executed: chmod -x")
         elif file.mode != PLAIN:
-            problems.append(f"{named(file.path)} is a link or not a file; put the file itself there")
+            problems.append(f"{named(file.path)} is {LINK}")
         elif not all(re.fullmatch(NAME, part) for part in name.split("/")) or name.count("/") > 5:
-            problems.append(f"{named(file.path)} is not a plain file name; use letters, digits, '_', '-' and '.'")
+            problems.append(f"{named(file.path)} is {ODD_NAME}")
     size = sum(file.size for file in listed)
     if len(listed) > MAX_FILES or size > MAX_BYTES:
         problems.append(
@@ -230,7 +232,7 @@ def tell(title: str, problems: list[str], said: Said | None = None, review: Sequ
         print(f"::stop-commands::{token}\n{said.text}\n::{token}::" if hosted else said.text)
     if said is not None and hosted:
         print(said.annotations, end="")
-    review, problems = shortened(review), shortened(problems)
+    review, problems = shortened(review), shortened(list(dict.fromkeys(problems)))
     for lines, level, word in ((review, "warning", "review"), (problems, "error", "refused")):
         for text in lines:
             line = shown(text).replace("\n", " ")
@@ -275,12 +277,11 @@ def pull_request(base_name: str, head_name: str, facts: str | None = None) -> in
         problems, said = judge(head, slugs[0])
         problems = foreign(changed, slugs[0]) + on_main(slugs[0], base, old) + odd + problems
         return tell(f"the submission {named(slugs[0])[:100]}", problems, said)
-    problems, review = odd + in_place_of_folders(changed), for_review(changed)
+    found, review = written.sort(base, head, changed), for_review(changed)
     told: list[str] = []
+    problems = odd + in_place_of_folders(changed) + altered(old, head, may_import=bool(found.imported))
+    problems += taken_away(changed, found.accepted, head)
     if not odd:
-        found = written.sort(base, head, changed)
-        problems += altered(old, head, may_import=bool(found.imported))
-        problems += taken_away(changed, found.accepted, head)
         wrong, told = written.verify(base, head, found, board=not review, facts=None if facts is None else Path(facts))
         problems += wrong
         if review and found.board:

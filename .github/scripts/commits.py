@@ -15,6 +15,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = r"[A-Za-z0-9_.+-]{1,100}"  # of a path; the longest in the project has 47 letters
+LINK = "a link or a submodule; put the file itself there"
+ODD_NAME = "not a plain file name; use letters, digits, '_', '-', '+' and '.'"
 PLAIN, EXECUTABLE = "100644", "100755"
 MAX_FILE_BYTES = 8 << 20  # the largest file of the project has 0.13 MB
 MAX_HISTORY_BYTES = 64 << 20  # of all objects that a branch brings, packed; the whole project has 2 MB
@@ -114,16 +116,8 @@ def oddities(old: str, new: str, changed: Sequence[Change]) -> list[str]:
     """Say what no pull request may bring, whatever it is about: links, odd names, large files, a large history."""
     there = files(new)
     kept = [change for change in changed if change.kind != "D"]
-    problems = [
-        f"{named(c.path)} is a link or a submodule; put the file itself there"
-        for c in kept
-        if c.mode not in (PLAIN, EXECUTABLE)
-    ]
-    problems += [
-        f"{named(c.path)} is not a plain name of a file; use letters, digits, '_', '-', '+' and '.'"
-        for c in kept
-        if not is_plain(c.path)
-    ]
+    problems = [f"{named(c.path)} is {LINK}" for c in kept if c.mode not in (PLAIN, EXECUTABLE)]
+    problems += [f"{named(c.path)} is {ODD_NAME}" for c in kept if not is_plain(c.path)]
     problems += colliding(kept, [file.path for file in there])
     size = {file.path: file.size for file in there}
     problems += [

@@ -373,9 +373,9 @@ ODD: dict[str, tuple[str, str, str]] = {
     "records as a link": ("120000", "Records", "Records is records in other letters"),
     "a folder in other letters": ("100644", f"records/smoke/{MUON.name.upper()}/record.yaml", "in other letters"),
     "a file in other letters": ("100644", "tracks/Smoke.yaml", "tracks/Smoke.yaml is tracks/smoke.yaml in other"),
-    "a letter that looks alike": ("100644", "tracks/sm\u043eke.yaml", "is not a plain name"),
-    "an ignorable letter": ("100644", "tra\u200bcks/smoke.yaml", "is not a plain name"),
-    "a blank": ("100644", "docs/a b", "is not a plain name"),
+    "a letter that looks alike": ("100644", "tracks/sm\u043eke.yaml", "is not a plain file name"),
+    "an ignorable letter": ("100644", "tra\u200bcks/smoke.yaml", "is not a plain file name"),
+    "a blank": ("100644", "docs/a b", "is not a plain file name"),
     "a record that is executable": ("100755", f"{MUON}/runs.csv", "runs.csv was changed"),
 }
 
