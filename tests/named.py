@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
@@ -12,6 +14,22 @@ from harness.store.layout import Project
 def find_subject(project: Project, name: str) -> Subject:
     catalog = Catalog(project)
     return catalog.subject(catalog.find(name))
+
+
+def as_of(project: Path, name: str) -> None:
+    """Take from a copy of the project what was added to a track after the record `smoke/2`.
+
+    Tests that tell a story about the current record begin with the records of one day, whatever was accepted since.
+    """
+    track, _, number = name.partition("/")
+    for file in (project / "records" / track).glob("*/record.yaml"):
+        found = re.search(r"^number: (\d+)$", file.read_text(), re.M)
+        assert found is not None
+        if int(found[1]) > int(number) or (file.parent / "comparison.json").exists():
+            shutil.rmtree(file.parent)
+        else:
+            (file.parent / "withdrawn.yaml").unlink(missing_ok=True)
+            shutil.rmtree(file.parent / "replays", ignore_errors=True)
 
 
 def record_folder(project: Project, name: str) -> Path:

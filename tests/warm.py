@@ -193,6 +193,7 @@ def run_script(path: str) -> None:
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             return subprocess.CompletedProcess(command, status, out.read_bytes(), err.read_bytes())
 
+    sys.path.insert(0, str(Path(path).parent))  # as the interpreter does
     with mock.patch("subprocess.run", run):
         runpy.run_path(path, run_name="__main__")
 

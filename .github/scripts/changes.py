@@ -5,7 +5,9 @@
 
 Both read git's objects and never check HEAD out. The folder of a submission is written, as plain files, into a
 temporary folder beside the tracks and records of this checkout, and the harness of this checkout judges it there:
-nothing that was submitted is executed. Exit status: 0 in order, 1 refused, 2 unusable commits.
+nothing that was submitted is executed. What is added to records/ is written again and compared (`written.py`); for an
+import of the past that takes the folder with its facts as a third argument. Exit status: 0 in order or for a maintainer's
+review, 1 refused, 2 unusable commits.
 """
 
 from __future__ import annotations
@@ -13,116 +15,109 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-SUBMISSIONS, TEMPLATE, RECORDS = "submissions", "_template", "records"
+import written
+from commits import (
+    EXECUTABLE,
+    LINK,
+    ODD_NAME,
+    PLAIN,
+    ROOT,
+    Change,
+    Unusable,
+    changes,
+    commit,
+    content,
+    files,
+    named,
+    oddities,
+    parting,
+    shown,
+)
+from written import BOARD, BOARD_FOLDER, IMPORTED, RECORDS, SUBMISSIONS, is_imported
+
+TEMPLATE = "_template"
 NAME = (
     r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
 )
 MAX_FILES, MAX_BYTES = 2_000, 64 << 20
+MOST_TOLD = 100  # lines of each kind in a report
+MOST_SUMMARY_BYTES = 900_000  # a job's summary of more than 1 MiB is not shown at all
 NOTHING = "0" * 40  # what GitHub calls the commit before a branch's first one
-IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
-
-
-class Unusable(Exception):
-    """The commits cannot be compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One path that differs."""
-
-    kind: str  # A added, D deleted, M modified, T of another type
-    path: str
-
-
-def git(*arguments: str) -> bytes:
-    """Run a git command and return what it prints."""
-    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=False)
-    if done.returncode:
-        raise Unusable(f"git {arguments[0]}: {shown(os.fsdecode(done.stderr)).strip()}")
-    return done.stdout
-
-
-def commit(name: str) -> str:
-    """Return the full hash of a commit."""
-    return git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
-
-
-def changes(old: str, new: str) -> list[Change]:
-    """List every path that differs between two commits, a rename as one path deleted and one added."""
-    parts = os.fsdecode(git("diff", "--name-status", "--no-renames", "-z", old, new)).split("\0")[:-1]
-    return [Change(kind[0], path) for kind, path in zip(parts[::2], parts[1::2], strict=True)]
-
-
-def shown(text: str) -> str:
-    """Escape untrusted text line by line: nothing that moves a cursor is left."""
-    return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in text.split("\n"))
+# Text that decides nothing; all else outside of records/, submissions/ and the board is for a maintainer to review.
+TEXT_FOLDER, TEXT = "docs/", ("README.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE")
 
 
 # ------------------------------------------------------------------------------------------------ records
 
 
-def altered(old: str, new: str) -> list[str]:
-    """Say for every file of a record in `old` that is not the same in `new` what happened to it."""
+def altered(old: str, new: str, *, may_import: bool) -> list[str]:
+    """Say for every file of a record in `old` that is not the same in `new` what happened to it.
+
+    may_import: leave out the files that `speedrun import` may write again.
+    """
     problems = []
     for change in changes(old, new):
         folder, _, file = change.path.rpartition("/")
         if change.kind == "A" or not change.path.startswith(f"{RECORDS}/"):
             continue
-        if change.kind == "M" and file in IMPORTED and folder.count("/") == 2 and imported(old, folder):
+        again = change.kind == "M" and change.mode == PLAIN and file in IMPORTED and folder.count("/") == 2
+        if may_import and again and is_imported(old, folder):
             continue
         event = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
         problems.append(
-            f"{ascii(change.path)[1:-1]} {event}; a file of a record never changes: restore it, and use "
+            f"{named(change.path)} {event}; a file of a record never changes: restore it, and use "
             "`speedrun accept --retime` or `--withdraw` to add what is new"
         )
     return problems
 
 
-def imported(old: str, folder: str) -> bool:
-    """Return whether a record came from the past: only `speedrun import` writes `original` as a mapping."""
-    path = f"{folder}/record.yaml"
-    if not git("ls-tree", "--name-only", old, path):
-        return False
-    return re.search(rb"^original:[ ]*\n[ ]+\w", git("cat-file", "blob", f"{old}:{path}"), re.M) is not None
-
-
 # ------------------------------------------------------------------------------------------------ submissions
 
 
-def foreign(changed: list[Change], slug: str) -> list[str]:
+def foreign(changed: Sequence[Change], slug: str) -> list[str]:
     """Say for everything outside the submission `slug` that a pull request changes why it is refused."""
     own = f"{SUBMISSIONS}/{slug}/"
     return [
-        f"{ascii(change.path)[1:-1]} does not belong to {own}: a submission adds its own folder and nothing else; "
+        f"{named(change.path)} does not belong to {own}: a submission adds its own folder and nothing else; "
         "remove it, or open another pull request for it"
-        for change in changed
+        for change in by_weight(changed)
         if not change.path.startswith(own)
     ]
 
 
-def submitted(changed: list[Change]) -> list[str]:
+def submitted(changed: Sequence[Change]) -> list[str]:
     """Name the submissions that a pull request adds or changes; one that is only deleted does not count."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
     return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
 
 
-def taken_away(changed: list[Change], head: str) -> list[str]:
-    """Say for every deleted file of a submission that did not become a record in the same commit why it is refused."""
-    tree = os.fsdecode(git("ls-tree", "-r", "--name-only", "-z", "--full-tree", head, f"{RECORDS}/")).split("\0")
-    accepted = {parts[2] for path in tree if len(parts := path.split("/")) == 4 and parts[3] == "record.yaml"}
+def on_main(slug: str, *commits: str) -> list[str]:
+    """Refuse a submission that is on the base branch already, now or where the pull request left it."""
+    for name in commits:
+        there = {file.path.split("/")[1] for file in files(name, SUBMISSIONS)}
+        if slug in there:
+            said = "is on the base branch already, and a submission that is there never changes"
+            return [f"{SUBMISSIONS}/{named(slug)} {said}; add a folder of another name, or ask a maintainer"]
+    return []
+
+
+def taken_away(changed: Sequence[Change], accepted: set[str], head: str) -> list[str]:
+    """Say for every deleted file of a submission that did not become a record in this pull request why it is refused."""
+    left = {file.path.split("/")[1] for file in files(head, SUBMISSIONS)}
     problems = []
     for change in changed:
         parts = change.path.split("/")
-        if change.kind == "D" and parts[0] == SUBMISSIONS and len(parts) > 2 and parts[1] not in (TEMPLATE, *accepted):
+        if change.kind != "D" or parts[0] != SUBMISSIONS or (len(parts) > 1 and parts[1] == TEMPLATE):
+            continue
+        if len(parts) < 3 or parts[1] not in accepted or parts[1] in left:
             problems.append(
-                f"{ascii(change.path)[1:-1]} was deleted; a submission is deleted only when it is accepted: restore it, "
+                f"{named(change.path)} was deleted; a submission is deleted only when it is accepted: restore it, "
                 "or ask a maintainer to delete it"
             )
     return problems
@@ -131,29 +126,26 @@ def taken_away(changed: list[Change], head: str) -> list[str]:
 def extract(head: str, slug: str, target: Path) -> list[str]:
     """Write the folder of a submission as it is in a commit; returns what keeps it from being written."""
     own = f"{SUBMISSIONS}/{slug}"
-    listed = os.fsdecode(git("ls-tree", "-r", "-l", "-z", "--full-tree", head, f"{own}/")).split("\0")[:-1]
-    problems, files, size = [], [], 0
-    for line in listed:
-        about, _, path = line.partition("\t")
-        mode, _, object_name, length = about.split()
-        name = path.removeprefix(f"{own}/")
-        if mode not in ("100644", "100755"):
-            problems.append(f"{ascii(path)[1:-1]} is a link or not a file; put the file itself there")
+    problems, listed = [], files(head, own)
+    for file in listed:
+        name = file.path.removeprefix(f"{own}/")
+        if file.mode == EXECUTABLE:
+            problems.append(f"{named(file.path)} is executable; nothing in a submission is executed: chmod -x")
+        elif file.mode != PLAIN:
+            problems.append(f"{named(file.path)} is {LINK}")
         elif not all(re.fullmatch(NAME, part) for part in name.split("/")) or name.count("/") > 5:
-            problems.append(
-                f"{ascii(path)[1:-1][:200]} is not a plain file name; use letters, digits, '_', '-' and '.'"
-            )
-        else:
-            files.append((name, object_name))
-            size += int(length)
-    if len(files) > MAX_FILES or size > MAX_BYTES:
-        problems.append(f"{own} has {len(files)} files and {size:,} bytes; keep it below {MAX_FILES} and {MAX_BYTES:,}")
-    if problems or not files:
+            problems.append(f"{named(file.path)} is {ODD_NAME}")
+    size = sum(file.size for file in listed)
+    if len(listed) > MAX_FILES or size > MAX_BYTES:
+        problems.append(
+            f"{own} has {len(listed)} files and {size:,} bytes; keep it below {MAX_FILES} and {MAX_BYTES:,}"
+        )
+    if problems or not listed:
         return problems or [f"{own} contains no file; add the submission's folder"]
-    for name, object_name in files:
-        path = target / name
+    for file in listed:
+        path = target / file.path.removeprefix(f"{own}/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(git("cat-file", "blob", object_name))
+        path.write_bytes(content(file.blob))
     return []
 
 
@@ -170,20 +162,9 @@ class Said:
 def check(folder: Path, slug: str) -> Said:
     """Let the harness of this checkout judge a submission that lies in the project `folder`."""
     own = f"{SUBMISSIONS}/{slug}"
-    # -P: nothing is imported from the project's folder, whose files are untrusted.
-    command = [sys.executable, "-P", "-m", "harness", "--root", str(folder), "check", own]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    printed = {}
-    for form in (("--markdown",), ("--format", "github")):
-        try:
-            done = subprocess.run(
-                [*command, *form], cwd=folder, env=environment, capture_output=True, timeout=300, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return Said(False, "speedrun check took more than 5 minutes")
-        printed[form[-1]] = done.stdout.decode("utf-8", "replace")
-    text = shown(done.stderr.decode("utf-8", "replace"))
-    return Said(done.returncode == 0, text, printed["github"], printed["--markdown"])
+    _, report, _ = written.harness(folder, "check", own, "--markdown")
+    status, annotations, text = written.harness(folder, "check", own, "--format", "github")
+    return Said(status == 0, shown(text), annotations, report)
 
 
 def judge(head: str, slug: str) -> tuple[list[str], Said]:
@@ -208,63 +189,130 @@ def judge(head: str, slug: str) -> tuple[list[str], Said]:
         return problems, said
 
 
+# ------------------------------------------------------------------------------------------------ review
+
+
+def by_weight(changed: Sequence[Change]) -> list[Change]:
+    """List changes with those of what decides first: tracks, workflows, harness, whatever else is no text or record."""
+    return sorted(changed, key=lambda change: (not decides(change), change.path))
+
+
+def decides(change: Change) -> bool:
+    """Whether a change may alter what is judged or how; what no rule here verifies counts as well."""
+    if change.path.startswith((f"{RECORDS}/", f"{BOARD_FOLDER}/")) or change.path == BOARD:
+        return False
+    if change.path.startswith(f"{SUBMISSIONS}/"):
+        return change.path.startswith(f"{SUBMISSIONS}/{TEMPLATE}/")
+    is_text = change.path in TEXT or change.path.startswith(TEXT_FOLDER)
+    return change.kind == "D" or not is_text
+
+
+def for_review(changed: Sequence[Change]) -> list[str]:
+    """Name every change that a maintainer has to look at, since nothing here can tell whether it is right."""
+    words = {"A": "is added", "D": "is deleted", "T": "becomes another type of file"}
+    found = []
+    for change in by_weight(changed):
+        if decides(change):
+            run = ", executable" if change.mode == EXECUTABLE != change.old_mode else ""
+            found.append(f"{named(change.path)} {words.get(change.kind, 'is changed')}{run}")
+    return found
+
+
 # ------------------------------------------------------------------------------------------------ telling
 
 
-def tell(title: str, problems: list[str], said: Said | None = None) -> int:
-    """Print the result, in a workflow as annotations and into the job's summary; returns the exit status."""
+def tell(title: str, problems: list[str], said: Said | None = None, review: Sequence[str] = ()) -> int:
+    """Print the result, in a workflow as annotations and into the job's summary; returns the exit status.
+
+    review: what a maintainer has to look at; with any of it nothing is called in order.
+    """
     hosted = os.environ.get("GITHUB_ACTIONS") == "true"
     if said is not None and said.text:
         token = secrets.token_hex(16)  # between these two lines the runner obeys nothing that is printed
         print(f"::stop-commands::{token}\n{said.text}\n::{token}::" if hosted else said.text)
     if said is not None and hosted:
         print(said.annotations, end="")
-    for problem in problems:
-        line = shown(problem).replace("\n", " ")
-        print(f"::error::{line.replace('%', '%25')}" if hosted else f"refused: {line}")
-    outcome = "refused" if problems else "in order"
+    review, problems = shortened(review), shortened(list(dict.fromkeys(problems)))
+    for lines, level, word in ((review, "warning", "review"), (problems, "error", "refused")):
+        for text in lines:
+            line = shown(text).replace("\n", " ")
+            print(f"::{level}::{line.replace('%', '%25')}" if hosted else f"{word}: {line}")
+    outcome = "refused" if problems else "for a maintainer's review" if review else "in order"
     print(f"{title}: {outcome}")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        # Indented lines are code: nothing in them is Markdown or HTML.
-        code = "\n".join(f"    {line}" for text in problems for line in shown(text).split("\n") if line.strip())
+        # The title contains the name of a folder, which is as untrusted as the rest.
+        page = f"## {outcome.capitalize()}\n\n    {shown(title)}\n\n"
+        if review:
+            page += f"### For a maintainer's review\n\n{as_code(review)}\n\n"
+        page += f"{as_code(problems)}\n\n{said.report if said is not None else ''}\n"
         with open(summary, "a", encoding="utf-8") as file:
-            # The title contains the name of a folder, which is as untrusted as the rest.
-            report = said.report if said is not None else ""
-            file.write(f"## {outcome.capitalize()}\n\n    {shown(title)}\n\n{code}\n\n{report}\n")
+            file.write(page.encode("utf-8", "replace")[:MOST_SUMMARY_BYTES].decode("utf-8", "ignore"))
     return 1 if problems else 0
 
 
-def pull_request(base: str, head: str) -> int:
+def shortened(lines: Sequence[str]) -> list[str]:
+    """Keep the first of very many lines and say how many there are."""
+    more = [f"… and {len(lines) - MOST_TOLD:,} more"] if len(lines) > MOST_TOLD else []
+    return [*lines[:MOST_TOLD], *more]
+
+
+def as_code(lines: Sequence[str]) -> str:
+    """Indent lines: then they are code, and nothing in them is Markdown or HTML."""
+    return "\n".join(f"    {line}" for text in lines for line in shown(text).split("\n") if line.strip())
+
+
+# ------------------------------------------------------------------------------------------------ the commands
+
+
+def pull_request(base_name: str, head_name: str, facts: str | None = None) -> int:
     """Judge what HEAD adds to the commit at which it left BASE."""
-    new = commit(head)
-    old = git("merge-base", commit(base), new).decode().strip()
-    changed = changes(old, new)
-    slugs = submitted(changed)
-    if not slugs:
-        problems = altered(old, new) + taken_away(changed, new)
-        return tell("this pull request adds no submission; records stay as they are", problems)
+    base, head = commit(base_name), commit(head_name)
+    old = parting(base, head)
+    changed = changes(old, head)
+    odd, slugs = oddities(old, head, changed), submitted(changed)
     if len(slugs) > 1:
-        names = ", ".join(ascii(slug)[1:-1][:100] for slug in slugs)
+        names = ", ".join(named(slug)[:100] for slug in slugs)
         return tell("one submission per pull request", [f"this one has {len(slugs)} ({names}); open one for each"])
-    problems, said = judge(new, slugs[0])
-    return tell(f"the submission {ascii(slugs[0])[1:-1][:100]}", foreign(changed, slugs[0]) + problems, said)
+    if slugs:
+        problems, said = judge(head, slugs[0])
+        problems = foreign(changed, slugs[0]) + on_main(slugs[0], base, old) + odd + problems
+        return tell(f"the submission {named(slugs[0])[:100]}", problems, said)
+    found, review = written.sort(base, head, changed), for_review(changed)
+    told: list[str] = []
+    problems = odd + in_place_of_folders(changed) + altered(old, head, may_import=bool(found.imported))
+    problems += taken_away(changed, found.accepted, head)
+    if not odd:
+        wrong, told = written.verify(base, head, found, board=not review, facts=None if facts is None else Path(facts))
+        problems += wrong
+        if review and found.board:
+            told.append("the board was not compared with the records: what writes it may have changed")
+    return tell("this pull request adds no submission", problems, review=[*review, *told])
+
+
+def in_place_of_folders(changed: Sequence[Change]) -> list[str]:
+    """Refuse what stands where a folder of the project must be."""
+    return [
+        f"{change.path} is a folder of the project; restore it"
+        for change in changed
+        if change.kind != "D" and change.path in (RECORDS, SUBMISSIONS, BOARD_FOLDER)
+    ]
 
 
 def append_only(before: str, after: str) -> int:
     """Refuse every change of a record between two commits."""
     if before == NOTHING:
         return tell("nothing was here before", [])
-    return tell("records are only added to", altered(commit(before), commit(after)))
+    return tell("records are only added to", altered(commit(before), commit(after), may_import=True))
 
 
 def main(arguments: list[str]) -> int:
     """Run one of the two commands."""
-    commands = {"pull-request": pull_request, "append-only": append_only}
-    if len(arguments) != 3 or arguments[0] not in commands:
+    most = {"pull-request": 4, "append-only": 3}
+    if not arguments or arguments[0] not in most or not 3 <= len(arguments) <= most[arguments[0]]:
         print(__doc__, file=sys.stderr)
         return 2
     try:
-        return commands[arguments[0]](arguments[1], arguments[2])
+        return pull_request(*arguments[1:]) if arguments[0] == "pull-request" else append_only(*arguments[1:])
     except Unusable as error:
         print(f"these commits cannot be compared: {error}", file=sys.stderr)
         return 2

@@ -248,3 +248,11 @@ class Metrics:
     started_at: str | None = None  # by the harness's calendar, UTC
     observed: Observed | None = None
     confinement: Confinement | None = None  # None: by a harness that confined nothing
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether its figures were read from lines that this harness stamped, and from nothing else.
+
+        Not those of an old harness, which read log and stamps apart, nor those of a log that a script wrote by itself.
+        """
+        return self.confinement is not None and any(line.arrival_s is not None for line in self.timed_lines)

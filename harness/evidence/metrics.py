@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.errors import LogError
-from harness.core.measurement import Metrics, RunLog, TimedLine
+from harness.core.measurement import LogProblem, Metrics, RunLog, TimedLine
 from harness.launch.stamps import Clock, read_clock, read_observed
 from harness.runlog import reader
 from harness.store import run_files
@@ -40,11 +40,10 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
     raw = restore_log(folder, script) if packed else run_log(folder)
     clock = read_clock(folder / CLOCK, name=f"{folder.name}/{CLOCK}") if has_kept(folder / CLOCK) else Clock(None, {})
     seen = clock.arrivals_s
-    try:
-        log = reader.read_bytes(raw, LOG, curve=True)[-1]
-        timed = [dataclasses.replace(line, arrival_s=seen.get(line.line)) for line in reader.timed_lines(raw)]
-    except LogError:
-        log, timed = RunLog.nothing(LOG), []
+    log, timed = _read_log(raw, stamped=file.confinement is not None)
+    timed = [dataclasses.replace(line, arrival_s=seen.get(line.line)) for line in timed]
+    if file.confinement is not None and file.outcome is not None and file.outcome.state == "finished":
+        log = _with_stamps(log, raw, clock)
     header_end_s = seen.get(timed[0].line - 1) if timed else None
     if log.script_sha256 is None and not packed:
         log, timed = with_own_log(log, timed, folder / WORK / "logs")
@@ -63,6 +62,25 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         observed=read_observed(folder, clock.start_ns, heartbeat=file.schema >= HEARTBEAT_SCHEMA),
         confinement=file.confinement,
     )
+
+
+def _read_log(raw: bytes, *, stamped: bool) -> tuple[RunLog, list[TimedLine]]:
+    """Read a log and its lines that tell a time; in one pass where every line was `stamped` as it came."""
+    try:
+        if stamped:
+            return reader.read_stamped(raw, LOG)
+        return reader.read_bytes(raw, LOG, curve=True)[-1], reader.timed_lines(raw)
+    except LogError:
+        return RunLog.nothing(LOG), []
+
+
+def _with_stamps(log: RunLog, raw: bytes, clock: Clock) -> RunLog:
+    """Note it where a log has another number of lines than were stamped: then no stamp can be trusted to be its line's."""
+    lines = raw.count(b"\n") + (not raw.endswith(b"\n") and bool(raw))
+    if lines == len(clock.arrivals_s):
+        return log
+    said = f"{lines:,} lines, {len(clock.arrivals_s):,} stamps"
+    return dataclasses.replace(log, problems=(*log.problems, LogProblem("unstamped-lines", lines, said)))
 
 
 def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLog, list[TimedLine]]:

@@ -47,7 +47,7 @@ class Swap:
         def take(line: bytes) -> None:
             if self.skip > 0:
                 self.skip -= len(line) + 1
-            elif not self.done and grammar.CLOCK.get(line.strip()) == "clock_start":
+            elif not self.done and grammar.clock_mark(grammar.undress(line)) == "clock_start":
                 self.done = True
                 link = self.data.with_name(self.data.name + ".next")
                 link.symlink_to(self.after)

@@ -162,7 +162,7 @@ class ProbeSession:
 def read_probe_run(folder: Path) -> ProbeRun:
     """Read the validation curve of a run that finished."""
     try:
-        log = reader.read_bytes((folder / run_files.LOG).read_bytes(), run_files.LOG, curve=True)[-1]
+        log, _ = reader.read_stamped((folder / run_files.LOG).read_bytes(), run_files.LOG)
     except (LogError, OSError):
         return ProbeRun(())
     return ProbeRun(tuple((step, loss) for step, loss, _ in log.curve))

@@ -2,6 +2,7 @@
 
 `reader` reads one log and is where to start. `source` finds its separators and the embedded script, `header` reads
 versions and the GPU table, `part` reads the log part and what is odd in it; there `lines` finds the metric lines,
-`grammar` parses one, and `runs` sorts them into runs. `dialect` names the layout, `problems` lists what may be wrong
-with a log, `final` reads the end of a log alone, `log_files` unpacks a file, and `collection` reads many.
+`grammar` parses one, and `runs` sorts them into runs. `stamped` reads the log part of a run that this harness stamped.
+`dialect` names the layout, `problems` lists what may be wrong with a log, `final` reads the end of a log alone,
+`log_files` unpacks a file, and `collection` reads many.
 """

@@ -75,7 +75,8 @@ COLOUR = re.compile(rb"\x1b\[[0-9;]*m|\x1b\[K")  # all that a line may hold of e
 
 # ---------------------------------------------------------------------------------------- other lines of a log part
 
-CLOCK: dict[bytes, Literal["clock_start", "clock_stop"]] = {b"clock:start": "clock_start", b"clock:stop": "clock_stop"}
+ClockMark = Literal["clock_start", "clock_stop"]
+_CLOCK: dict[bytes, ClockMark] = {b"clock:start": "clock_start", b"clock:stop": "clock_stop"}
 TOKENS_PER_STEP = re.compile(rb"^tokens_per_step:(\d{1,15})\s*$", re.MULTILINE)
 PEAK_MEMORY = re.compile(rb"^peak memory (?:consumption|allocated): (\d{1,9}) MiB", re.MULTILINE)
 PEAK_MEMORY_MARK = b"peak memory "
@@ -127,6 +128,11 @@ def parse_metric(line: str) -> MetricLine | None:
         return None
     line_read = parse_line(undress(raw))
     return line_read if isinstance(line_read, MetricLine) and line_read.kind != "note" else None
+
+
+def clock_mark(raw: bytes) -> ClockMark | None:
+    """Read a mark of the clock from a line without its end; None for other text. Colours and rank are off already."""
+    return _CLOCK.get(raw.strip(b" \t"))
 
 
 def undress(raw: bytes) -> bytes:

@@ -1,10 +1,15 @@
-"""Find the metric lines of a log part, in one pass and without copying the file.
+"""Part a log into lines, and find the metric lines of a log part in one pass and without copying the file.
 
 Nearly all lines of a log are train lines that follow each other without surprise. A stretch of them between two
 validation lines is taken in one go: one compiled expression must match every line of it, their steps must be
 consecutive and their totals equal. Whatever is not that ordinary is read line by line through the grammar. Both ways
 give the same runs; a test holds that.
+
+The scanner reads logs that anybody made, where a carriage return ends a line as well. What this harness stamped is
+parted by `split_lines` alone.
 """
+
+from collections.abc import Iterator
 
 from harness.runlog import grammar
 from harness.runlog.grammar import Flaw, Form, MetricLine, parse_line
@@ -14,6 +19,20 @@ _STRETCH_BYTES = 1 << 20  # bounds the memory for the steps of one stretch to a 
 _names: list[bytes] = [b"%d" % step for step in range(4096)]
 _MOST_NAMES = 1 << 18
 _MOST_ODD_BYTES = 8 << 20
+
+
+def split_lines(data: bytes | bytearray, start: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Part data into lines as the recorder counts and stamps them: a line ends at a newline and at nothing else.
+
+    `start` begins a line. Yields its 1-based number, where it begins, and where its newline stands or the data end.
+    """
+    number = data.count(b"\n", 0, start)
+    while start < len(data):
+        stop = data.find(b"\n", start)
+        stop = stop if stop >= 0 else len(data)
+        number += 1
+        yield number, start, stop
+        start = stop + 1
 
 
 class Scanner:

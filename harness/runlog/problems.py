@@ -24,9 +24,10 @@ MEANING = {
     "carriage-returns": "the log part holds carriage returns; each ends a line",
     "nul-bytes": "the log part holds NUL bytes",
     "not-utf8": "the log part is not valid UTF-8",
+    "unstamped-lines": "the clock beside the log has stamped another number of lines than it holds",
     "more-problems": "there are more problems than are listed",
 }
-MOST_PROBLEMS = 200  # per file; a broken file of a million lines must not become a million findings
+MOST_PROBLEMS = 200  # per file, and one of each kind; a million broken lines must not become a million findings
 _TEXT_LENGTH = 160
 
 
@@ -36,6 +37,7 @@ class Problems:
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
         self._found: list[tuple[int, str, str]] = []
+        self._kinds: set[str] = set()
         self._extra: tuple[int, str, str] | None = None
 
     def note(self, kind: str, position: int, text: bytes | str) -> None:
@@ -43,7 +45,9 @@ class Problems:
         if isinstance(text, bytes):
             text = text[: 4 * _TEXT_LENGTH].decode("utf-8", "replace")
         assert kind in MEANING
-        if len(self._found) < MOST_PROBLEMS:
+        # The first of each kind is always kept: two hundred harmless ones must not hide another that decides.
+        if len(self._found) < MOST_PROBLEMS or kind not in self._kinds:
+            self._kinds.add(kind)
             self._found.append((position, kind, text[:_TEXT_LENGTH]))
         elif self._extra is None:
             self._extra = (position, "more-problems", MEANING["more-problems"])

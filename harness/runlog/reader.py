@@ -1,5 +1,7 @@
 """Read every run of one log from its bytes. Pure: no file, no clock, no environment.
 
+`read_bytes` reads logs that anybody made, `read_stamped` those of runs that this harness stamped line by line.
+
 One reader serves all dialects. It is hard because the numbers decide records and the text comes from anywhere: a torn,
 interleaved or glued log must give fewer numbers and a problem, never a number that was not printed; and it should be
 quick enough that nobody thinks of sampling logs instead of reading them.
@@ -11,15 +13,17 @@ from itertools import pairwise
 from typing import Any
 
 from harness.core.errors import LogError
-from harness.core.measurement import RunLog, TimedLine
+from harness.core.measurement import LogProblem, RunLog, TimedLine
 from harness.runlog import grammar
 from harness.runlog.dialect import name_dialect
 from harness.runlog.final import final_log, read_final
 from harness.runlog.grammar import MetricLine
 from harness.runlog.header import MOST_BYTES, read_header
-from harness.runlog.part import note_oddities, read_part
+from harness.runlog.lines import split_lines
+from harness.runlog.part import Part, note_oddities, read_part
 from harness.runlog.runs import RunLines, memory_behind
 from harness.runlog.source import Layout, find_layout, metrics_before, read_source
+from harness.runlog.stamped import read_stamped_part, timed_line
 
 Bytes = bytes | bytearray
 
@@ -41,16 +45,35 @@ def read_bytes(
         return [log]
     layout = find_layout(data)
     part = read_part(data, layout, path, curve, quick)
+    if final_only and part.runs:
+        note_oddities(data, layout, part)
+        return [final_log(data, part.runs, path, _problems(data, part)[-1])]
+    return _logs(data, layout, part, path)
+
+
+def read_stamped(data: Bytes, path: str) -> tuple[RunLog, list[TimedLine]]:
+    """Read the log of a run that this harness stamped: the last run, and all lines that tell a time, from one pass.
+
+    Raises LogError where the bytes are no training log.
+    """
+    layout = find_layout(data)
+    part, timed = read_stamped_part(data, layout, path)
+    return _logs(data, layout, part, path)[-1], timed
+
+
+def _problems(data: Bytes, part: Part) -> list[tuple[LogProblem, ...]]:
+    # Each run has the problems from its first line to the next run's; the first run has all before it too.
+    bounds = [0, *(run.position for run in part.runs[1:]), len(data) + 1]
+    placed = part.problems.placed()
+    return [tuple(problem for at, problem in placed if low <= at < high) for low, high in pairwise(bounds)]
+
+
+def _logs(data: Bytes, layout: Layout, part: Part, path: str) -> list[RunLog]:
     runs = part.runs
     if not runs:
         raise _no_log(data, layout, path)
     note_oddities(data, layout, part)
-    # Each run has the problems from its first line to the next run's; the first run has all before it too.
-    bounds = [0, *(run.position for run in runs[1:]), len(data) + 1]
-    placed = part.problems.placed()
-    problems = [tuple(problem for at, problem in placed if low <= at < high) for low, high in pairwise(bounds)]
-    if final_only:
-        return [final_log(data, runs, path, problems[-1])]
+    problems = _problems(data, part)
     text = bytes(data[layout.header_start : min(runs[0].position, layout.header_start + MOST_BYTES)])
     header = read_header(text)
     shared: dict[str, Any] = {
@@ -81,31 +104,22 @@ def read_bytes(
 def timed_lines(data: Bytes) -> list[TimedLine]:
     """List the lines of the log part that tell a time, metric lines and clock marks, with their 1-based number.
 
-    Meant for the logs of runs that were stamped line by line; lines end at newlines only.
+    Meant for the logs of runs that a harness stamped before `read_stamped` was there; lines end at newlines only.
     """
-    start = find_layout(data).log_start
-    number = data.count(b"\n", 0, start)
     lines = []
-    while start < len(data):
-        stop = data.find(b"\n", start)
-        ended = stop >= 0
-        stop = stop if ended else len(data)
-        number += 1
+    for number, start, stop in split_lines(data, find_layout(data).log_start):
         common = grammar.COMMON_LINE.fullmatch(data, start, stop)
         if common is not None:  # nearly every line: a quarter of the work of the general way
             lines.append(_timed_line(number, common))
         elif stop - start <= grammar.MAX_LINE_BYTES:
             raw = grammar.undress(bytes(data[start:stop]).rstrip(b"\r"))
-            kind = grammar.CLOCK.get(raw.strip())
+            kind = grammar.clock_mark(raw)
             if kind is not None:
                 lines.append(TimedLine(number, kind, None, None))
-            elif ended or grammar.WHOLE_END.search(raw):
+            elif stop < len(data) or grammar.WHOLE_END.search(raw):
                 line = grammar.parse_line(raw)
                 if isinstance(line, MetricLine) and line.kind != "note":
-                    lines.append(
-                        TimedLine(number, line.kind, line.step, line.train_time_s, step_avg_ms=line.step_avg_ms)
-                    )
-        start = stop + 1
+                    lines.append(timed_line(number, line))
     return lines
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import warm
+from tests.named import as_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,6 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("project")
     for name in ("tracks", "records"):
         shutil.copytree(ROOT / name, root / name)
+    as_of(root, "smoke/2")
     return root
 
 

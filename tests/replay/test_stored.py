@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Project:
     shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
     shutil.copytree(ROOT / "records" / "smoke", tmp_path / "records" / "smoke")
     held = record_folder(Project(ROOT), "short/88")
-    shutil.copytree(held, tmp_path / "records" / "short" / held.name)
+    shutil.copytree(held, tmp_path / "records" / "short" / held.name, ignore=shutil.ignore_patterns("replays"))
     return Project(tmp_path)
 
 

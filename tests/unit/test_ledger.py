@@ -132,8 +132,9 @@ def append_many(path: Path, first: int) -> None:
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("records/smoke/*/evidence/ledger.jsonl")), ids=lambda p: p.parts[-3])
-def test_entries_of_the_old_form_are_read_as_they_are(file: Path) -> None:
+@pytest.mark.parametrize("slug", ["2026-11-21_adamw-baseline", "2026-11-21_muon"])
+def test_entries_of_the_old_form_are_read_as_they_are(slug: str) -> None:
+    file = ROOT / "records" / "smoke" / slug / "evidence" / "ledger.jsonl"
     chain = read_chain(file.read_bytes(), "ledger.jsonl")
     assert chain.is_old and chain.breaks() == () and len(chain.counted) == 3
     assert chain.raw == file.read_bytes()

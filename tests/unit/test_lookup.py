@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harness.cli import main
 from harness.core.errors import HarnessError, ManifestError, StoreError
 from harness.store import records
 from harness.store.layout import Project
+from tests.named import as_of
 
 ROOT = Path(__file__).parents[2]
 FLEX = "2024-11-19_flex-attention"
@@ -74,9 +76,12 @@ def test_a_folder_of_submissions_without_a_manifest_says_how_to_make_one(catalog
 
 @pytest.mark.parametrize("verb", ["run", "probe"])
 def test_a_command_that_needs_a_script_says_where_the_current_record_has_its_own(
-    verb: str, capsys: pytest.CaptureFixture[str]
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--root", str(ROOT), verb, "medium", "--plan"]) == 2
+    for name in ("tracks", "records/medium"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    as_of(tmp_path, "medium/18")
+    assert main(["--root", str(tmp_path), verb, "medium", "--plan"]) == 2
     said = capsys.readouterr().err
     assert "medium/18: there is no script in its folder" in said
     assert "`speedrun replay medium/18 --original` runs its frozen original" in said

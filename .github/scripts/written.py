@@ -1,0 +1,305 @@
+"""Hold what a pull request adds to `records/` against what `speedrun accept` or `speedrun import` writes.
+
+The harness of this checkout does it again, in a temporary project made of the base commit, and every byte is compared.
+What it is done from are the evidence of the submission on the base branch and, in a timed race, the comparison in the
+record's folder. The facts that the past was imported from are not in the repository: without them an import is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from commits import PLAIN, ROOT, Change, File, content, files, git, named, shown
+
+RECORDS, SUBMISSIONS = "records", "submissions"
+BOARD, BOARD_FOLDER, ENVIRONMENTS = "leaderboard.md", "leaderboard", "environments.yaml"
+PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS)
+IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
+REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
+MAX_JSON_BYTES = 1 << 20
+MOST_TIMINGS = 10  # of one record that are tried; the history has two
+
+
+@dataclass
+class Sorted:
+    """The paths that a pull request without a submission changes below records/ and of the board."""
+
+    made: dict[str, str] = field(default_factory=dict)  # folder of a new record -> accept or retime
+    withdrawn: list[str] = field(default_factory=list)  # folders
+    replays: list[str] = field(default_factory=list)  # paths
+    imported: set[str] = field(default_factory=set)  # paths
+    board: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything to do again."""
+        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported)
+
+    @property
+    def accepted(self) -> set[str]:
+        """The submissions that became records."""
+        return {folder.rpartition("/")[2] for folder, kind in self.made.items() if kind == "accept"}
+
+
+def harness(project: Path, *arguments: str) -> tuple[int | None, str, str]:
+    """Run a command of this checkout's harness in a project: its exit status, None after 5 minutes, and what it said."""
+    # -P: nothing is imported from the project's folder, whose files are untrusted.
+    command = [sys.executable, "-P", "-m", "harness", "--root", str(project), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        return None, "", f"speedrun {arguments[0]} took more than 5 minutes"
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+# ------------------------------------------------------------------------------------------------ sorting
+
+
+def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
+    """Tell what each change of records/ and the board may be; what it can be nothing of is a problem."""
+    there = {file.path for file in files(base, RECORDS)}
+    old = {path.rpartition("/")[0] for path in there if path.endswith("/record.yaml") and path.count("/") == 3}
+    submitted = {file.path.split("/")[1] for file in files(base, SUBMISSIONS)}
+    found = Sorted()
+    fresh: dict[str, dict[str, Change]] = {}
+    for change in changed:
+        folder, inside = "/".join(change.path.split("/")[:3]), "/".join(change.path.split("/")[3:])
+        if change.path.split("/")[0] in (BOARD, BOARD_FOLDER):
+            found.board = True
+        elif change.path.split("/")[0] != RECORDS:
+            continue
+        elif change.kind != "A" or change.path in there:
+            if change.kind == "M" and inside in IMPORTED and is_imported(base, folder):
+                found.imported.add(change.path)
+        elif folder not in old:
+            fresh.setdefault(folder, {})[inside] = change
+        elif inside == "withdrawn.yaml":
+            found.withdrawn.append(folder)
+        elif REPLAY.fullmatch(inside):
+            found.replays.append(change.path)
+        elif inside in IMPORTED and is_imported(base, folder):
+            found.imported.add(change.path)
+        else:
+            found.problems.append(f"{named(change.path)} is nothing that a tool adds to a record; remove it")
+    for folder, inside_of in fresh.items():
+        if folder.rpartition("/")[2] in submitted:
+            found.made[folder] = "accept"
+        elif "comparison.json" in inside_of:
+            found.made[folder] = "retime"
+        elif set(inside_of) <= IMPORTED and is_imported(head, folder):
+            found.imported |= {change.path for change in inside_of.values()}
+        else:
+            why = "is no record that `speedrun accept` makes of a submission on the base branch"
+            found.problems.append(f"{named(folder)} {why}; submit it first, or remove it")
+    return found
+
+
+def is_imported(name: str, folder: str) -> bool:
+    """Return whether a record came from the past: only `speedrun import` writes `original` as a mapping."""
+    [*listed] = [file for file in files(name, folder) if file.path == f"{folder}/record.yaml"]
+    return bool(listed) and re.search(rb"^original:[ ]*\n[ ]+\w", content(listed[0].blob), re.M) is not None
+
+
+# ------------------------------------------------------------------------------------------------ verifying
+
+
+def verify(
+    base: str, head: str, found: Sorted, *, board: bool, facts: Path | None = None
+) -> tuple[list[str], list[str]]:
+    """Do again what was done, and compare: what is wrong, and what no machine can prove and a maintainer must look at.
+
+    base: the base branch as it is now. board: whether to hold the board against the records as well.
+    """
+    problems = list(found.problems)
+    told: list[str] = []
+    if found.imported and facts is None:
+        paths = ", ".join(map(named, sorted(found.imported)[:3]))
+        said = f"{paths} and {len(found.imported) - 3} more" if len(found.imported) > 3 else paths
+        problems.append(
+            f"{said}: only `speedrun import` writes this, and the facts are not here to do it again; a maintainer who has "
+            "them verifies it with `changes.py pull-request BASE HEAD FACTS_DIR` and pushes it"
+        )
+    if sum(map(bool, (found.imported, found.withdrawn, found.made))) > 1 or len({*found.made.values()}) > 1:
+        problems.append("accepting, timing again, withdrawing and importing are pull requests of their own; split it")
+    if problems or not found.anything:
+        return problems, told
+    with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
+        project = Path(made)
+        unpack(base, project)
+        if facts is not None and found.imported:
+            problems += import_again(project, base, head, facts)
+        # In the order in which they were numbered; re-timings, which have the number of what they time, by date.
+        for folder in sorted(found.made, key=lambda folder: (number_of(head, folder), folder)):
+            problems += make_again(project, head, folder, found.made[folder], told)
+        for folder in found.withdrawn:
+            problems += withdraw_again(project, head, folder, told)
+        for path in found.replays:
+            problems += add_replay(project, base, head, path, told)
+        if not problems and board:
+            # `accept` has written it; a replay and an import change what it says as well.
+            current = bool(found.made or found.withdrawn) and not found.replays
+            problems += board_again(project, head, current)
+    return problems, told
+
+
+def unpack(name: str, project: Path) -> None:
+    """Write the tracks, records, submissions and the board of a commit into an empty folder."""
+    top = [entry for entry in git("ls-tree", "--name-only", "-z", name).decode().split("\0") if entry in PROJECT]
+    with tarfile.open(fileobj=BytesIO(git("archive", "--format=tar", name, "--", *top))) as archive:
+        archive.extractall(project, filter="data")
+
+
+def number_of(name: str, folder: str) -> int:
+    """Read the number that a record has in a commit; 0 where it has none."""
+    text = next((content(f.blob) for f in files(name, folder) if f.path == f"{folder}/record.yaml"), b"")
+    found = re.search(rb"^number: (\d{1,9})$", text, re.M)
+    return int(found[1]) if found else 0
+
+
+def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]) -> list[str]:
+    """Accept a submission or time a record again as somebody did, and compare what was written."""
+    mine = {file.path: file for file in files(head, folder)}
+    stored = mine.get(f"{folder}/comparison.json")
+    if stored is not None:
+        compared = read_json(stored)
+        name = compared.get("id") if isinstance(compared, dict) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
+            return [f"{folder}/comparison.json is not what `speedrun compare` writes; restore it"]
+        path = project / ".runs" / "comparisons" / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content(stored.blob))
+        told.append(f"{folder} rests on its comparison.json: nothing here proves that those runs were made")
+    slug = folder.rpartition("/")[2]
+    if kind == "accept" and files(head, f"{SUBMISSIONS}/{slug}"):
+        return [f"{SUBMISSIONS}/{slug} became a record and is still there; `speedrun accept` moves the folder"]
+    if kind == "accept":
+        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}"], folder)
+    else:
+        problems = time_again(project, head, folder)
+    todo = "is not what `speedrun accept` writes; run it again on the base branch as it is now"
+    wrong = [] if problems else differing(project, mine, written_in(project, folder))
+    return problems + [f"{named(path)} {todo}" for path in wrong]
+
+
+def time_again(project: Path, head: str, folder: str) -> list[str]:
+    """Time a record again: the one of that number, or a re-timing of it, whose script was compared."""
+    name = f"{folder.split('/')[1]}/{number_of(head, folder)}"
+    first: list[str] = []
+    for record in (name, *(f"{name}.{n}" for n in range(1, MOST_TIMINGS))):
+        said = again(project, ["accept", f"--retime={record}"], folder)
+        if not said:
+            return []
+        first = first or said
+    return first
+
+
+def withdraw_again(project: Path, head: str, folder: str, told: list[str]) -> list[str]:
+    """Withdraw a record as somebody did, and compare what was written; the day may be another."""
+    import yaml  # the command `append-only` needs nothing but Python
+
+    [file] = [file for file in files(head, folder) if file.path == f"{folder}/withdrawn.yaml"]
+    wrong = [f"{file.path} is not what `speedrun accept --withdraw` writes; write it with that"]
+    try:
+        said = yaml.safe_load(content(file.blob)) if file.size < MAX_JSON_BYTES else None
+    except (yaml.YAMLError, ValueError):
+        return wrong
+    if not isinstance(said, dict) or not isinstance(said.get("why"), str):
+        return wrong
+    problems = again(project, ["accept", f"--withdraw={folder}", f"--why={said['why']}"], folder)
+    if problems:
+        return problems
+    today = (project / file.path).read_bytes()
+    of_that_day = re.sub(rb"^date: .*$", f"date: {said.get('date')}".encode(), today, flags=re.M)
+    told.append(f"{folder} is withdrawn: {said['why']}")
+    return [] if content(file.blob) == of_that_day and file.mode == PLAIN else wrong
+
+
+def add_replay(project: Path, base: str, head: str, path: str, told: list[str]) -> list[str]:
+    """Add a replay, whose file says the record, the day and the machine that its folder is named by."""
+    folder, name = path.split("/replays/")[0], REPLAY.search(path)
+    [file] = [file for file in files(head, folder) if file.path == path]
+    said = read_json(file)
+    of = f"{folder.split('/')[1]}/{number_of(base, folder)}"
+    machine = said.get("machine") if isinstance(said, dict) else None
+    fingerprint = str(machine.get("fingerprint"))[:8] if isinstance(machine, dict) else None
+    known = isinstance(said, dict) and (str(said.get("record")).split(".")[0], said.get("date"), fingerprint)
+    if name is None or known != (of, name[1], name[2]) or file.mode != PLAIN:
+        return [f"{path} is no replay of {folder} from that day and machine; store it with `speedrun replay`"]
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (project / path).write_bytes(content(file.blob))
+    told.append(f"{path} is the word of whoever made it: a replay keeps no logs")
+    return []
+
+
+def import_again(project: Path, base: str, head: str, facts: Path) -> list[str]:
+    """Import the past from the facts, and compare every file that this or the pull request changes."""
+    problems = again(project, ["import", str(facts.absolute())], "the import")
+    before = {file.path: file for file in files(base)}
+    after = {file.path: file for file in files(head)}
+    for path in sorted({*before, *after, *written_in(project)}):
+        if path != ENVIRONMENTS and not (path.startswith(f"{RECORDS}/") and path.count("/") == 3):
+            continue
+        mine = project / path
+        wanted = mine.read_bytes() if mine.is_file() else None
+        if (content(after[path].blob) if path in after else None) != wanted:
+            problems.append(f"{named(path)} is not what `speedrun import` writes from these facts")
+    return problems
+
+
+def board_again(project: Path, head: str, current: bool) -> list[str]:
+    """Compare the board of the pull request with the one that is written here, unless that is `current` already."""
+    problems = [] if current else again(project, ["board"], "the board")
+    mine = {f.path: f for f in files(head) if f.path == BOARD or f.path.startswith(f"{BOARD_FOLDER}/")}
+    wrong = differing(project, mine, [BOARD, *written_in(project, BOARD_FOLDER)])
+    pictures = [path for path in wrong if path.endswith(".svg") and path in mine and (project / path).is_file()]
+    problems += [
+        f"{named(path)} is not what the records say; run `speedrun board`" for path in wrong if path not in pictures
+    ]
+    if problems or not pictures:
+        return problems
+    # Pictures differ in bytes from one matplotlib to the next; `board --check` looks at what they show.
+    for path in pictures:
+        (project / path).write_bytes(content(mine[path].blob))
+    return again(project, ["board", "--check"], "the board")
+
+
+def again(project: Path, arguments: Sequence[str], what: str) -> list[str]:
+    """Run a command of the harness; what it says where it fails."""
+    status, _, said = harness(project, *arguments)
+    if status == 0:
+        return []
+    reason = " ".join(shown(said).split())[-600:]
+    return [f"{named(what)}: `speedrun {named(' '.join(arguments[:2]))}` says here: {reason}"]
+
+
+def differing(project: Path, mine: dict[str, File], made: Sequence[str]) -> list[str]:
+    """List the paths that the pull request has and the project has not `made`, or the other way round, or differently."""
+    both = [path for path in made if path in mine]
+    other = [p for p in both if mine[p].mode != PLAIN or content(mine[p].blob) != (project / p).read_bytes()]
+    return sorted({*made} ^ {*mine}) + other
+
+
+def written_in(project: Path, folder: str = RECORDS) -> list[str]:
+    """List the files below a folder of a project, as git would name them."""
+    return [str(path.relative_to(project)) for path in sorted((project / folder).rglob("*")) if path.is_file()]
+
+
+def read_json(file: File) -> Any:
+    """Read a JSON file of somebody else; None where it is none, or too large."""
+    try:
+        return json.loads(content(file.blob)) if file.size <= MAX_JSON_BYTES else None
+    except (ValueError, RecursionError):
+        return None
