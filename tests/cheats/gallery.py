@@ -71,6 +71,7 @@ rulesets:
     evidence: [logs, script, seeds, clock, data, machine, ledger]
     forbidden: [inductor-config, compile-options, compile-mode, inductor-environment]
     allowed: []
+    program_text: {total_bytes: 512000, data_bytes: 32000}
 """
 MANIFEST = """\
 schema: 1
