@@ -4,31 +4,35 @@ A file that is no program text, too much text, and a contributor whose letters m
 unusable. What the rules on a script's text find beyond that is told beside it, because a maintainer may lift it.
 """
 
+import re
+
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import MANIFEST, README, check_kind
+from harness.catalog.manifests import LOCK, MANIFEST, check_kind
 from harness.catalog.subjects import Subject
-from harness.core.constraints import show
+from harness.core.constraints import FILE_NAME, show
 from harness.core.errors import ManifestError, Problem, raise_if
 from harness.core.judgement import Finding
 from harness.run import judging
 from harness.verdict.scan.formats import refusal
 
+MOST_FILES = 64  # `check` refuses a folder with more
+
 
 def problems(subject: Subject) -> list[Problem]:
-    """Name what a submission may not bring; nothing under a ruleset that has no limits, and for a record."""
+    """Name what a submission may not bring, frozen or not; nothing under a ruleset that has no limits, and for a record."""
     limits, manifest = subject.ruleset.program_text, subject.manifest
     if limits is None or manifest is None:
         return []
     found, size = [], 0
-    for name in (*subject.files, MANIFEST, README):
-        path = subject.files_folder / name
-        if check_kind(path) is None:  # else it is refused already, or there is no README yet
-            data = path.read_bytes()
-            size += len(data)
-            why = refusal(name, data)
-            if why is not None:
-                todo = "take it out: a submission brings program text alone"
-                found.append(Problem(f"{subject.name}/{name}", why, todo))
+    for path in sorted(subject.folder.iterdir())[:MOST_FILES]:
+        if path.name == LOCK or not re.fullmatch(FILE_NAME, path.name) or check_kind(path) is not None:
+            continue  # what is no plain file is refused for that
+        data = path.read_bytes()
+        size += len(data)
+        why = refusal(path.name, data)
+        if why is not None:
+            todo = "take it out: a submission brings program text alone"
+            found.append(Problem(f"{subject.name}/{path.name}", why, todo))
     if size > limits.total_bytes:
         what = f"its files have {size:,} bytes together"
         found.append(Problem(subject.name, what, f"a submission may bring {limits.total_bytes:,}"))

@@ -27,9 +27,9 @@ from harness.store.packs import LEDGER, PACK, RUNS, check_pack, read_pack_ledger
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
 from harness.submission import admissible
+from harness.submission.admissible import MOST_FILES
 from harness.submission.draft import TEMPLATE
 
-MOST_FILES = 64
 LONGEST_NAME = 80  # letters of a file name that are shown
 
 

@@ -76,7 +76,7 @@ def data_in_text(evidence: Evidence) -> Ruling:
     if evidence.parent is not None and evidence.parent.files is None:
         untold = f"{evidence.parent.name} is not here to count against: `speedrun replay --original --plan` fetches it"
     if untold is not None:
-        return Ruling("inconclusive", f"{said}; {untold}", most, limit, "bytes")
+        return _waived(evidence, "R3", Ruling("inconclusive", f"{said}; {untold}", most, limit, "bytes"))
     return _waived(evidence, "R3", Ruling("fail", said, most, limit, "bytes"))
 
 

@@ -2,7 +2,7 @@
 
 Literals and comments are counted byte by byte, so that a weight cannot be cheaper in many small ones than in one large
 one. What has no such count (docstrings, names, blanks, the order of statements) is bounded together with all else by
-compression: what weights add to a text compresses no further, while code does, to a fifth. A piece counts as the
+compression: what weights add to a text compresses no further, while code does, to a quarter. A piece counts as the
 parent's as often as the parent has it, wherever it stands, so that code may be moved.
 """
 
