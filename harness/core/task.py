@@ -56,6 +56,25 @@ class Significance:
     systems_margin: float | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
 
 
+@dataclass(frozen=True, slots=True)
+class TextLimits:
+    """How much text a submission may bring; nothing but text."""
+
+    total_bytes: Count  # of all its files together
+    data_bytes: Count  # of literals and comments that its parent does not have; and of all that is new, compressed
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A finding that a maintainer has lifted for one script, after reading what it names."""
+
+    script: Sha256  # all its frozen files together, as the finding names it
+    rule: Literal["R3", "R4"]
+    by: Line
+    date: datetime.date
+    reason: Line
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruleset:
     """One dated version of a track's rules."""
@@ -71,6 +90,7 @@ class Ruleset:
     forbidden: tuple[Flag, ...]  # flags and compile options that a script may not set
     allowed: tuple[Allowance, ...]  # allowances of the era
     tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
+    program_text: TextLimits | None = None  # what a submission may bring; none: it was never asked
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
     older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then
 
@@ -138,6 +158,7 @@ class Track:
     data: TrackData
     dry: tuple[Override, ...]  # of a scaled-down run
     rulesets: Several[Ruleset]
+    waivers: tuple[Waiver, ...] = ()
     timed_alike: tuple[tuple[RulesetId, ...], ...] = ()  # groups of rulesets whose timers cover the same sections
 
     def times_alike(self, a: Ruleset, b: Ruleset) -> bool:

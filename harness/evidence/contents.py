@@ -21,6 +21,15 @@ class LedgerExtract:
 
 
 @dataclass(frozen=True, slots=True)
+class ParentText:
+    """The text of the script that a submission builds on."""
+
+    name: str  # of the record
+    hashes: frozenset[str] = frozenset()  # sha256 of its files
+    files: tuple[tuple[str, bytes], ...] | None = None  # None where they are not on this machine
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything that a verdict may look at."""
 
@@ -33,6 +42,7 @@ class Evidence:
     claim: str | None = None  # ml or systems
     ledger: LedgerExtract | None = None
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
+    parent: ParentText | None = None  # None: it names no parent, or its ruleset asks for nothing of it
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
     baseline_aborted: int = 0  # how many of the parent's runs were aborted

@@ -5,7 +5,7 @@ maintainer judges what the submitter judged.
 """
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
@@ -15,7 +15,7 @@ from harness.core.measurement import Metrics, RunLog
 from harness.core.record import Record, RecordRun
 from harness.evidence.baseline import altered_baseline, believed, in_pack, on_this_machine, run_folders
 from harness.evidence.consistency import altered, contradicting, misplaced, undeclared
-from harness.evidence.contents import Evidence, LedgerExtract
+from harness.evidence.contents import Evidence, LedgerExtract, ParentText
 from harness.evidence.metrics import from_log, read_run
 from harness.store.entries import Chain
 from harness.store.layout import Project
@@ -42,13 +42,15 @@ def gather(
     whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
     chain = whole.of_script(subject.chain)
     if run_ids is not None:
-        return assemble(subject, whole, run_folders(project.runs, list(run_ids)), packed=False, only=run_ids)
+        folders = run_folders(project.runs, list(run_ids))
+        return assemble(subject, whole, folders, packed=False, only=run_ids, parent=parent)
     if not chain.has_judged:
         said, todo = "has no evidence: no pack and no judged run on this machine", f"speedrun run {subject.name}"
         raise StoreError.at(subject.name, said, todo)
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
     folders = run_folders(project.runs, [run_id for run_id in chain.judged if run_id not in chain.open])
-    return assemble(subject, whole, folders, packed=False, baseline=on_this_machine(project, parent))
+    baseline = on_this_machine(project, parent)
+    return assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline)
 
 
 def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evidence:
@@ -64,7 +66,8 @@ def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evi
     unknown = [folder for folder in folders if folder.name not in known]
     others = [folder for folder in folders if folder not in judged and folder not in unknown]
     baseline = in_pack(pack, name, parent)
-    return assemble(subject, whole, [*judged, *unknown], packed=True, baseline=baseline, others=others)
+    folders = [*judged, *unknown]
+    return assemble(subject, whole, folders, packed=True, parent=parent, baseline=baseline, others=others)
 
 
 def _own(subject: Subject, whole: Chain) -> Chain:
@@ -134,6 +137,7 @@ def assemble(
     *,
     packed: bool,
     only: Collection[str] | None = None,
+    parent: ParentScript | None = None,
     baseline: Baseline | None = None,
     others: Sequence[Path] = (),
 ) -> Evidence:
@@ -155,22 +159,41 @@ def assemble(
     changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
     pack = subject.folder / PACK if packed else None
     parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
-    return Evidence(
-        subject=subject.name,
-        track=subject.track,
-        ruleset=subject.ruleset,
+    return dataclasses.replace(
+        of_text(subject, parent),
         runs=runs,
-        script_sha256=subject.script_sha256,
         manifest=subject.manifest,
         claim=subject.claim,
         ledger=extract(subject, whole, packed=packed, only=only) if whole.entries else None,
         baseline=parent_runs,
         baseline_doubt=doubt,
         baseline_aborted=len(baseline.chain.aborted) if baseline is not None else 0,
-        files=tuple((name, (subject.files_folder / name).read_bytes()) for name in sorted(subject.files)),
         contradictions=tuple(contradictions),
         altered=(*changed, *changed_too),
     )
+
+
+def of_text(subject: Subject, parent: ParentScript | None) -> Evidence:
+    """Build the evidence that a subject's text is, without any run."""
+    known: ParentText | None = None
+    if subject.ruleset.program_text is not None and subject.parent is not None:
+        known = ParentText(subject.parent)
+        if parent is not None:
+            there = None if parent.folder is None else _contents(parent.folder, parent.files)
+            known = ParentText(parent.name, frozenset(parent.files.values()), there)
+    return Evidence(
+        subject=subject.name,
+        track=subject.track,
+        ruleset=subject.ruleset,
+        runs=(),
+        script_sha256=subject.script_sha256,
+        files=_contents(subject.files_folder, subject.files),
+        parent=known,
+    )
+
+
+def _contents(folder: Path, files: Iterable[str]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, (folder / name).read_bytes()) for name in sorted(files))
 
 
 def _comparable(

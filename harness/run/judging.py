@@ -6,13 +6,13 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.originals import is_whole
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError
-from harness.core.judgement import Verdict
+from harness.core.judgement import Finding, Verdict
 from harness.core.record import Record
 from harness.evidence import gather
 from harness.evidence.contents import Evidence
 from harness.store.layout import Project
 from harness.store.packs import ParentScript
-from harness.verdict import judge
+from harness.verdict import judge, judge_text
 
 
 def verify(
@@ -25,6 +25,11 @@ def verify(
     parent = find_parent(catalog, subject)
     evidence = gather.gather(catalog.project, subject, run_ids, packed=packed, parent=parent)
     return evidence, judge(evidence)
+
+
+def read_text(catalog: Catalog, subject: Subject) -> tuple[Finding, ...]:
+    """Apply the rules that need nothing but a subject's text, before anything of it is run."""
+    return judge_text(gather.of_text(subject, find_parent(catalog, subject)))
 
 
 def verify_past(project: Project, record: Record) -> tuple[Evidence, Verdict]:
@@ -41,11 +46,14 @@ def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
     try:
         if catalog.has_script(record):
             parent = catalog.script_here(record)
-            return ParentScript(parent.name, parent.script_sha256, parent.chain, parent.script, True)
+            return ParentScript(
+                parent.name, parent.script_sha256, parent.chain, parent.script, True, parent.files, parent.files_folder
+            )
         if record.original is None or not record.original.files:
             return None
         original = catalog.described_original(record)
     except HarnessError:  # what is wrong with the parent's folder is said by `check`
         return None
-    script = original.script if is_whole(original.files_folder, original.files) else None  # of the cache
-    return ParentScript(original.name, original.script_sha256, original.chain, script, False)
+    folder = original.files_folder if is_whole(original.files_folder, original.files) else None  # of the cache
+    script = original.script if folder is not None else None
+    return ParentScript(original.name, original.script_sha256, original.chain, script, False, original.files, folder)

@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import Problem, StoreError, raise_if
@@ -74,6 +74,8 @@ class ParentScript:
     chain_name: str  # in the ledger
     script: bytes | None  # as its runs had it; None where it is not on this machine
     in_record: bool  # it lies in the record's folder, so that packed logs need not hold it
+    files: dict[str, str] = field(default_factory=dict)  # name -> sha256
+    folder: Path | None = None  # where its files lie; None where they are not on this machine
 
 
 @dataclass(frozen=True, slots=True)

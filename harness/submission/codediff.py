@@ -18,6 +18,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.originals import Source, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
+from harness.verdict.scan.carried import docstrings
 
 MAX_LINES = 10_000  # the longest script of the history has 3,600; matching grows with the square
 CONTEXT = 3
@@ -118,13 +119,13 @@ def code_lines(raw: bytes) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(text)
-    docstrings = set() if "__doc__" in text else _docstrings(tree)
+    described = set() if "__doc__" in text else docstrings(tree)
     lines = text.split("\n")
     inside: set[int] = set()  # indices of lines whose end is inside a string, blank ones included
     opened: list[int] = []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         (top, left), (bottom, right) = token.start, token.end
-        if token.type == tokenize.COMMENT or token.start in docstrings:
+        if token.type == tokenize.COMMENT or token.start in described:
             for index in range(top - 1, bottom):  # with blanks, so that the columns of later tokens stay right
                 begin, end = left * (index == top - 1), right if index == bottom - 1 else len(lines[index])
                 lines[index] = lines[index][:begin] + " " * (end - begin) + lines[index][end:]
@@ -140,18 +141,6 @@ def code_lines(raw: bytes) -> list[str]:
         for index, line in enumerate(lines)
         if index in inside or line.strip()
     ]
-
-
-def _docstrings(tree: ast.AST) -> set[tuple[int, int]]:
-    """Return where the docstrings of modules, classes and functions begin: line from 1, column from 0."""
-    places = set()
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
-            continue
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            places.add((first.value.lineno, first.value.col_offset))
-    return places
 
 
 def style(line: str) -> str | None:

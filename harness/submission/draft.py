@@ -20,13 +20,14 @@ from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.constraints import show
-from harness.core.errors import ManifestError, StoreError, YamlError
+from harness.core.errors import HarnessError, ManifestError, StoreError, YamlError
 from harness.core.text import plural
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import PACK
+from harness.submission import admissible
 
 TEMPLATE = "_template"
 
@@ -167,6 +168,12 @@ def refresh(catalog: Catalog, name: str) -> str:
     """Write the hashes of a submission's files beside its manifest; say what was done."""
     if not (Path(name) / MANIFEST).is_file():
         raise ManifestError.at(name, f"holds no {MANIFEST}", "name a folder under submissions/")
+    try:
+        subject = catalog.submission(Path(name), frozen=False)
+    except HarnessError:  # files are frozen beside any manifest; `check` says what is wrong with it
+        pass
+    else:
+        admissible.refuse(subject)
     found = stale(catalog.project, name)
     if found is None:
         return f"{name}: manifest.lock holds the hashes of all files already"

@@ -26,9 +26,10 @@ from harness.store.ledger import Ledger
 from harness.store.packs import LEDGER, PACK, RUNS, check_pack, read_pack_ledger
 from harness.store.records import SCRIPT, script_files
 from harness.store.scrub import find_private
+from harness.submission import admissible
+from harness.submission.admissible import MOST_FILES
 from harness.submission.draft import TEMPLATE
 
-MOST_FILES = 64
 LONGEST_NAME = 80  # letters of a file name that are shown
 
 
@@ -70,6 +71,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
         problems += unknown_files(subject, listed, name)
         problems += reference_problems(catalog, subject)
         problems += copy_problems(project, subject)
+        problems += admissible.problems(subject)
     problems += private_problems(folder, listed, name)
     problems += readme_problems(project, folder, listed, name)
     pack_problems = evidence_problems(folder, name)
@@ -81,6 +83,10 @@ def check(catalog: Catalog, folder: Path) -> Checked:
                 gathered, verdict = judging.verify(catalog, subject)
         except HarnessError as error:
             problems += error.problems
+    if subject is not None and verdict is None:  # else the verdict says it
+        for found in admissible.objections(catalog, subject):
+            if found.outcome == "fail" and found.rule != "R2":  # what R2 looks at is named by file already
+                problems.append(Problem(name, f"would fail {found.rule}: {found.text}", "change it first"))
     return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
 
 

@@ -94,7 +94,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import series
-    from harness.submission import draft
+    from harness.submission import admissible, draft
     from harness.ui import console, run_report
     from harness.ui.bars import file_progress
 
@@ -104,6 +104,9 @@ def _run(args: argparse.Namespace) -> int:
     if judged_later and (message := draft.freeze_for_run(catalog, args.subject)):
         console.say(message)
     subject = catalog.subject(catalog.find(args.subject), frozen=judged_later)
+    admissible.refuse(subject)
+    for found in admissible.objections(catalog, subject):
+        console.say(f"as it is, a verdict will say: {found}", style="yellow")
     series_plan = series.plan(
         catalog.project,
         subject,

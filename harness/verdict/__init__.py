@@ -11,10 +11,11 @@ hardware      H  the machine is the track's
 confined      C  every run was confined as the ruleset asks
 chain         G  every run that was started is counted
 rules         R  the script sets nothing that is forbidden (scan: how its text is read)
+program_text     it brings program text alone, with few data in it
 probe_rules   P  what `speedrun probe` finds on prepared tokens; `verify` does not use it
 """
 
-from harness.core.judgement import Verdict
+from harness.core.judgement import Finding, Verdict
 from harness.evidence.contents import Evidence
 from harness.verdict import (
     chain,
@@ -24,6 +25,7 @@ from harness.verdict import (
     hardware,
     identity,
     probe_rules,
+    program_text,
     rules,
     statistics,
     timing,
@@ -31,7 +33,7 @@ from harness.verdict import (
 )
 from harness.verdict.checks import Check
 
-_FAMILIES = (identity, completeness, rules, tokens, timing, statistics, hardware, confined, chain)
+_FAMILIES = (identity, completeness, rules, program_text, tokens, timing, statistics, hardware, confined, chain)
 CHECKS: tuple[Check[Evidence], ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),
@@ -43,6 +45,11 @@ CHECKS: tuple[Check[Evidence], ...] = tuple(
 def judge(evidence: Evidence) -> Verdict:
     """Apply every rule to the evidence."""
     return checks.judge(evidence, CHECKS, rules.warnings(evidence))
+
+
+def judge_text(evidence: Evidence) -> tuple[Finding, ...]:
+    """Apply the rules that look at the script's text alone."""
+    return tuple(check.finding(evidence) for check in CHECKS if check.rule[0] == "R")
 
 
 def rules_table() -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import os
 import runpy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from unittest import mock
 
 import yaml
@@ -71,6 +73,7 @@ rulesets:
     evidence: [logs, script, seeds, clock, data, machine, ledger]
     forbidden: [inductor-config, compile-options, compile-mode, inductor-environment]
     allowed: []
+    program_text: {total_bytes: 512000, data_bytes: 32000}
 """
 MANIFEST = """\
 schema: 1
@@ -80,7 +83,7 @@ title: a case of the gallery
 contributors: ['@somebody']
 claim: ml
 entry: train_gpt.py
-files: {{train_gpt.py: {digest}}}
+files: {files}
 """
 
 
@@ -93,6 +96,7 @@ class Case:
     outcome: str
     also: frozenset[str]  # rules that are inconclusive because of it
     script: str
+    beside: dict[str, bytes]  # other files of the submission
     tier: str | None  # of confinement, where the strongest of the machine would prevent the trick
     sealed: bool  # its edit stands for another machine, whose ledger hashed the files as they are after it
 
@@ -108,13 +112,16 @@ def changed(name: str, script: str, changes: Iterable[dict[str, str]]) -> str:
 
 def read_case(name: str) -> Case:
     data = yaml.safe_load((HERE / name / "case.yaml").read_text())
-    script = changed(name, HONEST, data.get("change", ()))
+    script, beside = changed(name, HONEST, data.get("change", ())), {}
+    if (HERE / name / "brings.py").exists():
+        script, beside = runpy.run_path(str(HERE / name / "brings.py"))["brings"](script)
     return Case(
         data["what"],
         data["rule"],
         data.get("outcome", "fail"),
         frozenset(data.get("also", ())),
         script,
+        beside,
         data.get("tier"),
         data.get("sealed", False),
     )
@@ -136,7 +143,7 @@ def eight_h100() -> Machine:
     return dataclasses.replace(computer.capture(), gpus=gpus, driver="570.0")
 
 
-def make_project(root: Path, script: str) -> Project:
+def make_project(root: Path, script: str, beside: Mapping[str, bytes] = MappingProxyType({})) -> Project:
     (root / "tracks").mkdir(parents=True)
     (root / "tracks" / "tiny.yaml").write_text(TRACK)
     with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")):
@@ -145,8 +152,11 @@ def make_project(root: Path, script: str) -> Project:
     (root / "tracks" / "tiny.yaml").write_text(TRACK.replace("shards: []", "shards:" + pins))
     folder = root / "submissions" / "2026-11-21_case"
     folder.mkdir(parents=True)
-    (folder / "train_gpt.py").write_text(script)
-    (folder / "manifest.yaml").write_text(MANIFEST.format(digest=hashlib.sha256(script.encode()).hexdigest()))
+    files = {"train_gpt.py": script.encode(), **beside}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    (folder / "manifest.yaml").write_text(MANIFEST.format(files=json.dumps(hashes)))
     return Project(root)
 
 
@@ -156,9 +166,15 @@ def run_and_judge(root: Path, script: str, edit: Path | None = None, count: int 
     return judge(root, edit)
 
 
-def make_runs(root: Path, script: str, count: int = 3, tier: str | None = None) -> None:
+def make_runs(
+    root: Path,
+    script: str,
+    count: int = 3,
+    tier: str | None = None,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> None:
     """Make the runs of a script in a project of its own, with the seeds 1, 2, 3."""
-    project = make_project(root, script)
+    project = make_project(root, script, beside)
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache"), SPEEDRUN_CONFINEMENT=tier or ""),

@@ -33,7 +33,7 @@ def test_each_trick_is_found_by_its_rule_and_no_other(name: str, honest: Path, t
     if case.script == HONEST:  # the trick is played on the runs of the honest script
         shutil.copytree(honest, root, symlinks=True)
     else:
-        make_runs(root, case.script, tier=case.tier)
+        make_runs(root, case.script, tier=case.tier, beside=case.beside)
         for left in Path("/dev/shm").glob("speedrun-gallery-*"):
             left.unlink()
     verdict = judge(root, edit if edit.exists() else None, sealed=case.sealed)

@@ -23,6 +23,16 @@ class Place:
         return f"{self.file}:{self.line} {self.text}"
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One place where code or values are loaded past the scan."""
+
+    kind: str  # code, values, process, compiled, finder, path
+    place: Place
+    names: frozenset[str]  # texts that may name a file, without folders
+    blind: bool  # what is loaded there is not known by its text
+
+
 @dataclass(slots=True)
 class Scan:
     """What was found in one file."""
@@ -30,6 +40,8 @@ class Scan:
     flags: list[Place] = field(default_factory=list)
     warnings: list[Place] = field(default_factory=list)
     train_patterns: dict[tuple[str, int], None] = field(default_factory=dict)  # file pattern, line; each once, in order
+    loads: list[Load] = field(default_factory=list)
+    imports: dict[str, int] = field(default_factory=dict)  # first part of a module's name -> line of its first import
     unreadable: str | None = None
 
 

@@ -22,6 +22,7 @@ from harness.verdict.scan.inductor import (
     holder,
     is_settings,
 )
+from harness.verdict.scan.loading import Loading
 from harness.verdict.scan.names import Names
 from harness.verdict.scan.places import MOST_PLACES, Notes, Scan, TooMuchText
 
@@ -64,6 +65,7 @@ class Reader(Notes):
         self.names = Names()
         self.path, self.text = self.names.path, self.names.text
         self.variables = Variables(self, self.names)
+        self.loading = Loading(self, self.names)
         self.depth = 0
         self.parents: dict[int, ast.AST] = {}
         self.trees: list[ast.AST] = []  # kept, for a node is known by its id
@@ -71,14 +73,17 @@ class Reader(Notes):
 
     def read(self, tree: ast.AST) -> None:
         """Scan a whole file."""
+        self.loading.learn(tree)
         self.walk(tree)
         self.variables.end()
+        self.loading.end()
 
     def walk(self, tree: ast.AST) -> None:
         self.trees.append(tree)
         nodes = list(ast.walk(tree))
         for node in nodes:
             self.names.note(node)
+            self.loading.note(node)
             for child in ast.iter_child_nodes(node):
                 self.parents[id(child)] = node
         for _ in range(3):  # a name may be made of a name that is made further down
@@ -89,6 +94,7 @@ class Reader(Notes):
             self.examine(node)
             if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.NamedExpr):
                 self.out_of_sight(node)
+                self.loading.mentioned(node, self.parents.get(id(node)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self.mentioned(node, node.value)
 
@@ -107,6 +113,7 @@ class Reader(Notes):
             self.assigned(node.optional_vars, node.context_expr)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             effects.note_import(self, node)
+            self.loading.imported(node)
         elif isinstance(node, ast.Call):
             self.called(node)
         elif isinstance(node, ast.Dict):
@@ -170,6 +177,7 @@ class Reader(Notes):
         self.variables.called(callee, base, method, arguments, node)
         effects.note_call(self, self.names, callee, arguments, node)
         self.hidden(callee, arguments, node)
+        self.loading.called(callee, arguments, node, too_deep=self.depth >= MOST_DEPTH)
         for keyword in node.keywords:
             self.pattern(keyword.arg, keyword.value)
             if keyword.arg == "default" and arguments:
