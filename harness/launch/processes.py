@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -45,14 +46,22 @@ def tree(root: int) -> list[int]:
 
 
 def holds(root: int, path: str) -> bool:
-    """Whether a process below `root` has the file open or mapped right now."""
+    """Whether a process below `root` has the file open or mapped right now, by whatever name it opened it."""
+    try:
+        wanted = os.stat(path)
+    except OSError:
+        return False
+    # Some file systems name another device in the list of what is mapped, so a file of the same name will do.
+    device = b"%02x:%02x" % (os.major(wanted.st_dev), os.minor(wanted.st_dev))
+    place, name = rb"(?:%s %d\b|\S+ %d\b.*/%s$)", re.escape(os.path.basename(os.fsencode(path)))
+    mapped = re.compile(rb"^(?:\S+ ){3}" + place % (device, wanted.st_ino, wanted.st_ino, name), re.MULTILINE)
     for pid in tree(root):
         with contextlib.suppress(OSError):
-            if os.fsencode(path) in Path(f"/proc/{pid}/maps").read_bytes():
+            if mapped.search(Path(f"/proc/{pid}/maps").read_bytes()):
                 return True
             for number in os.listdir(f"/proc/{pid}/fd"):
                 with contextlib.suppress(OSError):
-                    if os.readlink(f"/proc/{pid}/fd/{number}") == path:
+                    if os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted):
                         return True
     return False
 

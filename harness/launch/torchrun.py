@@ -107,12 +107,11 @@ class TorchrunLauncher:
         work = plan.folder / run_files.WORK
         own = [plan.folder / name for name in (run_files.WORK, HOME, run_files.CACHE, RANKS)]
         tokens = work / plan.tokens if plan.tokens else None
-        offered = [folder for folder in plan.offered if folder.is_dir()]
         return confinement.View(
             work=work,
             writable=(*own, *([temporary] if temporary is not None else [])),
-            frozen=() if tokens is None or tokens.is_symlink() else (tokens,),
-            readable=(*offered, *(path for folder in (work, *offered) for path in linked(folder))),
+            frozen=() if tokens is None else (tokens,),
+            readable=linked(work),
             hidden=(*plan.hidden, plan.folder),
             network=plan.network,
             python=self.python,

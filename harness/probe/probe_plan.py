@@ -7,13 +7,12 @@ from harness.catalog.subjects import Subject
 from harness.verdict import probe_rules
 from harness.verdict.probe_rules import Role
 
-OWN: dict[str, tuple[str, ...]] = {
+VARIANTS: dict[str, tuple[str, ...]] = {
     "known-entropy": ("known",),
     "relabelling": ("official", "relabelled"),
     "other-text": ("official", "other", "noise"),
     "warm-up": ("official", "swapped"),
 }
-PARENT: dict[str, tuple[str, ...]] = {"known-entropy": ("known",), "other-text": ("official", "other")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,9 @@ class ProbePlan:
     @property
     def runs(self) -> tuple[tuple[Role, str], ...]:
         """Every run, the two scripts side by side on the same tokens."""
-        runs: list[tuple[Role, str]] = []
-        for variant in probe_rules.NAMES:
-            if any(variant in OWN[name] for name in self.probes):
-                runs.append(("own", variant))
-            if self.parent is not None and any(variant in PARENT.get(name, ()) for name in self.probes):
-                runs.append(("parent", variant))
-        return tuple(runs)
+        variants = [name for name in probe_rules.NAMES if any(name in VARIANTS[probe] for probe in self.probes)]
+        roles: tuple[Role, ...] = ("own", "parent") if self.parent is not None else ("own",)
+        return tuple((role, variant) for variant in variants for role in roles)
 
     @property
     def train_tokens(self) -> int:
@@ -48,8 +43,7 @@ def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePla
     the first of a track stands alone.
     """
     probes = tuple(name for name in probe_rules.PROBES if name in names)
-    parent = _parent(catalog, subject) if any(name in PARENT for name in probes) else None
-    return ProbePlan(subject, parent, probes)
+    return ProbePlan(subject, _parent(catalog, subject), probes)
 
 
 def _parent(catalog: Catalog, subject: Subject) -> Subject | None:

@@ -44,6 +44,7 @@ class Prepared:
     bare: bool = False  # an original, started as its author did: no argument, the tokens by DATA_PATH or DATA_DIR
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
     purpose: Purpose = "judged"  # of all runs but dry ones
+    seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
 
 
 def prepare(
@@ -127,7 +128,9 @@ def execute(
             outcome = stop.outcome
             raise (stop.__cause__ or stop) from None
         finally:
-            unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
+            unchanged = None  # what a probe prepared is no shard of the track
+            if file.purpose != "probe":
+                unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
             outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before)
     return outcome
 
@@ -141,7 +144,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         folder=folder,
         entry=subject.entry,
         processes=ready.processes,
-        seed=None if ready.bare else run_files.draw_seed(),  # drawn here, so that nobody can choose it
+        seed=None if ready.bare else _seed(ready),
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=subject.track.time_limit_s,
@@ -171,6 +174,11 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         purpose="dry" if ready.dry else ready.purpose,
     )
     return plan, file
+
+
+def _seed(ready: Prepared) -> int:
+    """Return the seed of a run, drawn here, so that nobody can choose it."""
+    return run_files.draw_seed() if ready.seed is None else ready.seed
 
 
 def lay_out(ready: Prepared, work: Path) -> None:
