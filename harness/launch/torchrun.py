@@ -23,7 +23,7 @@ from pathlib import Path
 from harness.core import codec
 from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement, RunOutcome
-from harness.launch import confinement, installation, launcher, observer, processes, recorder
+from harness.launch import confinement, installation, launcher, observer, processes, recorder, vocabulary
 from harness.launch.following import WRITTEN_LIMIT_BYTES, follow
 from harness.store import run_files
 from harness.store.files import disk_error
@@ -111,7 +111,7 @@ class TorchrunLauncher:
             work=work,
             writable=(*own, *([temporary] if temporary is not None else [])),
             frozen=() if tokens is None else (tokens,),
-            readable=linked(work),
+            readable=(*linked(work), *vocabulary.find_vocabulary()),
             hidden=(*plan.hidden, plan.folder),
             network=plan.network,
             python=self.python,
@@ -180,6 +180,8 @@ def clean_environment(
         environment["TMPDIR"] = str(temporary)
     if not network:
         environment |= {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
+    if vocabulary.find_vocabulary():
+        environment[vocabulary.VARIABLE] = str(vocabulary.folder())
     return environment | plan.environment
 
 

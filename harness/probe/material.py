@@ -103,6 +103,12 @@ def write_variant(
             probe_data.write_relabelled(path, folder / path.name, table)
     elif variant == "other":
         probe_data.write_other_stretch(track, val, folder / val.name, draw)
+    elif variant == "both":
+        table, other = probe_data.relabelling(track, draw), folder / "other"
+        probe_data.write_other_stretch(track, val, other, draw)
+        for path in official:
+            probe_data.write_relabelled(other if path == val else path, folder / path.name, table)
+        other.unlink()
     elif variant in ("noise", "swapped"):
         for path in train:
             probe_data.write_noise(path, folder / path.name, probe_data.alphabet(track), draw)

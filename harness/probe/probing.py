@@ -29,7 +29,7 @@ from harness.store import run_files
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.verdict import probe_rules
-from harness.verdict.probe_rules import ProbeEvidence, ProbeRun, Role
+from harness.verdict.probe_evidence import NAMES, ProbeEvidence, ProbeRun, Role
 
 AGAIN = "start the same command again: a probe is judged as a whole"
 
@@ -43,6 +43,8 @@ def run(
     """
     folder, evidence = gather(project, plan, tokens, launcher, watcher)
     verdict = probe_rules.judge(evidence, plan.probes)
+    runs = [{"role": role, "variant": variant} | codec.encode(run) for (role, variant), run in evidence.runs.items()]
+    write_atomic(folder / "runs.json", codec.to_text(runs))
     write_atomic(folder / "verdict.json", codec.to_text(verdict))
     return folder, verdict
 
@@ -96,6 +98,8 @@ class ProbeSession:
             untrained_loss=probe_data.untrained_loss(subject.track),
             runs=dict(self.made),
             parent=parent.name if parent else None,
+            usual=self.plan.usual,
+            tokenizer=self.plan.tokenizer,
         )
 
     def make(self, role: Role, variant: str, *, again: bool = False) -> None:
@@ -116,7 +120,7 @@ class ProbeSession:
         ready = execution.Prepared(
             script, self.tokens.machine, script.track, offered, False, processes, purpose="probe", seed=self.seed
         )
-        title = f"{'the script' if role == 'own' else 'its parent'} on {probe_rules.NAMES[variant]}"
+        title = f"{'the script' if role == 'own' else 'its parent'} on {NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
         if variant == "swapped":
             watch = Swap(self.prepared, self.tokens.fetched.paths, len(script.script)).before(watch)

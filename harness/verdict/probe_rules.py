@@ -7,81 +7,15 @@ entropy the lowest score is 0.002 above it. On FineWeb the spread between seeds 
 history none starts below ln 50,304.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 from harness.core.judgement import Verdict
-from harness.core.task import Track
 from harness.verdict.checks import Ruling, rule, verdict_of
-
-Role = Literal["own", "parent"]
-Curve = tuple[tuple[int, float], ...]  # (step, val_loss)
+from harness.verdict.probe_evidence import NAMES, Curve, ProbeEvidence, ProbeRun
 
 ROUNDING = 0.001  # below the entropy; luck reaches it with probability e^(-0.001·N): e^-131 on the smoke track
 UNTRAINED = 0.05  # below the untrained level
-ALIKE = {"synthetic": 0.03, "hub": 0.01}  # final losses
 ALIKE_ON_THE_WAY = 1.0
 NATS = "nats/token"
 NOBODY_BESIDE = "no honest parent was run beside it; probe with one"
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRun:
-    """What one run on prepared data printed."""
-
-    curve: Curve
-    failure: str | None = None  # how it ended, where it did not finish
-
-    @property
-    def final(self) -> float:
-        return self.curve[-1][1]
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeEvidence:
-    """The runs of a script on prepared data, and of an honest parent on the same machine."""
-
-    subject: str
-    ruleset: str
-    track: Track
-    known_loss: float  # the least that anybody scores on the source of known entropy, nats per token
-    untrained_loss: float  # ln of the size of the alphabet
-    runs: dict[tuple[Role, str], ProbeRun]
-    parent: str | None = None  # its name
-
-    def get(self, variant: str, role: Role = "own") -> ProbeRun | None:
-        """Return a run that finished and printed losses, else None."""
-        run = self.runs.get((role, variant))
-        return run if run is not None and run.failure is None and run.curve else None
-
-    def lacking(self, *variants: str) -> Ruling:
-        """Rule where one of these runs has nothing to show."""
-        said = []
-        for variant in variants:
-            run = self.runs.get(("own", variant))
-            if run is not None and self.get(variant) is None:
-                said.append(f"the run on {NAMES[variant]} {run.failure or 'printed no validation loss'}")
-        return Ruling("inconclusive", "; ".join(said) or "its runs were not made")
-
-    @property
-    def alike(self) -> float:
-        return ALIKE[self.track.data.source]
-
-    def apart(self, one: str, other: str, role: Role = "own") -> float | None:
-        """Return by how much a script ends higher on one variant than on another; None where a run is lacking."""
-        first, second = self.get(one, role), self.get(other, role)
-        return first.final - second.final if first is not None and second is not None else None
-
-
-# What a run is given; the keys are the names of its folders.
-NAMES = {
-    "official": "the track's own tokens",
-    "known": "tokens of known entropy",
-    "relabelled": "relabelled tokens",
-    "other": "another held-out text",
-    "noise": "noise, with the official validation text",
-    "swapped": "noise until the clock started",
-}
 
 
 @rule("P1", "known entropy", "known-entropy")
@@ -107,7 +41,9 @@ def known_entropy(evidence: ProbeEvidence) -> Ruling:
 
 @rule("P2", "relabelling", "relabelling")
 def relabelling(evidence: ProbeEvidence) -> Ruling:
-    """A secret renaming of all tokens leaves the curve alike."""
+    """A secret renaming of all tokens leaves the curve alike, unless the script uses the tokenizer."""
+    if evidence.tokenizer is not None:
+        return Ruling("not applicable", f"not tested: {evidence.tokenizer}; other text and noise decide")
     plain, renamed = evidence.get("official"), evidence.get("relabelled")
     if plain is None or renamed is None:
         return evidence.lacking("official", "relabelled")
@@ -163,9 +99,9 @@ def after_noise(evidence: ProbeEvidence) -> Ruling | None:
 @rule("P4", "untrained start", "warm-up")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
     """At step 0 the loss is that of an untrained model."""
-    run = evidence.get("official")
+    run = evidence.get("official") or evidence.get("both") or evidence.get("other")
     if run is None:
-        return evidence.lacking("official")
+        return evidence.lacking("official", "both", "other")
     step, loss = run.curve[0]
     floor = evidence.untrained_loss - UNTRAINED
     if step != 0:
@@ -207,6 +143,31 @@ def in_between(evidence: ProbeEvidence, swapped: ProbeRun) -> bool:
     return elsewhere and _below(evidence, swapped.curve) is not None
 
 
+@rule("P6", "other tokens", "quick")
+def other_tokens(evidence: ProbeEvidence) -> Ruling:
+    """With its tokens relabelled and another held-out text it ends no higher than its own runs do."""
+    variant = "both" if evidence.tokenizer is None else "other"
+    gain = evidence.apart(variant, "official")
+    if gain is None:
+        return evidence.lacking(variant, "official")
+    usual = evidence.apart(variant, "official", "parent")
+    excess = gain - (usual or 0.0)
+    said = f"on {NAMES[variant]} it ends {gain:+.4f} off"
+    said += f"; its parent ends {usual:+.4f} off" if usual is not None else ""
+    said += f" ({evidence.tokenizer}, so its tokens are not relabelled)" if evidence.tokenizer is not None else ""
+    if excess <= evidence.alike:
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: it knows the tokens or the validation text", excess, evidence.alike, NATS)
+
+
+@rule("P7", "trained on noise", "quick")
+def trained_on_noise(evidence: ProbeEvidence) -> Ruling:
+    """Trained on noise, it does not predict the official validation text."""
+    return after_noise(evidence) or evidence.lacking("noise")
+
+
 def _parent_strays(evidence: ProbeEvidence) -> bool:
     """Whether the parent's curve is as far off on the way with its tokens relabelled."""
     plain, renamed = evidence.get("official", "parent"), evidence.get("relabelled", "parent")
@@ -234,12 +195,14 @@ def _widest(one: Curve, other: Curve) -> tuple[int, float]:
     return max(gaps, key=lambda gap: abs(gap[1]), default=(0, 0.0))
 
 
-CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data)
-PROBES = tuple(dict.fromkeys(check.family for check in CHECKS))  # as --probe names them
+QUICK = (untrained_start, other_tokens, trained_on_noise)  # what two runs of the script show
+CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data, other_tokens, trained_on_noise)
+PROBES = tuple(dict.fromkeys(check.family for check in CHECKS if check.family != "quick"))  # as --probe names them
 
 
 def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
     """Apply the rules of these probes; the worst finding is the outcome, and what could not be tested is a warning."""
-    findings = [check.finding(evidence) for check in CHECKS if check.family in probes]
+    chosen = [check for check in CHECKS if check.family in probes or ("quick" in probes and check in QUICK)]
+    findings = [check.finding(evidence) for check in chosen]
     untested = [f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable"]
     return verdict_of(evidence.subject, evidence.ruleset, findings, untested)

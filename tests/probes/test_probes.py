@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import json
-import math
 import os
 import subprocess
 import sys
@@ -13,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from harness.core.errors import MachineError
 from harness.core.judgement import Finding
+from harness.dataset import probe_data
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.probe import material, probe_plan, probing
@@ -26,7 +27,7 @@ from harness.store import run_files
 from harness.store.layout import Project
 from harness.verbs.comparing import NAMES
 from harness.verdict import probe_rules
-from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
+from harness.verdict.probe_evidence import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 from tests.named import find_subject
@@ -46,9 +47,20 @@ CASES = [
     ("warm_up_state", "warm-up", "P4"),
     ("warm_up_hides", "warm-up", "P5"),
 ]
+# What the quick probe finds of each; a script that learns in its warm-up and hides it until after step 0 escapes it.
+QUICK = {
+    "peek": {"P7"},
+    "unnormalised": {"P4", "P7"},
+    "trained_on_validation": {"P7"},
+    "token_table": {"P4", "P6", "P7"},
+    "knows_the_text": {"P6"},
+    "warm_up_learns": {"P4"},
+    "warm_up_state": {"P4"},
+    "warm_up_hides": set(),
+}
 
 
-FAIR = [("honest", ("known-entropy", "relabelling", "other-text")), ("honest_reopens", ("warm-up",))]
+FAIR = [("honest", ("known-entropy", "relabelling", "other-text", "quick")), ("honest_reopens", ("warm-up",))]
 
 
 @dataclass
@@ -117,9 +129,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         root = tmp_path_factory.mktemp("lab") / "project"
         small = make_lab(root)
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        patch.setattr(probe_data, "fresh_random", lambda: np.random.default_rng(5))  # one other text for all of them
         made = Lab(small, {})
         with concurrent.futures.ThreadPoolExecutor(3) as pool:  # a run keeps one core busy, and waits a little
-            given = [*FAIR, *((name, (wanted,)) for name, wanted, _ in CASES)]
+            given = [*FAIR, *((name, (wanted, "quick")) for name, wanted, _ in CASES)]
             found = pool.map(lambda case: made.gather(*case), given)
             made.evidence = dict(zip((name for name, _ in given), found, strict=True))
         yield made
@@ -129,6 +142,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_a_cheat_is_caught_by_its_rule_alone(lab: Lab, name: str, wanted: str, rule: str) -> None:
     found = lab.findings(name, (wanted,))
     assert [f.rule for f in found if f.outcome == "fail"] == [rule], [str(f) for f in found]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_quick_probe_finds_what_its_table_says(lab: Lab, name: str) -> None:
+    found = lab.findings(name, ("quick",))
+    assert {f.rule for f in found if f.outcome == "fail"} == QUICK[name], [str(f) for f in found]
+    table = (ROOT / "docs" / "probes.md").read_text()
+    [row] = [line for line in table.splitlines() if line.startswith(f"| `{name}`")]
+    assert row.endswith(f"| {', '.join(sorted(QUICK[name])) or 'not found'} |"), row
 
 
 @pytest.mark.parametrize(("name", "wanted"), FAIR, ids=[name for name, _ in FAIR])
@@ -186,7 +208,9 @@ def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are
     verdict = json.loads(done.stdout)
     [finding] = verdict["findings"]
     assert (finding["rule"], finding["outcome"]) == ("P1", "fail")
-    assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(math.log(128) - 0.001)
+    assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(
+        lab.evidence["honest"].known_loss - 0.001
+    )
     assert "records/tiny/2026-11-20_honest, on this machine" in done.stderr
     entries = [entry for entry in lab.small.ledger() if entry["kind"] == "start"]
     assert {entry["purpose"] for entry in entries} == {"probe"}
@@ -253,7 +277,7 @@ def seen():
         yield f"{path} {link} {at.st_mode:o} {at.st_uid} {at.st_gid} {at.st_nlink} {at.st_size} {times}"
     for path in sorted(pathlib.Path("..").iterdir()):
         yield f"{path}"
-    yield from sorted(open("/proc/self/mountinfo").read().splitlines())
+    yield from open("/proc/self/mountinfo").read().splitlines()
 for line in seen():
     line = re.sub(r"\\d{8}T\\d{6}Z-[0-9a-f]{8}-[0-9a-f]{4}", "ID", line)
     line = re.sub(r"given/[0-9a-f]{16}", "given/HEX", line)
@@ -289,7 +313,7 @@ def test_a_probe_looks_like_any_run_to_the_script(tmp_path: Path, monkeypatch: p
 
 
 def what_it_saw(folder: Path) -> list[str]:
-    return [line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("seen:")]
+    return sorted(line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("seen:"))
 
 
 def test_an_exchange_of_tokens_changes_nothing_but_the_bytes(tmp_path: Path) -> None:
