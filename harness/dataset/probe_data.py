@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from harness.core import markov_source
 from harness.core.errors import DatasetError
 from harness.core.task import Track
-from harness.dataset import synthetic
 from harness.dataset.shard import DOCUMENT_START, HEADER_BYTES, Tokens, read_tokens
 from harness.store.files import disk_error
 
@@ -36,7 +36,7 @@ def fresh_random() -> Random:
 
 def alphabet(track: Track) -> Tokens:
     """Return the ids that occur in the track's text but the document start, shape (n,)."""
-    count = synthetic.SYMBOLS if track.data.source == "synthetic" else _GPT2_SYMBOLS
+    count = markov_source.SYMBOLS if track.data.source == "synthetic" else _GPT2_SYMBOLS
     return np.arange(count, dtype=np.uint16)
 
 
@@ -98,9 +98,9 @@ def write_other_stretch(track: Track, source: Path, target: Path, random: Random
     """
     tokens = read_tokens(source)
     if track.data.source == "synthetic":
-        made = synthetic.make_source(track.data.seed or 0)
-        whole = -(-len(tokens) // synthetic.LANES) * synthetic.LANES
-        drawn = synthetic.draw(made, whole, int(random.integers(1 << 40, 1 << 60)))  # no seed of the track's shards
+        made = markov_source.make_source(track.data.seed or 0, varied=track.data.varied)
+        whole = -(-len(tokens) // markov_source.LANES) * markov_source.LANES
+        drawn = markov_source.draw(made, whole, int(random.integers(1 << 40, 1 << 60)))  # no seed of the track's shards
         _write(source, target, lambda start, stop: drawn[start:stop])
         return
     first, last = track.validation_tokens + 1, len(tokens) - track.validation_tokens - 1

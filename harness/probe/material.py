@@ -4,23 +4,22 @@ What is prepared lies in the cache, on the file system of the shards that it sta
 shard is.
 """
 
-import fcntl
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core import secret_source
 from harness.core.measurement import DataReceipt, Machine
 from harness.core.task import Track
 from harness.dataset import fetching, probe_data
 from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.probe.probe_plan import ProbePlan
+from harness.run import execution
 from harness.runlog import grammar
-from harness.store.layout import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class Material:
 
     fetched: fetching.Fetched
     machine: Machine
+    track: Track  # the subject's, on the source that the tokens are of
 
     def offered(self, track: Track, folder: Path, train_tokens: int) -> fetching.Fetched:
         """Choose what a script is given that reads so many tokens: what was prepared in `folder`, else the track's own."""
@@ -81,9 +81,10 @@ def prepare(plan: ProbePlan, *, progress: Progress | None = None) -> Material:
 
     Raises MachineError before anything is fetched, and DatasetError before anything is launched.
     """
-    here = computer.capture()
-    computer.check(here, plan.subject.track)
-    return Material(fetching.fetch_for(plan.subject.track, plan.train_tokens, progress=progress), here)
+    here, subject = computer.capture(), plan.subject
+    computer.check(here, subject.track)
+    fetched = execution.fetch(subject, plan.train_tokens, progress=progress)
+    return Material(fetched, here, secret_source.with_seed(subject.track, fetched.receipt))
 
 
 def write_variant(
@@ -112,38 +113,3 @@ def write_variant(
     elif variant in ("noise", "swapped"):
         for path in train:
             probe_data.write_noise(path, folder / path.name, probe_data.alphabet(track), draw)
-
-
-def new_folder() -> tuple[Path, int]:
-    """Make a folder for what is prepared; return it and the lock that says that somebody still needs it."""
-    remove_leftovers()
-    prepared_folder().mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="new-", dir=prepared_folder().parent))
-    lock = hold(made)  # before anybody finds it where leftovers are looked for
-    assert lock is not None
-    return made.rename(prepared_folder() / made.name), lock
-
-
-def prepared_folder() -> Path:
-    """Return where prepared tokens lie."""
-    return cache_folder() / "data" / "prepared"
-
-
-def remove_leftovers() -> None:
-    """Remove what probes prepared that were killed: nobody holds its lock."""
-    for folder in prepared_folder().glob("*"):
-        lock = hold(folder)
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
-
-
-def hold(folder: Path) -> int | None:
-    """Lock a folder until the descriptor is closed, if only by the end of this process; None where it is taken."""
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
-    return lock

@@ -58,7 +58,9 @@ def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePla
     probes = QUICK if names == QUICK else tuple(name for name in probe_rules.PROBES if name in names)
     files = {name: (subject.files_folder / name).read_bytes() for name in subject.files}
     scripts: dict[Role, Subject | None] = {"own": subject, "parent": parent}
-    losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and probes == QUICK}
+    # What a script ends at on one secret source says nothing about another.
+    comparable = probes == QUICK and subject.ruleset.above_entropy is None
+    losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and comparable}
     usual = {role: loss for role, loss in losses.items() if loss is not None}
     return ProbePlan(subject, parent, probes, usual, find_tokenizer(files))
 

@@ -8,7 +8,6 @@ moved to the probe's folder when it has ended: nothing tells a script that it is
 probe share one seed, drawn here, so that the tokens are all that differs between them.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from harness.catalog.subjects import Subject
 from harness.core import codec
 from harness.core.errors import LogError
 from harness.core.judgement import Verdict
-from harness.dataset import probe_data
+from harness.dataset import prepared, probe_data
 from harness.launch.launcher import Launcher
 from harness.probe import material
 from harness.probe.material import Material, Swap
@@ -75,7 +74,7 @@ class ProbeSession:
         self.launcher, self.watcher = launcher, watcher
         self.folder = project.runs / run_files.PROBES / run_files.new_run_id(plan.subject.script_sha256)
         self.folder.mkdir(parents=True)
-        self.place, self.lock = material.new_folder()
+        self.place = prepared.new_folder()
         self.prepared = self.place / "shards"
         self.variant = ""  # that is prepared now
         self.random = probe_data.fresh_random()
@@ -84,8 +83,8 @@ class ProbeSession:
 
     def close(self) -> None:
         """Throw away what was prepared, up to 2 GB."""
-        shutil.rmtree(self.place, ignore_errors=True)
-        os.close(self.lock)
+        prepared.discard(self.place)
+        prepared.discard(self.tokens.fetched.folder)
 
     def evidence(self) -> ProbeEvidence:
         """Collect what there is to judge so far."""
@@ -104,7 +103,7 @@ class ProbeSession:
 
     def make(self, role: Role, variant: str, *, again: bool = False) -> None:
         """Make one run on a variant of the tokens, which both scripts share where no run changes it."""
-        track, official = self.plan.subject.track, self.tokens.fetched.paths
+        track, official = self.tokens.track, self.tokens.fetched.paths
         if variant != self.variant or variant == "swapped":
             material.write_variant(track, official, variant, self.prepared, self.random)
             self.variant = variant

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
+from harness.core import secret_source
 from harness.core.errors import MachineError, StoreError
 from harness.core.measurement import Confinement, Machine, Purpose, RunOutcome
 from harness.core.task import Track
-from harness.dataset import fetching
+from harness.dataset import fetching, prepared
 from harness.dataset.progress import Progress
 from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
@@ -60,8 +61,21 @@ def prepare(
         track = scaled_down(subject.track)
         return Prepared(subject, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))
     track = subject.track
-    fetched = fetching.fetch_for(track, subject.train_tokens, allow_network=allow_network, progress=progress)
+    fetched = fetch(subject, subject.train_tokens, allow_network=allow_network, progress=progress)
     return Prepared(subject, here, track, fetched, False, track.hardware.processes)
+
+
+def fetch(
+    subject: Subject, train_tokens: int, *, allow_network: bool = True, progress: Progress | None = None
+) -> fetching.Fetched:
+    """Have the tokens of a subject here: the track's, or those of a secret source where its ruleset asks for one.
+
+    Shards of a secret source are there until they are discarded (`prepared`), or this process ends.
+    """
+    if subject.ruleset.above_entropy is None:
+        return fetching.fetch_for(subject.track, train_tokens, allow_network=allow_network, progress=progress)
+    paths, receipt = prepared.write_secret_shards(secret_source.draw_track(subject.track))
+    return fetching.Fetched(paths, receipt, pinned=False)
 
 
 def refuse_survivors(project: Project) -> None:

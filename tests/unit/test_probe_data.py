@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from harness.catalog.tracks import load_track
-from harness.dataset import probe_data, synthetic
+from harness.core import markov_source
+from harness.dataset import probe_data
 from harness.dataset.shard import DOCUMENT_START, Tokens, check_tokens, read_tokens, to_bytes
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,7 @@ def test_tokens_of_known_entropy_are_uniform_over_k_secret_symbols(tmp_path: Pat
 
 
 def test_a_relabelled_shard_is_the_same_text_in_other_ids(tmp_path: Path) -> None:
-    train, _ = synthetic.make_shards(7, 4096, 256)
+    train, _ = markov_source.make_shards(7, 4096, 256)
     (tmp_path / "plain.bin").write_bytes(to_bytes(train))
     table = probe_data.relabelling(SMOKE, probe_data.fresh_random())
     probe_data.write_relabelled(tmp_path / "plain.bin", tmp_path / "renamed.bin", table)
@@ -76,14 +77,14 @@ def test_a_relabelled_shard_is_the_same_text_in_other_ids(tmp_path: Path) -> Non
 
 
 def test_another_stretch_is_of_the_same_source_and_new_every_time(tmp_path: Path) -> None:
-    source = synthetic.make_source(SMOKE.data.seed or 0)
+    source = markov_source.make_source(SMOKE.data.seed or 0)
     official = tmp_path / "val.bin"
-    official.write_bytes(to_bytes(synthetic.draw(source, 131_328, 1)))
+    official.write_bytes(to_bytes(markov_source.draw(source, 131_328, 1)))
     for name in ("one.bin", "two.bin"):
         probe_data.write_other_stretch(SMOKE, official, tmp_path / name, probe_data.fresh_random())
     one, two = read_tokens(tmp_path / "one.bin"), read_tokens(tmp_path / "two.bin")
     assert not np.array_equal(one, two)
-    assert synthetic.oracle_loss(source, one) == pytest.approx(synthetic.entropy_rate(), abs=0.03)
+    assert markov_source.oracle_loss(source, one) == pytest.approx(markov_source.entropy_rate(), abs=0.03)
 
 
 def test_another_stretch_of_a_fetched_track_is_text_behind_its_validation_tokens(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_another_stretch_of_a_fetched_track_is_text_behind_its_validation_tokens
 
 def test_a_large_shard_is_written_piece_by_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe_data, "_PIECE", 1000)
-    train, _ = synthetic.make_shards(7, 4096, 256)
+    train, _ = markov_source.make_shards(7, 4096, 256)
     (tmp_path / "plain.bin").write_bytes(to_bytes(train))
     same = np.arange(1 << 16, dtype=np.uint16)
     probe_data.write_relabelled(tmp_path / "plain.bin", tmp_path / "copy.bin", same)
