@@ -167,19 +167,16 @@ def offer(fetched: Fetched, track: Track, work: Path) -> None:
     The validation shard is a copy of the run's own: who opens it is the script, while anybody may open the one in the
     cache. A script that reads DATA_PATH is given `work`. Raises StoreError where something else is there already.
     """
-    folder, given = work / track.data.folder, given_folder(work)
+    folder = work / track.data.folder
     validation, *training = fetched.paths
+    own = folder / validation.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        own = folder / validation.name
+        given = _give(fetched.paths, given_folder(work))
         links = {folder / path.name: given / path.name for path in training}
         for there in (own, *links):
             if os.path.lexists(there) and not (there.is_symlink() and there.readlink() == links.get(there)):
                 raise StoreError.at(there, "something else is there already", "start in an empty run folder")
-        shutil.rmtree(given, ignore_errors=True)
-        given.mkdir(parents=True)
-        for path in fetched.paths:  # the validation shard too: the observer looks for its name beside the others
-            _second_name(path, given / path.name)
         shutil.copyfile(validation, own)
         own.chmod(0o444)
         for link, target in links.items():
@@ -193,6 +190,20 @@ def given_folder(work: Path) -> Path:
     """Return the folder of the cache that the links of a run lead to; its name follows from the run's folder."""
     name = hashlib.sha256(os.fsencode(os.path.abspath(work))).hexdigest()[:16]
     return cache_folder() / "data" / "given" / name
+
+
+def _give(paths: tuple[Path, ...], given: Path) -> Path:
+    """Put shards into a new folder; return it, or where they lie themselves if the cache cannot be written."""
+    shutil.rmtree(given, ignore_errors=True)
+    try:
+        given.mkdir(parents=True)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return paths[0].parent
+    for path in paths:  # the validation shard too: the observer looks for its name beside the others
+        _second_name(path, given / path.name)
+    return given
 
 
 def _second_name(path: Path, name: Path) -> None:
