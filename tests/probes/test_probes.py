@@ -18,7 +18,7 @@ import yaml
 
 from harness.core.errors import MachineError
 from harness.core.judgement import Finding
-from harness.dataset import probe_data
+from harness.dataset import prepared, probe_data
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.probe import material, probe_plan, probing
@@ -218,7 +218,8 @@ def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are
     assert lab.small.run_folders() == []
     assert "has no evidence" in lab.small.run("verify", "submissions/2026-11-21_constant").stderr
     made = [path.name for path in (lab.small.root / ".runs" / "probes").glob("*/*")]
-    assert [name[:12] for name in sorted(made)[-3:-1]] == ["01-own-known", "02-parent-kn"] or made
+    assert any(name.startswith("01-own-known-2") for name in made)
+    assert any(name.startswith("02-parent-known-2") for name in made), "each run is moved to the probe's folder"
 
 
 def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     program = (
-        "import time; from harness.probe import material; folder, lock = material.new_folder();"
+        "import time; from harness.dataset import prepared; folder = prepared.new_folder();"
         "(folder / 'shard.bin').write_bytes(b'tokens'); print(folder, flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", program]
@@ -256,7 +257,7 @@ def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one
     folders = [Path(holder.stdout.readline().strip()) for holder in holders if holder.stdout is not None]
     holders[0].kill()
     holders[0].wait()
-    material.remove_leftovers()
+    prepared.remove_leftovers()
     assert [(folder / "shard.bin").exists() for folder in folders] == [False, True]
     holders[1].kill()
     holders[1].wait()
