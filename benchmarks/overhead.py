@@ -99,6 +99,7 @@ def timed_run(found: Subject, seed: int, core: int | None, through_harness: bool
             )
             raw = done.stdout
         wall = time.perf_counter() - began
+        shutil.rmtree(fetching.given_folder(work))
     train_time = reader.read_bytes(raw, "log.txt")[-1].final_train_time_s
     assert train_time is not None
     return Took(train_time, wall)

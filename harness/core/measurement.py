@@ -26,6 +26,17 @@ class DataReceipt:
     revision: str | None
     shards: tuple[ShardReceipt, ...]
     unchanged: bool | None = None  # None until hashed again after the run
+    seed: int | None = (
+        None  # of a secret source; the hashes commit to it, and whoever knows it can draw the shards again
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the seed of a secret source gives, drawn again by the judge."""
+
+    oracle_loss: float  # nats/token that the source itself scores on the validation tokens
+    shards: tuple[ShardReceipt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +259,7 @@ class Metrics:
     started_at: str | None = None  # by the harness's calendar, UTC
     observed: Observed | None = None
     confinement: Confinement | None = None  # None: by a harness that confined nothing
+    drawn: Drawn | None = None  # where its receipt names the seed of a secret source
 
     @property
     def is_stamped(self) -> bool:

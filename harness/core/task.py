@@ -89,6 +89,9 @@ class Ruleset:
     evidence: tuple[EvidenceFamily, ...]  # families of evidence that it requires
     forbidden: tuple[Flag, ...]  # flags and compile options that a script may not set
     allowed: tuple[Allowance, ...]  # allowances of the era
+    # nats/token above the entropy of a synthetic source that a secret seed draws for each series; the track's seed and
+    # target are not used then.
+    above_entropy: float | None = None
     tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
     program_text: TextLimits | None = None  # what a submission may bring; none: it was never asked
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
@@ -129,6 +132,7 @@ class TrackData:
     revision: Commit | None = None  # null until a maintainer pins it
     shards: tuple[Shard, ...] = ()  # pins: hashes and token counts
     seed: Size | None = None  # of a synthetic source
+    varied: bool = False  # whether the seed of a synthetic source determines its entropy as well
     oracle_loss: float | None = None  # nats/token that the source itself scores on the validation tokens
 
 

@@ -6,6 +6,9 @@ path that its script expects, and they are hashed again when it has ended.
 
 import contextlib
 import dataclasses
+import errno
+import hashlib
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -159,28 +162,59 @@ def size_bytes(track: Track, shards: Iterable[Shard]) -> int:
 def offer(fetched: Fetched, track: Track, work: Path) -> None:
     """Put the shards under the path that a script expects inside its work folder; the files are read-only.
 
-    The training shards are links into the cache. The validation shard is a copy of the run's own: who opens it is the
-    script, while anybody may open the one in the cache. A script that reads DATA_PATH is given `work`. Raises
-    StoreError where something else is there already.
+    The training shards are links to a folder of this run's own, which holds the files of the cache under a second name:
+    neither its path nor when a file changed last tells where the tokens come from, so that a probe looks like any run.
+    The validation shard is a copy of the run's own: who opens it is the script, while anybody may open the one in the
+    cache. A script that reads DATA_PATH is given `work`. Raises StoreError where something else is there already.
     """
     folder = work / track.data.folder
     validation, *training = fetched.paths
+    own = folder / validation.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        own = folder / validation.name
-        if own.is_symlink() or own.exists():
-            raise StoreError.at(own, "something else is there already", "start in an empty run folder")
+        given = _give(fetched.paths, given_folder(work))
+        links = {folder / path.name: given / path.name for path in training}
+        for there in (own, *links):
+            if os.path.lexists(there) and not (there.is_symlink() and there.readlink() == links.get(there)):
+                raise StoreError.at(there, "something else is there already", "start in an empty run folder")
         shutil.copyfile(validation, own)
         own.chmod(0o444)
-        for path in training:
-            link = folder / path.name
-            if link.is_symlink() and link.readlink() == path:
-                continue
-            if link.is_symlink() or link.exists():
-                raise StoreError.at(link, "something else is there already", "start in an empty run folder")
-            link.symlink_to(path)
+        for link, target in links.items():
+            if not link.is_symlink():
+                link.symlink_to(target)
     except OSError as error:
         raise disk_error(folder, error) from error
+
+
+def given_folder(work: Path) -> Path:
+    """Return the folder of the cache that the links of a run lead to; its name follows from the run's folder."""
+    name = hashlib.sha256(os.fsencode(os.path.abspath(work))).hexdigest()[:16]
+    return cache_folder() / "data" / "given" / name
+
+
+def _give(paths: tuple[Path, ...], given: Path) -> Path:
+    """Put shards into a new folder; return it, or where they lie themselves if the cache cannot be written."""
+    shutil.rmtree(given, ignore_errors=True)
+    try:
+        given.mkdir(parents=True)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return paths[0].parent
+    for path in paths:  # the validation shard too: the observer looks for its name beside the others
+        _second_name(path, given / path.name)
+    return given
+
+
+def _second_name(path: Path, name: Path) -> None:
+    """Give a file of the cache a second name; where that cannot be (it is another user's), a copy with its times."""
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        shutil.copy2(path, name)
+        name.chmod(0o444)
 
 
 def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | None = None) -> DataReceipt:

@@ -8,27 +8,14 @@ so magic, version, length, first token and id range are all checked, by memory m
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.core.errors import DatasetError
+from harness.core.token_format import DOCUMENT_START, HEADER_BYTES, MAGIC, VERSION, Tokens, header_of, to_bytes
 
-MAGIC = 20240520
-VERSION = 1
-HEADER_BYTES = 1024
-DOCUMENT_START = 50256  # also the largest GPT-2 id
-Tokens = npt.NDArray[np.uint16]
-
-
-def header_of(count: int) -> bytes:
-    """Return the header of a shard of `count` tokens."""
-    header = np.zeros(256, dtype="<i4")
-    header[:3] = (MAGIC, VERSION, count)
-    return header.tobytes()
-
-
-def to_bytes(tokens: Tokens) -> bytes:
-    """Return the bytes of the shard that holds `tokens`, shape (n,)."""
-    return header_of(len(tokens)) + tokens.astype("<u2", copy=False).tobytes()
+__all__ = [
+    "DOCUMENT_START", "HEADER_BYTES", "MAGIC", "VERSION", "TokenScan", "Tokens", "check_tokens", "count_tokens",
+    "header_of", "read_tokens", "to_bytes",
+]  # fmt: skip
 
 
 def count_tokens(path: Path, *, name: str | None = None) -> int:

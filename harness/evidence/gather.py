@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.catalog.subjects import Subject
 from harness.catalog.tracks import load_track, ruleset_of
+from harness.core import secret_source
 from harness.core.errors import StoreError
 from harness.core.measurement import Metrics, RunLog
 from harness.core.record import Record, RecordRun
@@ -147,7 +148,7 @@ def assemble(
     whole. others: folders of runs that are not judged but searched for contradictions.
     """
     script, chain = subject.script, _own(subject, whole)
-    runs = tuple(read_run(folder, script, packed=packed) for folder in folders)
+    runs = tuple(_with_source(subject, read_run(folder, script, packed=packed)) for folder in folders)
     pairs = zip(folders, runs, strict=True)
     contradictions = [said for folder, run in pairs for said in contradicting(subject, folder, run, chain)]
     for folder in others:
@@ -194,6 +195,13 @@ def of_text(subject: Subject, parent: ParentScript | None) -> Evidence:
 
 def _contents(folder: Path, files: Iterable[str]) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, (folder / name).read_bytes()) for name in sorted(files))
+
+
+def _with_source(subject: Subject, run: Metrics) -> Metrics:
+    """Put beside a run what the seed of its secret source gives, where its ruleset asks for such a source."""
+    if subject.ruleset.above_entropy is None or run.data is None:
+        return run
+    return dataclasses.replace(run, drawn=secret_source.draw_again(subject.track, run.data))
 
 
 def _comparable(

@@ -22,7 +22,6 @@ class LaunchPlan:
     time_limit_s: float
     environment: dict[str, str] = field(default_factory=dict)  # on top of the clean one
     tokens: str | None = None  # the folder of the tokens, relative to `work/`
-    offered: tuple[Path, ...] = ()  # further folders to read, if they are there
     hidden: tuple[Path, ...] = ()  # folders of which a confined run sees nothing but what is its own
     network: bool = False  # whether it may reach more than its own loopback
     confinement: Confinement | None = None  # None: the best that the launcher can do

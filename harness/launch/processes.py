@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import re
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 MARK = "SPEEDRUN_RUN_ID"  # the variable that every process of a run inherits
@@ -46,26 +47,32 @@ def tree(root: int) -> list[int]:
 
 
 def holds(root: int, path: str) -> bool:
-    """Whether a process below `root` has the file open or mapped right now."""
-    return any(held(pid, [path]) for pid in tree(root))
+    """Whether a process below `root` has the file open or mapped right now, by whatever name it opened it."""
+    return any(_hold(tree(root), path))
 
 
 def held_by_anyone(paths: Collection[str]) -> set[str]:
     """Return those of the files that any process has open or mapped right now, as far as /proc shows it to this user."""
     pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()] if paths else []
-    return {path for pid in pids for path in held(pid, paths)}
+    return {path for path in paths if any(_hold(pids, path))}
 
 
-def held(pid: int, paths: Collection[str]) -> set[str]:
-    """Return those of the files that a process has open or mapped right now."""
-    found: set[str] = set()
-    with contextlib.suppress(OSError):
-        mapped = Path(f"/proc/{pid}/maps").read_bytes()
-        found |= {path for path in paths if os.fsencode(path) in mapped}
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                found |= {os.readlink(f"/proc/{pid}/fd/{number}")}.intersection(paths)
-    return found
+def _hold(pids: Iterable[int], path: str) -> Iterator[bool]:
+    """Yield for each process whether it has the file open or mapped; nothing where there is no such file."""
+    try:
+        wanted = os.stat(path)
+    except OSError:
+        return
+    # Some file systems name another device in the list of what is mapped, so a file of the same name will do.
+    device = b"%02x:%02x" % (os.major(wanted.st_dev), os.minor(wanted.st_dev))
+    place, name = rb"(?:%s %d\b|\S+ %d\b.*/%s$)", re.escape(os.path.basename(os.fsencode(path)))
+    mapped = re.compile(rb"^(?:\S+ ){3}" + place % (device, wanted.st_ino, wanted.st_ino, name), re.MULTILINE)
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            yield bool(mapped.search(Path(f"/proc/{pid}/maps").read_bytes()))
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(OSError):
+                    yield os.path.samestat(os.stat(f"/proc/{pid}/fd/{number}"), wanted)
 
 
 def waited_ns(pid: int) -> int | None:

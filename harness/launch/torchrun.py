@@ -23,7 +23,7 @@ from pathlib import Path
 from harness.core import codec
 from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement, RunOutcome
-from harness.launch import confinement, installation, launcher, observer, processes, recorder
+from harness.launch import confinement, installation, launcher, observer, processes, recorder, vocabulary
 from harness.launch.following import WRITTEN_LIMIT_BYTES, follow
 from harness.store import run_files
 from harness.store.files import disk_error
@@ -105,12 +105,11 @@ class TorchrunLauncher:
         work = plan.folder / run_files.WORK
         own = [plan.folder / name for name in (run_files.WORK, HOME, run_files.CACHE, RANKS)]
         tokens = work / plan.tokens if plan.tokens else None
-        offered = [folder for folder in plan.offered if folder.is_dir()]
         return confinement.View(
             work=work,
             writable=(*own, *([temporary] if temporary is not None else [])),
-            frozen=() if tokens is None or tokens.is_symlink() else (tokens,),
-            readable=(*offered, *(path for folder in (work, *offered) for path in linked(folder))),
+            frozen=() if tokens is None else (tokens,),
+            readable=(*linked(work), *vocabulary.find_vocabulary()),
             hidden=(*plan.hidden, plan.folder),
             network=plan.network,
             python=self.python,
@@ -187,6 +186,8 @@ def clean_environment(
         environment["TMPDIR"] = str(temporary)
     if not network:
         environment |= {"NCCL_SOCKET_IFNAME": "lo", "GLOO_SOCKET_IFNAME": "lo"}
+    if vocabulary.find_vocabulary():
+        environment[vocabulary.VARIABLE] = str(vocabulary.folder())
     return environment | plan.environment
 
 

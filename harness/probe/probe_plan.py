@@ -1,19 +1,24 @@
 """Choose the runs of a probe: which prepared tokens the script is run on, and which honest script beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
+from harness.core import stats
+from harness.core.errors import HarnessError
+from harness.run import judging
 from harness.verdict import probe_rules
-from harness.verdict.probe_rules import Role
+from harness.verdict.probe_evidence import NAMES, Role
+from harness.verdict.scan.tokenizer import find_tokenizer
 
-OWN: dict[str, tuple[str, ...]] = {
+VARIANTS: dict[str, tuple[str, ...]] = {
     "known-entropy": ("known",),
     "relabelling": ("official", "relabelled"),
     "other-text": ("official", "other", "noise"),
     "warm-up": ("official", "swapped"),
+    "quick": ("official", "both", "noise"),
 }
-PARENT: dict[str, tuple[str, ...]] = {"known-entropy": ("known",), "other-text": ("official", "other")}
+QUICK = ("quick",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +28,19 @@ class ProbePlan:
     subject: Subject
     parent: Subject | None  # an honest script to run beside it
     probes: tuple[str, ...]
+    usual: dict[Role, float] = field(default_factory=dict)  # final loss of finished runs on the track's own tokens
+    tokenizer: str | None = None  # where the script uses the tokenizer, so that relabelling it says nothing
 
     @property
     def runs(self) -> tuple[tuple[Role, str], ...]:
         """Every run, the two scripts side by side on the same tokens."""
-        runs: list[tuple[Role, str]] = []
-        for variant in probe_rules.NAMES:
-            if any(variant in OWN[name] for name in self.probes):
-                runs.append(("own", variant))
-            if self.parent is not None and any(variant in PARENT.get(name, ()) for name in self.probes):
-                runs.append(("parent", variant))
-        return tuple(runs)
+        wanted = {variant for probe in self.probes for variant in VARIANTS[probe]}
+        if self.tokenizer is not None:
+            wanted = {"other" if variant == "both" else variant for variant in wanted - {"relabelled"}}
+        roles: tuple[Role, ...] = ("own", "parent") if self.parent is not None else ("own",)
+        known = {(role, "official") for role in self.usual}
+        pairs = [(role, variant) for variant in NAMES if variant in wanted for role in roles]
+        return tuple(pair for pair in pairs if pair not in known)
 
     @property
     def train_tokens(self) -> int:
@@ -42,14 +49,30 @@ class ProbePlan:
 
 
 def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePlan:
-    """Choose the runs of the named probes and the honest script beside them: the parent, else the current record.
+    """Choose the runs of the named probes, or of QUICK, and the honest script beside them: the parent, else the record.
 
     Where that has no script here, it is the best record that has one. A record is probed beside the record before it;
     the first of a track stands alone.
     """
-    probes = tuple(name for name in probe_rules.PROBES if name in names)
-    parent = _parent(catalog, subject) if any(name in PARENT for name in probes) else None
-    return ProbePlan(subject, parent, probes)
+    parent = _parent(catalog, subject)
+    probes = QUICK if names == QUICK else tuple(name for name in probe_rules.PROBES if name in names)
+    files = {name: (subject.files_folder / name).read_bytes() for name in subject.files}
+    scripts: dict[Role, Subject | None] = {"own": subject, "parent": parent}
+    # What a script ends at on one secret source says nothing about another.
+    comparable = probes == QUICK and subject.ruleset.above_entropy is None
+    losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and comparable}
+    usual = {role: loss for role, loss in losses.items() if loss is not None}
+    return ProbePlan(subject, parent, probes, usual, find_tokenizer(files))
+
+
+def _usual_loss(catalog: Catalog, script: Subject) -> float | None:
+    """Average the final losses of a script's judged runs, packed or of this machine; None where there are none."""
+    try:
+        runs = judging.verify(catalog, script)[0].runs
+    except HarnessError:
+        return None
+    losses = [run.val_loss for run in runs if run.val_loss is not None]
+    return stats.mean(losses) if losses else None
 
 
 def _parent(catalog: Catalog, subject: Subject) -> Subject | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import LogError, StoreError
 from harness.core.measurement import DataReceipt, Machine, RunOutcome
+from harness.dataset import fetching
 from harness.runlog import reader
 from harness.store import run_files
 from harness.store.entries import Ended, Started
@@ -36,23 +37,13 @@ def record_end(
     stamps are not what the recorder received, or during which the ledger was changed, did not finish.
     """
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
-    _remove_own_shard(folder, file)
+    _take_back(folder, file)
     outcome = outcome.refused(find_changed(ledger, folder, outcome, before))
     raw = run_log(folder)
     digest = scrubbed_sha256(raw, script)
     data = dataclasses.replace(file.data, unchanged=unchanged)
     run_files.write_run_file(folder, dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest))
     ledger.append(ended(chain_of(file.files), file.id, folder, outcome, last_step(raw), digest))
-    return outcome
-
-
-def record_probe_end(
-    ledger: Ledger, folder: Path, started: Started, outcome: RunOutcome, script: bytes, before: bytes
-) -> RunOutcome:
-    """Write down how a run of a probe ended, which has no run.json; returns the outcome as `record_end` does."""
-    outcome = outcome.refused(find_changed(ledger, folder, outcome, before))
-    raw = run_log(folder)
-    ledger.append(ended(started.script, started.run, folder, outcome, last_step(raw), scrubbed_sha256(raw, script)))
     return outcome
 
 
@@ -157,7 +148,7 @@ def _record_loss(ledger: Ledger, folder: Path, start: Started) -> None:
     step, digest = None, None
     with contextlib.suppress(StoreError, OSError):
         file = run_files.read_run_file(folder)
-        _remove_own_shard(folder, file)
+        _take_back(folder, file)
         script, raw = _script_of(folder, file), (folder / LOG).read_bytes()
         step, digest = last_step(raw), scrubbed_sha256(raw, script)
     lost = RunOutcome("lost", None, 0.0)
@@ -186,8 +177,9 @@ def _still_the_same(work: Path, receipt: DataReceipt) -> bool | None:
     return True
 
 
-def _remove_own_shard(folder: Path, file: RunFile) -> None:
-    """Remove a run's own copy of the validation shard, where its harness was killed before it could."""
+def _take_back(folder: Path, file: RunFile) -> None:
+    """Remove what a run was given: where its links lead, and its copy of the validation shard if it is still there."""
+    shutil.rmtree(fetching.given_folder(folder / WORK), ignore_errors=True)
     for own in (folder / WORK).rglob(file.data.shards[0].name) if file.data.shards else ():
         if not own.is_symlink():
             own.unlink()

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
+from harness.core import secret_source
 from harness.core.errors import MachineError, StoreError
 from harness.core.measurement import Confinement, Machine, Purpose, RunOutcome
 from harness.core.task import Track
-from harness.dataset import fetching
+from harness.dataset import fetching, prepared
 from harness.dataset.progress import Progress
 from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
@@ -44,6 +45,7 @@ class Prepared:
     bare: bool = False  # an original, started as its author did: no argument, the tokens by DATA_PATH or DATA_DIR
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
     purpose: Purpose = "judged"  # of all runs but dry ones
+    seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
 
 
 def prepare(
@@ -59,8 +61,21 @@ def prepare(
         track = scaled_down(subject.track)
         return Prepared(subject, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))
     track = subject.track
-    fetched = fetching.fetch_for(track, subject.train_tokens, allow_network=allow_network, progress=progress)
+    fetched = fetch(subject, subject.train_tokens, allow_network=allow_network, progress=progress)
     return Prepared(subject, here, track, fetched, False, track.hardware.processes)
+
+
+def fetch(
+    subject: Subject, train_tokens: int, *, allow_network: bool = True, progress: Progress | None = None
+) -> fetching.Fetched:
+    """Have the tokens of a subject here: the track's, or those of a secret source where its ruleset asks for one.
+
+    Shards of a secret source are there until they are discarded (`prepared`), or this process ends.
+    """
+    if subject.ruleset.above_entropy is None:
+        return fetching.fetch_for(subject.track, train_tokens, allow_network=allow_network, progress=progress)
+    paths, receipt = prepared.write_secret_shards(secret_source.draw_track(subject.track))
+    return fetching.Fetched(paths, receipt, pinned=False)
 
 
 def refuse_survivors(project: Project) -> None:
@@ -127,7 +142,9 @@ def execute(
             outcome = stop.outcome
             raise (stop.__cause__ or stop) from None
         finally:
-            unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
+            unchanged = None  # what a probe prepared is no shard of the track
+            if file.purpose != "probe":
+                unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
             outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before)
     return outcome
 
@@ -141,7 +158,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         folder=folder,
         entry=subject.entry,
         processes=ready.processes,
-        seed=None if ready.bare else run_files.draw_seed(),  # drawn here, so that nobody can choose it
+        seed=None if ready.bare else _seed(ready),
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=subject.track.time_limit_s,
@@ -171,6 +188,11 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         purpose="dry" if ready.dry else ready.purpose,
     )
     return plan, file
+
+
+def _seed(ready: Prepared) -> int:
+    """Return the seed of a run, drawn here, so that nobody can choose it."""
+    return run_files.draw_seed() if ready.seed is None else ready.seed
 
 
 def lay_out(ready: Prepared, work: Path) -> None:

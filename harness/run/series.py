@@ -15,6 +15,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics, Purpose
+from harness.dataset import prepared
 from harness.dataset.progress import Progress
 from harness.evidence.contents import Evidence
 from harness.evidence.metrics import read_run
@@ -99,13 +100,16 @@ def make_runs(
     """
     series = secrets.token_hex(4)
     again = STARTS_OVER if ready.subject.manifest is None else GOES_ON
-    for number in range(1, count + 1):
-        run_id = run_files.new_run_id(ready.subject.script_sha256)
-        outcome = execution.execute(project, ready, run_id, series, launcher, watcher(run_id, number, count))
-        if outcome.state != "finished":
-            folder = run_files.run_folder(project, run_id)
-            raise run_error(project, folder, outcome, f"run {number} of {count}", again=again)
-        yield run_id
+    try:
+        for number in range(1, count + 1):
+            run_id = run_files.new_run_id(ready.subject.script_sha256)
+            outcome = execution.execute(project, ready, run_id, series, launcher, watcher(run_id, number, count))
+            if outcome.state != "finished":
+                folder = run_files.run_folder(project, run_id)
+                raise run_error(project, folder, outcome, f"run {number} of {count}", again=again)
+            yield run_id
+    finally:
+        prepared.discard(ready.fetched.folder)  # of a secret source; the track's own stay
 
 
 def run(

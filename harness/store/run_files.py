@@ -81,10 +81,9 @@ def read_outcome_file(folder: Path) -> RunOutcome:
 
 
 def run_folder(project: Project, run_id: str) -> Path:
-    """Return where a run of this machine lies; run 3 of a probe, `<probe>-03`, lies in a folder of the probe's."""
-    probe, _, number = run_id.rpartition("-")
-    folders = sorted((project.runs / PROBES / probe).glob(f"{number}-*")) if probe else []
-    return folders[0] if folders else project.runs / run_id
+    """Return where a run of this machine lies; one of a probe is moved to the probe's folder when it has ended."""
+    moved = sorted((project.runs / PROBES).glob(f"*/*-{run_id}"))
+    return moved[0] if moved else project.runs / run_id
 
 
 def latest_run(project: Project) -> Path | None:

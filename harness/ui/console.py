@@ -73,7 +73,7 @@ def say_states(lines: Sequence[tuple[str, str, str, str | None]]) -> None:
 class LiveRun:
     """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
 
-    def __init__(self, title: str, target: float) -> None:
+    def __init__(self, title: str, target: float | None) -> None:  # None: where it lies is not shown
         self.title, self.target = title, target
         self.last_plain = 0.0
         self.val_loss: float | None = None
@@ -97,7 +97,8 @@ class LiveRun:
             self.val_loss = metric.val_loss
         parts = [f"{self.title}  step {step}/{total}" if total else f"{self.title}  step {step}"]
         if self.val_loss is not None:
-            parts.append(f"val_loss {self.val_loss:.4f} ({self.val_loss - self.target:+.4f} to {self.target:g})")
+            off = "" if self.target is None else f" ({self.val_loss - self.target:+.4f} to {self.target:g})"
+            parts.append(f"val_loss {self.val_loss:.4f}{off}")
         if metric.train_time_s is not None:
             parts.append(f"train_time {metric.train_time_s:.1f} s")
         if step_avg_ms is not None and step > 0:

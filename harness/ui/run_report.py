@@ -79,6 +79,8 @@ def _title(subject: Subject) -> str:
 
 def _data(subject: Subject) -> str:
     data = subject.track.data
+    if subject.ruleset.above_entropy is not None:
+        return f"made here from a secret seed: {data.shard_tokens:,} train tokens"
     if data.source == "synthetic":
         return f"made here from seed {data.seed}: {data.shard_tokens:,} train tokens"
     shards = 1 + -(-subject.train_tokens // data.shard_tokens)
@@ -91,7 +93,8 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
         console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
-        return console.LiveRun(f"run {number}/{count}", subject.track.target_loss).take
+        target = subject.track.target_loss if subject.ruleset.above_entropy is None else None
+        return console.LiveRun(f"run {number}/{count}", target).take
 
     return begin
 

@@ -107,7 +107,11 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "submission", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
     )
-    parser.add_argument(
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument(
+        "--quick", action="store_true", help="two runs of the script that catch most (see docs/probes.md)"
+    )
+    some.add_argument(
         "--probe",
         action="append",
         choices=NAMES,
@@ -127,7 +131,7 @@ def _probe(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
     subject = catalog.subject(catalog.find(args.submission))
-    plan = probe_plan.plan(catalog, subject, tuple(args.probe or NAMES))
+    plan = probe_plan.plan(catalog, subject, probe_plan.QUICK if args.quick else tuple(args.probe or NAMES))
     _say_probe_plan(plan)
     if args.plan:
         return 0
@@ -148,12 +152,18 @@ def _probe(args: argparse.Namespace) -> int:
 
 def _say_probe_plan(plan: ProbePlan) -> None:
     from harness.ui import console
-    from harness.verdict.probe_rules import NAMES as MATERIAL
+    from harness.verdict.probe_evidence import NAMES as MATERIAL
 
     subject, parent = plan.subject, plan.parent
     console.say(f"probing {subject.name} ({subject.script_sha256[:12]}): {', '.join(plan.probes)}")
     console.say(f"  beside   {f'{parent.name}, on this machine' if parent else 'nothing'}")
     console.say(f"  runs     {len(plan.runs)} on {subject.track.hardware.processes} processes; none of them counts")
+    for role, loss in plan.usual.items():
+        console.say(
+            f"           {'the script' if role == 'own' else 'its parent'} ends at {loss:.4f} on {MATERIAL['official']}"
+        )
+    if plan.tokenizer is not None:
+        console.say(f"  note     {plan.tokenizer}, so its tokens are not relabelled")
     for role, variant in plan.runs:
         console.say(f"           {'the script' if role == 'own' else 'its parent'} on {MATERIAL[variant]}")
 

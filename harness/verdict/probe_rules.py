@@ -7,74 +7,15 @@ entropy the lowest score is 0.002 above it. On FineWeb the spread between seeds 
 history none starts below ln 50,304.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 from harness.core.judgement import Verdict
-from harness.core.task import Track
 from harness.verdict.checks import Ruling, rule, verdict_of
-
-Role = Literal["own", "parent"]
-Curve = tuple[tuple[int, float], ...]  # (step, val_loss)
+from harness.verdict.probe_evidence import NAMES, Curve, ProbeEvidence, ProbeRun
 
 ROUNDING = 0.001  # below the entropy; luck reaches it with probability e^(-0.001·N): e^-131 on the smoke track
 UNTRAINED = 0.05  # below the untrained level
-ALIKE = {"synthetic": 0.03, "hub": 0.01}  # final losses
 ALIKE_ON_THE_WAY = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeRun:
-    """What one run on prepared data printed."""
-
-    curve: Curve
-    failure: str | None = None  # how it ended, where it did not finish
-
-    @property
-    def final(self) -> float:
-        return self.curve[-1][1]
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeEvidence:
-    """The runs of a script on prepared data, and of an honest parent on the same machine."""
-
-    subject: str
-    ruleset: str
-    track: Track
-    known_loss: float  # the entropy of the known source, nats per token
-    untrained_loss: float  # ln of the size of the alphabet
-    runs: dict[tuple[Role, str], ProbeRun]
-    parent: str | None = None  # its name
-
-    def get(self, variant: str, role: Role = "own") -> ProbeRun | None:
-        """Return a run that finished and printed losses, else None."""
-        run = self.runs.get((role, variant))
-        return run if run is not None and run.failure is None and run.curve else None
-
-    def lacking(self, *variants: str) -> Ruling:
-        """Rule where one of these runs has nothing to show."""
-        said = []
-        for variant in variants:
-            run = self.runs.get(("own", variant))
-            if run is not None and self.get(variant) is None:
-                said.append(f"the run on {NAMES[variant]} {run.failure or 'printed no validation loss'}")
-        return Ruling("inconclusive", "; ".join(said) or "its runs were not made")
-
-    @property
-    def alike(self) -> float:
-        return ALIKE[self.track.data.source]
-
-
-# What a run is given; the keys are the names of its folders.
-NAMES = {
-    "official": "the track's own tokens",
-    "known": "tokens of known entropy",
-    "relabelled": "relabelled tokens",
-    "other": "another held-out text",
-    "noise": "noise, with the official validation text",
-    "swapped": "noise until the clock started",
-}
+NATS = "nats/token"
+NOBODY_BESIDE = "no honest parent was run beside it; probe with one"
 
 
 @rule("P1", "known entropy", "known-entropy")
@@ -88,73 +29,87 @@ def known_entropy(evidence: ProbeEvidence) -> Ruling:
     beside = evidence.get("known", "parent")
     if lowest >= floor:
         said = f"on tokens of entropy {evidence.known_loss:.4f} its lowest score is {lowest:.4f} (step {step})"
-        return Ruling("pass", f"{said}; no causal and normalised score is lower", lowest, floor, "nats/token")
+        return Ruling("pass", f"{said}; no causal and normalised score is lower", lowest, floor, NATS)
     said = f"step {step} scores {lowest:.4f} on tokens of entropy {evidence.known_loss:.4f}"
     if beside is None or _lowest(beside.curve)[1] < floor:
         why = "no honest parent was run beside it" if beside is None else f"so does its parent {evidence.parent}"
-        return Ruling("inconclusive", f"{said}, but {why}; probe with an honest parent", lowest, floor, "nats/token")
+        return Ruling("inconclusive", f"{said}, but {why}; probe with an honest parent", lowest, floor, NATS)
     said += f", where its parent stays at {_lowest(beside.curve)[1]:.4f} or above: it sees the tokens it predicts,"
     said += " learns from them before it scores them, or its probabilities do not add up"
-    return Ruling("fail", said, lowest, floor, "nats/token")
+    return Ruling("fail", said, lowest, floor, NATS)
 
 
 @rule("P2", "relabelling", "relabelling")
 def relabelling(evidence: ProbeEvidence) -> Ruling:
-    """A secret renaming of all tokens leaves the curve alike."""
+    """A secret renaming of all tokens leaves the curve alike, unless the script uses the tokenizer."""
+    if evidence.tokenizer is not None:
+        return Ruling("not applicable", f"not tested: {evidence.tokenizer}; other text and noise decide")
     plain, renamed = evidence.get("official"), evidence.get("relabelled")
     if plain is None or renamed is None:
         return evidence.lacking("official", "relabelled")
-    final = renamed.final - plain.final
+    usual = evidence.apart("relabelled", "official", "parent")
+    gap = renamed.final - plain.final
+    excess = min(gap, gap - (usual or 0.0), key=abs)
     step, widest = _widest(plain.curve, renamed.curve)
-    for off, limit, what in (
-        (final, evidence.alike, f"ends at {renamed.final:.4f}, not at {plain.final:.4f}"),
-        (widest, ALIKE_ON_THE_WAY, f"scores {widest:+.4f} at step {step}"),
-    ):
-        if abs(off) > limit:
-            said = f"with its tokens relabelled the script {what}: it knows the tokens before it has read them"
-            return Ruling("fail", said, off, limit, "nats/token")
-    said = f"with its tokens relabelled it ends {final:+.4f} off (within {evidence.alike:g}), {widest:+.4f} on the way"
-    return Ruling("pass", said, final, evidence.alike, "nats/token")
+    said = f"with its tokens relabelled it ends {gap:+.4f} off, {widest:+.4f} at step {step}"
+    said += f"; its parent ends {usual:+.4f} off" if usual is not None else ""
+    if abs(excess) <= evidence.alike and (abs(widest) <= ALIKE_ON_THE_WAY or _parent_strays(evidence)):
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: it knows the tokens before it has read them", excess, evidence.alike, NATS)
 
 
 @rule("P3", "other text", "other-text")
 def other_text(evidence: ProbeEvidence) -> Ruling:
     """The official validation text is no better known than other text."""
-    noise, plain, other = (evidence.get(variant) for variant in ("noise", "official", "other"))
-    if noise is not None and (known := _below(evidence, noise.curve)) is not None:
-        step, lowest = known
-        said = f"trained on nothing but noise, it scores {lowest:.4f} on the official validation text at step {step}"
-        floor = evidence.untrained_loss - UNTRAINED
-        return Ruling("fail", f"{said}: it learns from that text, or brought it along", lowest, floor, "nats/token")
-    if noise is None or plain is None or other is None:
+    known = after_noise(evidence)
+    if known is not None and known.outcome != "pass":
+        return known
+    gain = evidence.apart("other", "official")
+    if known is None or gain is None:
         return evidence.lacking("noise", "official", "other")
-    plain_parent, other_parent = evidence.get("official", "parent"), evidence.get("other", "parent")
-    usual = other_parent.final - plain_parent.final if plain_parent and other_parent else 0.0
-    gain = other.final - plain.final - usual
-    said = f"the official text is scored {gain:+.4f} better than another stretch"
-    said += f", beyond its parent's {usual:+.4f}" if plain_parent and other_parent else ""
+    usual = evidence.apart("other", "official", "parent")
+    gain -= usual or 0.0
+    said = f"the official text is scored {gain:+.4f} better than another stretch{_beyond(evidence, usual)}"
     if gain <= evidence.alike:
-        return Ruling("pass", f"{said} (within {evidence.alike:g})", gain, evidence.alike, "nats/token")
-    if plain_parent is None or other_parent is None:
-        text = f"{said}, but no honest parent was run beside it: that stretch may be harder"
-        return Ruling("inconclusive", text, gain, evidence.alike, "nats/token")
-    return Ruling("fail", f"{said}: it was trained on the official text", gain, evidence.alike, "nats/token")
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", gain, evidence.alike, NATS)
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", gain, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: it was trained on the official text", gain, evidence.alike, NATS)
+
+
+def after_noise(evidence: ProbeEvidence) -> Ruling | None:
+    """Rule on what a script that was trained on noise scores on the official text; None where there is no such run."""
+    noise = evidence.get("noise")
+    if noise is None:
+        return None
+    floor = evidence.untrained_loss - UNTRAINED
+    step, lowest = _lowest(noise.curve)
+    said = f"trained on nothing but noise, it scores {lowest:.4f} on the official validation text at step {step}"
+    if lowest >= floor:
+        return Ruling("pass", f"{said}, as if untrained", lowest, floor, NATS)
+    beside = evidence.get("noise", "parent")
+    if beside is not None and _lowest(beside.curve)[1] < floor:
+        why = f"so does its parent {evidence.parent}; probe with an honest parent"
+        return Ruling("inconclusive", f"{said}, but {why}", lowest, floor, NATS)
+    return Ruling("fail", f"{said}: it learns from that text, or brought it along", lowest, floor, NATS)
 
 
 @rule("P4", "untrained start", "warm-up")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
     """At step 0 the loss is that of an untrained model."""
-    run = evidence.get("official")
+    run = evidence.get("official") or evidence.get("both") or evidence.get("other")
     if run is None:
-        return evidence.lacking("official")
+        return evidence.lacking("official", "both", "other")
     step, loss = run.curve[0]
     floor = evidence.untrained_loss - UNTRAINED
     if step != 0:
         return Ruling("inconclusive", f"its first validation is at step {step}, so its start cannot be seen")
     if loss < floor:
         said = f"before its first step it scores {loss:.4f}, untrained would be {evidence.untrained_loss:.4f}"
-        return Ruling("fail", f"{said}: it has learned before the clock, or carries weights", loss, floor, "nats/token")
-    return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, "nats/token")
+        return Ruling("fail", f"{said}: it has learned before the clock, or carries weights", loss, floor, NATS)
+    return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, NATS)
 
 
 @rule("P5", "warm-up data", "warm-up")
@@ -163,10 +118,12 @@ def warm_up_data(evidence: ProbeEvidence) -> Ruling:
     plain, swapped = evidence.get("official"), evidence.get("swapped")
     if plain is None or swapped is None:
         return evidence.lacking("official", "swapped")
+    usual = evidence.apart("swapped", "official", "parent")
     gap = swapped.final - plain.final
-    if abs(gap) <= evidence.alike:
-        said = f"with noise to warm up on it ends {gap:+.4f} off (within {evidence.alike:g})"
-        return Ruling("pass", said, gap, evidence.alike, "nats/token")
+    if min(abs(gap), abs(gap - (usual or 0.0))) <= evidence.alike:
+        said = f"with noise to warm up on it ends {gap:+.4f} off"
+        said += _beyond(evidence, usual) if abs(gap) > evidence.alike else ""
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", gap, evidence.alike, NATS)
     if not in_between(evidence, swapped):
         said = "not tested: the script trains on tokens that it read before clock:start, so its warm-up shares them"
         return Ruling("not applicable", said)
@@ -174,7 +131,9 @@ def warm_up_data(evidence: ProbeEvidence) -> Ruling:
     if evidence.track.data.train_shards > 1 or again is None or not in_between(evidence, again):
         return Ruling("not applicable", "not tested: part of what it trains on was read before clock:start")
     said = f"with noise to warm up on it ends at {swapped.final:.4f} and {again.final:.4f}, not at {plain.final:.4f}"
-    return Ruling("fail", f"{said}: it learns in its warm-up", gap, evidence.alike, "nats/token")
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", gap, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: it learns in its warm-up", gap, evidence.alike, NATS)
 
 
 def in_between(evidence: ProbeEvidence, swapped: ProbeRun) -> bool:
@@ -182,6 +141,41 @@ def in_between(evidence: ProbeEvidence, swapped: ProbeRun) -> bool:
     plain = evidence.get("official")
     elsewhere = plain is not None and abs(swapped.final - plain.final) > evidence.alike
     return elsewhere and _below(evidence, swapped.curve) is not None
+
+
+@rule("P6", "other tokens", "quick")
+def other_tokens(evidence: ProbeEvidence) -> Ruling:
+    """With its tokens relabelled and another held-out text it ends no higher than its own runs do."""
+    variant = "both" if evidence.tokenizer is None else "other"
+    gain = evidence.apart(variant, "official")
+    if gain is None:
+        return evidence.lacking(variant, "official")
+    usual = evidence.apart(variant, "official", "parent")
+    excess = gain - (usual or 0.0)
+    said = f"on {NAMES[variant]} it ends {gain:+.4f} off"
+    said += f"; its parent ends {usual:+.4f} off" if usual is not None else ""
+    said += f" ({evidence.tokenizer}, so its tokens are not relabelled)" if evidence.tokenizer is not None else ""
+    if excess <= evidence.alike:
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: it knows the tokens or the validation text", excess, evidence.alike, NATS)
+
+
+@rule("P7", "trained on noise", "quick")
+def trained_on_noise(evidence: ProbeEvidence) -> Ruling:
+    """Trained on noise, it does not predict the official validation text."""
+    return after_noise(evidence) or evidence.lacking("noise")
+
+
+def _parent_strays(evidence: ProbeEvidence) -> bool:
+    """Whether the parent's curve is as far off on the way with its tokens relabelled."""
+    plain, renamed = evidence.get("official", "parent"), evidence.get("relabelled", "parent")
+    return plain is not None and renamed is not None and abs(_widest(plain.curve, renamed.curve)[1]) > ALIKE_ON_THE_WAY
+
+
+def _beyond(evidence: ProbeEvidence, usual: float | None) -> str:
+    return "" if usual is None else f", beyond its parent's {usual:+.4f}"
 
 
 def _lowest(curve: Curve) -> tuple[int, float]:
@@ -201,12 +195,14 @@ def _widest(one: Curve, other: Curve) -> tuple[int, float]:
     return max(gaps, key=lambda gap: abs(gap[1]), default=(0, 0.0))
 
 
-CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data)
-PROBES = tuple(dict.fromkeys(check.family for check in CHECKS))  # as --probe names them
+QUICK = (untrained_start, other_tokens, trained_on_noise)  # what two runs of the script show
+CHECKS = (known_entropy, relabelling, other_text, untrained_start, warm_up_data, other_tokens, trained_on_noise)
+PROBES = tuple(dict.fromkeys(check.family for check in CHECKS if check.family != "quick"))  # as --probe names them
 
 
 def judge(evidence: ProbeEvidence, probes: tuple[str, ...] = PROBES) -> Verdict:
     """Apply the rules of these probes; the worst finding is the outcome, and what could not be tested is a warning."""
-    findings = [check.finding(evidence) for check in CHECKS if check.family in probes]
+    chosen = [check for check in CHECKS if check.family in probes or ("quick" in probes and check in QUICK)]
+    findings = [check.finding(evidence) for check in chosen]
     untested = [f"{finding.rule} {finding.text}" for finding in findings if finding.outcome == "not applicable"]
     return verdict_of(evidence.subject, evidence.ruleset, findings, untested)

@@ -8,6 +8,7 @@ from harness.core.measurement import Metrics
 from harness.core.text import plural
 from harness.evidence.contents import Evidence
 from harness.verdict.checks import Ruling, rule
+from harness.verdict.distance import by_distance, named
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
@@ -22,6 +23,10 @@ SYSTEMS_ALPHA = 0.05  # with a margin of 0.002 nats and the field's spread 9 run
 @rule("S1", "mean below target", "logs")
 def below_target(evidence: Evidence) -> Ruling:
     """The mean loss is below the target by the ruleset's test."""
+    return named(evidence, _below_target(by_distance(evidence)))
+
+
+def _below_target(evidence: Evidence) -> Ruling:
     test, count = evidence.ruleset.significance, len(evidence.runs)
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < count:
@@ -240,6 +245,16 @@ def not_inferior(evidence: Evidence) -> Ruling:
 @rule("S2", "possible loss", "data")
 def possible(evidence: Evidence) -> Ruling:
     """No loss is below what the source of the tokens scores itself."""
+    if evidence.ruleset.above_entropy is not None:
+        # By the seeds of their sources each has an entropy of its own.
+        own, floor = by_distance(evidence).runs, -ORACLE_TOLERANCE
+        lowest = min((run.val_loss for run in own if run.val_loss is not None), default=None)
+        if lowest is None:
+            return Ruling("inconclusive", "the entropy of the runs' sources is not known")
+        if lowest < floor:
+            said = f"a run scores {-lowest:.4f} below the entropy of its source: no honest model predicts it so well"
+            return Ruling("fail", said, lowest, floor, "nats/token")
+        return Ruling("pass", f"every loss is {lowest:.4f} or more above the entropy of its source", lowest, floor)
     oracle = evidence.track.data.oracle_loss
     if oracle is None:
         return Ruling("not applicable", "the entropy of the track's data is not known")

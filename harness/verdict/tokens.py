@@ -33,7 +33,7 @@ def validation_tokens(evidence: Evidence) -> Ruling:
 
 @rule("D2", "pinned shards", "data")
 def shards(evidence: Evidence) -> Ruling:
-    """The shards equal the track's pins by sha256, before and after the run."""
+    """The shards equal the track's pins by sha256, or what the seed of their secret source gives, before and after the run."""
     unseen = [run.run_id for run in evidence.runs if run.data is None]
     if unseen or not evidence.runs:
         return missing(evidence, "data", f"no data receipt for {names(unseen) or 'any run'}")
@@ -44,19 +44,35 @@ def shards(evidence: Evidence) -> Ruling:
         if validation not in given or given == {validation}:
             lacking = "training" if validation in given else "validation"
             return Ruling("fail", f"the receipt of {run_id} names no {lacking} shard; pack what the run was given")
-        wrong = differing(evidence.track, receipt)
+        drawn = evidence.ruleset.above_entropy is not None
+        wrong = differing(evidence.track, receipt) if not drawn else None
         if wrong:
             return Ruling("fail", f"{run_id} was given {wrong}; fetch the data again and repeat the run")
         if receipt.unchanged is False:
             return Ruling("fail", f"the shards of {run_id} changed while it ran")
     if any(receipt.unchanged is None for _, receipt in receipts):
         return missing(evidence, "data", "the shards were not hashed again after every run")
+    if evidence.ruleset.above_entropy is not None:
+        return _drawn_again(evidence)
     pinned = {shard.name for shard in evidence.track.data.shards if shard.sha256 is not None}
     unpinned = sorted({shard.name for _, receipt in receipts for shard in receipt.shards} - pinned)
     if unpinned:
         text = f"the track pins no hash for {names(unpinned)}; a maintainer pins with `speedrun fetch --pin`"
         return missing(evidence, "data", text)
     return Ruling("pass", f"{len(receipts[0][1].shards)} shards equal the track's pins, before and after every run")
+
+
+def _drawn_again(evidence: Evidence) -> Ruling:
+    """Rule on shards of a secret source: drawn again from the seed of the receipt, they are what the run was given."""
+    for run in evidence.runs:
+        if run.drawn is None or run.data is None:
+            said = f"{run.run_id} names no seed of its source, so that nobody can draw its shards again"
+            return Ruling("inconclusive", said)
+        if {s.name: s.sha256 for s in run.drawn.shards} != {s.name: s.sha256 for s in run.data.shards}:
+            return Ruling("fail", f"{run.run_id} was given other shards than the seed of its source gives")
+    seeds = len({run.data.seed for run in evidence.runs if run.data is not None})
+    sources = "the secret source" if seeds == 1 else f"{seeds} secret sources"
+    return Ruling("pass", f"the shards of every run are those of {sources}, drawn again from the seed")
 
 
 @rule("D4", "reads by phase", "data", latency=f"{OPEN_LATENCY_S:g} s")

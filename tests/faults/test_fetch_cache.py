@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -379,6 +381,22 @@ def test_a_run_finds_the_shards_read_only_under_the_path_that_its_script_expects
         assert link.is_symlink() == (link.name != VAL), "a run has a validation shard of its own"
         assert link.read_bytes() == hub.files[link.name]
         assert link.stat().st_mode & 0o222 == 0
+
+
+def test_a_cache_that_cannot_be_written_offers_its_own_files(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched, mkdir = place.fetch(), Path.mkdir
+
+    def refuse(path: Path, *arguments: Any, **options: Any) -> None:
+        if "given" in path.parts:
+            raise OSError(errno.EROFS, "read-only")
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    offer(fetched, place.track, place.folder / "work")
+    folder = place.folder / "work" / "data" / "small10B"
+    assert {link.readlink() for link in folder.iterdir() if link.is_symlink()} == {
+        place.snapshot / name for name in TRAIN[:3]
+    }
 
 
 def test_offering_refuses_to_replace_what_is_there(place: Place) -> None:

@@ -253,7 +253,7 @@ VERBS = {
         "--plan",
         "--json",
     },
-    "probe": {"--probe", "--plan", "--json"},
+    "probe": {"--probe", "--quick", "--plan", "--json"},
     "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
     "diff": {"--against", "--checkout"},

@@ -5,23 +5,29 @@ from __future__ import annotations
 import concurrent.futures
 import hashlib
 import json
-import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from harness.core.errors import MachineError
 from harness.core.judgement import Finding
+from harness.dataset import prepared, probe_data
 from harness.launch.torchrun import TorchrunLauncher
+from harness.machine import computer
 from harness.probe import material, probe_plan, probing
+from harness.run import execution
+from harness.store import run_files
 from harness.store.layout import Project
 from harness.verbs.comparing import NAMES
 from harness.verdict import probe_rules
-from harness.verdict.probe_rules import ProbeEvidence, ProbeRun
+from harness.verdict.probe_evidence import ProbeEvidence, ProbeRun
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 from tests.named import find_subject
@@ -41,9 +47,20 @@ CASES = [
     ("warm_up_state", "warm-up", "P4"),
     ("warm_up_hides", "warm-up", "P5"),
 ]
+# What the quick probe finds of each; a script that learns in its warm-up and hides it until after step 0 escapes it.
+QUICK = {
+    "peek": {"P7"},
+    "unnormalised": {"P4", "P7"},
+    "trained_on_validation": {"P7"},
+    "token_table": {"P4", "P6", "P7"},
+    "knows_the_text": {"P6"},
+    "warm_up_learns": {"P4"},
+    "warm_up_state": {"P4"},
+    "warm_up_hides": set(),
+}
 
 
-FAIR = [("honest", ("known-entropy", "relabelling", "other-text")), ("honest_reopens", ("warm-up",))]
+FAIR = [("honest", ("known-entropy", "relabelling", "other-text", "quick")), ("honest_reopens", ("warm-up",))]
 
 
 @dataclass
@@ -63,7 +80,8 @@ class Lab:
     def findings(self, name: str, wanted: tuple[str, ...]) -> list[Finding]:
         """The findings about one script, with the honest script's runs as its parent's."""
         own = self.evidence[name]
-        beside = {("parent", variant): run for (_, variant), run in self.evidence["honest"].runs.items()}
+        fair = self.evidence["honest_reopens" if wanted == ("warm-up",) else "honest"]
+        beside = {("parent", variant): run for (_, variant), run in fair.runs.items()}
         return list(
             probe_rules.judge(replace(own, runs={**own.runs, **beside}, parent="the honest one"), wanted).findings
         )
@@ -111,9 +129,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         root = tmp_path_factory.mktemp("lab") / "project"
         small = make_lab(root)
         patch.setenv("XDG_CACHE_HOME", str(root / "cache"))
+        patch.setattr(probe_data, "fresh_random", lambda: np.random.default_rng(5))  # one other text for all of them
         made = Lab(small, {})
         with concurrent.futures.ThreadPoolExecutor(3) as pool:  # a run keeps one core busy, and waits a little
-            given = [*FAIR, *((name, (wanted,)) for name, wanted, _ in CASES)]
+            given = [*FAIR, *((name, (wanted, "quick")) for name, wanted, _ in CASES)]
             found = pool.map(lambda case: made.gather(*case), given)
             made.evidence = dict(zip((name for name, _ in given), found, strict=True))
         yield made
@@ -123,6 +142,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def test_a_cheat_is_caught_by_its_rule_alone(lab: Lab, name: str, wanted: str, rule: str) -> None:
     found = lab.findings(name, (wanted,))
     assert [f.rule for f in found if f.outcome == "fail"] == [rule], [str(f) for f in found]
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_the_quick_probe_finds_what_its_table_says(lab: Lab, name: str) -> None:
+    found = lab.findings(name, ("quick",))
+    assert {f.rule for f in found if f.outcome == "fail"} == QUICK[name], [str(f) for f in found]
+    table = (ROOT / "docs" / "probes.md").read_text()
+    [row] = [line for line in table.splitlines() if line.startswith(f"| `{name}`")]
+    assert row.endswith(f"| {', '.join(sorted(QUICK[name])) or 'not found'} |"), row
 
 
 @pytest.mark.parametrize(("name", "wanted"), FAIR, ids=[name for name, _ in FAIR])
@@ -149,6 +177,16 @@ def test_a_low_score_without_an_honest_parent_is_inconclusive(lab: Lab) -> None:
     assert finding.outcome == "inconclusive" and "so does its parent tiny/1" in finding.text
 
 
+@pytest.mark.parametrize(("name", "wanted"), [("token_table", "relabelling"), ("warm_up_hides", "warm-up")])
+def test_what_hurts_the_parent_alike_is_no_finding(lab: Lab, name: str, wanted: str) -> None:
+    alone = lab.evidence[name]
+    finding = probe_rules.judge(alone, (wanted,)).findings[-1]
+    assert finding.outcome == "inconclusive" and "no honest parent was run beside it" in finding.text
+    same = {**alone.runs, **{("parent", variant): run for (_, variant), run in alone.runs.items()}}
+    finding = probe_rules.judge(replace(alone, runs=same, parent="tiny/1"), (wanted,)).findings[-1]
+    assert finding.outcome == "pass" and "its parent" in finding.text
+
+
 def test_a_script_that_keeps_its_tokens_is_not_tested_for_what_it_warms_up_on(lab: Lab) -> None:
     [_, data] = lab.findings("warm_up_learns", ("warm-up",))
     assert data.outcome == "not applicable" and "read before clock:start" in data.text
@@ -170,22 +208,25 @@ def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are
     verdict = json.loads(done.stdout)
     [finding] = verdict["findings"]
     assert (finding["rule"], finding["outcome"]) == ("P1", "fail")
-    assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(math.log(128) - 0.001)
+    assert finding["measured"] == pytest.approx(2.9469) and finding["required"] == pytest.approx(
+        lab.evidence["honest"].known_loss - 0.001
+    )
     assert "records/tiny/2026-11-20_honest, on this machine" in done.stderr
     entries = [entry for entry in lab.small.ledger() if entry["kind"] == "start"]
     assert {entry["purpose"] for entry in entries} == {"probe"}
     assert all(end["state"] == "finished" and end["log_sha256"] for end in lab.small.ledger() if end["kind"] == "end")
     assert lab.small.run_folders() == []
     assert "has no evidence" in lab.small.run("verify", "submissions/2026-11-21_constant").stderr
-    folders = list((lab.small.root / ".runs" / "probes").glob("*/data"))
-    assert folders == [], "prepared tokens are thrown away"
+    made = [path.name for path in (lab.small.root / ".runs" / "probes").glob("*/*")]
+    assert any(name.startswith("01-own-known-2") for name in made)
+    assert any(name.startswith("02-parent-known-2") for name in made), "each run is moved to the probe's folder"
 
 
 def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -> None:
     small = make_lab(tmp_path / "project")
     done = small.run("probe", "submissions/2026-11-21_honest_reopens", "--plan")
     assert done.returncode == 0
-    assert "9 on 1 processes; none of them counts" in done.stderr
+    assert "12 on 1 processes; none of them counts" in done.stderr
     assert not (small.root / ".runs").exists()
     done = small.run("probe", "tiny/1", "--probe", "relabelling", "--plan")
     assert "beside   nothing" in done.stderr and "runs     2 on 1" in done.stderr
@@ -203,24 +244,92 @@ def test_the_verb_offers_the_probes_that_there_are() -> None:
     assert probe_rules.PROBES == NAMES
 
 
-def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(tmp_path: Path) -> None:
+def test_the_material_of_a_killed_probe_is_thrown_away_and_that_of_a_running_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     program = (
-        "import pathlib, sys, time; from harness.probe import material; material.hold(pathlib.Path(sys.argv[1]));"
-        "print('held', flush=True); time.sleep(600)"
+        "import time; from harness.dataset import prepared; folder = prepared.new_folder();"
+        "(folder / 'shard.bin').write_bytes(b'tokens'); print(folder, flush=True); time.sleep(600)"
     )
-    folders = [tmp_path / ".runs" / "probes" / name / "data" for name in ("killed", "running")]
-    holders = []
-    for folder in folders:
-        folder.mkdir(parents=True)
-        (folder / "shard.bin").write_bytes(b"tokens")
-        command = [sys.executable, "-c", program, str(folder)]
-        holders.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
-    for holder in holders:
-        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    command = [sys.executable, "-c", program]
+    holders = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    folders = [Path(holder.stdout.readline().strip()) for holder in holders if holder.stdout is not None]
     holders[0].kill()
     holders[0].wait()
-    material.remove_leftovers(Project(tmp_path))
-    assert [folder.exists() for folder in folders] == [False, True]
+    prepared.remove_leftovers()
+    assert [(folder / "shard.bin").exists() for folder in folders] == [False, True]
     holders[1].kill()
     holders[1].wait()
-    assert (tmp_path / ".runs" / "probes" / "killed").exists(), "its logs stay"
+
+
+# What a script can see of the run that it is in, with what differs between any two runs taken out.
+SPY = """
+import pathlib, re
+def seen():
+    yield from sorted(f"{k}={v}" for k, v in os.environ.items() if "PORT" not in k)
+    yield " ".join(sys.argv)
+    yield os.getcwd()
+    first = os.stat("train_gpt.py").st_mtime_ns
+    for path in sorted(pathlib.Path(".").rglob("*")):
+        at = path.stat()
+        times = at.st_mtime_ns if path.is_symlink() else at.st_mtime_ns >= first, at.st_ctime_ns >= first
+        link = os.readlink(path) if path.is_symlink() else ""
+        yield f"{path} {link} {at.st_mode:o} {at.st_uid} {at.st_gid} {at.st_nlink} {at.st_size} {times}"
+    for path in sorted(pathlib.Path("..").iterdir()):
+        yield f"{path}"
+    yield from open("/proc/self/mountinfo").read().splitlines()
+for line in seen():
+    line = re.sub(r"\\d{8}T\\d{6}Z-[0-9a-f]{8}-[0-9a-f]{4}", "ID", line)
+    line = re.sub(r"given/[0-9a-f]{16}", "given/HEX", line)
+    line = re.sub(r"seed=\\d+", "seed=N", line)
+    line = re.sub(r"speedrun-\\w{8}|none_\\w{8}|TORCHELASTIC_RUN_ID=\\S+", "NAME", line)
+    log("seen:" + re.sub(r"^\\d+ \\d+ \\d+:\\d+", "MOUNT", line))
+"""
+HARMLESS = "step(0, 1, 5.55)\nstep(1, 1, 5.55 - SEED % 9973 / 1e6)\n"
+
+
+@pytest.mark.parametrize("tier", ["bubblewrap", "none"])
+def test_a_probe_looks_like_any_run_to_the_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tier: str) -> None:
+    small = make_project(tmp_path / "project")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPEEDRUN_CONFINEMENT", tier)
+    project = Project(small.root)
+    subject = find_subject(project, str(small.submit(SPY + HARMLESS)))
+    launcher = TorchrunLauncher(small.python)
+    try:
+        ready = execution.prepare(subject, computer.capture())
+        run_id = run_files.new_run_id(subject.script_sha256)
+        execution.execute(project, ready, run_id, "s", launcher, lambda line: None)
+    except MachineError:
+        pytest.skip(f"this machine has no {tier}")
+    plan = probe_plan.ProbePlan(subject, None, probe_rules.PROBES)
+    folder, _ = probing.gather(project, plan, material.prepare(plan), launcher, lambda *_: lambda line: None)
+    usual = what_it_saw(project.runs / run_id)
+    assert len(usual) > 10 and any("given/HEX/tiny_train_000001.bin" in line for line in usual)
+    probes = {path.name[3:].partition("-2")[0]: what_it_saw(path) for path in folder.glob("*-own-*")}
+    assert probes.keys() >= {"own-official", "own-known", "own-relabelled", "own-other", "own-noise", "own-swapped"}
+    for name, seen in probes.items():
+        assert seen == usual, name
+
+
+def what_it_saw(folder: Path) -> list[str]:
+    return sorted(line for line in (folder / "log.txt").read_text().splitlines() if line.startswith("seen:"))
+
+
+def test_an_exchange_of_tokens_changes_nothing_but_the_bytes(tmp_path: Path) -> None:
+    prepared, official = tmp_path / "prepared.bin", tmp_path / "official.bin"
+    prepared.write_bytes(b"noise" * 1000)
+    official.write_bytes(b"token" * 1000)
+    os.utime(prepared, ns=(10**18, 10**18 + 7))
+    prepared.chmod(0o444)
+    given = tmp_path / "given.bin"
+    os.link(prepared, given)
+    before = given.stat()
+    with given.open("rb") as opened:
+        material.exchange(prepared, official)
+        assert opened.read() == official.read_bytes(), "who has it open reads the new bytes"
+    after = given.stat()
+    assert [(s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns) for s in (before, after)] == [
+        (before.st_ino, before.st_mode, 5000, 10**18 + 7)
+    ] * 2

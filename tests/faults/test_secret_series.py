@@ -1,0 +1,41 @@
+"""A series on a secret source, for real: from `run` over `pack` to the verdict of somebody else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.faults.projects import Small, make_project
+
+LOSSES = "for n in range(6): step(n, 5, 4.0 - n / 5 + SEED % 9973 / 1e6 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
+
+
+def project_with_secret_source(root: Path) -> Small:
+    small = make_project(root)
+    track = root / "tracks" / "tiny.yaml"
+    text = track.read_text().replace("    forbidden: []", "    above_entropy: 0.5\n    forbidden: []")
+    track.write_text(text.replace("logs, script, seeds, clock,", "logs, script, seeds, clock, data,"))
+    return small
+
+
+def test_a_series_on_a_secret_source_is_judged_by_its_distance_here_and_elsewhere(tmp_path: Path) -> None:
+    small = project_with_secret_source(tmp_path / "project")
+    folder = small.submit(LOSSES)
+    done = small.run("run", str(folder))
+    assert "made here from a secret seed" in done.stderr and "mean distance to the entropy" in done.stderr, done.stderr
+    seeds = {json.loads((run / "run.json").read_text())["data"]["seed"] for run in small.run_folders()}
+    assert len(seeds) == 1 and None not in seeds, "one source for the runs of a series"
+    assert list((small.root / "cache" / "speedrun" / "data" / "prepared").glob("*")) == [], "and it is thrown away"
+    assert not any((small.root / "cache" / "speedrun" / "data" / "given").glob("*"))
+    small.run("run", str(folder), "--runs", "3")
+    assert small.run("pack", str(folder)).returncode == 0
+    told = json.loads(small.run("verify", str(folder), "--json").stdout)
+    found = {finding["rule"]: finding for finding in told["findings"]}
+    assert {rule: found[rule]["outcome"] for rule in ("D2", "S1", "S2")} == dict.fromkeys(("D2", "S1", "S2"), "pass")
+    assert "drawn again from the seed" in found["D2"]["text"]
+    # Another seed, with which the entropy would be another: the hash of run.json stands in the ledger.
+    for path in sorted((folder / "evidence" / "runs").glob("*/run.json")):
+        path.write_text(path.read_text().replace(str(seeds.copy().pop()), "5"))
+    forged = json.loads(small.run("verify", str(folder), "--json").stdout)
+    outcomes = {finding["rule"]: finding["outcome"] for finding in forged["findings"]}
+    assert outcomes["D2"] == outcomes["G2"] == "fail"
