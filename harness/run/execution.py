@@ -44,6 +44,7 @@ class Prepared:
     bare: bool = False  # an original, started as its author did: no argument, the tokens by DATA_PATH or DATA_DIR
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
     purpose: Purpose = "judged"  # of all runs but dry ones
+    scored: bool = False  # the weights that its runs save are kept until they are scored
 
 
 def prepare(
@@ -128,7 +129,7 @@ def execute(
             raise (stop.__cause__ or stop) from None
         finally:
             unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
-            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before)
+            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before, ready.scored)
     return outcome
 
 
@@ -150,6 +151,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         network="downloads while running" in subject.ruleset.allowed,
         # The tokens' folder in the two variables that originals read.
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
+        saves=subject.saves and not ready.bare,
     )
     file = run_files.RunFile(
         schema=2,

@@ -96,6 +96,22 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
     return begin
 
 
+def scorer(catalog: Catalog, subject: Subject, python: str) -> Callable[[str, Track], None]:
+    """Return what scores a run of a script, if it saved its weights, and says what was found."""
+
+    def score(run_id: str, track: Track) -> None:
+        from harness.score import scoring
+
+        if subject.saves:
+            console.say(f"scoring  {run_id}: its model predicts the validation text, and other text, for the harness")
+        found = scoring.score_run(catalog, subject, track, run_id, python)
+        if found is not None:
+            result = found.problem or f"val_loss {found.val_loss:.4f} by the harness"
+            console.say(f"scored   {run_id}: {result} ({found.wall_time_s:.0f} s)")
+
+    return score
+
+
 def after_a_stop(plan: SeriesPlan) -> str:
     """Say what to do after Ctrl-C ended these runs."""
     if plan.dry or plan.screening or plan.subject.manifest is None:

@@ -125,7 +125,9 @@ def _run(args: argparse.Namespace) -> int:
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
-        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+        launcher = TorchrunLauncher()
+        scorer = run_report.scorer(catalog, subject, launcher.python)
+        judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0
