@@ -12,12 +12,13 @@ import ctypes
 import json
 import math
 import mmap
+import os
 import random
 import signal
 import sys
 from typing import Any
 
-from harness.score.scorer import BrokeOff, Refused, Scorer
+from harness.score.scorer import BrokeOff, Refused, Scorer, end_all
 
 BLOCK_TOKENS = 1024  # losses are averaged over so many consecutive tokens before texts are compared
 
@@ -143,6 +144,7 @@ def _session(orders: dict[str, Any], told: dict[str, Any]) -> Any:
         yield scorer
     finally:
         scorer.end()
+        end_all(os.getpid(), orders["run_id"])  # this process reaps what gave itself another parent
 
 
 def main() -> None:

@@ -180,8 +180,10 @@ class Session:
 
     def _measure(self, orders: dict[str, Any]) -> dict[str, Any]:
         """Let the half that holds the targets do its work; raises RunError where it came to no result."""
+        # No bytecode that somebody may have planted in the harness is read; torch without its own takes 10 s to import.
         code = f"import sys; sys.path.insert(0, {str(torchrun.ROOT)!r}); sys.pycache_prefix = '/dev/null'"
-        code += "; sys.dont_write_bytecode = True; from harness.score import measuring; measuring.main()"
+        code += "; sys.dont_write_bytecode = True; from harness.score import measuring; sys.pycache_prefix = None"
+        code += "; measuring.main()"
         process = subprocess.Popen(
             [self.python, "-I", "-c", code],
             stdin=subprocess.PIPE,
