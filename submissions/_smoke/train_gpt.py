@@ -4,8 +4,8 @@ Usage: torchrun --standalone --nproc_per_node=2 train_gpt.py [name=value ...]
 
 A transformer of 131,200 parameters learns a second-order class Markov chain of 256 symbols whose entropy rate is
 known (2.7291 nats per token), so a loss below it can only be a mistake or a trick. The smoke track asks for a mean
-validation loss below 2.95 in as few steps as possible. The matrices inside the blocks are trained by Muon, the embedding
-and the head by AdamW.
+validation loss below 2.95 in as few steps as possible. The matrices inside the blocks are trained by Muon, the
+embedding and the head by AdamW.
 
 `save=PATH` writes the weights after the last validation, outside the clock. `load(PATH)` gives the model back: a
 function from tokens (B, T) to logits (B, T, 257).
