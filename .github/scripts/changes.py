@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSIONS, TEMPLATE, RECORDS = "submissions", "_template", "records"
+TEMPLATES = (TEMPLATE, "_smoke")  # scripts to start from, which nobody submits
 NAME = (
     r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
 )
@@ -110,7 +111,7 @@ def foreign(changed: list[Change], slug: str) -> list[str]:
 def submitted(changed: list[Change]) -> list[str]:
     """Name the submissions that a pull request adds or changes; one that is only deleted does not count."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
-    return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
+    return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] not in TEMPLATES})
 
 
 def taken_away(changed: list[Change], head: str) -> list[str]:
@@ -120,7 +121,12 @@ def taken_away(changed: list[Change], head: str) -> list[str]:
     problems = []
     for change in changed:
         parts = change.path.split("/")
-        if change.kind == "D" and parts[0] == SUBMISSIONS and len(parts) > 2 and parts[1] not in (TEMPLATE, *accepted):
+        if (
+            change.kind == "D"
+            and parts[0] == SUBMISSIONS
+            and len(parts) > 2
+            and parts[1] not in (*TEMPLATES, *accepted)
+        ):
             problems.append(
                 f"{ascii(change.path)[1:-1]} was deleted; a submission is deleted only when it is accepted: restore it, "
                 "or ask a maintainer to delete it"

@@ -123,6 +123,7 @@ class ProbeSession:
             offered=(folder / BEFORE, folder / AFTER),
             hidden=(self.project.root, cache_folder()),
             network="downloads while running" in script.ruleset.allowed,
+            saves=script.saves,  # as any run of it, so that it cannot tell a probe by its arguments
         )
         title = f"{'the script' if role == 'own' else 'its parent'} on {probe_rules.NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
@@ -153,7 +154,7 @@ class ProbeSession:
                 outcome = stop.outcome
                 raise (stop.__cause__ or stop) from None
             finally:
-                for name in (run_files.CACHE, run_files.WORK, BEFORE, AFTER):
+                for name in (run_files.CACHE, run_files.WORK, run_files.SAVED, BEFORE, AFTER):
                     shutil.rmtree(folder / name, ignore_errors=True)
                 outcome = ending.record_probe_end(ledger, folder, started, outcome, script.script, before)
         return outcome

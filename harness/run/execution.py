@@ -129,7 +129,9 @@ def execute(
             raise (stop.__cause__ or stop) from None
         finally:
             unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
-            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before, ready.scored)
+            # Every judged run of a submission counts, whichever command made it, so each may have to be scored.
+            scored = ready.scored or subject.manifest is not None
+            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before, scored)
     return outcome
 
 

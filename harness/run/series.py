@@ -45,6 +45,7 @@ class SeriesPlan:
     until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
     declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
     screening: bool = False  # runs that only try the script
+    scoring_s: float | None = None  # what scoring a run of this script took here; None where none was scored
 
 
 def plan(
@@ -74,7 +75,8 @@ def plan(
     chain = Ledger(project.ledger).chain(subject.chain)
     declared = chain.n_max if rule.test == "t" else None
     runs = max(0, wanted - len(chain.finished))
-    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared)
+    scoring_s = scoring.usual_wall_time_s(project, chain)
+    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared, scoring_s=scoring_s)
 
 
 def prepare(

@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
-from harness.core.errors import RunError
+from harness.core.errors import RunError, StoreError
 from harness.core.measurement import Confinement
 from harness.core.scores import Gap, Score, Twins
 from harness.core.task import Track
@@ -32,7 +32,7 @@ from harness.launch import confinement, processes, torchrun
 from harness.launch.launcher import LaunchPlan
 from harness.score import gap, measuring, references, serving
 from harness.store import run_files, weights
-from harness.store.entries import Scored
+from harness.store.entries import Chain, Scored
 from harness.store.files import disk_error, locked, write_atomic
 from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
@@ -49,6 +49,16 @@ def pending(project: Project, subject: Subject) -> tuple[str, ...]:
     chain = Ledger(project.ledger).chain(subject.chain)
     waiting = [run_id for run_id in chain.finished if run_id not in chain.scores]
     return tuple(id for id in waiting if weights.kept_file(run_files.run_folder(project, id)).is_file())
+
+
+def usual_wall_time_s(project: Project, chain: Chain) -> float | None:
+    """Average what scoring the runs of a script took on this machine; None where none was scored here."""
+    times: list[float] = []
+    for run_id in chain.scores:
+        with contextlib.suppress(StoreError):
+            score = run_files.read_score(run_files.run_folder(project, run_id))
+            times += [score.wall_time_s] if score is not None else []
+    return sum(times) / len(times) if times else None
 
 
 def score_run(catalog: Catalog, subject: Subject, track: Track, run_id: str, python: str) -> Score | None:

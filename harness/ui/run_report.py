@@ -21,7 +21,7 @@ from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.store.layout import Project
-from harness.ui import console
+from harness.ui import console, score_report
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
@@ -60,6 +60,7 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
         fixed = f"{plan.declared} runs were declared before the first; {subject.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further runs are shown and do not change it", style="yellow")
     console.say(f"  data     {_data(subject)}")
+    score_report.say_plan(subject, plan.scoring_s)
 
 
 def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
@@ -94,22 +95,6 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
         return console.LiveRun(f"run {number}/{count}", subject.track.target_loss).take
 
     return begin
-
-
-def scorer(catalog: Catalog, subject: Subject, python: str) -> Callable[[str, Track], None]:
-    """Return what scores a run of a script, if it saved its weights, and says what was found."""
-
-    def score(run_id: str, track: Track) -> None:
-        from harness.score import scoring
-
-        if subject.saves:
-            console.say(f"scoring  {run_id}: its model predicts the validation text, and other text, for the harness")
-        found = scoring.score_run(catalog, subject, track, run_id, python)
-        if found is not None:
-            result = found.problem or f"val_loss {found.val_loss:.4f} by the harness"
-            console.say(f"scored   {run_id}: {result} ({found.wall_time_s:.0f} s)")
-
-    return score
 
 
 def after_a_stop(plan: SeriesPlan) -> str:
