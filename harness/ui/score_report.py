@@ -14,8 +14,10 @@ def say_plan(subject: Subject, scoring_s: float | None) -> None:
     """Print what scoring each run takes, or what a script lacks that its ruleset wants scored."""
     tokens = subject.track.validation_tokens
     if subject.saves:
+        from harness.score.scoring import MOST_TWINS  # numpy comes with it
+
         took = "not measured here yet" if scoring_s is None else f"{scoring_s:.0f} s a run here so far"
-        what = f"{tokens:,} validation tokens, as many of other text, and up to {2 * tokens:,} in changed rows"
+        what = f"{tokens:,} validation tokens, as many of other text, and up to {MOST_TWINS:,} changed rows"
         console.say(f"  scoring  by the harness after each run: {what}; {took}")
     elif "scored" in subject.ruleset.evidence:
         lacks = f"the script has no `save` and `load(path)`, and {subject.ruleset.id} asks for models that are scored"
