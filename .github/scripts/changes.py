@@ -41,7 +41,7 @@ from commits import (
 )
 from written import BOARD, BOARD_FOLDER, IMPORTED, RECORDS, SUBMISSIONS, is_imported
 
-TEMPLATE = "_template"
+TEMPLATES = ("_template", "_smoke")  # scripts to start from, which nobody submits
 NAME = (
     r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
 )
@@ -94,7 +94,7 @@ def foreign(changed: Sequence[Change], slug: str) -> list[str]:
 def submitted(changed: Sequence[Change]) -> list[str]:
     """Name the submissions that a pull request adds or changes; one that is only deleted does not count."""
     parts = [change.path.split("/") for change in changed if change.kind != "D"]
-    return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] != TEMPLATE})
+    return sorted({p[1] for p in parts if p[0] == SUBMISSIONS and len(p) > 1 and p[1] not in TEMPLATES})
 
 
 def on_main(slug: str, *commits: str) -> list[str]:
@@ -113,7 +113,7 @@ def taken_away(changed: Sequence[Change], accepted: set[str], head: str) -> list
     problems = []
     for change in changed:
         parts = change.path.split("/")
-        if change.kind != "D" or parts[0] != SUBMISSIONS or (len(parts) > 1 and parts[1] == TEMPLATE):
+        if change.kind != "D" or parts[0] != SUBMISSIONS or (len(parts) > 1 and parts[1] in TEMPLATES):
             continue
         if len(parts) < 3 or parts[1] not in accepted or parts[1] in left:
             problems.append(
@@ -177,7 +177,7 @@ def judge(head: str, slug: str) -> tuple[list[str], Said]:
             (project / name).symlink_to(ROOT / name)
         folder = project / SUBMISSIONS / slug
         folder.parent.mkdir()
-        (folder.parent / TEMPLATE).symlink_to(ROOT / SUBMISSIONS / TEMPLATE)  # its README has the questions
+        (folder.parent / TEMPLATES[0]).symlink_to(ROOT / SUBMISSIONS / TEMPLATES[0])  # its README has the questions
         problems = extract(head, slug, folder)
         if problems:
             return problems, Said()
@@ -202,7 +202,7 @@ def decides(change: Change) -> bool:
     if change.path.startswith((f"{RECORDS}/", f"{BOARD_FOLDER}/")) or change.path == BOARD:
         return False
     if change.path.startswith(f"{SUBMISSIONS}/"):
-        return change.path.startswith(f"{SUBMISSIONS}/{TEMPLATE}/")
+        return change.path.split("/")[1] in TEMPLATES
     is_text = change.path in TEXT or change.path.startswith(TEXT_FOLDER)
     return change.kind == "D" or not is_text
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import tracks
+from harness.catalog import contract, tracks
 from harness.catalog.manifests import ScriptFile
 from harness.core.record import Original, Record
 from harness.core.task import Claim, Manifest, Ruleset, Track
@@ -54,6 +54,11 @@ class Subject:
     def script(self) -> bytes:
         """Return the bytes of the frozen entry script."""
         return (self.files_folder / self.entry).read_bytes()
+
+    @property
+    def saves(self) -> bool:
+        """Return whether it saves its weights and can load them, so that the harness can score it."""
+        return contract.keeps_contract(self.script)
 
 
 def of_submission(manifest: Manifest, folder: Path, name: str, track: Track) -> Subject:

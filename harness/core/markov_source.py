@@ -85,6 +85,11 @@ def entropy_rate(mixed: float = 0.0) -> float:
 
 def oracle_loss(source: Source, tokens: Tokens) -> float:
     """Return the loss of the source itself on `tokens`, nats per token, over every position after the first."""
+    return float(oracle_losses(source, tokens).mean())
+
+
+def oracle_losses(source: Source, tokens: Tokens) -> npt.NDArray[np.float64]:
+    """Return the loss of the source itself on every token after the first, nats."""
     ids = np.where(tokens == DOCUMENT_START, _START, tokens).astype(np.int64)
     classes = source.classes[ids]
     before = np.concatenate([[CLASSES], classes[:-2]])
@@ -96,7 +101,7 @@ def oracle_loss(source: Source, tokens: Tokens) -> float:
     targets = ids[1:]
     ended = targets == _START
     losses = symbol_loss[ranks[contexts, np.where(ended, 0, targets)]]
-    return float(np.where(ended, -math.log(END_PROBABILITY), losses).mean())
+    return np.where(ended, -math.log(END_PROBABILITY), losses)
 
 
 def _weights(mixed: float) -> tuple[list[float], float]:

@@ -7,6 +7,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from harness.core.scores import Score, Weights
+
 
 @dataclass(frozen=True, slots=True)
 class ShardReceipt:
@@ -259,6 +261,8 @@ class Metrics:
     started_at: str | None = None  # by the harness's calendar, UTC
     observed: Observed | None = None
     confinement: Confinement | None = None  # None: by a harness that confined nothing
+    weights: Weights | None = None  # that it saved
+    score: Score | None = None  # of these weights, by the harness
     drawn: Drawn | None = None  # where its receipt names the seed of a secret source
 
     @property

@@ -26,7 +26,9 @@ from harness.core.constraints import (
 )
 from harness.core.measurement import Tier
 
-EvidenceFamily = Literal["logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement"]
+EvidenceFamily = Literal[
+    "logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement", "scored"
+]
 Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
 Allowance = Literal[
     "any hardware",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.measurement import Metrics
-from harness.evidence.consistency import altered
+from harness.evidence.consistency import altered, altered_score
 from harness.store.entries import Chain
 from harness.store.layout import Project
 from harness.store.ledger import Ledger, chain_of
@@ -49,6 +49,7 @@ def altered_baseline(pack: Path, baseline: Baseline, runs: Sequence[Metrics]) ->
     """
     chain, wanted = baseline.chain, baseline.chain.judged[-MOST_RUNS:]
     found = [said for folder in baseline.folders for said in altered(folder, chain.ends.get(folder.name), packed=True)]
+    found += [said for folder in baseline.folders for said in altered_score(folder, chain.scores.get(folder.name))]
     if chain.is_old:
         return found
     there = {folder.name for folder in (pack / BASELINE).glob("*/")}

@@ -10,10 +10,10 @@ from pathlib import Path
 from harness.catalog.subjects import Subject
 from harness.core.measurement import Metrics
 from harness.store import run_files
-from harness.store.entries import Chain, Ended
+from harness.store.entries import Chain, Ended, Scored
 from harness.store.files import PACKED, read_kept
 from harness.store.packs import LEDGER, kept_files
-from harness.store.run_files import CLOCK, LOG
+from harness.store.run_files import CLOCK, LOG, SAVE_ARGUMENT, SCORE
 
 
 def undeclared(subject: Subject, chain: Chain) -> list[str]:
@@ -66,7 +66,7 @@ def altered(folder: Path, end: Ended | None, *, packed: bool) -> list[str]:
         there = kept_files(folder)
     else:
         names = sorted(path.name for path in folder.iterdir())
-        plain = [name.removesuffix(PACKED) for name in names]
+        plain = [name.removesuffix(PACKED) for name in names if name != SCORE]
         twice = next((name for name in plain if plain.count(name) > 1), None)
         if twice is not None:
             return [f"{twice} of {folder.name} is there twice"]
@@ -79,6 +79,16 @@ def altered(folder: Path, end: Ended | None, *, packed: bool) -> list[str]:
     if end.state == "finished" and stamps != end.files.get(CLOCK):
         return [f"{CLOCK} of {folder.name} is not what the recorder received"]
     return [f"{name} of {folder.name} is not the one that the ledger hashed at the end of the run" for name in wrong]
+
+
+def altered_score(folder: Path, scored: Scored | None) -> list[str]:
+    """Find out whether the score of a run is missing, too many, or not the one that the ledger hashed."""
+    there = hashlib.sha256((folder / SCORE).read_bytes()).hexdigest() if (folder / SCORE).is_file() else None
+    hashed = scored.score_sha256 if scored is not None else None
+    how = (
+        "missing" if there is None else "in no entry of the ledger" if hashed is None else "not the one that was hashed"
+    )
+    return [] if there == hashed else [f"{SCORE} of {folder.name} is {how}"]
 
 
 def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *, log: bool = False) -> list[str]:
@@ -94,7 +104,7 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
         ("the track", file.track, subject.track.name),
         ("the ruleset", file.ruleset, subject.ruleset.id),
         ("a dry run", file.dry, False),
-        ("arguments other than the seed", tuple(a for a in file.arguments if not a.startswith("seed=")), ()),
+        ("arguments other than seed and save", tuple(a for a in file.arguments if not _is_usual(a)), ()),
     ]
     if start is not None:
         accounts.append(("the script of its ledger entry", start.script, subject.chain))
@@ -106,6 +116,10 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
         accounts.append(("the exit code", file.outcome.exit_code, end.exit_code))
     if end is not None and None not in (file.log_sha256, end.log_sha256):
         accounts.append(("the hash of the log", file.log_sha256, end.log_sha256))
+    if run.score is not None:
+        known = file.weights.sha256 if file.weights is not None else None
+        accounts.append(("the weights of its score", known, run.score.weights_sha256))
+        accounts.append(("the id of its score", run.score.run, folder.name))
     if log and end is not None and end.log_sha256 is not None:
         accounts.append(("by its log the hash", run.log_sha256, end.log_sha256))
     hardware = subject.track.hardware
@@ -116,6 +130,10 @@ def contradicting(subject: Subject, folder: Path, run: Metrics, chain: Chain, *,
         for what, told, known in accounts
         if told != known
     ]
+
+
+def _is_usual(argument: str) -> bool:
+    return argument.startswith("seed=") or argument == SAVE_ARGUMENT
 
 
 def _short(value: object) -> str:

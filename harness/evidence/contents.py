@@ -47,6 +47,7 @@ class Evidence:
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
     baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
+    packed: bool = False  # it came with a submission or a record, and was not made on this machine
     altered: tuple[str, ...] = ()  # files of runs that are not those that the ledger hashed, as sentences
 
     @property

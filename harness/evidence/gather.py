@@ -15,7 +15,7 @@ from harness.core.errors import StoreError
 from harness.core.measurement import Metrics, RunLog
 from harness.core.record import Record, RecordRun
 from harness.evidence.baseline import altered_baseline, believed, in_pack, on_this_machine, run_folders
-from harness.evidence.consistency import altered, contradicting, misplaced, undeclared
+from harness.evidence.consistency import altered, altered_score, contradicting, misplaced, undeclared
 from harness.evidence.contents import Evidence, LedgerExtract, ParentText
 from harness.evidence.metrics import from_log, read_run
 from harness.store.entries import Chain
@@ -155,6 +155,7 @@ def assemble(
         contradictions += contradicting(subject, folder, read_run(folder, script, packed=packed), chain, log=True)
     here = {folder.name: folder for folder in (*folders, *others)}
     changed = [said for id, folder in here.items() for said in altered(folder, chain.ends.get(id), packed=packed)]
+    changed += [said for id, folder in here.items() for said in altered_score(folder, chain.scores.get(id))]
     # A judged run that is missing is said to be dropped; an aborted one has files as well.
     gone = [run_id for run_id in chain.aborted if packed and run_id not in here and chain.ends[run_id].files]
     changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
@@ -162,7 +163,8 @@ def assemble(
     parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
     return dataclasses.replace(
         of_text(subject, parent),
-        runs=runs,
+        runs=tuple(map(counted_loss, runs)) if "scored" in subject.ruleset.evidence else runs,
+        packed=packed,
         manifest=subject.manifest,
         claim=subject.claim,
         ledger=extract(subject, whole, packed=packed, only=only) if whole.entries else None,
@@ -202,6 +204,16 @@ def _with_source(subject: Subject, run: Metrics) -> Metrics:
     if subject.ruleset.above_entropy is None or run.data is None:
         return run
     return dataclasses.replace(run, drawn=secret_source.draw_again(subject.track, run.data))
+
+
+def counted_loss(run: Metrics) -> Metrics:
+    """Return a run with the loss that counts where the ruleset asks for scores: the worse of printed and scored.
+
+    Both may differ by the tolerance of S4, which would else be given away to every script.
+    """
+    if run.score is None or run.score.val_loss is None or run.val_loss is None:
+        return run
+    return dataclasses.replace(run, val_loss=max(run.score.val_loss, run.val_loss))
 
 
 def _comparable(

@@ -61,6 +61,8 @@ def read_run(folder: Path, script: bytes, *, packed: bool) -> Metrics:
         started_at=file.started_at,
         observed=read_observed(folder, clock.start_ns, heartbeat=file.schema >= HEARTBEAT_SCHEMA),
         confinement=file.confinement,
+        weights=file.weights,
+        score=run_files.read_score(folder),
     )
 
 

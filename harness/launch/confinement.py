@@ -55,6 +55,7 @@ class View:
     hidden: tuple[Path, ...]  # the project and the cache, wherever they lie
     network: bool
     python: str
+    shared_memory: bool = True  # whether it may write to /dev/shm where that is everybody's
 
 
 def choose(view: View, wanted: str | None = None) -> Confinement:
@@ -162,7 +163,12 @@ def _version(program: str) -> str | None:
 
 
 def _landlock(view: View, user: int | None, command: Sequence[str]) -> list[str]:
-    shared = ["/dev/shm", "/dev/pts", *(f"/dev/{name}" for name in _DEVICES), *map(str, gpu_devices())]
+    shared = [
+        *(["/dev/shm"] if view.shared_memory else []),
+        "/dev/pts",
+        *(f"/dev/{name}" for name in _DEVICES),
+        *map(str, gpu_devices()),
+    ]
     # Not all of /etc: root without capabilities still owns /etc/shadow.
     read = [*map(str, system_paths(view.hidden)), "/proc", "/sys", *(f"/etc/{name}" for name in (*_SETTINGS, *_ETC))]
     read += map(str, (*interpreter_paths(view.python, view.hidden), *view.readable))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.core.measurement import Confinement, RunOutcome
+from harness.store.run_files import SAVE_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,13 @@ class LaunchPlan:
     hidden: tuple[Path, ...] = ()  # folders of which a confined run sees nothing but what is its own
     network: bool = False  # whether it may reach more than its own loopback
     confinement: Confinement | None = None  # None: the best that the launcher can do
+    saves: bool = False  # the script keeps the contract: it is told where to save its weights
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """The command line of the script."""
-        return (*(() if self.seed is None else (f"seed={self.seed}",)), *self.overrides)
+        seed = () if self.seed is None else (f"seed={self.seed}",)
+        return (*seed, *((SAVE_ARGUMENT,) if self.saves else ()), *self.overrides)
 
 
 class Interrupted(BaseException):

@@ -103,7 +103,8 @@ class TorchrunLauncher:
     def view(self, plan: launcher.LaunchPlan, temporary: Path | None = None) -> confinement.View:
         """Describe what a run of the plan may see."""
         work = plan.folder / run_files.WORK
-        own = [plan.folder / name for name in (run_files.WORK, HOME, run_files.CACHE, RANKS)]
+        saved = (run_files.SAVED,) if plan.saves else ()
+        own = [plan.folder / name for name in (run_files.WORK, HOME, run_files.CACHE, RANKS, *saved)]
         tokens = work / plan.tokens if plan.tokens else None
         return confinement.View(
             work=work,

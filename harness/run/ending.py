@@ -10,7 +10,7 @@ from harness.core.errors import LogError, StoreError
 from harness.core.measurement import DataReceipt, Machine, RunOutcome
 from harness.dataset import fetching
 from harness.runlog import reader
-from harness.store import run_files
+from harness.store import run_files, weights
 from harness.store.entries import Ended, Started
 from harness.store.files import sha256_file
 from harness.store.layout import Project
@@ -30,10 +30,12 @@ def record_end(
     unchanged: bool | None,
     script: bytes,
     before: bytes = b"",
+    scored: bool = True,
 ) -> RunOutcome:
     """Write down how a run ended: run.json first, then the ledger's end entry with the hashes of all that is kept.
 
-    before: what stood in the ledger when the run began. Returns the outcome as it was written down: a run whose log or
+    before: what stood in the ledger when the run began. scored: whether the weights that it saved are kept until they are
+    scored; of a run that is not judged they never are. Returns the outcome as it was written down: a run whose log or
     stamps are not what the recorder received, or during which the ledger was changed, did not finish.
     """
     shutil.rmtree(folder / CACHE, ignore_errors=True)  # up to some hundred MB that no later run may use
@@ -42,7 +44,11 @@ def record_end(
     raw = run_log(folder)
     digest = scrubbed_sha256(raw, script)
     data = dataclasses.replace(file.data, unchanged=unchanged)
-    run_files.write_run_file(folder, dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest))
+    saved = weights.take(folder)
+    if outcome.state != "finished" or file.purpose != "judged" or not scored:
+        weights.remove(folder)
+    file = dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest, weights=saved)
+    run_files.write_run_file(folder, file)
     ledger.append(ended(chain_of(file.files), file.id, folder, outcome, last_step(raw), digest))
     return outcome
 

@@ -46,6 +46,7 @@ class Prepared:
     planned: int | None = None  # runs that a test with a fixed number shall look at, if these are its first
     purpose: Purpose = "judged"  # of all runs but dry ones
     seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
+    scored: bool = False  # the weights that its runs save are kept until they are scored
 
 
 def prepare(
@@ -145,7 +146,9 @@ def execute(
             unchanged = None  # what a probe prepared is no shard of the track
             if file.purpose != "probe":
                 unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
-            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before)
+            # Every judged run of a submission counts, whichever command made it, so each may have to be scored.
+            scored = ready.scored or (file.purpose == "judged" and subject.manifest is not None)
+            outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before, scored)
     return outcome
 
 
@@ -167,6 +170,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         network="downloads while running" in subject.ruleset.allowed,
         # The tokens' folder in the two variables that originals read.
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
+        saves=subject.saves and not ready.bare,
     )
     file = run_files.RunFile(
         schema=2,

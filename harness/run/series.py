@@ -1,6 +1,6 @@
 """Make a series of runs of one script and judge them.
 
-    find the subject → check the machine → fetch the data → launch each run → read its log → judge
+    find the subject → check the machine → fetch the data → launch each run → score its model → read its log → judge
 
 Every run is in the ledger before it starts and after it ended, with its purpose; whatever happens in between, what was
 printed is kept. A judged run counts from its launch on, so a script is tried by screening and dry runs, which never do.
@@ -15,6 +15,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics, Purpose
+from harness.core.task import Track
 from harness.dataset import prepared
 from harness.dataset.progress import Progress
 from harness.evidence.contents import Evidence
@@ -24,10 +25,12 @@ from harness.machine import computer
 from harness.run import ending, execution
 from harness.run.failure import GOES_ON, STARTS_OVER, run_error
 from harness.run.judging import verify
+from harness.score import scoring
 from harness.store import run_files
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 
+Scorer = Callable[[str, Track], object]  # of the run with this id, on the track whose tokens it was given
 Watcher = Callable[[str, int, int], Callable[[bytes], None]]  # run id, its number, of how many -> takes log lines
 
 
@@ -43,6 +46,7 @@ class SeriesPlan:
     until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
     declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
     screening: bool = False  # runs that only try the script
+    scoring_s: float | None = None  # what scoring a run of this script took here; None where none was scored
 
 
 def plan(
@@ -72,7 +76,8 @@ def plan(
     chain = Ledger(project.ledger).chain(subject.chain)
     declared = chain.n_max if rule.test == "t" else None
     runs = max(0, wanted - len(chain.finished))
-    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared)
+    scoring_s = scoring.usual_wall_time_s(project, chain)
+    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared, scoring_s=scoring_s)
 
 
 def prepare(
@@ -88,7 +93,7 @@ def prepare(
     computer.check(here, plan.subject.track, dry=plan.dry)
     ready = execution.prepare(plan.subject, here, dry=plan.dry, allow_network=allow_network, progress=progress)
     purpose: Purpose = "screening" if plan.screening else "judged"
-    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs, purpose=purpose)
+    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs, purpose=purpose, scored=not plan.dry)
 
 
 def make_runs(
@@ -113,17 +118,29 @@ def make_runs(
 
 
 def run(
-    catalog: Catalog, plan: SeriesPlan, ready: execution.Prepared | None, launcher: Launcher, watcher: Watcher
+    catalog: Catalog,
+    plan: SeriesPlan,
+    ready: execution.Prepared | None,
+    launcher: Launcher,
+    watcher: Watcher,
+    scorer: Scorer | None = None,
 ) -> tuple[Evidence, Verdict] | None:
-    """Make the runs of the plan and judge them; None for a dry run, which is never judged.
+    """Make the runs of the plan, score their models and judge them; None for a dry run, which is never judged.
 
-    Raises RunError where a run did not finish.
+    scorer: what scores a run that saved its weights; runs of an earlier start that were not scored come first. Raises
+    RunError where a run did not finish, or a scorer was killed.
     """
     subject = plan.subject
     made: list[str] = []
     judged = made if subject.manifest is None else None  # of a submission all that count
+    track = ready.track if ready is not None else subject.track
+    if scorer is not None and judged is None:
+        for run_id in scoring.pending(catalog.project, subject):
+            scorer(run_id, track)
     for run_id in make_runs(catalog.project, ready, plan.runs, launcher, watcher) if ready is not None else ():
         made.append(run_id)
+        if scorer is not None and not plan.dry:
+            scorer(run_id, track)
         if plan.until_decided and not plan.dry and is_decided(verify(catalog, subject, judged, packed=False)[1]):
             break
     return None if plan.dry else verify(catalog, subject, judged, packed=False)

@@ -86,9 +86,20 @@ class Ended(_Entry):
         return self.files is None
 
 
-Entry = Declared | Started | Ended
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored(_Entry):
+    """What the harness found when it scored the weights of a run that had ended."""
 
-Flaw = Literal["gap", "undeclared", "declared again", "started again", "not open", "older form", "no end"]
+    run: str
+    score_sha256: str  # of score.json
+    is_old = False
+
+
+Entry = Declared | Started | Ended | Scored
+
+Flaw = Literal[
+    "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score"
+]
 _SENTENCES: dict[Flaw, str] = {
     "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
     "undeclared": "{at} comes before any declaration; a chain is declared once, before its first judged run",
@@ -97,6 +108,7 @@ _SENTENCES: dict[Flaw, str] = {
     "not open": "{at} ends the run {run}, which was not open",
     "older form": "{at} is of an older form than the entries before it",
     "no end": "{name}: the run {run} was started and has no end",
+    "not to score": "{at} scores the run {run}, which had not ended or had been scored",
 }
 
 
@@ -128,6 +140,11 @@ class Chain:
     def ends(self) -> dict[str, Ended]:
         """The end of every run that has one, in order."""
         return {entry.run: entry for entry in self.entries if isinstance(entry, Ended)}
+
+    @cached_property
+    def scores(self) -> dict[str, Scored]:
+        """The score of every run that has one; a run is scored once."""
+        return {entry.run: entry for entry in reversed(self.entries) if isinstance(entry, Scored)}
 
     @property
     def raw(self) -> bytes:
@@ -243,6 +260,7 @@ class Chain:
         before = GENESIS
         open_at: dict[str, int] = {}  # run -> line of its start
         started: set[str] = set()
+        scored: set[str] = set()
         declared = is_new = False
         for number, entry in enumerate(self.entries):
             if entry.before != before:
@@ -264,8 +282,12 @@ class Chain:
                 open_at[entry.run] = entry.line
             elif isinstance(entry, Ended) and open_at.pop(entry.run, None) is None:
                 found.append(Break("not open", entry.line, entry.run))
+            elif isinstance(entry, Scored):
+                if entry.run in scored | open_at.keys() or entry.run not in started:
+                    found.append(Break("not to score", entry.line, entry.run))
+                scored.add(entry.run)
         return (*found, *(Break("no end", open_at[run], run) for run in sorted(open_at)))
 
 
-def _needs_declaration(entry: Started | Ended, number: int) -> bool:
+def _needs_declaration(entry: Started | Ended | Scored, number: int) -> bool:
     return entry.is_judged if isinstance(entry, Started) else number == 0

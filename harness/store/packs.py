@@ -5,6 +5,7 @@
     evidence/runs/<id>/run.json        plan, machine, data receipt, outcome
     evidence/runs/<id>/log.txt.xz      the scrubbed log, its source part replaced by one line with size and hash
     evidence/runs/<id>/clock.csv.xz    the stamps; reads.csv.xz and telemetry.csv.xz: what the observer saw
+    evidence/runs/<id>/score.json      what the harness found when it scored the run's weights
     evidence/baseline/…                the same, ledger and all, for the parent on the same machine, where it ran there
 
 The source lies once beside the evidence, so a log is restored byte for byte, and its hash is still the ledger's; those
@@ -33,18 +34,20 @@ from harness.store.files import (
     write_atomic,
 )
 from harness.store.ledger import read_chain
-from harness.store.run_files import CLOCK, LOG, READS, RUN_FILE, TELEMETRY
+from harness.store.run_files import CLOCK, LOG, READS, RUN_FILE, SCORE, TELEMETRY
 from harness.store.scrub import own_names, scrub_log
 
 PACK, LEDGER, SUMS, RUNS, BASELINE = "evidence", "ledger.jsonl", "ledger.sha256", "runs", "baseline"
 _NEW, _OLD = f".{PACK}.new", f".{PACK}.old"  # beside the pack, while another one takes its place
 COMPRESSED = (CLOCK, READS, TELEMETRY)
-MOST_FILES = 1000  # 40 runs and 20 of the parent, 6 names each, with their folders
+MOST_FILES = 1000  # 40 runs and 40 of the parent, 7 names each, with their folders
 MOST_BYTES = 16 << 20  # of what was compressed; 20 runs of 100 kB logs have below 1 MB
 MOST_PROBLEMS = 50
 _RUN = r"[0-9A-Za-z][0-9A-Za-z-]{0,63}"
 _FOLDER = re.compile(rf"(?:{RUNS}|{BASELINE})(?:/{_RUN})?")
-_NAMES = "|".join([*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), re.escape(RUN_FILE)])
+_NAMES = "|".join(
+    [*(rf"{re.escape(name)}(?:\{PACKED})?" for name in (LOG, *COMPRESSED)), *map(re.escape, (RUN_FILE, SCORE))]
+)
 _FILE = re.compile(rf"{re.escape(SUMS)}|(?:{BASELINE}/)?{re.escape(LEDGER)}|(?:{RUNS}|{BASELINE})/{_RUN}/(?:{_NAMES})")
 
 
@@ -152,6 +155,8 @@ def keep_run(folder: Path, kept: Path, script: bytes, *, whole: bool = False) ->
             write_atomic(kept / f"{name}{PACKED}", compress(content))
         else:
             write_atomic(kept / name, content)
+    if (folder / SCORE).is_file():  # made after the run's end, and hashed in an entry of its own
+        write_atomic(kept / SCORE, (folder / SCORE).read_bytes())
 
 
 def kept_files(folder: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.core.codec import Form
 from harness.core.errors import StoreError
 from harness.core.measurement import Confinement, DataReceipt, Machine, Purpose, RunOutcome
+from harness.core.scores import Score, Weights
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
@@ -19,6 +20,10 @@ READS, TELEMETRY = "reads.csv", "telemetry.csv"  # by the observer, which import
 RUN_FILE, LOG, CLOCK, STDERR, OUTCOME = "run.json", "log.txt", "clock.csv", "stderr.txt", "outcome.json"
 WORK, CACHE, LOCK = "work", "cache", "lock"
 PROBES = "probes"  # the folder of the probes' runs
+# A script that keeps the contract saves its weights into a folder of its own. After the run they lie beside that, out of
+# reach of any run, until they are scored.
+SAVED, WEIGHTS, SCORE = "saved", "weights", "score.json"
+SAVE_ARGUMENT = f"save=../{SAVED}/model"  # seen from the work folder, so that it names no folder of this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,12 @@ class RunFile:
     log_sha256: str | None  # after scrubbing
     purpose: Purpose | None = None  # since schema 2; before, only dry runs were told apart
     confinement: Confinement | None = None  # since schema 2; before, no run was confined
+    weights: Weights | None = None  # that the run saved; None where it was not asked to, or saved none
 
 
 RUN_FORM = Form(RunFile, "json", (1, 2))
 OUTCOME_FORM = Form(RunOutcome, "json")
+SCORE_FORM = Form(Score, "json", (1,))
 
 
 def new_run_id(*sha256: str) -> str:
@@ -73,6 +80,13 @@ def write_run_file(folder: Path, run: RunFile) -> None:
 def read_run_file(folder: Path) -> RunFile:
     """Read run.json; raises StoreError naming the file."""
     return RUN_FORM.read(folder / RUN_FILE, name=f"{folder.name}/{RUN_FILE}")
+
+
+def read_score(folder: Path) -> Score | None:
+    """Read what the harness found when it scored a run; None where it was not scored. Raises StoreError."""
+    if not (folder / SCORE).is_file():
+        return None
+    return SCORE_FORM.read(folder / SCORE, name=f"{folder.name}/{SCORE}")
 
 
 def read_outcome_file(folder: Path) -> RunOutcome:

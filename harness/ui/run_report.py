@@ -21,7 +21,7 @@ from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.store.layout import Project
-from harness.ui import console
+from harness.ui import console, score_report
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
@@ -60,6 +60,7 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
         fixed = f"{plan.declared} runs were declared before the first; {subject.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further runs are shown and do not change it", style="yellow")
     console.say(f"  data     {_data(subject)}")
+    score_report.say_plan(subject, plan.scoring_s)
 
 
 def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:

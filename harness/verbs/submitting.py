@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import series
     from harness.submission import admissible, draft
-    from harness.ui import console, run_report
+    from harness.ui import console, run_report, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -128,7 +128,9 @@ def _run(args: argparse.Namespace) -> int:
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
-        judged = series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+        launcher = TorchrunLauncher()
+        scorer = score_report.scorer(catalog, subject, launcher.python)
+        judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0

@@ -7,6 +7,7 @@ tokens        D  the tokens are the track's
 timing        T  the reported time is the time that the harness saw
 delays           what a starved machine explains
 statistics    S  the mean loss is below the target, and not impossibly low
+scored        S  what the harness computes with the saved weights
 hardware      H  the machine is the track's
 confined      C  every run was confined as the ruleset asks
 chain         G  every run that was started is counted
@@ -27,13 +28,26 @@ from harness.verdict import (
     probe_rules,
     program_text,
     rules,
+    scored,
     statistics,
     timing,
     tokens,
 )
 from harness.verdict.checks import Check
 
-_FAMILIES = (identity, completeness, rules, program_text, tokens, timing, statistics, hardware, confined, chain)
+_FAMILIES = (
+    identity,
+    completeness,
+    rules,
+    program_text,
+    tokens,
+    timing,
+    statistics,
+    scored,
+    hardware,
+    confined,
+    chain,
+)
 CHECKS: tuple[Check[Evidence], ...] = tuple(
     sorted(
         (check for family in _FAMILIES for check in family.CHECKS),

@@ -17,7 +17,8 @@ Start it where data/fineweb10B/ lies (or set DATA_PATH):
     torchrun --standalone --nproc_per_node=8 train_gpt.py [name=value ...]
 
 1, 2, 4 and 8 GPUs do the same training on the same tokens. Everything that counts is printed by rank 0 on stdout; the
-lines clock:start and clock:stop enclose every timed section.
+lines clock:start and clock:stop enclose every timed section. `save=PATH` writes the weights after the last validation,
+and `load(PATH)` gives the trained model back, so that its loss can be computed by somebody else.
 """
 
 import glob
@@ -27,7 +28,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +45,7 @@ CODE = Path(__file__).read_bytes()  # the program as it runs; the log begins wit
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The whole recipe in numbers. `name=value` arguments override them; any override but seed makes a test run."""
+    """The whole recipe in numbers. `name=value` arguments override them; any but seed and save makes a test run."""
 
     # data
     train_files: str = "data/fineweb10B/fineweb_train_*.bin"
@@ -74,6 +76,7 @@ class Hyperparameters:
     muon_weight_decay: float = 0.05
     # run
     seed: int | None = None  # drawn and logged when not given
+    save: str | None = None  # where the weights are written after the last validation
     device: str = "cuda"  # "cpu" is for tests: fp32, not compiled
 
 
@@ -255,14 +258,38 @@ class GPT(nn.Module):
                 nn.init.normal_(module.weight, std=0.0 if zero else math.sqrt(0.33 / module.in_features))
                 nn.init.zeros_(module.bias)
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         T = inputs.size(1)
         x = self.embed_norm(self.embed(inputs))  # (B, T, D)
         for block in self.blocks:
             x = block(x, self.cos[:T], self.sin[:T])
         logits = self.head(self.head_norm(x)).float()  # (B, T, V)
-        logits = 15 * logits * torch.rsqrt(logits.square() + 225)  # soft cap at 15
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        return 15 * logits * torch.rsqrt(logits.square() + 225)  # soft cap at 15
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(inputs).flatten(0, 1), targets.flatten(), reduction="sum")
+
+
+def make_model(args: Hyperparameters) -> GPT:
+    with torch.device(args.device):
+        model = GPT(args)
+    if args.device == "cuda":
+        model.embed.bfloat16()
+    return model
+
+
+def load(path: str) -> Callable[[Tensor], Tensor]:
+    """Return a saved model as a function from tokens (B, T), int64, to logits (B, T, V), without training anything."""
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    args = Hyperparameters(**saved["settings"] | {"device": "cuda" if torch.cuda.is_available() else "cpu"})
+    model = make_model(args)
+    model.load_state_dict(saved["model"])
+
+    def logits(tokens: Tensor) -> Tensor:
+        return model.logits(tokens.to(args.device))
+
+    logits.sequence_tokens = args.sequence_length  # what a row of validation holds
+    return logits
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -360,14 +387,14 @@ def learning_rate_scale(step: int, args: Hyperparameters) -> float:
 
 
 def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
-    """Turn name=value arguments into the settings and the list of overrides other than seed; end on a bad one."""
+    """Turn name=value arguments into the settings and the overrides other than seed and save; end on a bad one."""
     defaults = {field.name: field.default for field in fields(Hyperparameters)}
     values: dict[str, int | float | str] = {}
     for argument in argv:
         name, equals, text = argument.partition("=")
         if not equals or name not in defaults:
             raise SystemExit(f"{argument!r} is no override; write name=value with one of: {', '.join(defaults)}")
-        kind = int if name == "seed" else type(defaults[name])
+        kind = {"seed": int, "save": str}.get(name, type(defaults[name]))
         try:
             values[name] = kind(text)
         except ValueError:
@@ -375,7 +402,7 @@ def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
         least = 1 if kind is int and name != "seed" else 0
         if kind is not str and not least <= values[name] < math.inf:
             raise SystemExit(f"{argument!r}: {name} takes a finite number from {least} up")
-    return Hyperparameters(**values), [argument for argument in argv if not argument.startswith("seed=")]
+    return Hyperparameters(**values), [a for a in argv if not a.startswith(("seed=", "save="))]
 
 
 def check_settings(args: Hyperparameters, world_size: int) -> None:
@@ -499,14 +526,10 @@ def main() -> None:
     seed = choose_seed(args)
     log_header(args, overrides, seed)
     torch.manual_seed(seed)
-    with torch.device(args.device):
-        model = GPT(args)
-    if on_gpu:
-        model.embed.bfloat16()
-    optimizers = make_optimizers(model, args)
-    parameters = list(model.parameters())
-    if on_gpu:
-        model = torch.compile(model, dynamic=False)
+    trained = make_model(args)
+    optimizers = make_optimizers(trained, args)
+    parameters = list(trained.parameters())
+    model = torch.compile(trained, dynamic=False) if on_gpu else trained
 
     # ---- training
     clock = Clock(args)
@@ -521,6 +544,8 @@ def main() -> None:
             log(f"step:{step}/{last_step} val_loss:{val_loss:.5f} {times(clock.seconds, step_avg)}")
             last_val_step, last_val_seconds = step, clock.seconds
             if step == last_step:
+                if args.save is not None and rank == 0:
+                    torch.save({"settings": asdict(args), "model": trained.state_dict()}, args.save)
                 break
             clock.start()
 

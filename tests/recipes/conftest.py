@@ -126,7 +126,7 @@ def programs_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     def make(folder: Path) -> None:
         for name in UNDER_TORCHRUN:
             job = training(name, data)
-            run = torchrun(name, 2, data, job["settings"])
+            run = torchrun(name, 2, data, job["settings"] | {"save": folder / "model"})
             assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
             result(folder, job, 0, "log").write_bytes(run.stdout)
         (folder / "nothing").mkdir()

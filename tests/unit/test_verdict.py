@@ -131,7 +131,8 @@ def test_honest_runs_pass_every_rule_that_applies() -> None:
     verdict = judge(evidence(*HONEST))
     assert verdict.outcome == "pass"
     never = {f.rule for f in verdict.findings if f.outcome == "not applicable"}
-    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3", "C1", "C2", "R2", "R3", "R4"}
+    scores, text = {"S4", "S5", "S6"}, {"R2", "R3", "R4"}
+    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3", "C1", "C2"} | scores | text
 
 
 LEDGER = LedgerExtract(("run-1", "run-2", "run-3"), (), {})
@@ -301,6 +302,7 @@ def test_every_rule_has_been_seen_to_fail() -> None:
     elsewhere = {"H1", "H2", "T6", "T7"}  # tests of the timed tracks
     elsewhere |= {"C1", "C2"}  # tests of how a run was confined
     elsewhere |= {"R2", "R3", "R4"}  # tests/unit/test_program_text.py
+    elsewhere |= {"S4", "S5", "S6"}  # tests of scored models
     never_fail = {"H3", "S3"}  # they block as inconclusive
     assert {check.rule for check in CHECKS} == {rule for _, rule in CHEATS.values()} | elsewhere | never_fail
 

@@ -1,0 +1,163 @@
+"""Ask a confined scorer for logits and compute losses from them: the half that holds the targets.
+
+    python -I -c "… measuring.main()"      the orders come as JSON on standard input, the result goes to standard output
+
+A process of its own, because torch is at home in the interpreter of the run and not in that of the harness; beside it
+only the standard library is imported, and the harness's list of processes. The scorer that is given changed rows is
+another process than the one that was given the rows as they are, so that none can remember what the other saw.
+"""
+
+import contextlib
+import ctypes
+import json
+import math
+import mmap
+import os
+import random
+import signal
+import sys
+from typing import Any
+
+from harness.score.scorer import BrokeOff, Refused, Scorer, end_all
+
+BLOCK_TOKENS = 1024  # losses are averaged over so many consecutive tokens before texts are compared
+
+
+def read_text(told: dict[str, Any]) -> Any:
+    """Return the tokens of a stretch and the one behind it, shape (n + 1,), int64."""
+    import torch
+
+    with open(told["path"], "rb") as file:
+        shard = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        raw = bytearray(shard[told["offset_bytes"] : told["offset_bytes"] + 2 * (told["tokens"] + 1)])
+    if len(raw) != 2 * (told["tokens"] + 1):
+        raise BrokeOff(f"{told['tokens']:,} tokens and one more are not in the text that was given")
+    return torch.frombuffer(raw, dtype=torch.int16).to(torch.int64) & 0xFFFF
+
+
+def loss_of(logits: Any, targets: Any, orders: dict[str, Any]) -> Any:
+    """Return the loss of every token, nats, shape (R, C), float32, from logits (R, C, V) and the next tokens (R, C)."""
+    import torch
+
+    columns = torch.where(targets == orders["start_id"], orders["start_column"], targets).to(logits.device)
+    flat, column = logits.flatten(0, 1), columns.flatten()
+    parts = [
+        torch.logsumexp(piece.float(), dim=-1) - piece.float().gather(1, index[:, None])[:, 0]
+        for piece, index in zip(flat.split(2048), column.split(2048), strict=True)
+    ]
+    return torch.cat(parts).cpu().view(targets.shape)
+
+
+def requests_of(count: int, at_once: int) -> list[list[int]]:
+    """Group rows so that no two neighbours are asked for together: the first token of a row is a target of the other."""
+    apart = math.ceil(count / at_once)
+    return [list(range(first, count, apart)) for first in range(apart)]
+
+
+def losses(scorer: Scorer, text: Any, orders: dict[str, Any]) -> Any:
+    """Return the loss of every token of a text but its first, in rows that each begin with no context; shape (n,)."""
+    import torch
+
+    length, count = scorer.length, len(text) - 1
+    found = torch.empty(count)
+    inputs, targets = text[:-1], text[1:]
+    whole = count // length
+    for rows in requests_of(whole, scorer.rows) if whole else []:
+        given = inputs[: whole * length].view(whole, length)[rows]
+        answer = loss_of(scorer.logits(given), targets[: whole * length].view(whole, length)[rows], orders)
+        found[: whole * length].view(whole, length)[rows] = answer
+    if whole * length < count:
+        last = slice(whole * length, count)
+        found[last] = loss_of(scorer.logits(inputs[None, last]), targets[None, last], orders)[0]
+    return found
+
+
+def twins(scorer: Scorer, text: Any, other: Any, before: Any, orders: dict[str, Any]) -> dict[str, Any] | None:
+    """Ask for rows whose tokens behind a random position are of other text, and compare the losses up to there.
+
+    The true next token of that position was never given to this process, so what it says of it, it foresees. Returns
+    None where no row has room for a change.
+    """
+
+    length = scorer.length
+    whole, chance = (len(text) - 1) // length, random.SystemRandom()
+    if length < 2 or not whole or len(other) <= length:
+        return None
+    # So many tests per run whatever the length of rows is, as far as twice the cost of the text allows.
+    chosen = [chance.randrange(whole) for _ in range(max(1, min(orders["twins"], 2 * (len(text) - 1) // length)))]
+    shifts, largest, positions = [], 0.0, 0
+    for some in (chosen[i : i + scorer.rows] for i in range(0, len(chosen), scorer.rows)):
+        rows = text[:-1][: whole * length].view(whole, length)[some].clone()
+        last = [chance.randrange(length - 1) for _ in some]  # the last token that stays
+        for row, kept in zip(rows, last, strict=True):
+            start = chance.randrange(len(other) - length)
+            row[kept + 1 :] = other[start + kept + 1 : start + length]
+        targets = text[1:][: whole * length].view(whole, length)[some]
+        after, known = loss_of(scorer.logits(rows), targets, orders), before[: whole * length].view(whole, length)[some]
+        for kept, change in zip(last, after - known, strict=True):
+            largest = max(largest, float(change[: kept + 1].abs().max()))
+            shifts.append(float(change[kept]))
+            positions += kept + 1
+    return {"rows": len(chosen), "positions": positions, "largest": largest, "shift": math.fsum(shifts) / len(shifts)}
+
+
+def blocks(found: Any) -> list[float]:
+    """Return the mean loss of every block of consecutive tokens; what is left at the end is dropped."""
+    count = len(found) // BLOCK_TOKENS
+    means = found[: count * BLOCK_TOKENS].double().view(count, BLOCK_TOKENS).mean(1)
+    return [float(mean) for mean in means]
+
+
+# ---------------------------------------------------------------------------------------------- orders
+
+
+def measure(orders: dict[str, Any]) -> dict[str, Any]:
+    """Score the script's model on both texts, then changed rows in a second process, then the honest model beside it."""
+    import torch
+
+    torch.set_num_threads(orders["threads"])
+    official, other = read_text(orders["official"]), read_text(orders["other"])
+    result: dict[str, Any] = {}
+    with _session(orders, orders["script"]) as scorer:
+        found = losses(scorer, official, orders)
+        result |= {"sequence_tokens": scorer.length, "val_loss": float(found.double().mean())}
+        elsewhere = losses(scorer, other, orders)
+        result |= {"other_loss": float(elsewhere.double().mean()), "blocks": [blocks(found), blocks(elsewhere)]}
+    with _session(orders, orders["script"]) as scorer:
+        if scorer.length != result["sequence_tokens"]:
+            raise Refused("its callable asks for rows of another length when it is loaded again")
+        result["twins"] = twins(scorer, official, other, found, orders)
+    if orders["reference"] is not None:
+        try:
+            with _session(orders, orders["reference"]) as scorer:
+                result["reference"] = [blocks(losses(scorer, text, orders)) for text in (official, other)]
+        except Refused as refusal:
+            raise BrokeOff(f"the model beside it cannot be scored: {refusal}") from None
+    return result
+
+
+@contextlib.contextmanager
+def _session(orders: dict[str, Any], told: dict[str, Any]) -> Any:
+    scorer = Scorer(orders, told)
+    try:
+        scorer.begin()
+        yield scorer
+    finally:
+        scorer.end()
+        end_all(os.getpid(), orders["run_id"])  # this process reaps what gave itself another parent
+
+
+def main() -> None:
+    """Read the orders, print the result as one JSON object."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((36, 1), (4, 0), (1, signal.SIGTERM)):  # reaper of all below it; not dumpable; ends with us
+        libc.prctl(option, value, 0, 0, 0)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    orders = json.loads(sys.stdin.buffer.readline())
+    try:
+        result = measure(orders)
+    except Refused as refusal:
+        result = {"problem": str(refusal)}
+    except BrokeOff as cause:
+        result = {"broke_off": str(cause)}
+    print(json.dumps(result))

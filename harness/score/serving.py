@@ -1,0 +1,69 @@
+"""Load a trained model and answer inputs with logits: the confined half of a scorer.
+
+    python -I -c <this text> SCRIPT WEIGHTS TOKENS_FD LOGITS_FD REPLIES_FD
+
+SCRIPT is imported, not started; its `load(WEIGHTS)` gives a callable that takes tokens (B, T), int64, and returns
+logits (B, T, V). Both lie in memory that is shared with whoever asks, so that only a few words go through pipes:
+
+    ready T V TYPE    →  rows of T tokens are wanted, logits have V columns of this type
+    map B             ←  the shared memory now holds B rows
+    rows R C          ←  logits of R rows of C tokens are asked for
+    done              →  they are there
+
+Only the standard library and torch are imported: in here there is nothing of the harness. The script shares this
+process, so nothing that comes out of it is believed.
+"""
+
+import importlib.util
+import mmap
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+USUAL_TOKENS = 1024  # of a row, where the callable does not name its `sequence_tokens`
+TRIED_TOKENS = 8  # of a first row, which shows columns and type
+
+
+def import_script(path: Path) -> Any:
+    """Import a script under its own name, with the files beside it within reach."""
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: int) -> None:
+    """Answer until standard input closes."""
+    requests = os.fdopen(os.dup(0), "r")  # the script may close or replace its own
+    model = import_script(script).load(weights)
+    import torch
+
+    with torch.inference_mode():
+        tried = model(torch.zeros((1, TRIED_TOKENS), dtype=torch.int64))
+        wanted = int(getattr(model, "sequence_tokens", USUAL_TOKENS))
+        columns, kind = tried.shape[-1], tried.dtype
+        os.write(replies, f"ready {wanted} {columns} {str(kind).removeprefix('torch.')}\n".encode())
+        for line in requests:
+            word, *numbers = line.split()
+            if word == "map":
+                room = int(numbers[0]) * wanted
+                tokens = torch.frombuffer(mmap.mmap(tokens_fd, 8 * room), dtype=torch.int64)
+                logits = torch.frombuffer(mmap.mmap(logits_fd, room * columns * kind.itemsize), dtype=kind)
+            else:
+                rows, length = map(int, numbers)
+                given = tokens[: rows * length].view(rows, length).clone()
+                answer = model(given)
+                if answer.shape != (rows, length, columns) or answer.dtype != kind:
+                    raise TypeError(
+                        f"logits are {tuple(answer.shape)} {answer.dtype}, not {(rows, length, columns)} {kind}"
+                    )
+                logits[: answer.numel()].copy_(answer.reshape(-1))
+            os.write(replies, b"done\n")
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]))
