@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, pairs
+from harness.compare.analysis import FIRST_ANALYSIS
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.core.text import plural
@@ -220,8 +221,10 @@ def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
     count = plural(comparison.pairs, "pair")
     if comparison.gain is None or comparison.interval is None:
-        few = comparison.pairs < pairs.FIRST_ANALYSIS
-        return f"{count}, {f'an analysis needs {pairs.FIRST_ANALYSIS}' if few else 'whose times do not vary at all'}"
+        few = comparison.pairs < FIRST_ANALYSIS
+        return (
+            f"{count}, {f'an analysis needs {FIRST_ANALYSIS}' if few else 'from which no difference can be computed'}"
+        )
     low, high = comparison.interval
     word = "faster" if comparison.gain >= 0 else "slower"
     if comparison.gain < 0:
@@ -233,7 +236,7 @@ def difference(comparison: Comparison) -> str:
 def outlook(comparison: Comparison) -> str:
     """Say how many more pairs are likely needed, and what stopped it."""
     if comparison.gain is None:
-        return f"how many pairs are needed is known after {pairs.FIRST_ANALYSIS} pairs"
+        return f"how many pairs are needed is known after {FIRST_ANALYSIS} pairs"
     if comparison.pairs_needed is None:
         return "more than 1000 pairs would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
