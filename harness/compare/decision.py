@@ -93,7 +93,8 @@ def why_inconclusive(analysis: Analysis) -> str:
         most = 100 * MAX_OUTLIER_SHARE
         return f"{outliers} of {count} runs are outliers; with more than {most:.0f} % the comparison is inconclusive"
     more, other = ("B", "A") if analysis.outliers_of("B") > analysis.outliers_of("A") else ("A", "B")
-    counts = f"{analysis.outliers_of(more)} of its runs are outliers and {analysis.outliers_of(other)} of {other}'s"
+    own, others = analysis.outliers_of(more), analysis.outliers_of(other)
+    counts = f"{own} of its runs {'is an outlier' if own == 1 else 'are outliers'}, and {others} of {other}'s are"
     return f"{more} would be faster but for its outliers: {counts}"
 
 
