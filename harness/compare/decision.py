@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.catalog.subjects import Subject
 from harness.compare import pairs
+from harness.compare.analysis import FIRST_ANALYSIS, MAX_OUTLIER_SHARE, Analysis
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.measurement import Metrics
@@ -60,14 +61,12 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
 
 def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
     """Compute everything that follows from the runs; `wrong` makes the comparison inconclusive."""
-    rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.outlier_limit)
+    rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.outlier_limit, comparison.method)
     outcome, analysis = pairs.decide([run.train_time_s for run in comparison.runs], comparison.arms, rule)
     reason = wrong
     if outcome == "inconclusive" and wrong is None:
-        outliers, count = sum(analysis.outliers), len(analysis.outliers)
-        most = 100 * pairs.MAX_OUTLIER_SHARE
-        reason = f"{outliers} of {count} runs are outliers; with more than {most:.0f} % the comparison is inconclusive"
-    fitted = analysis.pairs >= pairs.FIRST_ANALYSIS
+        reason = why_inconclusive(analysis)
+    fitted = analysis.pairs >= FIRST_ANALYSIS
     analysed = tuple(
         dataclasses.replace(run, outlier=outlier, residual=residual if fitted else None)
         for run, outlier, residual in zip(comparison.runs, analysis.outliers, analysis.residuals, strict=False)
@@ -85,6 +84,18 @@ def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
         pairs_needed=pairs.pairs_needed(fit, analysis.pairs, rule) if fit and outcome in ("undecided", "tie") else None,
     )
     return compare_losses(comparison)
+
+
+def why_inconclusive(analysis: Analysis) -> str:
+    """Say what about the outliers leaves nothing to decide by."""
+    outliers, count = sum(analysis.outliers), len(analysis.outliers)
+    if analysis.too_many_outliers:
+        most = 100 * MAX_OUTLIER_SHARE
+        return f"{outliers} of {count} runs are outliers; with more than {most:.0f} % the comparison is inconclusive"
+    more, other = ("B", "A") if analysis.outliers_of("B") > analysis.outliers_of("A") else ("A", "B")
+    own, others = analysis.outliers_of(more), analysis.outliers_of(other)
+    counts = f"{own} of its runs {'is an outlier' if own == 1 else 'are outliers'}, and {others} of {other}'s are"
+    return f"{more} would be faster but for its outliers: {counts}"
 
 
 def compare_losses(comparison: Comparison) -> Comparison:

@@ -111,6 +111,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
         max_pairs=terms.pairs,
         bound=None if terms.fixed else pairs.BOUNDS[terms.pairs],
         outlier_limit=pairs.OUTLIER_LIMIT if a.track.hardware.kind == "gpu" else pairs.SHARED_OUTLIER_LIMIT,
+        method=pairs.METHOD,
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
     )

@@ -102,6 +102,21 @@ def sequential(values: Sequence[float], target: float, sigma_floor: float, bound
     return None
 
 
+def sequential_factor(values: Sequence[float], target: float, sigma_floor: float, bounds: Bounds) -> float:
+    """Return the largest factor of all bounds with which the sequential rule still accepts; 0 where none does.
+
+    A factor of 1 stands for a level of 1 %. One above 1 stands for at most the normal tail at 2.33 times it: the bounds
+    lie further out than 2.33 standard errors, where the tail falls faster.
+    """
+    largest = 0.0
+    for n in range(2, len(values) + 1):
+        bound = bound_at(n, bounds)
+        if bound is not None:
+            total = math.fsum(target - value for value in values[:n])
+            largest = max(largest, total / (bound * max(sigma_floor, sd(values[:n]))))
+    return largest
+
+
 def bound_at(n: int, bounds: Bounds) -> float | None:
     """Return the bound that applies after n values; None where no decision may be taken."""
     return next((bound for first, last, bound in bounds if first <= n <= last), None)
@@ -147,6 +162,13 @@ def prediction_range(values: Sequence[float], count: int, level: float = 0.95) -
     """
     n = len(values)
     return student_range(n - 1, level) * sd(values) * math.sqrt(1 / n + 1 / count)
+
+
+def share_bound(hits: int, count: int, level: float = 0.95) -> float:
+    """Return the share that `hits` of `count` leave possible: the upper end of Clopper and Pearson's interval."""
+    from scipy.special import betaincinv
+
+    return 1.0 if hits >= count else _finite(float(betaincinv(hits + 1, count - hits, level)))
 
 
 def student(degrees: float, t: float) -> float:

@@ -55,7 +55,13 @@ class Significance:
     sigma_floor: float | None = None  # `sequential`: the least standard deviation that is believed
     bounds: tuple[tuple[int, int, float], ...] = ()  # `sequential`: (first n, last n, bound)
     min_runs: Count = 1
+    declared_n: bool = False  # `closed-form`: its number of runs is declared before the first, as that of `t` always is
     systems_margin: float | None = None  # nats that a `claim: systems` may lose against its parent, one-sided
+
+    @property
+    def fixed_n(self) -> bool:
+        """Tell whether the test is made once, over the number of runs that was declared before the first."""
+        return self.test == "t" or (self.test == "closed-form" and self.declared_n)
 
 
 @dataclass(frozen=True, slots=True)

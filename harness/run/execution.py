@@ -218,7 +218,7 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
         return
     rule = subject.ruleset.significance
     n_max = rule.bounds[-1][1] if rule.bounds else None
-    if rule.test == "t":
+    if rule.fixed_n:
         n_max = max(rule.min_runs, planned or subject.track.runs)
     declared = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
     tried = [told for told in declared if told.track == subject.track.name and whole.scripts[told.script].counted]

@@ -74,7 +74,7 @@ def plan(
     if dry or subject.manifest is None:
         return SeriesPlan(subject, wanted, (), dry, settled, until_decided)
     chain = Ledger(project.ledger).chain(subject.chain)
-    declared = chain.n_max if rule.test == "t" else None
+    declared = chain.n_max if rule.fixed_n else None
     runs = max(0, wanted - len(chain.finished))
     scoring_s = scoring.usual_wall_time_s(project, chain)
     return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared, scoring_s=scoring_s)

@@ -97,6 +97,7 @@ class Comparison:
     states: dict[str, MachineState] = field(default_factory=dict)  # before each run that was started, by its id
     waited_s: float = 0.0  # for the machine, before runs
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain; it is inconclusive for that reason alone
+    method: Literal[1, 2] = 1  # of the analysis, by which it is continued; files that name none were begun by the first
 
     @property
     def arms(self) -> str:

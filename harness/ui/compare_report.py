@@ -10,8 +10,10 @@ from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, pairs
+from harness.compare.analysis import FIRST_ANALYSIS
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
+from harness.core import stats
 from harness.core.text import plural
 from harness.machine import computer
 from harness.store.comparisons import Comparison, comparison_file, other_torch
@@ -190,7 +192,7 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     console.say(sentence(comparison), style="bold")
     if comparison.outcome in ("undecided", "tie"):
         console.say(f"  {outlook(comparison)}")
-    for line in (loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
+    for line in (slow_sentence(comparison), loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
         if line is not None:
             console.say(f"  {line}")
     took = f"{span(comparison.elapsed_s)}{_cost(comparison, comparison.elapsed_s)}"
@@ -220,8 +222,10 @@ def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
     count = plural(comparison.pairs, "pair")
     if comparison.gain is None or comparison.interval is None:
-        few = comparison.pairs < pairs.FIRST_ANALYSIS
-        return f"{count}, {f'an analysis needs {pairs.FIRST_ANALYSIS}' if few else 'whose times do not vary at all'}"
+        few = comparison.pairs < FIRST_ANALYSIS
+        return (
+            f"{count}, {f'an analysis needs {FIRST_ANALYSIS}' if few else 'from which no difference can be computed'}"
+        )
     low, high = comparison.interval
     word = "faster" if comparison.gain >= 0 else "slower"
     if comparison.gain < 0:
@@ -233,7 +237,7 @@ def difference(comparison: Comparison) -> str:
 def outlook(comparison: Comparison) -> str:
     """Say how many more pairs are likely needed, and what stopped it."""
     if comparison.gain is None:
-        return f"how many pairs are needed is known after {pairs.FIRST_ANALYSIS} pairs"
+        return f"how many pairs are needed is known after {FIRST_ANALYSIS} pairs"
     if comparison.pairs_needed is None:
         return "more than 1000 pairs would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
@@ -259,6 +263,15 @@ def loss_sentence(comparison: Comparison) -> str | None:
         "unclear": "the losses do not differ significantly, but there are too few runs to call them alike",
     }[comparison.losses_alike]
     return f"{answer}: B − A = {comparison.loss_difference:+.4f} (95 % interval by Welch {low:+.4f} to {high:+.4f})"
+
+
+def slow_sentence(comparison: Comparison) -> str | None:
+    """State how often a script that was found faster may still be slow; None where it was not."""
+    if comparison.outcome != "faster":
+        return None
+    own = [run.outlier for run in comparison.runs if run.arm == "B"]
+    most = f"up to {100 * stats.share_bound(sum(own), len(own)):.0f} % of its runs may be (95 %)"
+    return f"{sum(own) or 'none'} of the {len(own)} runs of B was an outlier: {most}"
 
 
 def percent(share: float) -> str:

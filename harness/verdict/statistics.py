@@ -9,6 +9,7 @@ from harness.core.text import plural
 from harness.evidence.contents import Evidence
 from harness.verdict.checks import Ruling, rule
 from harness.verdict.distance import by_distance, named
+from harness.verdict.other_test import other_test
 
 # A model cannot score below the source's own loss but by luck on the validation tokens; over 131,072 of them the
 # standard deviation of that luck is below 0.004 nats.
@@ -31,17 +32,17 @@ def _below_target(evidence: Evidence) -> Ruling:
     losses = [run.val_loss for run in in_order(evidence) if run.val_loss is not None]
     if not losses or len(losses) < count:
         return Ruling("inconclusive", f"{count - len(losses)} of {count} runs have no final loss")
-    if test.test == "sequential":
+    if test.fixed_n:
+        ruling = _declared(evidence, losses)
+    elif test.test == "sequential":
         ruling = _sequential(evidence, with_aborted(evidence, HOPELESS * (test.sigma_floor or 0.0)))
-    elif test.test == "t":
-        ruling = _t_test(evidence, losses)
+        ruling = _counted(ruling, len(evidence.aborted))
     else:
         ruling = _closed_form(evidence, with_aborted(evidence, test.margin or 0.0))
-    if test.test != "t" and evidence.aborted:
-        said = f"{plural(len(evidence.aborted), 'aborted run')} counted as above the target"
-        ruling = replace(ruling, text=f"{ruling.text}; {said}")
+        ruling = _counted(ruling, len(evidence.aborted))
     if test.test != "t" and evidence.scripts_before:
         ruling = replace(ruling, text=f"{ruling.text}; the bound is stricter for {_other_scripts(evidence)}")
+    ruling = replace(ruling, text=ruling.text + other_test(evidence, losses))
     tried = ruling.outcome != "pass" and len(losses) >= test.min_runs
     if tried and evidence.claim == "systems" and stats.mean(losses) < evidence.track.target_loss:
         said = f"{_said(losses)} is below {evidence.track.target_loss:g}; for a systems claim S3 decides"
@@ -49,17 +50,26 @@ def _below_target(evidence: Evidence) -> Ruling:
     return ruling
 
 
-def with_aborted(evidence: Evidence, above: float) -> list[float]:
+def with_aborted(evidence: Evidence, above: float, upto: int | None = None) -> list[float]:
     """List the final losses as the runs were started; an aborted one takes the place of a bad run.
 
     above: by how much such a loss lies above the target. Three standard deviations are more than chance gives a script
-    that is no better than the target, so aborting what looks bad gains nothing.
+    that is no better than the target, so aborting what looks bad gains nothing. upto: the list ends with so many
+    finished runs.
     """
-    losses = [run.val_loss for run in in_order(evidence)]
+    losses = [(run.val_loss, True) for run in in_order(evidence)]  # each with whether the run finished
     if evidence.ledger is not None and evidence.aborted:
         known, bad = {run.run_id: run.val_loss for run in evidence.runs}, evidence.track.target_loss + above
-        losses = [known.get(run_id, bad) for run_id in evidence.ledger.runs_started]
-    return [loss for loss in losses if loss is not None]
+        losses = [(known.get(run_id, bad), run_id in known) for run_id in evidence.ledger.runs_started]
+    ends = [place for place, (_, finished) in enumerate(losses, 1) if finished]
+    if upto is not None and len(ends) >= upto:
+        losses = losses[: ends[upto - 1]]
+    return [loss for loss, _ in losses if loss is not None]
+
+
+def _counted(ruling: Ruling, aborted: int) -> Ruling:
+    said = f"; {plural(aborted, 'aborted run')} counted as above the target" if aborted else ""
+    return replace(ruling, text=ruling.text + said)
 
 
 def ways(runs: int, aborted: int) -> int:
@@ -121,11 +131,11 @@ def in_order(evidence: Evidence) -> list[Metrics]:
     return sorted(evidence.runs, key=lambda run: place.get(run.run_id, len(place)))
 
 
-def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
-    """Apply Student's t to the runs that were declared before the first: all of them, and no other ones."""
-    declared, ignored = None, ""
+def _declared(evidence: Evidence, losses: list[float]) -> Ruling:
+    """Test the runs that were declared before the first: all of them, and no other ones; all known ones of the past."""
+    test, declared, ignored = evidence.ruleset.significance, None, ""
     if evidence.ledger is not None:
-        declared = evidence.ledger.n_max or evidence.ruleset.significance.min_runs
+        declared = evidence.ledger.n_max or test.min_runs
     if declared is not None and len(losses) < declared:
         # A verdict on some of them would be an interim analysis, after which one could stop where it suits.
         said = f"{_said(losses)}; {plural(declared, 'run')} were declared before the first, and the test needs all"
@@ -134,7 +144,11 @@ def _t_test(evidence: Evidence, losses: list[float]) -> Ruling:
     if declared is not None and len(losses) > declared:
         ignored = f"; {declared} runs were declared before the first, the other {len(losses) - declared} do not count"
         losses = losses[:declared]
-    ruling = _not_yet(evidence, losses) or _t_of(evidence, losses, _aborted_before(evidence, len(losses)))
+    if test.test == "t":
+        ruling = _not_yet(evidence, losses) or _t_of(evidence, losses, _aborted_before(evidence, len(losses)))
+    else:
+        ruling = _closed_form(evidence, with_aborted(evidence, test.margin or 0.0, upto=len(losses)))
+        ruling = _counted(ruling, _aborted_before(evidence, len(losses)))
     return replace(ruling, text=ruling.text + ignored)
 
 
@@ -179,6 +193,8 @@ def _closed_form(evidence: Evidence, losses: list[float]) -> Ruling:
     said = f"{_said(losses)}: ({target:g} − mean)·√n = {value:.4f}"
     if value >= margin:
         return Ruling("pass", f"{said} reaches {margin:.4g}", value, margin, "nats/token")
+    if evidence.ruleset.significance.fixed_n:
+        return Ruling("fail", f"{said} does not reach {margin:.4g}", value, margin, "nats/token")
     needed = math.ceil((margin / (target - stats.mean(losses))) ** 2) - len(losses)
     text = f"{said} does not reach {margin:.4g}; with this mean {plural(needed, 'more run')} would"
     return Ruling("fail", text, value, margin, "nats/token", more_runs=needed)

@@ -23,7 +23,8 @@ def test_a_killed_comparison_continues_where_it_was_and_says_who_is_faster(tmp_p
     project = make_project(tmp_path / "project", confined=False)
     for name, ms in (("a", 1500), ("b", 1000)):
         project.submit(BODY.replace("MS", str(ms)), f"2026-11-21_{name}")
-    asked = ("compare", "submissions/2026-11-21_a", "submissions/2026-11-21_b", "--pairs", "3", "--json")
+    # With three pairs one degree of freedom is left, and with five there are five.
+    asked = ("compare", "submissions/2026-11-21_a", "submissions/2026-11-21_b", "--pairs", "5", "--json")
     harness = project.start(*asked)
     assert wait_for(lambda: len(project.run_folders()) == 2 and (project.run_folders()[1] / "log.txt").exists())
     assert wait_for(lambda: b"step:0/5" in (project.run_folders()[1] / "log.txt").read_bytes())
@@ -42,14 +43,14 @@ def test_a_killed_comparison_continues_where_it_was_and_says_who_is_faster(tmp_p
     assert (after["id"], after["coins"]) == (before["id"], before["coins"])
     assert after["runs"][0]["run"] == counted
     assert [gone["run"] for gone in after["discarded"]] == [killed]
-    assert "".join(run["arm"] for run in after["runs"]) == "".join(after["coins"])[:6]
+    assert "".join(run["arm"] for run in after["runs"]) == "".join(after["coins"])[:10]
     assert after["outcome"] == "faster"
     assert 0.28 < after["gain"] < 0.38
     assert set(after["states"]) == {folder.name for folder in project.run_folders()}
     assert after["states"][killed] == before["states"][killed], "a kill loses no state"
     assert "discarded and run again" in done.stderr
     assert "% faster than A (95 % interval" in done.stderr
-    assert project.ends().count("finished") == 6 and project.ends().count("stopped") == 1
+    assert project.ends().count("finished") == 10 and project.ends().count("stopped") == 1
 
 
 QUICK = """\

@@ -169,7 +169,7 @@ def test_slower_is_said_as_plainly_as_faster(bench: Bench) -> None:
     made = bench.go(Terms(), Player(played(bench, b=76.0)))
     assert made.outcome == "slower"
     assert made.gain is not None and made.gain < 0
-    assert compare_report.sentence(made).startswith("B is 1.3") and "% slower than A" in compare_report.sentence(made)
+    assert compare_report.sentence(made).startswith("B is 1.28 % slower than A")
 
 
 def test_equal_scripts_end_in_a_tie_that_says_how_many_pairs_it_would_take(bench: Bench) -> None:
@@ -281,6 +281,43 @@ def test_too_many_outliers_decide_nothing(bench: Bench) -> None:
     strict = decision.conclude(dataclasses.replace(made, outlier_limit=0.005))
     assert strict.outcome == "inconclusive"
     assert strict.reason == "2 of 8 runs are outliers; with more than 10 % the comparison is inconclusive"
+
+
+def test_outliers_of_the_faster_script_alone_decide_nothing_and_are_named(bench: Bench) -> None:
+    made = bench.go(Terms(), Player(played(bench, b=60.0, slow={4: 30.0})))
+    assert made.outcome == "inconclusive"
+    assert made.reason == "B would be faster but for its outliers: 1 of its runs is an outlier, and 0 of A's are"
+    first = decision.conclude(dataclasses.replace(made, method=1))
+    assert (first.outcome, first.reason) == ("faster", None)
+
+
+def test_a_gain_says_how_often_the_faster_script_may_still_be_slow(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = bench.go(Terms(pairs=12, fixed=True), Player(played(bench, b=74.0, slow={4: 30.0, 5: 40.0})))
+    compare_report.say_outcome(bench.project, made)
+    said = "1 of the 12 runs of B was an outlier: up to 34 % of its runs may be (95 %)"
+    assert said in capsys.readouterr().err
+    assert stats.share_bound(1, 12) == pytest.approx(0.3387, abs=1e-4)
+    assert stats.share_bound(0, 8) == pytest.approx(1 - 0.05 ** (1 / 8))
+    assert stats.share_bound(3, 3) == 1.0
+
+
+def test_a_comparison_keeps_the_method_that_it_was_begun_with(bench: Bench) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bench.go(Terms(pairs=3, fixed=True), Player(iter([75.0, KeyboardInterrupt()])))
+    assert bench.stored().method == 2
+    path = comparisons.comparison_file(bench.project, bench.stored().id)
+    data = json.loads(path.read_text())
+    del data["method"]  # as an older harness wrote it
+    path.write_text(json.dumps(data))
+    made = bench.go(Terms(pairs=3, fixed=True), Player(itertools.islice(played(bench, b=74.0), 1, None)))
+    assert (made.method, made.outcome) == (1, "faster")
+    assert decision.conclude(dataclasses.replace(made, method=2)).outcome == "tie", "the second needs more pairs"
+    data["method"] = 3
+    path.write_text(json.dumps(data))
+    with pytest.raises(HarnessError, match="method"):
+        bench.stored()
 
 
 def test_a_time_that_the_clock_contradicts_ends_it(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""The comparison's mathematics: the robust fit, outliers, the rule, and by simulation the error rates it claims."""
+"""The comparison's mathematics: the fits, outliers, and the rule; test_error_rates.py holds the rates that it claims."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from collections import Counter
 
 import pytest
 
-from harness.compare import pairs
-from harness.compare.pairs import BOUNDS, FIRST_ANALYSIS, Rule
+from harness.compare import carryover, pairs, trend
+from harness.compare.analysis import FIRST_ANALYSIS, Analysis
+from harness.compare.pairs import BOUNDS, OUTLIER_LIMIT, Rule
+from harness.core import regression
 
 SEQUENTIAL = Rule(16, BOUNDS[16])
+FIRST_METHOD = Rule(16, BOUNDS[16], method=1)
 SPREAD = 0.0008  # of one run's log seconds, as on a quiet 8-GPU host
 GAIN_S = 75.0  # seconds of a run that gains are taken of
 
@@ -29,18 +32,27 @@ def times(
     drift: float = 0.0,
     outliers: float = 0.0,
     spread: float = SPREAD,
+    left: dict[str, float] | None = None,
 ) -> list[float]:
-    """Seconds of a run sequence: noise, a gain of B, a linear drift, and outliers of 0.5 to 5 % above."""
+    """Seconds of a run sequence: noise, a gain of B, a linear drift, and outliers of 0.5 to 5 % above.
+
+    left: what a run adds to the next one, by the arms of both: {"BA": 0.01} slows down A after B.
+    """
     made = []
     for k, arm in enumerate(arms):
         y = rng.gauss(0, spread) + drift * k + (beta if arm == "B" else 0.0)
+        y += (left or {}).get(arms[max(0, k - 1) : k + 1], 0.0)
         if rng.random() < outliers:
             y += rng.uniform(0.005, 0.05)
         made.append(GAIN_S * math.exp(y))
     return made
 
 
-# ------------------------------------------------------------------------------------------ the robust fit
+def analyse(made: list[float], arms: str) -> Analysis:
+    return carryover.analyse(made, arms, OUTLIER_LIMIT)
+
+
+# ------------------------------------------------------------------------------------------ the first method
 
 
 def deviations(logs: list[float], arms: str, beta: float, mu: float, gamma: float) -> float:
@@ -63,7 +75,7 @@ def test_the_robust_fit_is_the_best_of_all_planes_through_three_runs(seed: int) 
             continue  # three runs of one arm say nothing about the other
         level[arms[third]] = logs[third] - gamma * third
         best = min(best, deviations(logs, arms, level["B"] - level["A"], level["A"], gamma))
-    found = sum(map(abs, pairs.least_deviations(logs, arms)))
+    found = sum(map(abs, trend.least_deviations(logs, arms)))
     assert found == pytest.approx(best, abs=1e-12)
 
 
@@ -71,7 +83,7 @@ def test_the_robust_fit_takes_out_gain_and_trend_exactly() -> None:
     arms = "ABBABAAB"
     logs = [4.0 + 0.001 * k - (0.01 if arm == "B" else 0.0) for k, arm in enumerate(arms)]
     logs[4] += 0.03
-    residuals = pairs.least_deviations(logs, arms)
+    residuals = trend.least_deviations(logs, arms)
     assert residuals == pytest.approx([0, 0, 0, 0, 0.03, 0, 0, 0], abs=1e-12)
 
 
@@ -81,7 +93,7 @@ def test_least_squares_is_that_of_the_normal_equations() -> None:
     arms = coins(rng, 8)
     logs = [math.log(t) for t in times(rng, arms, beta=-0.002, drift=1e-4)]
     kept = [k for k in range(16) if k not in (2, 11)]
-    fit = pairs.least_squares([logs[k] for k in kept], arms, kept)
+    fit = trend.least_squares([logs[k] for k in kept], arms, kept)
     assert fit is not None
     design = np.array([[1.0, arms[k] == "B", k] for k in kept], dtype=float)
     y = np.array([logs[k] for k in kept])
@@ -91,6 +103,107 @@ def test_least_squares_is_that_of_the_normal_equations() -> None:
     assert fit.beta == pytest.approx(solution[1], rel=1e-9)
     assert fit.standard_error == pytest.approx(error, rel=1e-9)
     assert fit.p_faster + fit.p_slower == pytest.approx(1.0)
+
+
+# Outcome, pairs and gain, as the harness that knew no other method gave them.
+STORED = [
+    ("tie", 16, 0, 0.00046313533683667595),
+    ("faster", 15, 3, 0.0012523425104051934),
+    ("faster", 7, 0, 0.0023656150031737045),
+    ("tie", 16, 2, 9.374982632699225e-05),
+    ("faster", 10, 2, 0.0016052973615226403),
+    ("faster", 7, 0, 0.0025969188668656866),
+]
+
+
+@pytest.mark.parametrize("seed", range(len(STORED)))
+def test_a_comparison_that_was_begun_by_the_first_method_is_decided_as_it_would_have_been(seed: int) -> None:
+    rng = random.Random(seed)
+    arms = coins(rng, 16)
+    made = [round(time, 4) for time in times(rng, arms, beta=-0.0012 * (seed % 3), outliers=0.03)]
+    outcome, analysis = pairs.decide(made, arms, FIRST_METHOD)
+    assert analysis.fit is not None
+    found = (outcome, analysis.pairs, sum(analysis.outliers), pytest.approx(analysis.fit.gain, abs=1e-12))
+    assert found == STORED[seed]
+
+
+def test_exchanging_the_scripts_mirrors_the_answer_of_the_first_method() -> None:
+    rng = random.Random(21)
+    swap = str.maketrans("AB", "BA")
+    answers: Counter[str] = Counter()
+    for _ in range(30):
+        arms = coins(rng, 8)
+        made = times(rng, arms, beta=-0.001, outliers=0.02)
+        rule = Rule(8, BOUNDS[8], method=1)
+        outcome, analysis = pairs.decide(made, arms, rule)
+        mirrored, other = pairs.decide(made, arms.translate(swap), rule)
+        assert mirrored == {"faster": "slower", "slower": "faster"}.get(outcome, outcome)
+        assert other.outliers == analysis.outliers
+        if analysis.fit is not None and other.fit is not None:
+            assert other.fit.beta == pytest.approx(-analysis.fit.beta, abs=1e-12)
+        answers[outcome] += 1
+    assert answers["faster"] > 3 and answers["tie"] > 3  # so that both kinds were mirrored
+
+
+# ------------------------------------------------------------------------------------------ the fits
+
+
+@pytest.mark.parametrize("count", [4, 7, 16])
+def test_the_robust_fit_is_near_that_of_the_least_absolute_deviations(count: int) -> None:
+    """Which has many solutions; the smoothed sum has one, and exceeds theirs by less than its width for each run."""
+    linprog = pytest.importorskip("scipy.optimize").linprog
+    np = pytest.importorskip("numpy")
+    rng = random.Random(count)
+    arms = coins(rng, count)
+    logs = np.log(times(rng, arms, outliers=0.08, left={"BA": 0.01}))
+    design = np.array(carryover.columns(arms))
+    residuals = regression.robust_residuals(design, logs, 0.0005)
+    ones = np.eye(len(arms))
+    free, positive = [(None, None)] * carryover.UNKNOWNS, [(0, None)] * 2 * len(arms)
+    cost = [0.0] * carryover.UNKNOWNS + [1.0] * 2 * len(arms)
+    exact = linprog(cost, A_eq=np.hstack([design, ones, -ones]), b_eq=logs, bounds=free + positive)
+    assert exact.fun <= abs(residuals).sum() <= exact.fun + len(arms) * 0.0005
+
+
+def test_the_robust_fit_shows_one_slow_run_at_its_whole_size() -> None:
+    arms = "ABBABAABBAABABBA"
+    logs = [4.0 + 0.001 * k - (0.01 if arm == "B" else 0.0) for k, arm in enumerate(arms)]
+    logs[6] += 0.03
+    residuals = regression.robust_residuals(carryover.columns(arms), logs, 0.0005)
+    assert residuals == pytest.approx([0.03 if k == 6 else 0.0 for k in range(16)], abs=0.0005)
+
+
+@pytest.mark.parametrize("left_out", [(), (2, 11), (0, 1, 2)])
+def test_least_squares_with_carry_over_are_those_of_the_normal_equations(left_out: tuple[int, ...]) -> None:
+    np = pytest.importorskip("numpy")
+    rng = random.Random(3)
+    arms = coins(rng, 8)
+    logs = np.log(times(rng, arms, beta=-0.002, drift=1e-4))
+    kept = np.array([k not in left_out for k in range(16)])
+    design = np.array(carryover.columns(arms))
+    found = regression.least_squares(design, logs, kept, 1)
+    solution, [rss], *_ = np.linalg.lstsq(design[kept], logs[kept], rcond=None)
+    degrees = kept.sum() - carryover.UNKNOWNS
+    error = math.sqrt(rss / degrees * np.linalg.inv(design[kept].T @ design[kept])[1, 1])
+    assert found.possible and found.degrees == degrees
+    assert found.estimate == pytest.approx(solution[1], rel=1e-9)
+    assert found.error == pytest.approx(error, rel=1e-9)
+
+
+def test_every_order_of_three_pairs_or_more_tells_the_two_scripts_apart() -> None:
+    for count in (3, 4, 5, 6):
+        for blocks in itertools.product(("ABBA", "BAAB"), repeat=-(-count // 2)):
+            arms = "".join(blocks)[: 2 * count]
+            rng = random.Random(count)
+            assert analyse(times(rng, arms), arms).fit is not None, arms
+
+
+def test_runs_that_do_not_tell_the_scripts_apart_give_no_fit() -> None:
+    arms = "ABABABAB"  # no A follows an A but the first, and without it nothing is known of such runs
+    made = times(random.Random(1), arms)
+    design, logs = carryover.columns(arms), [math.log(time) for time in made]
+    assert regression.least_squares(design, logs, [True] * 8, 1).possible
+    assert not regression.least_squares(design, logs, [False] + [True] * 7, 1).possible
 
 
 # ------------------------------------------------------------------------------------------ outliers
@@ -104,10 +217,11 @@ def test_an_outlier_is_flagged_in_either_arm_and_left_out(arm: str) -> None:
     place = [k for k in range(16) if arms[k] == arm][3]
     slow = list(clean)
     slow[place] *= 1.02
-    analysis = pairs.analyse(slow, arms)
+    analysis = analyse(slow, arms)
     assert [k for k, bad in enumerate(analysis.outliers) if bad] == [place]
-    assert analysis.fit is not None and analysis.fit.degrees == 16 - 1 - 3
-    without = pairs.analyse(clean, arms).fit
+    assert (analysis.outliers_of(arm), analysis.outliers_of("B" if arm == "A" else "A")) == (1, 0)
+    assert analysis.fit is not None and analysis.fit.degrees == 16 - 1 - 5
+    without = analyse(clean, arms).fit
     assert without is not None and analysis.fit.beta == pytest.approx(without.beta, abs=0.001)
 
 
@@ -116,55 +230,65 @@ def test_a_run_that_is_too_fast_is_not_an_outlier() -> None:
     arms = coins(rng, 8)
     made = times(rng, arms)
     made[5] *= 0.97
-    assert not any(pairs.analyse(made, arms).outliers)
+    assert not any(analyse(made, arms).outliers)
+
+
+def places_of(arms: str, arm: str) -> list[int]:
+    return [k for k in range(len(arms)) if arms[k] == arm]
 
 
 def test_more_than_a_tenth_of_outliers_decides_nothing() -> None:
     rng = random.Random(13)
     arms = coins(rng, 10)
     made = times(rng, arms, beta=-0.05)
+    slow_ones = (places_of(arms, "A")[3], places_of(arms, "B")[5], places_of(arms, "A")[7])
     for count, expected in ((2, "faster"), (3, "inconclusive")):
         slow = list(made)
-        for place in (4, 9, 15)[:count]:
+        for place in slow_ones[:count]:
             slow[place] *= 1.03
         outcome, analysis = pairs.decide(slow, arms, Rule(10, None))
         assert sum(analysis.outliers) == count
         assert outcome == expected
 
 
+@pytest.mark.parametrize(("beta", "winner"), [(-0.05, "B"), (0.05, "A")])
+def test_more_outliers_than_the_other_script_has_stand_against_the_one_that_would_win(beta: float, winner: str) -> None:
+    rng = random.Random(14)
+    arms = coins(rng, 16)
+    made = times(rng, arms, beta=beta)
+    won = {"B": "faster", "A": "slower"}[winner]
+    for own, others, expected in (
+        (0, 0, won),
+        (0, 1, won),
+        (1, 1, won),
+        (1, 0, "inconclusive"),
+        (2, 1, "inconclusive"),
+    ):
+        slow = list(made)
+        loser = "A" if winner == "B" else "B"
+        for place in (*places_of(arms, winner)[2 : 2 + own], *places_of(arms, loser)[2 : 2 + others]):
+            slow[place] *= 1.03
+        assert pairs.decide(slow, arms, Rule(16, None))[0] == expected
+        assert pairs.decide(slow, arms, Rule(16, None, method=1))[0] == won
+        if own <= others:
+            assert pairs.decide(slow, arms, SEQUENTIAL)[0] == won
+
+
 def test_times_without_any_spread_are_nothing_to_judge_by() -> None:
     arms = "ABBABAAB"
     made = [70.0 if arm == "B" else 75.0 for arm in arms]
     assert pairs.decide(made, arms, Rule(4, None))[0] == "tie"
-    assert pairs.analyse(made, arms).fit is None
+    assert analyse(made, arms).fit is None
 
 
 # ------------------------------------------------------------------------------------------ the rule
-
-
-def test_exchanging_the_scripts_mirrors_the_answer() -> None:
-    rng = random.Random(21)
-    swap = str.maketrans("AB", "BA")
-    answers = Counter()
-    for _ in range(30):
-        arms = coins(rng, 8)
-        made = times(rng, arms, beta=-0.001, outliers=0.02)
-        rule = Rule(8, BOUNDS[8])
-        outcome, analysis = pairs.decide(made, arms, rule)
-        mirrored, other = pairs.decide(made, arms.translate(swap), rule)
-        assert mirrored == {"faster": "slower", "slower": "faster"}.get(outcome, outcome)
-        assert other.outliers == analysis.outliers
-        if analysis.fit is not None and other.fit is not None:
-            assert other.fit.beta == pytest.approx(-analysis.fit.beta, abs=1e-12)
-        answers[outcome] += 1
-    assert answers["faster"] > 3 and answers["tie"] > 3  # so that both kinds were mirrored
 
 
 @pytest.mark.parametrize("drift", [-0.0005, 0.0005])
 def test_a_linear_drift_changes_no_answer(drift: float) -> None:
     """So the rates of errors that are simulated below without a drift are those with one."""
     answers = Counter()
-    for seed in range(60):
+    for seed in range(24):
         steady, drifting = random.Random(seed), random.Random(seed)
         arms = coins(steady, 16)
         assert coins(drifting, 16) == arms
@@ -176,12 +300,40 @@ def test_a_linear_drift_changes_no_answer(drift: float) -> None:
     assert answers["faster"] > 3 and answers["tie"] > 3
 
 
+@pytest.mark.parametrize(
+    "left",
+    [{"BA": 0.001}, {"BA": 0.01}, {"BB": -0.003}, {"BA": 0.003, "BB": 0.003}, {"AA": 0.002, "AB": 0.002}],
+    ids=["slows A 0.1 %", "slows A 1 %", "speeds B up 0.3 %", "slows all 0.3 %", "A slows all 0.2 %"],
+)
+def test_what_a_run_leaves_to_the_next_one_changes_no_answer(left: dict[str, float]) -> None:
+    """So the rates of errors that are simulated without it are those with it."""
+    answers: Counter[str] = Counter()
+    first = 0
+    for seed in range(16):
+        alone, beside = random.Random(seed), random.Random(seed)
+        arms = coins(alone, 16)
+        assert coins(beside, 16) == arms
+        beta = -0.002 * (seed % 2)
+        outcome, analysis = pairs.decide(times(alone, arms, beta=beta), arms, SEQUENTIAL)
+        made = times(beside, arms, beta=beta, left=left)
+        if "AA" in left:  # nothing ran before the first run, which counts as one after A
+            made[0] *= math.exp(left["AA"])
+        found, other = pairs.decide(made, arms, SEQUENTIAL)
+        assert (found, other.pairs, other.outliers) == (outcome, analysis.pairs, analysis.outliers)
+        answers[outcome] += 1
+        first += beta == 0.0 and pairs.decide(made, arms, FIRST_METHOD)[0] == "faster"
+    assert answers["faster"] > 3 and answers["tie"] > 3
+    if left == {"BA": 0.01}:
+        assert first == 8, "the first method is misled always"
+
+
 def test_fewer_than_three_pairs_are_never_analysed() -> None:
-    arms = "ABBABA"
-    made = [75.001, 70.0, 70.001, 75.0, 70.002, 75.003]
-    assert [pairs.decide(made[:n], arms, SEQUENTIAL)[0] for n in range(6)] == ["undecided"] * 6
+    arms = "ABBABAAB"
+    made = [75.001, 70.0, 70.001, 75.0, 70.002, 75.003, 75.001, 70.001]
+    assert [pairs.decide(made[:n], arms, FIRST_METHOD)[0] for n in range(6)] == ["undecided"] * 6
     assert FIRST_ANALYSIS == 3
-    assert pairs.decide(made, arms, SEQUENTIAL)[0] == "faster"
+    assert pairs.decide(made[:6], arms, FIRST_METHOD)[0] == "faster"
+    assert [pairs.decide(made[:n], arms, SEQUENTIAL)[0] for n in (6, 8)] == ["undecided", "faster"]
 
 
 def test_a_fixed_number_of_pairs_is_analysed_once_at_the_end() -> None:
@@ -196,80 +348,11 @@ def test_the_pairs_that_are_likely_needed_are_those_that_simulations_take() -> N
     rng = random.Random(23)
     beta = math.log1p(-0.2 / GAIN_S)
     used, foretold = [], []
-    for _ in range(60):
+    for _ in range(40):
         arms = coins(rng, 16)
         made = times(rng, arms, beta=beta)
         used.append(pairs.decide(made, arms, SEQUENTIAL)[1].pairs)
-        fit = pairs.analyse(made[:32], arms).fit
+        fit = analyse(made[:32], arms).fit
         assert fit is not None
         foretold.append(pairs.pairs_needed(fit, 3, SEQUENTIAL) or 99)
-    assert sum(foretold) / 60 == pytest.approx(sum(used) / 60, abs=1.0)  # 7.1 pairs
-
-
-# ------------------------------------------------------------------------------------------ what the README claims
-
-
-def outcomes(rule: Rule, reps: int, seed: int, **world: float) -> tuple[Counter[str], float, float]:
-    """How often each outcome came, the mean number of pairs, and the share decided as faster by pair 10."""
-    rng = random.Random(seed)
-    found: Counter[str] = Counter()
-    used, early = 0, 0
-    for _ in range(reps):
-        arms = coins(rng, rule.max_pairs)
-        outcome, analysis = pairs.decide(times(rng, arms, **world), arms, rule)
-        found[outcome] += 1
-        used += analysis.pairs
-        early += outcome == "faster" and analysis.pairs <= 10
-    return found, used / reps, early / reps
-
-
-# Both directions are errors here, so each repetition tests the level twice. Three standard errors above 1.1 %.
-@pytest.mark.parametrize(
-    ("rule", "world"),
-    [
-        (SEQUENTIAL, {}),
-        (SEQUENTIAL, {"outliers": 0.05}),
-        (Rule(16, BOUNDS[16], pairs.SHARED_OUTLIER_LIMIT), {"spread": 0.05}),
-        (Rule(8, BOUNDS[8]), {}),
-        (Rule(12, BOUNDS[12]), {"drift": 0.0005}),
-        (Rule(6, None), {"drift": -0.0005}),
-    ],
-    ids=["clean", "outliers", "shared machine", "8 pairs", "12 pairs and drift", "fixed and drift"],
-)
-def test_false_decisions_stay_at_one_percent_a_side(rule: Rule, world: dict[str, float]) -> None:
-    # A rule without its bound errs in 3 % and more (below): 1,000 repetitions tell that from the limit 999 times of 1,000.
-    reps = 1000
-    found, _, _ = outcomes(rule, reps, 1, **world)
-    limit = 0.011 + 3 * math.sqrt(0.011 * 0.989 / (2 * reps))
-    assert (found["faster"] + found["slower"]) / (2 * reps) <= limit
-
-
-def test_an_analysis_after_every_pair_without_the_bound_would_not_keep_it() -> None:
-    rng = random.Random(5)
-    wrong = 0
-    for _ in range(400):
-        arms = coins(rng, 16)
-        made = times(rng, arms)
-        fits = [pairs.analyse(made[: 2 * n], arms).fit for n in range(3, 17)]
-        wrong += any(fit is not None and fit.p_faster < pairs.ALPHA for fit in fits)
-    assert wrong / 400 > 0.03
-
-
-@pytest.mark.parametrize(
-    ("gain_s", "mean_pairs", "by_ten"),
-    [(0.1, 10.6, 0.54), (0.2, 7.1, 0.999), (0.5, 5.2, 1.0)],
-    ids=["0.1", "0.2", "0.5"],
-)
-def test_a_gain_is_decided_after_as_many_pairs_as_claimed(gain_s: float, mean_pairs: float, by_ten: float) -> None:
-    found, used, early = outcomes(SEQUENTIAL, 400, 7, beta=math.log1p(-gain_s / GAIN_S))
-    assert used == pytest.approx(mean_pairs, abs=0.5)
-    assert early == pytest.approx(by_ten, abs=0.08)
-    assert found["faster"] >= 0.95 * 400
-    assert found["slower"] == 0
-
-
-def test_flagged_outliers_keep_the_power_that_a_plain_test_loses() -> None:
-    """8 pairs, 5 % outliers, a gain of 0.2 s of 75: all comparisons without too many outliers are decided rightly."""
-    found, _, _ = outcomes(Rule(8, None), 400, 8, beta=math.log1p(-0.2 / GAIN_S), outliers=0.05)
-    assert found["faster"] / (400 - found["inconclusive"]) > 0.98
-    assert found["inconclusive"] / 400 == pytest.approx(0.19, abs=0.07)  # two or more of 16 runs
+    assert sum(foretold) / 40 == pytest.approx(sum(used) / 40, abs=1.0)  # 8.8 pairs
