@@ -7,13 +7,14 @@ from pathlib import Path
 
 from tests.faults.projects import Small, make_project
 
-LOSSES = "for n in range(6): step(n, 5, 4.0 - n / 5 + SEED % 9973 / 1e6 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
+# Between the entropy of any source on so few tokens (2.5 to 3.1) and the distance that the ruleset allows.
+LOSSES = "for n in range(6): step(n, 5, 4.3 - n / 5 + SEED % 9973 / 1e6 if n in (0, 5) else None)\ntime.sleep(0.1)\n"
 
 
 def project_with_secret_source(root: Path) -> Small:
     small = make_project(root)
     track = root / "tracks" / "tiny.yaml"
-    text = track.read_text().replace("    forbidden: []", "    above_entropy: 0.5\n    forbidden: []")
+    text = track.read_text().replace("    forbidden: []", "    above_entropy: 1.0\n    forbidden: []")
     track.write_text(text.replace("logs, script, seeds, clock,", "logs, script, seeds, clock, data,"))
     return small
 
