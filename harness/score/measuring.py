@@ -36,7 +36,10 @@ def read_text(told: dict[str, Any]) -> Any:
 
 
 def loss_of(logits: Any, targets: Any, orders: dict[str, Any]) -> Any:
-    """Return the loss of every token, nats, shape (R, C), float32, from logits (R, C, V) and the next tokens (R, C)."""
+    """Return the loss of every token, nats, shape (R, C), float32, from logits (R, C, V) and the next tokens (R, C).
+
+    Raises Refused where one is not finite.
+    """
     import torch
 
     columns = torch.where(targets == orders["start_id"], orders["start_column"], targets).to(logits.device)
@@ -45,7 +48,10 @@ def loss_of(logits: Any, targets: Any, orders: dict[str, Any]) -> Any:
         torch.logsumexp(piece.float(), dim=-1) - piece.float().gather(1, index[:, None])[:, 0]
         for piece, index in zip(flat.split(2048), column.split(2048), strict=True)
     ]
-    return torch.cat(parts).cpu().view(targets.shape)
+    found = torch.cat(parts).cpu().view(targets.shape)
+    if not bool(torch.isfinite(found).all()):  # of logits near the largest number; a comparison with NaN finds nothing
+        raise Refused("its logits give losses that are no finite numbers")
+    return found
 
 
 def requests_of(count: int, at_once: int) -> list[list[int]]:

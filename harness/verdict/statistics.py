@@ -264,12 +264,14 @@ def possible(evidence: Evidence) -> Ruling:
     if evidence.ruleset.above_entropy is not None:
         # By the seeds of their sources each has an entropy of its own.
         own, floor = by_distance(evidence).runs, -ORACLE_TOLERANCE
+        unknown = [run.run_id for run in own if run.val_loss is None]
         lowest = min((run.val_loss for run in own if run.val_loss is not None), default=None)
-        if lowest is None:
-            return Ruling("inconclusive", "the entropy of the runs' sources is not known")
-        if lowest < floor:
+        if lowest is not None and lowest < floor:
             said = f"a run scores {-lowest:.4f} below the entropy of its source: no honest model predicts it so well"
             return Ruling("fail", said, lowest, floor, "nats/token")
+        if lowest is None or unknown:
+            whose = ", ".join(unknown[:3]) or "the runs"
+            return Ruling("inconclusive", f"how far {whose} ended above the entropy of the source is not known")
         return Ruling("pass", f"every loss is {lowest:.4f} or more above the entropy of its source", lowest, floor)
     oracle = evidence.track.data.oracle_loss
     if oracle is None:

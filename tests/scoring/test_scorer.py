@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.score import measuring
 from harness.score.scorer import BrokeOff, Refused, Scorer
 
 ORDERS = {"silence_limit_s": 60, "columns": 257, "run_id": "20261127T000000Z-test-0000-score"}
@@ -92,3 +93,13 @@ def test_nothing_that_a_scorer_started_outlives_it(tmp_path: Path) -> None:
     scorer.end()
     stat = Path(f"/proc/{note.read_text()}/stat")
     assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_finite_logits_whose_losses_are_not_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    logits = torch.full((1, 1, 257), 3e38)
+    logits[0, 0, 5] = -3e38
+    orders = {"start_id": 50256, "start_column": 256}
+    assert float(measuring.loss_of(logits, torch.tensor([[6]]), orders)) == pytest.approx(0.0, abs=10)
+    with pytest.raises(Refused, match="no finite numbers"):
+        measuring.loss_of(logits, torch.tensor([[5]]), orders)

@@ -131,3 +131,18 @@ def test_the_ruleset_of_the_records_stays_on_the_public_source() -> None:
     assert [ruleset.above_entropy for ruleset in track.rulesets] == [None, ABOVE]
     found = {f.rule: f for f in judge(evidence(a_run(1), a_run(2, 2.851), a_run(3, 2.852))).findings}
     assert found["S1"].outcome == "pass" and "mean val_loss 2.8510" in found["S1"].text
+
+
+def test_one_run_whose_source_is_unknown_leaves_open_what_the_losses_mean() -> None:
+    def s2(*distances: float | None) -> str:
+        runs = []
+        for number, distance in enumerate(distances, start=1):
+            receipt, source = drawn(2.73, 2730)
+            known = a_run(number, 2.73 + (distance or 0.1), data=receipt)
+            runs.append(replace(known, drawn=None if distance is None else source))
+        found = {finding.rule: finding for finding in judge(evidence(*runs, ruleset="smoke@2")).findings}
+        return found["S2"].outcome
+
+    assert s2(0.10, 0.11, 0.12) == "pass"
+    assert s2(0.10, None, 0.12) == "inconclusive"
+    assert s2(-0.10, None, 0.12) == "fail", "what is known to be impossible stays so"
