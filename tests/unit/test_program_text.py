@@ -342,6 +342,7 @@ def test_every_script_of_the_project_passes() -> None:
         assert draft.ruleset.program_text is not None
         told = {finding.rule: finding.outcome for finding in judging.read_text(catalog, draft)}
         assert [told[rule] for rule in ("R2", "R3", "R4")] == ["pass"] * 3, (subject.name, told)
+        assert told["R1"] == ("pass" if draft.ruleset.forbidden else "not applicable"), (subject.name, told)
 
 
 # ------------------------------------------------------------------------------------------------ said early
