@@ -41,7 +41,6 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
-    gathered = by_distance(gathered)  # what can be compared with other records
     record = make_record(catalog, subject, manifest, gathered)
     comparison = None
     best = catalog.current(subject.track)
@@ -72,7 +71,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
             copy(subject.folder / "README.md", aside / "README.md")
         shutil.copytree(subject.folder / PACK, aside / PACK)
 
-    add_folder(catalog.project, record, fill, curve=canonical_curve(gathered.runs), comparison=comparison)
+    add_folder(catalog.project, record, fill, curve=canonical_curve(by_distance(gathered).runs), comparison=comparison)
     shutil.rmtree(subject.folder)
     return verdict, record
 
@@ -92,7 +91,7 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
 
     Where each series has a source of its own, a mean of printed losses says nothing and none is claimed.
     """
-    judged, metric = gathered.runs, subject.ruleset.loss_metric
+    judged, metric = by_distance(gathered).runs, subject.ruleset.loss_metric
     numbers = [record.number for record in catalog.records(subject.track.name)]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
