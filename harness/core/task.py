@@ -105,6 +105,11 @@ class Ruleset:
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
     older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then
 
+    @property
+    def loss_metric(self) -> str:
+        """What records made under it store as the loss of a run: that loss, or its distance to the source's entropy."""
+        return "val_loss" if self.above_entropy is None else "above_entropy"
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:

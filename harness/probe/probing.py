@@ -59,9 +59,9 @@ def gather(
         swapped = session.made.get(("own", "swapped"))
         if swapped is not None and probe_rules.in_between(session.evidence(), swapped):
             session.make("own", "swapped", again=True)  # its ranks may have read on either side of the swap
+        return session.folder, session.evidence()  # while the shards of a secret source are there
     finally:
         session.close()
-    return session.folder, session.evidence()
 
 
 class ProbeSession:

@@ -22,6 +22,7 @@ from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.store.layout import Project
 from harness.ui import console, score_report
+from harness.verdict.distance import by_distance
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
@@ -237,13 +238,14 @@ def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | No
 
 def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
     """Print the row of the leaderboard that these runs would earn."""
-    losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
+    losses = [run.val_loss for run in by_distance(gathered).runs if run.val_loss is not None]
+    named = "mean val_loss" if subject.ruleset.above_entropy is None else "mean above entropy"
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
     time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "-"
     console.say("")
     console.say(heading)
     console.say_table(
-        ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
+        ("track", "steps", "train_time (mean ± sd)", "runs", named, "title"),
         [
             (
                 subject.track.name,
