@@ -43,6 +43,7 @@ def draw_again(track: Track, receipt: DataReceipt) -> Drawn | None:
     return dataclasses.replace(drawn, cut=_cut_again(with_seed(track, receipt), receipt.cut))
 
 
+@functools.lru_cache(maxsize=64)
 def _cut_again(track: Track, cut: ShardReceipt) -> ShardReceipt | None:
     """Cut the training shard of a track again; None where it has no such part."""
     whole, tokens = drawn_shards(track)[-1]

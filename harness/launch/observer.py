@@ -118,8 +118,9 @@ class Observer:
                 due, tick = max(due + period_ns, now), tick + 1
                 self.look(tick)
         self.shards.take(self.reads)
-        self.count_bytes()
-        self.processor.count(tree(self.recorder), self.reads)
+        pids = tree(self.recorder)
+        self.count_bytes(pids)
+        self.processor.count(pids, self.reads)
         self.copies.look(self.recorder, self.reads.add)
         self.beat("end")
         _say(f"{READS} {self.reads.digest.hexdigest()}")
@@ -130,10 +131,12 @@ class Observer:
             self.beat("beat")
         if self.telemetry is not None and self.gpus is not None and tick % TELEMETRY_TICKS == 1:
             self.telemetry.write(self.gpus.rows(time.monotonic_ns()))
-        if tick % PROCESS_TICKS == 1:
-            self.count_bytes()
-        if tick % (PROCESS_TICKS if self.gpus is not None else USER_TICKS) == 1:
-            self.processor.count(tree(self.recorder), self.reads)
+        counts_bytes = tick % PROCESS_TICKS == 1
+        if counts_bytes or (self.gpus is None and tick % USER_TICKS == 1):
+            pids = tree(self.recorder)
+            self.processor.count(pids, self.reads)
+            if counts_bytes:
+                self.count_bytes(pids)
         if tick >= self.walk_from_tick:
             begun = time.monotonic()
             self.copies.look(self.recorder, self.reads.add)
@@ -149,9 +152,9 @@ class Observer:
             self.reads.add("wait", "", max(waited - self.waits.get(pid, 0) for pid, waited in now.items()))
         self.waits = now
 
-    def count_bytes(self) -> None:
+    def count_bytes(self, pids: Iterable[int]) -> None:
         """Write what all processes below the recorder have read and written so far, ended ones included."""
-        for pid in tree(self.recorder):
+        for pid in pids:
             if (count := transferred(pid)) is not None:
                 before = self.peaks.get(pid, (0, 0))
                 self.peaks[pid] = max(before[0], count[0]), max(before[1], count[1])

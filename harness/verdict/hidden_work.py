@@ -6,8 +6,9 @@ processor time or as use of the GPUs, and compared with the parent's runs on thi
 known. All that lies outside the steps is one sum, so it does not matter among how many places it is divided.
 
 A machine with other work on it needs more processor time for the same: smoke/2 took 10.4 to 15.2 s outside its steps and
-0.078 to 0.104 s a step, on 2 shared cores. Both grow alike (130 to 146 steps lie outside), so what is expected grows with
-the steps, and what is over it there decides nothing unless it is far over.
+0.078 to 0.104 s a step, on 2 shared cores. Both grow alike (130 to 146 steps lie outside). But a script could also make its
+steps dearer so that more is expected outside them, so what is expected grows with the steps by a quarter at most, and
+where processes waited for a processor; what more they could explain decides nothing.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from harness.verdict.program_text import waived
 
 OUTSIDE_SHARE = 0.30  # beyond the parent's
 SHARED_SHARE = 0.80  # the same on a machine that did other work: the largest that an honest run showed was 0.46
+MOST_SLOWER = 1.25  # by how much what is expected grows there
 SHARED_WAIT = 0.05  # of the wall time; more than this was waited for a processor
 STEP_FACTOR = 3.0
 
@@ -36,20 +38,25 @@ def outside(evidence: Evidence) -> Ruling:
     parents = _parents(evidence)
     if not parents:
         return _gaps_alone(evidence, works)
-    worst, found = 0.0, []
+    worst, found, parent_step = 0.0, [], stats.median([parent.step for parent in parents])
     for run, work in works:
         usual = stats.median([_expected(parent, work) for parent in parents])
+        slower, shared = max(1.0, work.step / parent_step), _is_shared(run)
+        limit = usual * (1 + OUTSIDE_SHARE) * (min(slower, MOST_SLOWER) if shared else 1.0)
         worst = max(worst, work.outside / usual - 1)
-        if work.outside > usual * (1 + OUTSIDE_SHARE):
+        if work.outside > limit:
             said = (
                 f"{run.run_id} computes for {work.outside:.2f} s outside its steps, where its parent's runs let expect"
             )
             said += (
                 f" {usual:.2f} s; the difference is the work of {(work.outside - usual) / work.step:.0f} of its steps"
             )
-            failed = Ruling("fail", said, work.outside, usual * (1 + OUTSIDE_SHARE), "s")
-            if _is_shared(run) and work.outside <= usual * (1 + SHARED_SHARE):
+            failed = Ruling("fail", said, work.outside, limit, "s")
+            if shared and work.outside <= usual * (1 + SHARED_SHARE):
                 said += ", but this machine did other work as well; run with less beside it"
+                failed = dataclasses.replace(failed, outcome="inconclusive", text=said)
+            elif work.outside <= usual * (1 + OUTSIDE_SHARE) * slower:
+                said += f", but a step takes {slower:.1f} times the parent's as well; say what makes both dearer"
                 failed = dataclasses.replace(failed, outcome="inconclusive", text=said)
             found.append(failed)
     for ruling in sorted(found, key=lambda ruling: ruling.outcome != "fail")[:1]:
@@ -120,9 +127,8 @@ def _work(evidence: Evidence, run: Metrics) -> Work | None:
 
 
 def _expected(parent: Work, own: Work) -> float:
-    """Return what the parent computes outside its steps, with as many validations, as much more as a step takes more."""
-    validations = sum(parent.gaps) / len(parent.gaps) * len(own.gaps)
-    return (parent.before + validations + parent.after) * max(1.0, own.step / parent.step)
+    """Return what the parent computes outside its steps, with as many validations."""
+    return parent.before + sum(parent.gaps) / len(parent.gaps) * len(own.gaps) + parent.after
 
 
 def _is_shared(run: Metrics) -> bool:

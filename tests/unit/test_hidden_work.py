@@ -106,7 +106,7 @@ def test_several_updates_in_a_step_are_found_by_the_work_of_a_step() -> None:
 
 def test_a_busy_machine_blames_nobody() -> None:
     # The largest that was seen of an honest run beside another that trains: half as much more of everything.
-    slow = computed(before=7.4, steps=10.4, gaps=3.9, after=2.1)
+    slow = computed(before=7.4, steps=10.4, gaps=3.9, after=2.1, waits=5.0)
     assert found(slow, baseline=PARENTS)["T8"].outcome == "pass", "its steps take longer as well"
     imports = computed(before=8.6, waits=5.0)
     told = found(imports, baseline=PARENTS)["T8"]
@@ -115,9 +115,18 @@ def test_a_busy_machine_blames_nobody() -> None:
     assert found(computed(before=14.0, waits=5.0), baseline=PARENTS)["T8"].outcome == "fail", "no machine explains that"
 
 
+def test_steps_that_are_made_dearer_let_no_more_work_pass_beside_them() -> None:
+    hidden = 70 * 0.08
+    told = found(computed(before=5.0 + hidden, steps=23.0), baseline=PARENTS)["T8"]
+    assert told.outcome == "inconclusive" and "a step takes 2.9 times the parent's as well" in told.text
+    assert found(computed(before=5.0 + 2 * hidden, steps=23.0, waits=5.0), baseline=PARENTS)["T8"].outcome != "pass"
+
+
 def test_more_validations_and_a_larger_model_need_more_work() -> None:
     larger = computed(before=5.0, steps=16.0, gaps=4.8, after=1.6)
     assert found(larger, baseline=PARENTS)["T8"].outcome == "pass"
+    much_larger = computed(before=5.0, steps=22.0, gaps=6.6, after=1.6)
+    assert found(much_larger, baseline=PARENTS)["T8"].outcome == "inconclusive", "a maintainer reads what it does"
     fewer = tuple(replace(run, timed_lines=run.timed_lines[3:]) for run in PARENTS)  # two validations
     assert found(computed(), baseline=fewer)["T8"].outcome == "pass"
 
