@@ -185,6 +185,12 @@ def under_smoke_2(run: Metrics) -> str:
     return outcomes(evidence(run, ruleset="smoke@2"))["D5"]
 
 
+def replace_cut(run: Metrics) -> Metrics:
+    """The same run, offered whole shards."""
+    assert run.data is not None
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, cut=None))
+
+
 def test_what_was_offered_is_held_against_the_steps_and_the_declared_tokens() -> None:
     whole = RECEIPT.shards[-1]
 
@@ -199,6 +205,8 @@ def test_what_was_offered_is_held_against_the_steps_and_the_declared_tokens() ->
     assert under_smoke_2(run(100 * DECLARED - 1)) == "inconclusive", "the run before it did fewer steps"
     assert under_smoke_2(run(most, printed=2 * DECLARED)) == "fail"
     assert under_smoke_2(run(most, printed=None)) == "inconclusive"
+    epochs = run(most, steps=1500)
+    assert under_smoke_2(replace_cut(epochs)) == "pass", "all that the track has, more than once"
     whole_shards = a_run(1, 2.85, data=RECEIPT, tokens_per_step=DECLARED)
     assert under_smoke_2(whole_shards) == "inconclusive"
     assert outcomes(evidence(whole_shards))["D5"] == "not applicable", "smoke@1 never asked"
