@@ -27,7 +27,7 @@ from harness.core.constraints import (
 from harness.core.measurement import Tier
 
 EvidenceFamily = Literal[
-    "logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement", "scored"
+    "logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement", "scored", "work"
 ]
 Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
 Allowance = Literal[
@@ -77,7 +77,7 @@ class Waiver:
     """A finding that a maintainer has lifted for one script, after reading what it names."""
 
     script: Sha256  # all its frozen files together, as the finding names it
-    rule: Literal["R3", "R4"]
+    rule: Literal["R3", "R4", "T8", "T9"]
     by: Line
     date: datetime.date
     reason: Line
@@ -101,6 +101,7 @@ class Ruleset:
     # target are not used then.
     above_entropy: float | None = None
     tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
+    tokens_per_step: Count | None = None  # that a step trains on, and a run is offered; none: whole shards
     program_text: TextLimits | None = None  # what a submission may bring; none: it was never asked
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
     older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then

@@ -57,6 +57,9 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
     have = f"; in addition to {plural(len(plan.done), 'finished run')} of an earlier start" if plan.done else ""
     most = "at most " if plan.until_decided else ""
     console.say(f"  runs     {most}{plan.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if plan.counting:
+        said = "one run more comes first and never counts: it tells how many steps the script takes"
+        console.say(f"  steps    {said}, so that the others are offered the tokens of these steps alone")
     if plan.declared is not None and len(plan.done) + plan.runs > plan.declared:
         fixed = f"{plan.declared} runs were declared before the first; {subject.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further runs are shown and do not change it", style="yellow")
@@ -94,9 +97,10 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
     """Return a watcher that shows how far each of several runs of a script is from the target."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
+        title = f"run {number}/{count}" if number else "first run"
+        console.say(f"{title}  {run_id}: torchrun starts (about 4 s until the first line)")
         target = subject.track.target_loss if subject.ruleset.above_entropy is None else None
-        return console.LiveRun(f"run {number}/{count}", target).take
+        return console.LiveRun(title, target).take
 
     return begin
 

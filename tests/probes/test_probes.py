@@ -19,6 +19,7 @@ import yaml
 
 from harness.core.errors import MachineError
 from harness.core.judgement import Finding
+from harness.core.token_format import to_bytes
 from harness.dataset import prepared, probe_data
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -314,17 +315,18 @@ def what_it_saw(folder: Path) -> list[str]:
 
 def test_an_exchange_of_tokens_changes_nothing_but_the_bytes(tmp_path: Path) -> None:
     prepared, official = tmp_path / "prepared.bin", tmp_path / "official.bin"
-    prepared.write_bytes(b"noise" * 1000)
-    official.write_bytes(b"token" * 1000)
+    prepared.write_bytes(to_bytes(np.full(500, 7, dtype=np.uint16)))
+    official.write_bytes(to_bytes(np.arange(2000, dtype=np.uint16)))  # a run of few steps is given a part of it
     os.utime(prepared, ns=(10**18, 10**18 + 7))
     prepared.chmod(0o444)
     given = tmp_path / "given.bin"
     os.link(prepared, given)
     before = given.stat()
     with given.open("rb") as opened:
-        material.exchange(prepared, official)
-        assert opened.read() == official.read_bytes(), "who has it open reads the new bytes"
+        material.exchange(given, official)
+        expected = to_bytes(np.arange(500, dtype=np.uint16))
+        assert opened.read() == expected, "who has it open reads the new tokens"
     after = given.stat()
     assert [(s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns) for s in (before, after)] == [
-        (before.st_ino, before.st_mode, 5000, 10**18 + 7)
+        (before.st_ino, before.st_mode, len(expected), 10**18 + 7)
     ] * 2
