@@ -24,6 +24,7 @@ from harness.store.layout import Project
 
 Arm = Literal["A", "B"]
 Alike = Literal["alike", "different", "unclear"]
+Caches = Literal["cold", "warm"]  # whether runs start from empty compile caches, or from filled ones
 FOLDER, LOCK = "comparisons", "lock"
 SCHEMA = 1
 
@@ -36,6 +37,7 @@ class Side:
     script_sha256: str  # of several files: of all their names and hashes, as the ledger calls them
     ruleset: str
     torch: str | None = None  # the build that it ran with; None before its first run, and in files of an older harness
+    cache: str | None = None  # digest of the stored compile cache that its runs start from, the last one; None: cold
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Comparison:
     waited_s: float = 0.0  # for the machine, before runs
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain; it is inconclusive for that reason alone
     method: Literal[1, 2] = 1  # of the analysis, by which it is continued; files that name none were begun by the first
+    caches: Caches = "cold"  # of all its runs; files of an older harness name none, and were cold
+    primed_s: float = 0.0  # that priming took for it; a script that was primed before costs nothing again
 
     @property
     def arms(self) -> str:
@@ -106,9 +110,9 @@ class Comparison:
 
     @property
     def elapsed_s(self) -> float:
-        """What it took so far, runs that gave no time and waiting for the machine included."""
+        """What it took so far, priming, runs that gave no time and waiting for the machine included."""
         made = sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
-        return made + self.waited_s
+        return made + self.waited_s + self.primed_s
 
     @property
     def unfinished(self) -> bool:

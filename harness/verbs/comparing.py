@@ -35,6 +35,9 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
     parser.add_argument(
+        "--cold", action="store_true", help="start every run from empty compile caches, on tracks that need a GPU"
+    )
+    parser.add_argument(
         "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
     )
     parser.add_argument(
@@ -97,7 +100,8 @@ def _terms(args: argparse.Namespace) -> Terms:
     if args.until_decided and args.pairs not in (None, *pairs.BOUNDS):
         what = f"no bound is known for at most {args.pairs} pairs"
         raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
-    return interleaving.Terms(args.pairs or interleaving.DEFAULT_PAIRS, fixed, args.usd_per_hour, args.budget_usd)
+    count = args.pairs or interleaving.DEFAULT_PAIRS
+    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold)
 
 
 NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test holds them equal to the judge's
