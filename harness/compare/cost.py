@@ -5,6 +5,7 @@ comparison's own runs, else on earlier ones, else on the time that a record clai
 and says "unknown" without any.
 """
 
+from collections.abc import Iterable
 from typing import cast
 
 from harness.catalog.subjects import Subject
@@ -14,10 +15,31 @@ from harness.store.comparisons import Arm, Caches, Comparison
 # compile caches, 150 from filled ones. None of these runs was made by this harness.
 FIELD_START_S: dict[Caches, float] = {"cold": 625.0, "warm": 150.0}
 
+# Until a comparison is decided, on average, for a gain in seconds of 75 s: pairs of two scripts, at most 16; and rounds of
+# candidates that share the runs of A, at most 8. By simulation with a spread of 0.08 % of a run (test_error_rates.py).
+PAIRS = {0.2: 8.8, 0.1: 13.3}
+ROUNDS = {0.2: 5.0, 0.1: 6.9}
+LAST_OF_THREE = {0.2: 5.6, 0.1: 7.6}  # rounds until the last one of three is decided
+OF_S = 75.0  # seconds of a run that these gains are taken of
+
 
 def run_s(train_s: float, caches: Caches) -> float:
     """Estimate one run on 8×H100 by its training time."""
     return FIELD_START_S[caches] + train_s
+
+
+def pair_runs(gain_s: float) -> tuple[float, float]:
+    """Return how many runs of A and of B a comparison of two scripts takes on average for a gain of 75 s."""
+    return PAIRS[gain_s], PAIRS[gain_s]
+
+
+def joint_runs(gain_s: float, candidates: int) -> tuple[float, float]:
+    """Return how many runs of A, and of all of up to three candidates with this gain, a comparison takes on average.
+
+    Each run of a candidate follows one of A, and there is one more of A in each round.
+    """
+    own = candidates * ROUNDS[gain_s]
+    return own + (LAST_OF_THREE[gain_s] if candidates > 1 else ROUNDS[gain_s]), own
 
 
 def priming_s(scripts: int) -> float:
@@ -40,9 +62,15 @@ def claimed_run_s(subject: Subject, caches: Caches) -> float | None:
 def expected_run_s(comparison: Comparison, usual_s: dict[Arm, float | None], arm: Arm) -> float | None:
     """Estimate the next run of an arm: the longest run of it so far, else its usual time, else the other arm's; None: unknown."""
     own = [run.elapsed_s for run in comparison.runs if run.arm == arm]
-    both = [run.elapsed_s for run in comparison.runs]
-    usual = [time_s for time_s in usual_s.values() if time_s is not None]
-    return max(own, default=None) or usual_s[arm] or max(both, default=None) or max(usual, default=None)
+    return likely_s(own, usual_s[arm], [run.elapsed_s for run in comparison.runs], usual_s.values())
+
+
+def likely_s(
+    own: Iterable[float], usual_s: float | None, others: Iterable[float], usual: Iterable[float | None]
+) -> float | None:
+    """Estimate a run by the longest one of its script here, its usual time, the longest one of all, or any usual time."""
+    known = [time_s for time_s in usual if time_s is not None]
+    return max(own, default=None) or usual_s or max(others, default=None) or max(known, default=None)
 
 
 def expected_rest_s(comparison: Comparison, usual_s: dict[Arm, float | None], unprimed: int = 0) -> float | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.catalog.subjects import Subject
-from harness.compare import arms, pairs, readiness, warming
+from harness.compare import arms, pairs, readiness, taking, warming
 from harness.compare.arms import Contender, Ready
 from harness.compare.cost import next_is_paid_for
 from harness.compare.decision import Readings, conclude, find_wrong
@@ -275,26 +275,10 @@ def add_run(
     comparison: Comparison, readings: Readings, run_id: str, elapsed_s: float | None
 ) -> tuple[Comparison, bool]:
     """Put a run that ended into the next place, or among the discarded where it has no time; tell whether it counts."""
-    arm = cast(Arm, comparison.arms[len(comparison.runs)])
-    why = "its folder is gone"
-    if (run_files.run_folder(readings.project, run_id) / run_files.RUN_FILE).is_file():
-        metrics = readings.of(run_id, arm)
-        outcome = metrics.outcome
-        elapsed_s = elapsed_s if elapsed_s is not None else outcome.wall_time_s if outcome else 0.0
-        if outcome is None or outcome.state != "finished":
-            why = f"{outcome.state}: {outcome.reason}" if outcome else "its end was not observed"
-        elif metrics.train_time_s is None or metrics.train_time_s <= 0:
-            why = "it printed no train_time at its last step"
-        else:
-            counted = ComparedRun(
-                run=run_id,
-                arm=arm,
-                order=len(comparison.runs),
-                train_time_s=metrics.train_time_s,
-                wall_time_s=outcome.wall_time_s,
-                elapsed_s=elapsed_s,
-                val_loss=metrics.val_loss,
-            )
-            return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True
-    discarded = DiscardedRun(run_id, arm, why, elapsed_s or 0.0)
-    return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
+    arm, order = cast(Arm, comparison.arms[len(comparison.runs)]), len(comparison.runs)
+    taken = taking.take(readings, run_id, arm, elapsed_s)
+    if taken.why_not is not None:
+        discarded = DiscardedRun(run_id, arm, taken.why_not, taken.elapsed_s)
+        return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
+    counted = ComparedRun(run_id, arm, order, taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss)
+    return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True

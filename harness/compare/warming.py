@@ -6,7 +6,8 @@ of a record's gain. So a comparison is all warm or all cold from its first run t
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from harness.compare import cost
 from harness.compare.arms import Contender, Ready
@@ -16,6 +17,7 @@ from harness.store import caches, comparisons
 from harness.store.comparisons import Arm, Caches, Comparison
 from harness.store.layout import Project
 
+Key = TypeVar("Key", bound=str)
 PRIMING = 0  # the number of a priming run, beside those of the order, which begin at 1
 
 
@@ -54,11 +56,11 @@ def unprimed(project: Project, contenders: Iterable[Contender], here: Machine) -
 
 
 def usual_run_s(
-    project: Project, contenders: dict[Arm, Contender], state: Caches, here: Machine
-) -> tuple[dict[Arm, float | None], bool]:
+    project: Project, contenders: Mapping[Key, Contender], state: Caches, here: Machine
+) -> tuple[dict[Key, float | None], bool]:
     """Estimate a run of each script by earlier ones here that started alike; where there are none of either, by claims."""
     warm = state == "warm"
-    usual: dict[Arm, float | None] = {
+    usual: dict[Key, float | None] = {
         arm: ending.usual_wall_time_s(project, contender.subject.chain, contender.machine(here), warm=warm)
         for arm, contender in contenders.items()
     }

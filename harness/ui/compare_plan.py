@@ -1,11 +1,13 @@
 """Put the plan of a comparison into words: which scripts, in what they run, in which order, how long and at what price."""
 
 from harness.compare import cost as compare_cost
-from harness.compare import pairs
+from harness.compare import pairs, session_cost
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.core.text import plural
-from harness.store.comparisons import other_torch
+from harness.store.comparisons import Caches, other_torch
+
+BY_CLAIMS = "; by a record's claim and starts of others on 8×H100, nothing has run here"
 
 
 def script(contender: Contender) -> str:
@@ -56,6 +58,7 @@ def cautions(first: Contender, second: Contender) -> list[str]:
 
 
 def runs(plan: Plan) -> str:
+    """Say how many runs there are, in which order, and what decides."""
     comparison = plan.comparison
     count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
@@ -67,13 +70,20 @@ def runs(plan: Plan) -> str:
 
 
 def caches(plan: Plan) -> str:
-    if plan.comparison.caches == "cold":
+    """Say what the runs start from."""
+    return caches_of(plan.comparison.caches, plan.unprimed)
+
+
+def caches_of(state: Caches, unprimed: int) -> str:
+    """Say what runs start from; unprimed: scripts that have to be primed first."""
+    if state == "cold":
         return "every run starts from empty compile caches"
-    primes = f"; {plural(plan.unprimed, 'script')} to prime first, untimed, on noise" if plan.unprimed else ""
+    primes = f"; {plural(unprimed, 'script')} to prime first, untimed, on noise" if unprimed else ""
     return f"every run starts from a copy of filled compile caches{primes}"
 
 
 def time(plan: Plan) -> str:
+    """Say how long it takes, and by what that is known."""
     comparison = plan.comparison
     rest = compare_cost.expected_rest_s(comparison, plan.usual_s, plan.unprimed)
     if rest is None:
@@ -81,11 +91,21 @@ def time(plan: Plan) -> str:
     a, b = (compare_cost.expected_run_s(comparison, plan.usual_s, arm) or 0.0 for arm in ("A", "B"))
     left = len(comparison.arms) - len(comparison.runs)
     primes = f", {plural(plan.unprimed, 'priming run')} included" if plan.unprimed else ""
-    by_claims = "; by a record's claim and starts of others on 8×H100, neither has run here" if plan.by_claims else ""
+    by_claims = BY_CLAIMS if plan.by_claims else ""
     return f"about {span(a)} for a run of A, {span(b)} for one of B; {span(rest)} for the {left} that remain{primes}{by_claims}"
 
 
+def usually(plan: Plan) -> str | None:
+    """Say what the comparison takes where it is decided as early as is usual; None where that was not simulated."""
+    comparison, track = plan.comparison, plan.subjects["A"].track
+    a, b = (compare_cost.expected_run_s(comparison, plan.usual_s, arm) for arm in ("A", "B"))
+    if comparison.bound is None or comparison.runs or track.hardware.kind != "gpu" or a is None or b is None:
+        return None
+    return session_cost.usual_sentence(0.2, a, b, plan.unprimed, comparison.usd_per_hour)
+
+
 def price(plan: Plan) -> str:
+    """Say what it costs."""
     comparison = plan.comparison
     if comparison.usd_per_hour is None:
         return "not known: give --usd-per-hour, and --budget-usd to set a limit"

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, warming
 from harness.compare.analysis import FIRST_ANALYSIS
+from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.core import stats
 from harness.core.text import plural
@@ -49,6 +50,9 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
         console.say(f"  caches   {compare_plan.caches(plan)}")
         console.say(f"  time     {compare_plan.time(plan)}")
         console.say(f"  price    {compare_plan.price(plan)}")
+        usually = compare_plan.usually(plan)
+        if usually is not None:
+            console.say(f"  usually  {usually}")
 
 
 def _say_resumed(project: Project, plan: Plan) -> None:
@@ -76,8 +80,12 @@ def _say_resumed(project: Project, plan: Plan) -> None:
 
 def waiting(plan: Plan) -> AbstractContextManager[None]:
     """Say that environments are being made, where some are."""
-    originals = [contender for contender in plan.contenders.values() if contender.requirement_sets]
-    if plan.decided or all(contender.environment for contender in originals):
+    return waiting_for([] if plan.decided else list(plan.contenders.values()))
+
+
+def waiting_for(contenders: list[Contender]) -> AbstractContextManager[None]:
+    """Say that environments of these are being made, where some are."""
+    if all(contender.environment for contender in contenders if contender.requirement_sets):
         return contextlib.nullcontext()
     return console.waiting("the environment of the original (a minute or more, once)")
 
@@ -87,12 +95,17 @@ def watch(plan: Plan) -> interleaving.Watcher:
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
         if number == warming.PRIMING:
-            console.say(f"priming  {arm}  {run_id}: filling its compile cache on noise, untimed")
-            return lambda line: None
+            return say_priming(arm, run_id)
         console.say(f"run {number}/{count}  {arm}  {run_id}")
         return console.LiveRun(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss).take
 
     return begin
+
+
+def say_priming(arm: str, run_id: str) -> Callable[[bytes], None]:
+    """Say that a script is being primed; return what takes the lines of its log, and shows none."""
+    console.say(f"priming  {arm}  {run_id}: filling its compile cache on noise, untimed")
+    return lambda line: None
 
 
 def say_analysis(comparison: Comparison) -> None:

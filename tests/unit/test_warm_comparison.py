@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.compare import cost, interleaving, warming
+from harness.compare import cost, interleaving, session_cost, warming
 from harness.compare.interleaving import Terms
 from harness.core.measurement import RunOutcome
 from harness.launch.launcher import LaunchPlan
@@ -175,7 +175,10 @@ def test_before_any_run_a_plan_rests_on_the_claim_of_the_record(
         least = cost.usd(32 * run_s + cost.priming_s(primes), 24)
         [price] = [line for line in said[flags].splitlines() if line.startswith("  price")]
         assert least < float(price.split("about ")[1].split(" ")[0]) < 1.02 * least
-        assert "by a record's claim and starts of others on 8×H100, neither has run here" in said[flags]
+        a_s, b_s = (cost.run_s(train_s, "warm" if primes else "cold") for train_s in (73.8, 74.58))
+        usual = session_cost.usual_sentence(0.2, a_s, b_s, primes, 24.0)
+        assert f"  usually  {usual}" in said[flags]
+        assert "by a record's claim and starts of others on 8×H100, nothing has run here" in said[flags]
 
 
 def test_the_outcome_names_the_caches(bench: Bench, capsys: pytest.CaptureFixture[str], primed: None) -> None:
@@ -195,3 +198,26 @@ def test_priming_runs_have_a_number_that_no_timed_run_has(bench: Bench, primed: 
 
     interleaving.run(bench.project, plan, ready, watcher, lambda comparison: None, FREE)
     assert numbers[:3] == [("A", warming.PRIMING), ("B", warming.PRIMING), ("A", 1)]
+
+
+# ------------------------------------------------------------------------------------------ docs/costs.md
+
+
+def test_the_table_of_costs_is_computed() -> None:
+    begin, end = "<!-- costs: generated -->\n", "<!-- costs: end -->"
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text()
+    assert page.split(begin)[1].split(end)[0] == session_cost.table(), "paste session_cost.table() between the marks"
+
+
+def test_a_session_costs_its_runs_its_priming_and_its_scores() -> None:
+    one = session_cost.estimate(0.2, 1, "warm")
+    runs = one.parent_runs + one.candidate_runs + one.probe_runs
+    assert (one.parent_runs, one.candidate_runs, one.probe_runs, one.primed) == (8.8, 12.5, 4, 2)
+    assert one.seconds == pytest.approx(runs * (150 + 75) + 2 * 625 + 4 * 60)
+    assert one.usd == pytest.approx(one.seconds / 150)
+    cold = session_cost.estimate(0.2, 1, "cold")
+    assert cold.seconds == pytest.approx(runs * (625 + 75) + 4 * 60)
+    three = session_cost.estimate(0.2, 3, "warm")
+    assert three.parent_runs == pytest.approx(3 * cost.ROUNDS[0.2] + cost.LAST_OF_THREE[0.2])
+    assert (three.candidate_runs, three.probe_runs, three.primed) == (37.5, 8, 4)
+    assert three.usd / 3 < one.usd
