@@ -23,13 +23,12 @@ from harness.replay import own_environment
 from harness.replay.venv import Venv
 from harness.run import ending, priming
 from harness.store import joint, run_files
-from harness.store.comparisons import Comparison, Side
+from harness.store.comparisons import Comparison, Side, read_comparisons
 from harness.store.joint import Joint
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 
-# A round holds twice the information of a pair, so 8 rounds are as much as 16 pairs.
-DEFAULT_ROUNDS = 8
+DEFAULT_ROUNDS = 8  # a round says as much as two pairs, so they are as much as 16
 MOST_CANDIDATES = len(rounds.LETTERS)
 
 
@@ -46,7 +45,8 @@ class JointPlan:
     by_claims: bool = False
     unprimed: int = 0
     settled: tuple[tuple[str, str], ...] = ()
-    asked_cold: bool = False
+    asked_cold: bool = False  # one that is continued may have been begun otherwise
+    asked_pairs: int = DEFAULT_ROUNDS
 
     def readings(self, project: Project) -> dict[str, Readings]:
         """Return what reads the runs of each candidate and of A; runs of A are read once for all."""
@@ -75,13 +75,11 @@ def plan(
     left = [one for one in candidates if one.name not in decided]
     if not left:
         return JointPlan(None, {rounds.A: a}, decided, settled=settled)
-    found = _joint_of(project, a, left, begun, {each.b.script_sha256 for each in decided.values()})
+    found = _joint_of(project, a, left, begun)
     contenders = {rounds.A: a} | dict(zip(rounds.LETTERS, left, strict=False))
     if found is not None:
-        by_chain = {one.subject.chain: one for one in candidates}
-        contenders = {rounds.A: a} | {
-            letter: by_chain[found.sides[letter].script_sha256] for letter in found.candidates
-        }
+        letters = {found.sides[letter].script_sha256: letter for letter in found.candidates}
+        contenders = {rounds.A: a} | {letters[one.subject.chain]: one for one in left}
         interleaving.require_same_machine(project, next(iter(begun.values())), here)
     made = found or _new(contenders, terms, here)
     made = dataclasses.replace(made, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd, obstacles=())
@@ -97,6 +95,7 @@ def plan(
         unprimed=warming.unprimed(project, contenders.values(), here) if made.caches == "warm" else 0,
         settled=settled,
         asked_cold=terms.cold,
+        asked_pairs=terms.pairs,
     )
 
 
@@ -113,20 +112,29 @@ def _check_names(a: Contender, candidates: Sequence[Contender]) -> None:
 
 
 def _joint_of(
-    project: Project, a: Contender, left: Sequence[Contender], begun: Mapping[str, Comparison], decided: set[str]
+    project: Project, a: Contender, left: Sequence[Contender], begun: Mapping[str, Comparison]
 ) -> Joint | None:
-    """Find the unfinished comparison that these candidates are in; None where none of them was begun."""
+    """Find the unfinished comparison that these candidates are in; None where none of them was begun.
+
+    Who is decided takes no part in it any more, even where a kill came before that was noted.
+    """
     if not begun:
         return None
     name, first = next(iter(begun.items()))
     if first.joint is None:
         raise StoreError.at(name, f"was compared with {a.name} alone and is not decided", _finish(a, [name]))
     found = joint.read_joint(project, first.joint)
-    undecided = [side for letter in found.candidates if (side := found.sides[letter]).script_sha256 not in decided]
+    stored = {comparison.id: comparison for comparison in read_comparisons(project)}
+    dropped = dict(found.dropped)
+    for letter, comparison_id in found.comparisons.items():
+        own = stored.get(comparison_id)
+        if own is not None and own.outcome != "undecided":
+            dropped.setdefault(letter, own.arms.count("B"))
+    undecided = [found.sides[letter] for letter in found.candidates if letter not in dropped]
     if {side.script_sha256 for side in undecided} != {one.subject.chain for one in left}:
         others = [side.subject for side in undecided]
         raise StoreError.at(name, "is compared beside other candidates and not decided", _finish(a, others))
-    return found
+    return dataclasses.replace(found, dropped=dropped)
 
 
 def _finish(a: Contender, names: Sequence[str]) -> str:

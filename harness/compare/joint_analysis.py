@@ -33,8 +33,8 @@ class Among:
 
     @property
     def pairs(self) -> int:
-        """Count the rounds; each holds one run of the candidate."""
-        return max(self.rounds, default=-1) + 1
+        """Count the rounds; each holds one run of the candidate, whatever a file says."""
+        return min(max(self.rounds, default=-1) + 1, len(self.rounds))
 
     def upto(self, rounds: int) -> int:
         """Count the runs of the first rounds."""

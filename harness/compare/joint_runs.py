@@ -184,7 +184,7 @@ def settle(
     """Judge every candidate that takes part after the whole rounds, store its comparison, and drop who is decided."""
     judged = dict(judged)
     whole = rounds.whole_rounds(order_of(made), len(made.runs))
-    for letter in made.candidates:
+    for letter in readings:
         if letter in judged and (letter in made.dropped or _rounds(judged[letter]) == whole):
             continue
         comparison = taken_from(made, letter)

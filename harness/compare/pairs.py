@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.compare import carryover, joint_analysis, trend
-from harness.compare.analysis import FIRST_ANALYSIS, Analysis, Fit
+from harness.compare.analysis import FIRST_ANALYSIS, Analysis, Fit, no_analysis
 from harness.compare.joint_analysis import Among
 from harness.core import stats
 from harness.core.judgement import ComparisonOutcome
@@ -68,7 +68,9 @@ class Rule:
         analyse = METHODS[self.method].analyse
         if analyse is not None:
             return analyse(times_s, arms, self.outlier_limit)
-        return joint_analysis.analyse(times_s, arms, among or Among((), "", ()), self.outlier_limit)
+        if among is None:  # a file that does not say where its runs stand
+            return no_analysis(arms[: len(times_s)])
+        return joint_analysis.analyse(times_s, arms, among, self.outlier_limit)
 
 
 def decide(

@@ -118,6 +118,11 @@ class Comparison:
         return "".join(self.coins)[: 2 * self.max_pairs]
 
     @property
+    def unit(self) -> str:
+        """What is counted: pairs of two scripts, or rounds of several candidates, each with one run of B."""
+        return "pair" if self.joint is None else "round"
+
+    @property
     def elapsed_s(self) -> float:
         """What it took so far, priming, runs that gave no time and waiting for the machine included."""
         made = sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)

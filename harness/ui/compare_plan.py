@@ -82,6 +82,12 @@ def caches_of(state: Caches, unprimed: int) -> str:
     return f"every run starts from a copy of filled compile caches{primes}"
 
 
+def begun_otherwise(state: Caches) -> str:
+    """Say that a comparison goes on as it was begun, whatever is asked for."""
+    begun = "empty" if state == "cold" else "filled"
+    return f"it was begun with {begun} compile caches and goes on so: both at once would be mixed"
+
+
 def time(plan: Plan) -> str:
     """Say how long it takes, and by what that is known."""
     comparison = plan.comparison

@@ -67,11 +67,7 @@ def _say_resumed(project: Project, plan: Plan) -> None:
         and plan.asked_cold != (comparison.caches == "cold")
         and priming.is_primed(plan.subjects["A"].track)
     ):
-        begun = "filled" if plan.asked_cold else "empty"
-        console.say(
-            f"  note     it was begun with {begun} compile caches and goes on so: both at once would be mixed",
-            style="yellow",
-        )
+        console.say(f"  note     {compare_plan.begun_otherwise(comparison.caches)}", style="yellow")
     if comparison.max_pairs != plan.asked_pairs:
         most = f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
         asked = f"{plan.asked_pairs} pairs were asked for, but this comparison has {most} pairs"
@@ -159,7 +155,9 @@ def sentence(comparison: Comparison) -> str:
     if comparison.outcome == "inconclusive":
         return f"inconclusive: {comparison.reason}"
     if comparison.outcome == "tie":
-        return f"neither is shown to be faster after all {comparison.pairs} pairs: {difference(comparison)}"
+        return (
+            f"neither is shown to be faster after all {comparison.pairs} {comparison.unit}s: {difference(comparison)}"
+        )
     if comparison.outcome == "undecided":
         return f"not decided: {difference(comparison)}"
     return f"{difference(comparison)}: decided"
@@ -167,7 +165,7 @@ def sentence(comparison: Comparison) -> str:
 
 def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
-    count = plural(comparison.pairs, "pair")
+    count = plural(comparison.pairs, comparison.unit)
     if comparison.gain is None or comparison.interval is None:
         few = comparison.pairs < FIRST_ANALYSIS
         return (
@@ -184,14 +182,14 @@ def difference(comparison: Comparison) -> str:
 def outlook(comparison: Comparison) -> str:
     """Say how many more pairs are likely needed, and what stopped it."""
     if comparison.gain is None:
-        return f"how many pairs are needed is known after {FIRST_ANALYSIS} pairs"
+        return f"how many {comparison.unit}s are needed is known after {FIRST_ANALYSIS} {comparison.unit}s"
     if comparison.pairs_needed is None:
-        return "more than 1000 pairs would likely be needed: the two are practically equal"
+        return f"more than 1000 {comparison.unit}s would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
     running_s = comparison.elapsed_s - comparison.waited_s
     rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
-    needed = f"about {more} more pairs are likely needed at this difference and spread ({cost})"
+    needed = f"about {more} more {comparison.unit}s are likely needed at this difference and spread ({cost})"
     if comparison.outcome == "tie":
         return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:

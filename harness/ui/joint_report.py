@@ -7,8 +7,8 @@ from harness.compare import cost as compare_cost
 from harness.compare import joining, pairs, rounds, warming
 from harness.compare.interleaving import Watcher
 from harness.compare.joining import JointPlan
-from harness.core.text import plural
 from harness.machine import computer
+from harness.run import priming
 from harness.store.comparisons import Comparison
 from harness.store.joint import Joint, joint_file
 from harness.store.layout import Project
@@ -36,10 +36,22 @@ def say_plan(project: Project, plan: JointPlan, *, plan_only: bool = False) -> N
     console.say(f"  runs     {_runs(plan.joint, drawn=plan.drawn)}")
     if plan.resumed:
         file = project.show(joint_file(project, plan.joint.id))
-        console.say(f"  continue {file}: {plural(len(plan.joint.runs), 'run')} are made")
+        console.say(f"  continue {file}: {len(plan.joint.runs)} runs are made")
+        for note in _begun_otherwise(plan, plan.joint):
+            console.say(f"  note     {note}", style="yellow")
     console.say(f"  caches   {compare_plan.caches_of(plan.joint.caches, plan.unprimed)}")
     console.say(f"  time     {_time(plan)}")
     console.say(f"  price    {_price(plan)}")
+
+
+def _begun_otherwise(plan: JointPlan, made: Joint) -> list[str]:
+    """Say in what a comparison that is continued differs from what is asked for."""
+    notes = []
+    if made.max_pairs != plan.asked_pairs:
+        notes.append(f"{plan.asked_pairs} rounds were asked for, but this comparison has {made.max_pairs} rounds")
+    if plan.asked_cold != (made.caches == "cold") and priming.is_primed(plan.contenders[rounds.A].subject.track):
+        notes.append(compare_plan.begun_otherwise(made.caches))
+    return notes
 
 
 def _runs(made: Joint, *, drawn: bool) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.catalog.subjects import Subject
 from harness.cli import main
-from harness.compare import decision, interleaving, joining, joint_analysis, joint_runs, pairs, rounds
+from harness.compare import arms, decision, interleaving, joining, joint_analysis, joint_runs, pairs, readiness, rounds
 from harness.compare.interleaving import Terms
 from harness.compare.joining import JointPlan
 from harness.compare.joint_analysis import Among
@@ -153,6 +153,15 @@ def test_what_another_candidate_leaves_to_the_next_run_changes_no_answer(left: d
         assert (found, other.pairs, other.outliers) == (outcome, analysis.pairs, analysis.outliers)
         assert analysis.fit is not None and other.fit is not None
         assert other.fit.beta == pytest.approx(analysis.fit.beta, abs=1e-9)
+
+
+def test_a_file_that_does_not_say_where_its_runs_stand_decides_nothing() -> None:
+    _, arms, among = places(1, 4)
+    times = [75.0 - (arm == "B") + k / 1000 for k, arm in enumerate(arms)]
+    rule = pairs.Rule(8, pairs.BOUNDS[8], method=3)
+    assert pairs.decide(times, arms, rule)[0] == "undecided"
+    far = dataclasses.replace(among, rounds=(10**9,) * len(arms))
+    assert pairs.decide(times, arms, rule, far)[0] in ("undecided", "tie")
 
 
 # ------------------------------------------------------------------------------------------ the runs
@@ -296,6 +305,39 @@ def test_what_is_decided_is_shown_and_what_is_not_must_be_finished_first(
     said = capsys.readouterr().err
     assert "2026-11-21_b: compared before, faster; nothing of it is run again" in said
     assert "B: submissions/2026-11-21_c against A: submissions/2026-11-21_a" in said
+
+
+def test_a_kill_before_it_was_noted_who_is_decided_brings_nobody_back(bench: JointBench) -> None:
+    bench.go(Player(by_script(bench, TIMES)), Terms(pairs=8))
+    made = bench.stored()
+    at = made.dropped["B"]
+    runs = tuple(run for run, turn in zip(made.runs, joint_runs.order_of(made), strict=True) if turn.round < at)
+    joint.write_joint(bench.project, dataclasses.replace(made, runs=runs, dropped={}))
+    [d] = [one for one in comparisons.read_comparisons(bench.project) if one.id == made.comparisons["D"]]
+    comparisons.write_comparison(bench.project, dataclasses.replace(d, outcome="undecided"))
+    plan = bench.plan(names="d")
+    assert plan.joint is not None and set(plan.contenders) == {"A", "D"}
+    assert plan.joint.dropped == {letter: made.dropped[letter] for letter in "BC"}
+    assert bench.go(Player(by_script(bench, TIMES)), names="d")["D"].outcome == "tie"
+
+
+def test_several_are_compared_by_one_command_and_continued_by_it(
+    bench: JointBench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play = Player(by_script(bench, CLEAR))
+    monkeypatch.setattr(arms, "TorchrunLauncher", lambda *_: play)
+    monkeypatch.setattr(readiness, "Waiting", lambda say: FREE)
+    root = str(bench.project.root)
+    names = [f"{root}/submissions/2026-11-21_{name}" for name in NAMES]
+    assert main(["--root", root, "compare", *names, "--json"]) == 0
+    out, err = capsys.readouterr()
+    made = json.loads(out)
+    assert [one["outcome"] for one in made] == ["faster", "slower", "slower"]
+    assert {one["joint"] for one in made} == {bench.stored().id}
+    assert "C, called B here: B is " in err and ", 3 rounds): decided" in err
+    count = len(play.plans)
+    assert main(["--root", root, "compare", *names, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == made and len(play.plans) == count
 
 
 def test_a_candidate_that_was_compared_alone_is_finished_alone(bench: JointBench) -> None:
