@@ -9,7 +9,6 @@ probe share one seed, drawn here, so that the tokens are all that differs betwee
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
@@ -26,7 +25,6 @@ from harness.run.failure import explain, run_error
 from harness.run.series import Watcher
 from harness.runlog import reader
 from harness.store import run_files
-from harness.store.caches import StoredCache
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.verdict import probe_rules
@@ -35,18 +33,14 @@ from harness.verdict.probe_evidence import NAMES, ProbeEvidence, ProbeRun, Role
 AGAIN = "start the same command again: a probe is judged as a whole"
 
 
-Warm = Mapping[Role, StoredCache]  # compile caches that the runs of a script start from; a script without one is cold
-
-
 def run(
-    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher, warm: Warm | None = None
+    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
 ) -> tuple[Path, Verdict]:
     """Make the runs and judge them; return the folder that keeps their logs and verdict.json, and the verdict.
 
-    warm: caches of both scripts where the runs that they shall not be told from start from them as well.
     Raises RunError where the script's first run breaks; one that breaks later is told of in its finding.
     """
-    folder, evidence = gather(project, plan, tokens, launcher, watcher, warm)
+    folder, evidence = gather(project, plan, tokens, launcher, watcher)
     verdict = probe_rules.judge(evidence, plan.probes)
     runs = [{"role": role, "variant": variant} | codec.encode(run) for (role, variant), run in evidence.runs.items()]
     write_atomic(folder / "runs.json", codec.to_text(runs))
@@ -55,10 +49,10 @@ def run(
 
 
 def gather(
-    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher, warm: Warm | None = None
+    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
 ) -> tuple[Path, ProbeEvidence]:
     """Make the runs of a plan; return the folder of their logs, and what there is to judge."""
-    session = ProbeSession(project, plan, tokens, launcher, watcher, warm or {})
+    session = ProbeSession(project, plan, tokens, launcher, watcher)
     try:
         for role, variant in plan.runs:
             session.make(role, variant)
@@ -74,9 +68,9 @@ class ProbeSession:
     """The runs of one probe, in one folder."""
 
     def __init__(
-        self, project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher, warm: Warm
+        self, project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
     ) -> None:
-        self.project, self.plan, self.tokens, self.warm = project, plan, tokens, warm
+        self.project, self.plan, self.tokens = project, plan, tokens
         self.launcher, self.watcher = launcher, watcher
         self.folder = project.runs / run_files.PROBES / run_files.new_run_id(plan.subject.script_sha256)
         self.folder.mkdir(parents=True)
@@ -124,7 +118,7 @@ class ProbeSession:
         processes = script.track.hardware.processes
         ready = execution.Prepared(
             script, self.tokens.machine, script.track, offered, False, processes, purpose="probe", seed=self.seed,
-            cache=self.warm.get(role),
+            cache=self.plan.caches.get(role),
         )  # fmt: skip
         title = f"{'the script' if role == 'own' else 'its parent'} on {NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
