@@ -20,7 +20,8 @@ from harness.run import priming
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.layout import Project
 from harness.ui import compare_plan, console, run_report, state_report
-from harness.ui.compare_plan import span
+
+span = compare_plan.span
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:

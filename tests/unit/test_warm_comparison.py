@@ -209,6 +209,20 @@ def test_the_table_of_costs_is_computed() -> None:
     assert page.split(begin)[1].split(end)[0] == session_cost.table(), "paste session_cost.table() between the marks"
 
 
+def test_the_prose_beside_the_table_says_what_is_computed() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs" / "costs.md").read_text().split())
+    one, three, cold = (session_cost.estimate(0.2, *how) for how in ((1, "warm"), (3, "warm"), (1, "cold")))
+    run_usd, prime_usd = (cost.usd(seconds, 24) for seconds in (cost.run_s(75, "warm"), cost.priming_s(1)))
+    for said in (
+        f"one costs {one.usd:.0f} USD and three at once {three.usd / 3:.0f} USD each",
+        f"The 12.5 runs of a candidate alone are {12.5 * run_usd:.1f} USD, its priming {prime_usd:.1f} USD",
+        f"primed and probed on this machine before: {prime_usd + 2 * run_usd:.1f} USD less",
+        f"Filled caches save {100 * (1 - one.usd / cold.usd):.0f} % of the price of one",
+        f"{cost.PAIRS[0.2]} and {cost.PAIRS[0.1]} pairs; {cost.ROUNDS[0.2]} and {cost.ROUNDS[0.1]} rounds",
+    ):
+        assert said in page
+
+
 def test_a_session_costs_its_runs_its_priming_and_its_scores() -> None:
     one = session_cost.estimate(0.2, 1, "warm")
     runs = one.parent_runs + one.candidate_runs + one.probe_runs
