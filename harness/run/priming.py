@@ -82,11 +82,11 @@ def _make(
         priming = dataclasses.replace(
             ready, fetched=noise, purpose="prime", cache=None, cache_kept_in=aside, scored=False
         )
-        watch = until_clock(ready.subject.script, watcher(run_id))
-        outcome = execute(project, priming, run_id, secrets.token_hex(4), launcher, watch)
+        watch = UntilClock(ready.subject.script, watcher(run_id))
+        outcome = execute(project, priming, run_id, secrets.token_hex(4), launcher, watch.take)
     finally:
         prepared.discard(place)
-    if outcome.state != "finished" and outcome.reason != PRIMED:
+    if outcome.state != "finished" and not watch.started:  # what it does with noise after that is no matter
         raise run_error(project, run_files.run_folder(project, run_id), outcome, "the priming run", again=AGAIN)
     digest, files, size = caches.digest_of(aside / caches.FILES)
     stored = StoredCache(
@@ -96,18 +96,22 @@ def _make(
     return stored
 
 
-def until_clock(script: bytes, watch: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """Wrap a watcher: end the run at the first line that starts the clock or holds a metric and is none of the script's."""
-    own = {line.strip() for line in script.splitlines()}
+class UntilClock:
+    """Ends a run at the first line that starts the clock or holds a metric and is none of the script's own text."""
 
-    def take(line: bytes) -> None:
-        watch(line)
-        started = grammar.clock_mark(grammar.undress(line.rstrip(b"\r"))) == "clock_start"
-        metric = started or grammar.parse_metric(line.decode("utf-8", "replace")) is not None
-        if metric and line.strip() not in own:
+    def __init__(self, script: bytes, watch: Callable[[bytes], None]) -> None:
+        self.own = {line.strip() for line in script.splitlines()}
+        self.watch = watch
+        self.started = False
+
+    def take(self, line: bytes) -> None:
+        """Pass on a line of the log, then look at it; raises Enough."""
+        self.watch(line)
+        marked = grammar.clock_mark(grammar.undress(line.rstrip(b"\r"))) == "clock_start"
+        found = marked or grammar.parse_metric(line.decode("utf-8", "replace")) is not None
+        if found and line.strip() not in self.own:
+            self.started = True
             raise Enough(PRIMED)
-
-    return take
 
 
 def write_noise(track: Track, fetched: Fetched, folder: Path) -> Fetched:

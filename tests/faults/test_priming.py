@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -142,13 +144,13 @@ def test_training_shards_of_one_length_are_one_file_of_noise(project: Project, t
 class Interrupts:
     """A launcher whose run fills its cache and is then ended from outside."""
 
-    def __init__(self, how: BaseException | RunOutcome, size: int = 1000) -> None:
-        self.how, self.size = how, size
+    def __init__(self, how: BaseException | RunOutcome, size: int = 1000, *, starts: bool = False) -> None:
+        self.how, self.size, self.starts = how, size, starts
 
     def confined_by(self, plan: LaunchPlan) -> None:
         return None
 
-    def run(self, plan: LaunchPlan, watch: object) -> RunOutcome:
+    def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
         folder = plan.folder / run_files.CACHE / "triton"
         folder.mkdir(parents=True)
         (folder / "kernel.cubin").write_bytes(b"\0" * self.size)
@@ -156,6 +158,9 @@ class Interrupts:
             (plan.folder / name).write_bytes(b"")
         if isinstance(self.how, BaseException):
             raise self.how
+        if self.starts:
+            with contextlib.suppress(priming.Enough):
+                watch(b"clock:start")
         return self.how
 
 
@@ -181,6 +186,13 @@ def test_a_priming_run_that_does_not_reach_its_clock_leaves_nothing_stored(
     assert not list((Path(os.environ["XDG_CACHE_HOME"]) / "speedrun" / "data" / "prepared").iterdir())
 
 
+def test_a_script_that_breaks_on_noise_once_its_clock_runs_is_primed(project: Project) -> None:
+    broken = Interrupts(RunOutcome("failed", 1, 3.0, "exit code 1"), starts=True)
+    stored = priming.prime(project, prepare(project), broken, lambda run_id: lambda line: None)
+    outcome = run_files.read_run_file(run_files.run_folder(project, stored.run)).outcome
+    assert outcome is not None and outcome.state == "failed", "it is recorded as what it is"
+
+
 def test_what_a_killed_harness_left_of_a_priming_run_is_removed_by_the_next_one(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,14 +210,14 @@ def test_what_a_killed_harness_left_of_a_priming_run_is_removed_by_the_next_one(
     ending.settle(project)
     assert not Ledger(project.ledger).read().open and not list(project.runs.glob("2*/cache"))
     done = RunOutcome("stopped", None, 3.0, priming.PRIMED)
-    stored = priming.prime(project, ready, Interrupts(done), lambda run_id: lambda line: None)
+    stored = priming.prime(project, ready, Interrupts(done, starts=True), lambda run_id: lambda line: None)
     assert (stored.files, stored.bytes) == (1, 1000)
     assert not half.exists()
 
 
 def test_a_cache_that_does_not_fit_its_digest_is_refused_and_made_again(project: Project) -> None:
     ready = prepare(project)
-    play = Interrupts(RunOutcome("stopped", None, 3.0, priming.PRIMED))
+    play = Interrupts(RunOutcome("stopped", None, 3.0, priming.PRIMED), starts=True)
     stored = priming.prime(project, ready, play, lambda run_id: lambda line: None)
     kept = caches.folder_of(project, stored.made_with) / "files" / "triton" / "kernel.cubin"
     for change in (lambda: kept.write_bytes(b"other"), lambda: kept.with_name("more").touch(), kept.unlink):
@@ -223,7 +235,7 @@ def test_a_cache_without_measure_is_refused(project: Project, monkeypatch: pytes
     ready = prepare(project)
     done = RunOutcome("stopped", None, 3.0, priming.PRIMED)
     with pytest.raises(HarnessError, match="compare with --cold"):
-        priming.prime(project, ready, Interrupts(done), lambda run_id: lambda line: None)
+        priming.prime(project, ready, Interrupts(done, starts=True), lambda run_id: lambda line: None)
     assert caches.find(project, priming.made_with(project, ready)) is None
     assert Ledger(project.ledger).read().open == ()
 
@@ -245,7 +257,7 @@ def test_another_script_build_gpu_or_driver_has_a_cache_of_its_own(project: Proj
 def test_the_first_line_of_its_clock_or_with_a_metric_ends_a_priming_run_but_no_line_of_the_script(mark: bytes) -> None:
     script = b'print("clock:start")\nstep:1/5 train_time:0ms step_avg:0.00ms\n'
     seen: list[bytes] = []
-    take = priming.until_clock(script, seen.append)
+    take = priming.UntilClock(script, seen.append).take
     for line in (*script.splitlines(), b"Running Python 3.11", b"clock:stop", b"val_tokens:10"):
         take(line)
     with pytest.raises(priming.Enough):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -39,6 +40,8 @@ class Compiles(Player):
         if purpose == "prime":
             for name in (run_files.LOG, run_files.CLOCK):
                 (plan.folder / name).touch()
+            with contextlib.suppress(priming.Enough):
+                watch(b"clock:start")
             return RunOutcome("stopped", 143, 600.0, priming.PRIMED)
         return super().run(plan, watch)
 
