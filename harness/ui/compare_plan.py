@@ -60,6 +60,8 @@ def cautions(first: Contender, second: Contender) -> list[str]:
 def runs(plan: Plan) -> str:
     """Say how many runs there are, in which order, and what decides."""
     comparison = plan.comparison
+    if comparison.joint is not None:
+        return f"{len(comparison.runs)}, of at most {comparison.max_pairs} rounds beside other candidates"
     count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
     blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
     order = f"in the order {blocks}, drawn by coin" if plan.drawn else "in blocks ABBA or BAAB, by coin"
