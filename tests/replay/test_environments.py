@@ -89,7 +89,7 @@ def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
     requirement_sets = plan.requirement_sets(build, needs)
-    return plan.Plan(subject, subject.record, "2", True, 2, 1, requirement_sets, build, needs, ())
+    return plan.Plan(subject, subject.record, "2", 2, 1, requirement_sets, build, needs, ())
 
 
 @pytest.mark.usefixtures("copied")
