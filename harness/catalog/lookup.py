@@ -226,7 +226,9 @@ class Catalog:
         script = program(record, original=original)
         if script is None:
             said = (record.original.reason if record.original else None) or "nobody published any"
-            raise StoreError.at(self.name(record), f"its script is not available: {said}", "name another record")
+            raise StoreError.at(
+                self.name(record), f"has no script here, and none was published: {said}", "name another record"
+            )
         folder, track, tokens = self.folder(record), self.track(record.track), None
         if self.has_script(record):
             here = folder / records.SCRIPT
@@ -262,8 +264,6 @@ class Catalog:
         record = self.run_with(named.record)
         if self.has_script(record) and not (original and program(record, original=True) is not None):
             return self.script_here(record)
-        if program(record, original=original) is None:
-            raise StoreError.at(self.name(record), "has no script here, and none was published", "name another record")
         return self.published_script(record, source, original=original, given=given)
 
     def run_with(self, record: Record) -> Record:

@@ -198,6 +198,11 @@ def build_of(torch: str) -> Build:
     return Build("torch-" + torch.replace("+", "-"), torch, cuda, stable, why, "unchecked")
 
 
+def packages_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """Name the packages that these modules are in, as far as they are known to be more than torch gives."""
+    return tuple(_PACKAGES[name] for name in modules if name in _PACKAGES)
+
+
 def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
     """Say what scripts.csv says of one original."""
     modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
@@ -213,7 +218,7 @@ def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
         build=build,
         python=row["python_run"] or None,
         triton=row["triton_run"] or None,
-        packages=tuple(_PACKAGES[name] for name in modules if name in _PACKAGES),
+        packages=packages_of(modules),
         hub_kernels=tuple(name for name in row["kernels_hub"].split(";") if name),
         world_size=world_size,
         data=folder[1] if folder else None,
