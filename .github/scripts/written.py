@@ -26,6 +26,7 @@ RECORDS, SUBMISSIONS = "records", "submissions"
 BOARD, BOARD_FOLDER, ENVIRONMENTS = "leaderboard.md", "leaderboard", "environments.yaml"
 PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS)
 IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
+MERGED = "merged.yaml"  # `speedrun import` adds it beside a record of the past and never writes it again
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
 MAX_JSON_BYTES = 1 << 20
 MOST_TIMINGS = 10  # of one record that are tried; the history has two
@@ -90,7 +91,7 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
             found.withdrawn.append(folder)
         elif REPLAY.fullmatch(inside):
             found.replays.append(change.path)
-        elif inside in IMPORTED and is_imported(base, folder):
+        elif inside in {*IMPORTED, MERGED} and is_imported(base, folder):
             found.imported.add(change.path)
         else:
             found.problems.append(f"{named(change.path)} is nothing that a tool adds to a record; remove it")
@@ -99,7 +100,7 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
             found.made[folder] = "accept"
         elif "comparison.json" in inside_of:
             found.made[folder] = "retime"
-        elif set(inside_of) <= IMPORTED and is_imported(head, folder):
+        elif set(inside_of) <= {*IMPORTED, MERGED} and is_imported(head, folder):
             found.imported |= {change.path for change in inside_of.values()}
         else:
             why = "is no record that `speedrun accept` makes of a submission on the base branch"

@@ -2,13 +2,14 @@
 
 Written by `import` from the facts about the originals, read by `replay`. Most records used pre-release builds of
 torch, which are deleted after some weeks; nobody knows which ones can still be had until a replay tries, so every
-environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there.
+environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there. What the default
+package index lists is asked for all at once by `python -m harness.maintain.torch_index`.
 """
 
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ from harness.store.layout import Project
 FILE = "environments.yaml"
 HEADER = """\
 # What the originals of the recorded past ran with, and what stands in for a build that is gone.
-# Written by `speedrun import` from the facts; an import keeps the `availability` that is written here.
+# Written by `speedrun import` from the facts; an import keeps `availability`, which a replay found, and `default_index`.
 """
 _OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
 # Python modules that an original imports -> what installs them; None: nothing on the default index does.
@@ -41,11 +42,17 @@ class Build:
     availability: Annotated[str, Text("unchecked, installed or not found", rf"unchecked|{_OLD}|installed|not found")]
     checked: datetime.date | None = None  # when a replay asked for it, and on what
     checked_with: Line | None = None
+    # Whether the default package index lists its release; it keeps no nightly builds, and of those nobody asks it.
+    default_index: Literal["listed", "not listed", "unchecked"] | None = None
+    index_checked: datetime.date | None = None
 
     @property
     def found(self) -> str:
         """What is known of it, in words."""
-        return self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        told = self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        return told + (
+            f"; {self.default_index} by the default index on {self.index_checked}" if self.index_checked else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ def write_environments(project: Project, rows: Iterable[tuple[str, dict[str, str
         build = build_of(row["torch_run"])
         old = known.get(build.name, build)
         builds[build.name] = dataclasses.replace(
-            build, availability=old.availability, checked=old.checked, checked_with=old.checked_with
+            old, torch=build.torch, cuda=build.cuda, substitute=build.substitute, why=build.why
         )
         needs.append(needs_of(record, build.name, row))
     return _write(project, builds, needs)
@@ -141,6 +148,25 @@ def note_availability(project: Project, name: str, found: Literal["installed", "
     today = datetime.datetime.now(datetime.UTC).date()
     new = dataclasses.replace(build, availability=found, checked=today, checked_with=checked_with)
     return _write(project, known.builds | {name: new}, known.needs.values())
+
+
+def note_index(project: Project, releases: Collection[str], today: datetime.date) -> int:
+    """Say beside every build whether the default index lists its release; 1 if that changed the file, else 0.
+
+    releases: what it lists. A build whose answer is the same keeps the date of the earlier one.
+    """
+    known = read_environments(project)
+    builds = {}
+    for name, build in known.builds.items():
+        release = (build.torch or "").partition("+")[0]
+        if not release or "dev" in release:
+            new = dataclasses.replace(build, default_index="unchecked" if release else None, index_checked=None)
+        else:
+            new = dataclasses.replace(build, default_index="listed" if release in releases else "not listed")
+            same = new.default_index == build.default_index and build.index_checked is not None
+            new = new if same else dataclasses.replace(new, index_checked=today)
+        builds[name] = new
+    return _write(project, builds, known.needs.values())
 
 
 def _write(project: Project, builds: dict[str, Build], needs: Iterable[Needs]) -> int:
@@ -172,6 +198,11 @@ def build_of(torch: str) -> Build:
     return Build("torch-" + torch.replace("+", "-"), torch, cuda, stable, why, "unchecked")
 
 
+def packages_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """Name the packages that these modules are in, as far as they are known to be more than torch gives."""
+    return tuple(_PACKAGES[name] for name in modules if name in _PACKAGES)
+
+
 def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
     """Say what scripts.csv says of one original."""
     modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
@@ -187,7 +218,7 @@ def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
         build=build,
         python=row["python_run"] or None,
         triton=row["triton_run"] or None,
-        packages=tuple(_PACKAGES[name] for name in modules if name in _PACKAGES),
+        packages=packages_of(modules),
         hub_kernels=tuple(name for name in row["kernels_hub"].split(";") if name),
         world_size=world_size,
         data=folder[1] if folder else None,

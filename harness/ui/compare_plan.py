@@ -17,6 +17,7 @@ def script(contender: Contender) -> str:
         "record": "the script of the record",
         "reimplementation": "a reimplementation of the record",
         "original": "the frozen original of the record",
+        "merged": "the merged script of the record",
     }
     folder = "" if contender.name == contender.subject.name else f" ({contender.subject.name})"
     file = f"{contender.subject.entry} ({contender.subject.script_sha256[:12]})"

@@ -84,7 +84,7 @@ def waiting_for(contenders: list[Contender]) -> AbstractContextManager[None]:
     """Say that environments of these are being made, where some are."""
     if all(contender.environment for contender in contenders if contender.requirement_sets):
         return contextlib.nullcontext()
-    return console.waiting("the environment of the original (a minute or more, once)")
+    return console.waiting("the environment of the published script (a minute or more, once)")
 
 
 def watch(plan: Plan) -> interleaving.Watcher:

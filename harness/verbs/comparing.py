@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from harness.verbs.verb import Verb, catalog_of, dollars, next_step, number_of, print_json, terminated
 
 if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
     from harness.compare.arms import Contender
     from harness.compare.interleaving import Terms
     from harness.probe.probe_plan import ProbePlan
@@ -47,7 +48,10 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
         "--cold", action="store_true", help="start every run from empty compile caches, on tracks that need a GPU"
     )
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
+        "--original", action="store_true", help="of a record, take what its log proves, not what was merged"
+    )
+    parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="read published scripts from a clone or a copy of their repository"
     )
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
@@ -56,8 +60,29 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
 
 
+def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
+    """Find the scripts that were named, the one that all others are compared with first."""
+    from harness.compare import arms
+
+    names = args.a, *args.b
+    found = [catalog.find(name) for name in names]
+    for name, other in zip(args.b, found[1:], strict=True):
+        arms.require_one_track((args.a, catalog.track_of(found[0])), (name, catalog.track_of(other)))
+    return [
+        arms.find(
+            catalog,
+            name,
+            original=args.original,
+            checkout=args.checkout,
+            allow_network=not args.no_fetch,
+            plan_only=args.plan,
+        )
+        for name in found
+    ]
+
+
 def _compare(args: argparse.Namespace) -> int:
-    from harness.compare import arms, interleaving, readiness
+    from harness.compare import interleaving, readiness
     from harness.store.comparisons import only_one
     from harness.ui import compare_report, console
     from harness.ui.bars import file_progress
@@ -67,13 +92,7 @@ def _compare(args: argparse.Namespace) -> int:
     catalog = catalog_of(args)
     project = catalog.project
     network = not args.no_fetch
-    names = args.a, *args.b
-    found = [catalog.find(name) for name in names]
-    for name, other in zip(args.b, found[1:], strict=True):
-        arms.require_one_track((args.a, catalog.track_of(found[0])), (name, catalog.track_of(other)))
-    contenders = [
-        arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in found
-    ]
+    contenders = _contenders(args, catalog)
     if len(contenders) > 2:
         return _compare_several(args, project, contenders, terms)
     a, b = contenders
