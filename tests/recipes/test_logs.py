@@ -71,13 +71,6 @@ def test_the_clock_lines_of_the_optimization_script_enclose_every_timed_section(
     assert text.count(b"clock:start") == text.count(b"clock:stop") == 3
 
 
-def test_the_scripts_of_the_track_end_in_the_same_lines() -> None:
-    """So that two of them show how the processes of all of them end (conftest.WHOLE_END)."""
-    ends = {script_path(name).read_text().rpartition("\n    if on_gpu:\n")[2] for name in SHORT}
-    assert len(ends) == 1
-    assert "dist.destroy_process_group()" in ends.pop()
-
-
 @pytest.mark.parametrize("name", [*ALL, "short/7"])
 def test_script_yaml_holds_the_hash_of_the_frozen_script_and_claims_no_measurement(name: str) -> None:
     folder = script_path("short/6").parents[2] / "2024-10-18_pytorch-2-5" / "script"
@@ -100,12 +93,12 @@ def test_the_template_of_submissions_is_the_optimization_tracks_script() -> None
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_script_is_one_file_of_300_to_600_lines_on_the_standard_library_numpy_and_torch(name: str) -> None:
+def test_a_script_is_one_file_of_300_to_700_lines_on_the_standard_library_numpy_and_torch(name: str) -> None:
     import ast
     import sys
 
     source = script_path(name).read_text()
-    assert 300 <= len(source.splitlines()) <= 600
+    assert 300 <= len(source.splitlines()) <= 700
     assert max(map(len, source.splitlines())) <= 120
     imported = set()
     for node in ast.walk(ast.parse(source)):
