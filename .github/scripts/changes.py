@@ -109,7 +109,7 @@ def named_by_runs(hashes: set[str], *commits: str) -> set[str]:
         file.blob
         for name in commits
         for file in [*files(name, RECORDS), *files(name, SUBMISSIONS)]
-        if STORED.match(file.path) and not SCRIPT.match(file.path)
+        if file.mode in (PLAIN, EXECUTABLE) and STORED.match(file.path) and not SCRIPT.match(file.path)
     }
     wanted = {digest.encode(): digest for digest in hashes}
     return {digest for text in contents(sorted(kept)) for raw, digest in wanted.items() if raw in text}

@@ -76,7 +76,7 @@ def test_in_bf16_the_input_is_rounded_first_and_then_divided_by_its_norm(name: s
     a, b, c, steps = TWELVE_STEPS if name == "optimization/36" else FIVE_STEPS
     for _ in range(steps):
         A = X @ X.T
-        if "B = A @ X" in inspect.getsource(module.newton_schulz):
+        if name in ALL[2:8]:  # records 4 to 10 multiply once more
             B = A @ X
             X = a * X + b * B + c * A @ B
         else:
@@ -86,7 +86,7 @@ def test_in_bf16_the_input_is_rounded_first_and_then_divided_by_its_norm(name: s
     assert result.dtype == (torch.float32 if name == "short/4" else torch.bfloat16)
 
 
-@pytest.mark.parametrize("name", ["short/4", "short/5", "short/6", "short/8"])
+@pytest.mark.parametrize("name", ["short/4", "short/5", "short/6"])
 def test_the_scaled_update_is_rounded_to_bf16_from_record_6_on_only(name: str, alone: None) -> None:
     module, random = load(name), torch.Generator().manual_seed(4)
     p = torch.nn.Parameter(torch.randn(96, 24, generator=random))
@@ -94,13 +94,12 @@ def test_the_scaled_update_is_rounded_to_bf16_from_record_6_on_only(name: str, a
     optimizer.dtype = torch.bfloat16
     p.grad = torch.randn(96, 24, generator=random)
     update = module.newton_schulz(p.grad + 0.9 * p.grad)
-    scale = (96 / 24 if name == "short/8" else 96) ** 0.5
-    exact = p.detach() - 0.02 * scale * update.float()
-    rounded = p.detach() - 0.02 * (update.bfloat16() * scale).float()
+    exact = p.detach() - 0.02 * 96**0.5 * update.float()
+    rounded = p.detach() - 0.02 * (update.bfloat16() * 96**0.5).float()
     optimizer.step()
     near, far = (exact, rounded) if name in ("short/4", "short/5") else (rounded, exact)
     torch.testing.assert_close(p.detach(), near, rtol=0, atol=5e-7)
-    assert name == "short/8" or (p.detach() - far).abs().max() > 1e-5, "a factor of 2 rounds nothing"
+    assert (p.detach() - far).abs().max() > 1e-5
 
 
 def orthogonal(name: str, u: torch.Tensor) -> torch.Tensor:
