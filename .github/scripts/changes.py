@@ -1,7 +1,8 @@
 """Judge what changed between two commits: the commands that the workflows call, and that anybody can run in a clone.
 
     python .github/scripts/changes.py pull-request BASE HEAD    a pull request from HEAD onto BASE
-    python .github/scripts/changes.py append-only BEFORE AFTER  no file of a record changed or went away
+    python .github/scripts/changes.py append-only BEFORE AFTER  no file of a record changed or went away, but for a
+                                                                script that no stored run names by its hash
 
 Both read git's objects and never check HEAD out. The folder of a submission is written, as plain files, into a
 temporary folder beside the tracks and records of this checkout, and the harness of this checkout judges it there:
@@ -12,6 +13,7 @@ review, 1 refused, 2 unusable commits.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -33,6 +35,7 @@ from commits import (
     changes,
     commit,
     content,
+    contents,
     files,
     named,
     oddities,
@@ -45,6 +48,8 @@ TEMPLATES = ("_template", "_smoke")  # scripts to start from, which nobody submi
 NAME = (
     r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}"  # of a file or folder in a submission; no dot in front, so no .. and no .git
 )
+SCRIPT = re.compile(rf"({RECORDS}/[^/]+/[^/]+/script)/")
+STORED = re.compile(rf"{RECORDS}/|{SUBMISSIONS}/[^/]+/evidence/")  # where something of a run may be kept
 MAX_FILES, MAX_BYTES = 2_000, 64 << 20
 MOST_TOLD = 100  # lines of each kind in a report
 MOST_SUMMARY_BYTES = 900_000  # a job's summary of more than 1 MiB is not shown at all
@@ -56,25 +61,58 @@ TEXT_FOLDER, TEXT = "docs/", ("README.md", "CONTRIBUTING.md", "CITATION.cff", "L
 # ------------------------------------------------------------------------------------------------ records
 
 
-def altered(old: str, new: str, *, may_import: bool) -> list[str]:
+def altered(old: str, new: str, *, free: Sequence[str], may_import: bool) -> list[str]:
     """Say for every file of a record in `old` that is not the same in `new` what happened to it.
 
-    may_import: leave out the files that `speedrun import` may write again.
+    free: paths that may change. may_import: leave out the files that `speedrun import` may write again.
     """
     problems = []
     for change in changes(old, new):
         folder, _, file = change.path.rpartition("/")
-        if change.kind == "A" or not change.path.startswith(f"{RECORDS}/"):
+        if change.kind == "A" or change.path in free or not change.path.startswith(f"{RECORDS}/"):
             continue
         again = change.kind == "M" and change.mode == PLAIN and file in IMPORTED and folder.count("/") == 2
         if may_import and again and is_imported(old, folder):
             continue
         event = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
         problems.append(
-            f"{named(change.path)} {event}; a file of a record never changes: restore it, and use "
-            "`speedrun accept --retime` or `--withdraw` to add what is new"
+            f"{named(change.path)} {event}; a file of a record never changes, but for a script before its first stored "
+            "run: restore it, and use `speedrun accept --retime` or `--withdraw` to add what is new"
         )
     return problems
+
+
+def replaced(old: str, changed: Sequence[Change], *commits: str) -> list[str]:
+    """List the changed files of scripts whose hashes in `old` no run names that is stored in one of the commits.
+
+    Of such a script nothing was measured yet. A folder without a frozen file stands for another record's script.
+    """
+    within = [
+        (c.path, match[1]) for c in changed if (c.kind, c.mode) == ("M", PLAIN) and (match := SCRIPT.match(c.path))
+    ]
+    if not within:
+        return []
+    hashes = {folder: frozen(old, folder) for _, folder in within}
+    measured = named_by_runs(set().union(*hashes.values()), old, *commits)
+    return [path for path, folder in within if hashes[folder] and not hashes[folder] & measured]
+
+
+def frozen(name: str, folder: str) -> set[str]:
+    """Return the sha256 of every file in a script's folder but of the one that describes it."""
+    listed = [file for file in files(name, folder) if file.path != f"{folder}/script.yaml"]
+    return {hashlib.sha256(content(file.blob)).hexdigest() for file in listed}
+
+
+def named_by_runs(hashes: set[str], *commits: str) -> set[str]:
+    """Return those hashes that stand in what is kept of runs: evidence, figures, comparisons, replays."""
+    kept = {
+        file.blob
+        for name in commits
+        for file in [*files(name, RECORDS), *files(name, SUBMISSIONS)]
+        if file.mode in (PLAIN, EXECUTABLE) and STORED.match(file.path) and not SCRIPT.match(file.path)
+    }
+    wanted = {digest.encode(): digest for digest in hashes}
+    return {digest for text in contents(sorted(kept)) for raw, digest in wanted.items() if raw in text}
 
 
 # ------------------------------------------------------------------------------------------------ submissions
@@ -278,14 +316,16 @@ def pull_request(base_name: str, head_name: str, facts: str | None = None) -> in
         problems = foreign(changed, slugs[0]) + on_main(slugs[0], base, old) + odd + problems
         return tell(f"the submission {named(slugs[0])[:100]}", problems, said)
     found, review = written.sort(base, head, changed), for_review(changed)
+    free = replaced(old, changed, head, base)
     told: list[str] = []
-    problems = odd + in_place_of_folders(changed) + altered(old, head, may_import=bool(found.imported))
+    problems = odd + in_place_of_folders(changed) + altered(old, head, free=free, may_import=bool(found.imported))
     problems += taken_away(changed, found.accepted, head)
     if not odd:
         wrong, told = written.verify(base, head, found, board=not review, facts=None if facts is None else Path(facts))
         problems += wrong
         if review and found.board:
             told.append("the board was not compared with the records: what writes it may have changed")
+        told += [f"{named(path)} is replaced: no stored run names the script that was there" for path in free]
     return tell("this pull request adds no submission", problems, review=[*review, *told])
 
 
@@ -302,7 +342,9 @@ def append_only(before: str, after: str) -> int:
     """Refuse every change of a record between two commits."""
     if before == NOTHING:
         return tell("nothing was here before", [])
-    return tell("records are only added to", altered(commit(before), commit(after), may_import=True))
+    old, new = commit(before), commit(after)
+    free = replaced(old, changes(old, new), new)
+    return tell("records are only added to", altered(old, new, free=free, may_import=True))
 
 
 def main(arguments: list[str]) -> int:

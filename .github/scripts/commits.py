@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,18 @@ def files(name: str, under: str = "") -> list[File]:
 def content(blob: str) -> bytes:
     """Return the bytes of a file."""
     return git("cat-file", "blob", blob)
+
+
+def contents(blobs: Iterable[str]) -> Iterator[bytes]:
+    """Return the bytes of many files, read by one process."""
+    wanted = list(blobs)
+    told = git("cat-file", "--batch", told="".join(f"{blob}\n" for blob in wanted).encode())
+    at = 0
+    for _ in wanted:
+        about = told[at : told.index(b"\n", at)]
+        start = at + len(about) + 1
+        at = start + int(about.split()[2]) + 1
+        yield told[start : at - 1]
 
 
 def shown(text: str) -> str:

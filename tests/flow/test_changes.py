@@ -512,10 +512,9 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a log": (lambda r: next((r / MUON).glob("evidence/runs/*/log.txt")).write_text("x"), "log.txt was changed"),
     "a script": (lambda r: (r / MUON / "script" / "train_gpt.py").unlink(), "train_gpt.py was deleted"),
     "a renamed folder": (lambda r: (r / MUON).rename(r / "records/smoke/2026-11-21_mine"), "record.yaml was deleted"),
-    "an imported script": (
-        lambda r: (r / IMPORTED / "script/train_gpt.py").write_text("x"),
-        "train_gpt.py was changed",
-    ),
+    "a script with runs": (lambda r: (r / MUON / "script/train_gpt.py").write_text("x"), "train_gpt.py was changed"),
+    "what is said of it": (lambda r: (r / MUON / "script/script.yaml").write_text("x"), "script.yaml was changed"),
+    "an imported script": (lambda r: (r / IMPORTED / "script/train_gpt.py").unlink(), "train_gpt.py was deleted"),
     "an imported record": (lambda r: (r / IMPORTED / "record.yaml").unlink(), "record.yaml was deleted"),
     "a merged script": (lambda r: (r / IMPORTED / "merged.yaml").write_text("x"), "merged.yaml was changed"),
     "a link": (
@@ -549,6 +548,44 @@ def test_a_timing_that_accept_added_never_changes(project: Repository) -> None:
             file.write("original:\n  repository: mine\n")
         project.commit("a change")
         assert f"{name} was changed" in project.changes("append-only", "main", f"change-{name}", status=1)
+
+
+def test_a_script_may_be_replaced_until_a_stored_run_names_its_hash(project: Repository) -> None:
+    """Nothing that another record keeps of its runs may name it either: it may stand for two records, or be a baseline."""
+    script = project.root / IMPORTED / "script" / "train_gpt.py"
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()
+    project.branch("change")
+    script.write_text("x")
+    script.with_name("script.yaml").write_text(script.with_name("script.yaml").read_text().replace(digest, "0" * 64))
+    project.commit("a better script")
+    assert "in order" in project.changes("append-only", "main", "change", status=0)
+    said = project.changes("pull-request", "main", "change", status=0)
+    assert f"review: {IMPORTED}/script/train_gpt.py is replaced: no stored run names the script that was there" in said
+    assert "for a maintainer's review" in said
+
+    replay = project.root / MUON / "replays" / "2026-11-22_0123abcd" / "replay.json"
+    project.git("switch", "-q", "main")
+    replay.parent.mkdir(parents=True)
+    replay.write_text(f'{{"script_sha256": "{digest}"}}\n')
+    project.commit("a run of it")
+    assert "train_gpt.py was changed" in project.changes("pull-request", "main", "change", status=1)
+    project.git("switch", "-q", "change")
+    project.git("merge", "-q", "-m", "up to date", "main")
+    for command in ("append-only", "pull-request"):
+        said = project.changes(command, "main", "change", status=1)
+        assert "train_gpt.py was changed" in said and "script.yaml was changed" in said
+
+
+def test_a_script_cannot_be_replaced_together_with_its_first_run(project: Repository) -> None:
+    script = project.root / IMPORTED / "script" / "train_gpt.py"
+    digest = hashlib.sha256(script.read_bytes()).hexdigest()
+    project.branch("change")
+    script.write_text("x")
+    folder = project.root / "submissions" / SLUG / "evidence"
+    folder.mkdir(parents=True)
+    (folder / "ledger.jsonl").write_text(f'{{"script_sha256": "{digest}"}}\n')
+    project.commit("a better script, and what the one before did")
+    assert "train_gpt.py was changed" in project.changes("append-only", "main", "change", status=1)
 
 
 def test_records_may_be_added_to_and_an_import_may_run_again(project: Repository) -> None:

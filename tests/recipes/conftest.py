@@ -23,7 +23,7 @@ from .ranks import MUON_WORLDS, result, worlds  # noqa: E402
 from .scripts import ALL, END, TINY, script_path, tiny, torchrun, write_shard  # noqa: E402
 
 # Whose processes end as an interpreter ends, beside those under torchrun: the scripts of this track end in the same lines
-# (tests/recipes/test_logs.py), and to take torch apart costs as much as a run.
+# (tests/recipes/test_sequence.py), and to take torch apart costs as much as a run.
 WHOLE_END = ("short/1", "short/13")
 UNDER_TORCHRUN = ("optimization/36",)  # the dry run of tests/e2e starts short/12 so
 
@@ -111,6 +111,11 @@ def training(name: str, data: Path) -> dict[str, Any]:
     return job | {"whole_end": name in WHOLE_END}
 
 
+def saving(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The job with its trained model saved where `ranks.result` says."""
+    return job | {"settings": job["settings"] | {"save": str(result(folder, job, 0, "model"))}}
+
+
 NO_DATA = {"kind": "script", "name": "short/12", "world": 1, "settings": TINY, "fails": True}
 
 
@@ -125,13 +130,14 @@ def programs_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
     def make(folder: Path) -> None:
         for name in UNDER_TORCHRUN:
-            job = training(name, data)
-            run = torchrun(name, 2, data, job["settings"] | {"save": folder / "model"})
+            job = saving(training(name, data), folder)
+            run = torchrun(name, 2, data, job["settings"])
             assert run.returncode == 0, run.stderr.decode(errors="replace")[-3000:]
             result(folder, job, 0, "log").write_bytes(run.stdout)
         (folder / "nothing").mkdir()
         without = NO_DATA | {"data": str(folder / "nothing")}
-        do_jobs(folder, [without, *(training(name, data) for name in ALL if name not in UNDER_TORCHRUN)])
+        jobs = [saving(training(name, data), folder) for name in ALL if name not in UNDER_TORCHRUN]
+        do_jobs(folder, [without, *jobs])
 
     return made_once(tmp_path_factory, "programs", make)
 
@@ -140,6 +146,12 @@ def programs_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def trained_log(data: Path, programs_folder: Path) -> Callable[[str], bytes]:
     """The log of a script's run of 24 steps on two ranks."""
     return lambda name: result(programs_folder, training(name, data), 0, "log").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def trained_model(data: Path, programs_folder: Path) -> Callable[[str], Path]:
+    """What that run saved."""
+    return lambda name: result(programs_folder, training(name, data), 0, "model")
 
 
 @pytest.fixture(scope="session")

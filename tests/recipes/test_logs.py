@@ -1,6 +1,7 @@
 """The log of each script is complete, and the harness's reader finds every field in it."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -71,13 +72,6 @@ def test_the_clock_lines_of_the_optimization_script_enclose_every_timed_section(
     assert text.count(b"clock:start") == text.count(b"clock:stop") == 3
 
 
-def test_the_scripts_of_the_track_end_in_the_same_lines() -> None:
-    """So that two of them show how the processes of all of them end (conftest.WHOLE_END)."""
-    ends = {script_path(name).read_text().rpartition("\n    if on_gpu:\n")[2] for name in SHORT}
-    assert len(ends) == 1
-    assert "dist.destroy_process_group()" in ends.pop()
-
-
 @pytest.mark.parametrize("name", [*ALL, "short/7"])
 def test_script_yaml_holds_the_hash_of_the_frozen_script_and_claims_no_measurement(name: str) -> None:
     folder = script_path("short/6").parents[2] / "2024-10-18_pytorch-2-5" / "script"
@@ -86,12 +80,23 @@ def test_script_yaml_holds_the_hash_of_the_frozen_script_and_claims_no_measureme
     assert script.of == name and script.origin == "reimplementation" and script.stands_for
     assert script.same_as == ("short/6" if name == "short/7" else None)
     data = yaml.safe_load((folder / "script.yaml").read_text())
-    assert data["measured"] is None and len(data["uncertainties"]) >= 1
+    assert data.get("measured") is None and len(data["uncertainties"]) >= 1
     if name != "short/7":
         assert script.entry == "train_gpt.py"
         assert dict(script.files) == {
             "train_gpt.py": hashlib.sha256((folder / "train_gpt.py").read_bytes()).hexdigest()
         }
+
+
+def test_every_stored_run_of_a_script_in_a_record_names_the_script_that_is_there() -> None:
+    """A script may be replaced until a stored run names its hash, and never afterwards (.github/scripts/changes.py)."""
+    there = {hashlib.sha256(path.read_bytes()).hexdigest() for path in ROOT.glob("records/*/*/script/train_gpt.py")}
+    stored = [json.loads(path.read_text()) for path in ROOT.glob("records/*/*/evidence/runs/*/run.json")]
+    replays = [json.loads(path.read_text()) for path in ROOT.glob("records/*/*/replays/*/replay.json")]
+    stored += [replay for replay in replays if replay["script"] == "reimplementation"]
+    assert len(stored) >= 6  # those of the smoke records
+    for run in stored:
+        assert run["script_sha256"] in there
 
 
 def test_the_template_of_submissions_is_the_optimization_tracks_script() -> None:
@@ -100,12 +105,12 @@ def test_the_template_of_submissions_is_the_optimization_tracks_script() -> None
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_script_is_one_file_of_300_to_600_lines_on_the_standard_library_numpy_and_torch(name: str) -> None:
+def test_a_script_is_one_file_of_300_to_700_lines_on_the_standard_library_numpy_and_torch(name: str) -> None:
     import ast
     import sys
 
     source = script_path(name).read_text()
-    assert 300 <= len(source.splitlines()) <= 600
+    assert 300 <= len(source.splitlines()) <= 700
     assert max(map(len, source.splitlines())) <= 120
     imported = set()
     for node in ast.walk(ast.parse(source)):

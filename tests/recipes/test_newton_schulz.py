@@ -66,6 +66,42 @@ def test_newton_schulz_does_so_at_the_shapes_of_the_full_size_model(rows: int, c
         torch.testing.assert_close(diagonal, polynomial(name, values), rtol=0, atol=5e-3)
 
 
+@pytest.mark.parametrize("name", WITH_MUON)
+def test_in_bf16_the_input_is_rounded_first_and_then_divided_by_its_norm(name: str) -> None:
+    """By the norm of the unrounded input in record 4, by that of the rounded one in all later ones."""
+    module, G = load(name), 3 * torch.randn(24, 40, generator=torch.Generator().manual_seed(2))
+    rounded = G.bfloat16()
+    norm = (G if name == "short/4" else rounded).norm()
+    X = rounded / (norm + 1e-7)
+    a, b, c, steps = TWELVE_STEPS if name == "optimization/36" else FIVE_STEPS
+    for _ in range(steps):
+        A = X @ X.T
+        if name in ALL[2:8]:  # records 4 to 10 multiply once more
+            B = A @ X
+            X = a * X + b * B + c * A @ B
+        else:
+            X = a * X + (b * A + c * A @ A) @ X
+    result = module.newton_schulz(G)
+    assert torch.equal(result.bfloat16(), X)
+    assert result.dtype == (torch.float32 if name == "short/4" else torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["short/4", "short/5", "short/6"])
+def test_the_scaled_update_is_rounded_to_bf16_from_record_6_on_only(name: str, alone: None) -> None:
+    module, random = load(name), torch.Generator().manual_seed(4)
+    p = torch.nn.Parameter(torch.randn(96, 24, generator=random))
+    optimizer = module.Muon([p], lr=0.02, momentum=0.9)
+    optimizer.dtype = torch.bfloat16
+    p.grad = torch.randn(96, 24, generator=random)
+    update = module.newton_schulz(p.grad + 0.9 * p.grad)
+    exact = p.detach() - 0.02 * 96**0.5 * update.float()
+    rounded = p.detach() - 0.02 * (update.bfloat16() * 96**0.5).float()
+    optimizer.step()
+    near, far = (exact, rounded) if name in ("short/4", "short/5") else (rounded, exact)
+    torch.testing.assert_close(p.detach(), near, rtol=0, atol=5e-7)
+    assert (p.detach() - far).abs().max() > 1e-5
+
+
 def orthogonal(name: str, u: torch.Tensor) -> torch.Tensor:
     U, s, Vt = torch.linalg.svd(u.double(), full_matrices=False)
     return (U * polynomial(name, s / s.square().sum().sqrt())) @ Vt

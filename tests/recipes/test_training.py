@@ -69,9 +69,10 @@ def test_an_unknown_or_ill_typed_override_ends_with_one_sentence(name: str, argu
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_overrides_are_typed_and_listed_without_the_seed(name: str) -> None:
-    args, overrides = load(name).parse_overrides(["d_model=64", "seed=3", "adam_eps=1e-6", "device=cpu"])
-    assert (args.d_model, args.seed, args.adam_eps, args.device) == (64, 3, 1e-6, "cpu")
+def test_overrides_are_typed_and_listed_without_seed_and_save(name: str) -> None:
+    given = ["d_model=64", "seed=3", "adam_eps=1e-6", "save=a=b", "device=cpu"]
+    args, overrides = load(name).parse_overrides(given)
+    assert (args.d_model, args.seed, args.adam_eps, args.save, args.device) == (64, 3, 1e-6, "a=b", "cpu")
     assert overrides == ["d_model=64", "adam_eps=1e-6", "device=cpu"]
     assert load(name).parse_overrides([]) == (load(name).Hyperparameters(), [])
 

@@ -107,7 +107,9 @@ def find_files(pattern: str) -> list[str]:
 
 def to_micro_batches(window: np.ndarray, args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
     """Cut n · T + 1 tokens into inputs and targets (device_batch_size, T); a target is the token after its input."""
-    tokens = torch.from_numpy(window.astype(np.int64)).to(args.device)
+    tokens = torch.from_numpy(window.astype(np.int64))
+    if args.device == "cuda":  # from pinned memory, so that neither side waits for the copy
+        tokens = tokens.pin_memory().to(args.device, non_blocking=True)
     inputs, targets = tokens[:-1].view(-1, args.sequence_length), tokens[1:].view(-1, args.sequence_length)
     return list(zip(inputs.split(args.device_batch_size), targets.split(args.device_batch_size), strict=True))
 
@@ -141,14 +143,15 @@ class DistributedDataLoader:
         return to_micro_batches(self.tokens[first : first + self.chunk + 1], self.args)
 
 
-def load_validation(rank: int, world_size: int, args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
-    """Return this rank's contiguous share of the first val_tokens tokens of the validation file."""
+def open_data(rank: int, world_size: int, args: Hyperparameters) -> tuple[DistributedDataLoader, np.ndarray]:
+    """Return this rank's loader for training, and its contiguous share of the val_tokens tokens to validate on."""
     path = find_files(args.val_files)[0]
     tokens = open_shard(path)
     if len(tokens) < args.val_tokens + 1:
         raise SystemExit(f"{path} has {len(tokens)} tokens, too few for val_tokens={args.val_tokens} and a target")
     share = args.val_tokens // world_size
-    return to_micro_batches(tokens[rank * share : (rank + 1) * share + 1], args)
+    val_tokens = tokens[rank * share : (rank + 1) * share + 1]
+    return DistributedDataLoader(args.train_files, rank, world_size, args), val_tokens
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -326,7 +329,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: list[nn.Parameter], lr: float, momentum: float, weight_decay: float):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         on_gpu = params[0].is_cuda
-        self.orthogonalize = torch.compile(newton_schulz) if on_gpu else newton_schulz
+        self.orthogonalize = torch.compile(newton_schulz, dynamic=False) if on_gpu else newton_schulz
         self.dtype = torch.bfloat16 if on_gpu else torch.float32
 
     def update(self, p: nn.Parameter, group: dict) -> None:
@@ -382,7 +385,68 @@ def learning_rate_scale(step: int, args: Hyperparameters) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Set-up
+# Training
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def validation_is_due(step: int, args: Hyperparameters) -> bool:
+    late = step >= 0.9 * args.num_iterations
+    every = args.val_loss_every_late if late else args.val_loss_every
+    return step % every == 0 or step == args.num_iterations
+
+
+@torch.no_grad()
+def validate(model: nn.Module, micro_batches: list[tuple[Tensor, Tensor]], args: Hyperparameters) -> float:
+    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
+    total = torch.zeros((), device=args.device)
+    for inputs, targets in micro_batches:
+        total += model(inputs, targets)
+    dist.all_reduce(total)
+    return total.item() / args.val_tokens
+
+
+def train(model: GPT, train_loader: DistributedDataLoader, val_tokens: np.ndarray, args: Hyperparameters) -> None:
+    """Take all steps and log their losses; the clock stands still while the model is validated."""
+    optimizers = make_optimizers(model, args)
+    parameters = list(model.parameters())
+    compiled_model = torch.compile(model, dynamic=False) if args.device == "cuda" else model
+    val_micro_batches = to_micro_batches(val_tokens, args)
+    micro_batches = train_loader.next_micro_batches()
+    clock = Clock(args)
+    last_step, last_val_step, last_val_seconds = args.num_iterations, 0, 0.0
+    clock.start()
+    for step in range(last_step + 1):
+        if validation_is_due(step, args):
+            clock.stop()
+            val_loss = validate(compiled_model, val_micro_batches, args)
+            # The mean time of a step is that since the validation before.
+            step_avg = (clock.seconds - last_val_seconds) / (step - last_val_step) if step > 0 else math.nan
+            log(f"step:{step}/{last_step} val_loss:{val_loss:.5f} {times(clock.seconds, step_avg)}")
+            last_val_step, last_val_seconds = step, clock.seconds
+            if step == last_step:
+                break
+            clock.start()
+
+        for i, (inputs, targets) in enumerate(micro_batches, start=1):
+            loss = compiled_model(inputs, targets)
+            if i == len(micro_batches):  # the next batch is read and copied while the GPU is busy with this one
+                micro_batches = train_loader.next_micro_batches()
+            loss.backward()
+        for p in parameters:
+            dist.all_reduce(p.grad)  # the sum over ranks; neither optimizer minds the scale of gradients
+
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        train_time = clock.read()
+        log(f"step:{step + 1}/{last_step} {times(train_time, train_time / (step + 1))}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What the scripts of the sequence share: settings, checks, processes, seed, log, clock
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -420,6 +484,15 @@ def check_settings(args: Hyperparameters, world_size: int) -> None:
     for holds, sentence in requirements:
         if not holds:
             raise SystemExit(sentence)
+
+
+def join_processes(local_rank: int, args: Hyperparameters) -> None:
+    """Form the group of all ranks; told its GPU, NCCL connects at once instead of in the first step."""
+    if args.device == "cuda":
+        torch.cuda.set_device(local_rank)
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local_rank))
+    else:
+        dist.init_process_group("gloo")
 
 
 def choose_seed(args: Hyperparameters) -> int:
@@ -489,81 +562,23 @@ def times(seconds: float, mean_seconds: float) -> str:
     return f"train_time:{seconds:.3f}s step_avg:{1000 * mean_seconds:.2f}ms"
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Training and validation
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-def validation_is_due(step: int, args: Hyperparameters) -> bool:
-    late = step >= 0.9 * args.num_iterations
-    every = args.val_loss_every_late if late else args.val_loss_every
-    return step % every == 0 or step == args.num_iterations
-
-
-@torch.no_grad()
-def validate(model: nn.Module, micro_batches: list[tuple[Tensor, Tensor]], args: Hyperparameters) -> float:
-    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
-    total = torch.zeros((), device=args.device)
-    for inputs, targets in micro_batches:
-        total += model(inputs, targets)
-    dist.all_reduce(total)
-    return total.item() / args.val_tokens
-
-
 def main() -> None:
-    # ---- processes, data, model
     args, overrides = parse_overrides(sys.argv[1:])
     if "RANK" not in os.environ:
         raise SystemExit("start this script with: torchrun --standalone --nproc_per_node=8 train_gpt.py")
     rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     check_settings(args, world_size)
-    on_gpu = args.device == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
-    train_loader = DistributedDataLoader(args.train_files, rank, world_size, args)
-    val_micro_batches = load_validation(rank, world_size, args)
+    data = open_data(rank, world_size, args)
+    join_processes(local_rank, args)
     seed = choose_seed(args)
     log_header(args, overrides, seed)
     torch.manual_seed(seed)
-    trained = make_model(args)
-    optimizers = make_optimizers(trained, args)
-    parameters = list(trained.parameters())
-    model = torch.compile(trained, dynamic=False) if on_gpu else trained
+    model = make_model(args)
+    train(model, *data, args)
+    if args.save is not None and rank == 0:
+        torch.save({"settings": asdict(args), "model": model.state_dict()}, args.save)
 
-    # ---- training
-    clock = Clock(args)
-    last_step, last_val_step, last_val_seconds = args.num_iterations, 0, 0.0
-    clock.start()
-    for step in range(last_step + 1):
-        if validation_is_due(step, args):
-            clock.stop()
-            val_loss = validate(model, val_micro_batches, args)
-            # The mean time of a step is that since the validation before.
-            step_avg = (clock.seconds - last_val_seconds) / (step - last_val_step) if step > 0 else math.nan
-            log(f"step:{step}/{last_step} val_loss:{val_loss:.5f} {times(clock.seconds, step_avg)}")
-            last_val_step, last_val_seconds = step, clock.seconds
-            if step == last_step:
-                if args.save is not None and rank == 0:
-                    torch.save({"settings": asdict(args), "model": trained.state_dict()}, args.save)
-                break
-            clock.start()
-
-        for inputs, targets in train_loader.next_micro_batches():
-            model(inputs, targets).backward()
-        for p in parameters:
-            dist.all_reduce(p.grad)  # the sum over ranks; neither optimizer minds the scale of gradients
-
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        train_time = clock.read()
-        log(f"step:{step + 1}/{last_step} {times(train_time, train_time / (step + 1))}")
-
-    if on_gpu:
+    if args.device == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated() >> 20, torch.cuda.max_memory_reserved() >> 20
         log(f"peak memory allocated: {allocated} MiB reserved: {reserved} MiB")
     else:

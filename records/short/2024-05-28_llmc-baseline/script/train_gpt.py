@@ -19,6 +19,7 @@ Start it where data/fineweb10B/ lies (or set DATA_PATH):
     torchrun --standalone --nproc_per_node=8 train_gpt.py [name=value ...]
 
 1, 2, 4 and 8 GPUs do the same training on the same tokens. Everything that counts is printed by rank 0 on stdout.
+`save=PATH` writes the weights after the last validation, and `load(PATH)` gives the trained model back.
 """
 
 import glob
@@ -28,7 +29,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +49,7 @@ RECIPE_RANKS = 8  # the record ran on 8 GPUs; with fewer, each process takes the
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The whole recipe in numbers. `name=value` arguments override them; any override but seed makes a test run."""
+    """The whole recipe in numbers. `name=value` arguments override them; any but seed and save makes a test run."""
 
     # data
     train_files: str = "data/fineweb10B/fineweb_train_*.bin"
@@ -74,7 +76,15 @@ class Hyperparameters:
     gradient_clip: float = 1.0  # largest norm of all gradients together
     # run
     seed: int | None = None  # drawn and logged when not given
+    save: str | None = None  # where the weights are written after the last validation
     device: str = "cuda"  # "cpu" is for tests: fp32, not compiled
+
+    def requirements(self) -> list[tuple[bool, str]]:
+        """Say what the model needs of these settings, with the sentence that ends a run where it does not hold."""
+        return [
+            (self.d_model % self.n_head == 0, "d_model must be a multiple of n_head"),
+            (self.padded_vocab_size >= self.vocab_size, "padded_vocab_size must be at least vocab_size"),
+        ]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -141,11 +151,27 @@ class DistributedDataLoader:
         return window[:-1].view(self.shape), window[1:].view(self.shape)
 
 
-def next_micro_batches(loaders: list[DistributedDataLoader], args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
+Loaders = list[DistributedDataLoader]  # one for each recipe rank whose data a process takes
+
+
+def open_data(rank: int, world_size: int, args: Hyperparameters) -> tuple[Loaders, Loaders]:
+    """Return this process's loaders for training and for validation."""
+    # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
+    recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
+    train_loaders = [DistributedDataLoader(args.train_files, r, args, shuffle=True) for r in recipe_ranks]
+    return train_loaders, [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
+
+
+def to_device(tokens: Tensor, args: Hyperparameters) -> Tensor:
+    """Copy tokens to where the model is; to a GPU from pinned memory, so that neither side waits for the copy."""
+    return tokens.pin_memory().to(args.device, non_blocking=True) if args.device == "cuda" else tokens
+
+
+def next_micro_batches(loaders: Loaders, args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
     """Draw this process's share of one batch, cut into forward passes of (device_batch_size, sequence_length)."""
     micro_batches = []
     for loader in loaders:
-        inputs, targets = (tokens.to(args.device).split(args.device_batch_size) for tokens in loader.next_batch())
+        inputs, targets = (to_device(tokens, args).split(args.device_batch_size) for tokens in loader.next_batch())
         micro_batches.extend(zip(inputs, targets, strict=True))
     return micro_batches
 
@@ -217,13 +243,42 @@ class GPT(nn.Module):
                 nn.init.zeros_(p)
         self.embed.weight[self.vocab_size :] = 0
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         T = inputs.size(1)
         x = self.embed(inputs) + self.positions.weight[:T]  # (B, T, D)
         for block in self.blocks:
             x = block(x)
-        logits = self.head(self.norm(x))[..., : self.vocab_size].float()  # (B, T, V)
+        return self.head(self.norm(x))[..., : self.vocab_size]  # (B, T, V)
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        logits = self.logits(inputs).float()  # (B, T, V)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def make_model(args: Hyperparameters) -> GPT:
+    with torch.device(args.device):
+        model = GPT(args)
+    if args.device == "cuda":
+        model.bfloat16()
+    return model
+
+
+def compile_model(model: GPT, args: Hyperparameters) -> nn.Module:
+    return torch.compile(model) if args.device == "cuda" else model
+
+
+def load(path: str) -> Callable[[Tensor], Tensor]:
+    """Return a saved model as a function from tokens (B, T), int64, to logits (B, T, V), without training anything."""
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    args = Hyperparameters(**saved["settings"] | {"device": "cuda" if torch.cuda.is_available() else "cpu"})
+    model = make_model(args)
+    model.load_state_dict(saved["model"])
+
+    def logits(tokens: Tensor) -> Tensor:
+        return model.logits(tokens.to(args.device))
+
+    logits.sequence_tokens = args.sequence_length  # what a row of validation holds
+    return logits
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -241,30 +296,35 @@ def round_stochastically(x: Tensor) -> Tensor:
 class MasterAdamW(torch.optim.AdamW):
     """AdamW with clipped gradients on fp32 copies of the weights; the model's bf16 weights are rounded from them.
 
-    A weight that is fp32 (on a CPU) is its own master.
+    A weight that is fp32 (on a CPU) is its own master. There are 148 tensors, so what is done to all of them is done in
+    a few kernels.
     """
 
     def __init__(self, groups: list[dict], gradient_clip: float, **settings):
         self.gradient_clip = gradient_clip
-        self.pairs = []  # (weight of the model, its master)
+        self.weights, self.masters = [], []
         for group in groups:
             masters = [p.detach().float().requires_grad_() for p in group["params"]]
-            self.pairs.extend(zip(group["params"], masters, strict=True))
+            self.weights += group["params"]
+            self.masters += masters
             group["params"] = masters
         super().__init__(groups, **settings)
 
     @torch.no_grad()
     def step(self) -> None:
-        for p, master in self.pairs:
-            master.grad = p.grad.float()
-        nn.utils.clip_grad_norm_([master for _, master in self.pairs], self.gradient_clip)
+        for master in self.masters:
+            master.grad = torch.empty_like(master)
+        torch._foreach_copy_([master.grad for master in self.masters], [p.grad for p in self.weights])
+        nn.utils.clip_grad_norm_(self.masters, self.gradient_clip)  # on a GPU many tensors at once by itself
         super().step()
-        for p, master in self.pairs:
-            p.copy_(round_stochastically(master) if p.dtype == torch.bfloat16 else master)
+        if self.weights[0].dtype == torch.bfloat16:
+            rounded = round_stochastically(torch.cat([master.view(-1) for master in self.masters]))
+            parts = rounded.split([p.numel() for p in self.weights])
+            torch._foreach_copy_(self.weights, [part.view_as(p) for part, p in zip(parts, self.weights, strict=True)])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
-        for p, _ in self.pairs:
+        for p in self.weights:
             p.grad = None
 
 
@@ -296,19 +356,81 @@ def learning_rate_scale(step: int, args: Hyperparameters) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Set-up
+# Training
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def validate(model: nn.Module, loaders: Loaders, args: Hyperparameters) -> float:
+    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank.
+
+    Without gradients: the compiler would keep a graph with them for training too, in one piece. DDP has it cut, so that
+    the gradients of one piece are summed over ranks while those of the next are computed.
+    """
+    total = torch.zeros((), device=args.device)
+    for loader in loaders:
+        loader.reset()
+    for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
+        for inputs, targets in next_micro_batches(loaders, args):
+            total += model(inputs, targets)
+    dist.all_reduce(total)
+    return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
+
+
+def train(model: GPT, train_loaders: Loaders, val_loaders: Loaders, args: Hyperparameters) -> None:
+    """Take all steps and log their losses; the clock stands still while the model is validated."""
+    optimizers = make_optimizers(model, args)
+    compiled_model = compile_model(model, args)
+    ddp_model = DistributedDataParallel(compiled_model, gradient_as_bucket_view=True)
+    micro_batches = next_micro_batches(train_loaders, args)
+    clock = Clock(args)
+    clock.start()
+    last_step = args.num_iterations
+    for step in range(last_step + 1):
+        if step == 10:  # the first ten steps, in which the compiler works, are not timed
+            clock = Clock(args)
+            clock.start()
+
+        if step % args.val_loss_every == 0 or step == last_step:
+            clock.stop()
+            val_loss = validate(compiled_model, val_loaders, args)
+            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
+            if step == last_step:
+                break
+            clock.start()
+
+        for i, (inputs, targets) in enumerate(micro_batches, start=1):
+            is_last = i == len(micro_batches)
+            ddp_model.require_backward_grad_sync = is_last  # average over ranks once per step
+            loss = ddp_model(inputs, targets)
+            if is_last:  # the next batch is read and copied while the GPU is busy with this one
+                micro_batches = next_micro_batches(train_loaders, args)
+            (loss / len(micro_batches)).backward()
+
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        if dist.get_rank() == 0:
+            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What the scripts of the sequence share: settings, checks, processes, seed, log, clock
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
-    """Turn name=value arguments into the settings and the list of overrides other than seed; end on a bad one."""
+    """Turn name=value arguments into the settings and the overrides other than seed and save; end on a bad one."""
     defaults = {field.name: field.default for field in fields(Hyperparameters)}
     values: dict[str, int | float | str] = {}
     for argument in argv:
         name, equals, text = argument.partition("=")
         if not equals or name not in defaults:
             raise SystemExit(f"{argument!r} is no override; write name=value with one of: {', '.join(defaults)}")
-        kind = int if name == "seed" else type(defaults[name])
+        kind = {"seed": int, "save": str}.get(name, type(defaults[name]))
         try:
             values[name] = kind(text)
         except ValueError:
@@ -316,7 +438,7 @@ def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
         least = 1 if kind is int and name != "seed" else 0
         if kind is not str and not least <= values[name] < math.inf:
             raise SystemExit(f"{argument!r}: {name} takes a finite number from {least} up")
-    return Hyperparameters(**values), [argument for argument in argv if not argument.startswith("seed=")]
+    return Hyperparameters(**values), [a for a in argv if not a.startswith(("seed=", "save="))]
 
 
 def check_settings(args: Hyperparameters, world_size: int) -> None:
@@ -329,12 +451,20 @@ def check_settings(args: Hyperparameters, world_size: int) -> None:
         (RECIPE_RANKS % world_size == 0, f"{world_size} processes do not divide {RECIPE_RANKS}; start 1, 2, 4 or 8"),
         (args.batch_size % recipe_rows == 0, f"batch_size must be a multiple of {recipe_rows}"),
         (args.val_tokens % batch_tokens == 0, f"val_tokens must be a multiple of {batch_tokens}"),
-        (args.d_model % args.n_head == 0, "d_model must be a multiple of n_head"),
-        (args.padded_vocab_size >= args.vocab_size, "padded_vocab_size must be at least vocab_size"),
+        *args.requirements(),
     ]
     for holds, sentence in requirements:
         if not holds:
             raise SystemExit(sentence)
+
+
+def join_processes(local_rank: int, args: Hyperparameters) -> None:
+    """Form the group of all ranks; told its GPU, NCCL connects at once instead of in the first step."""
+    if args.device == "cuda":
+        torch.cuda.set_device(local_rank)
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local_rank))
+    else:
+        dist.init_process_group("gloo")
 
 
 def choose_seed(args: Hyperparameters) -> int:
@@ -404,86 +534,23 @@ def times(milliseconds: float, index: int, steps_done: int) -> str:
     return f"train_time:{milliseconds:.0f}ms step_avg:{step_avg:.2f}ms"
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Training and validation
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def validate(model: nn.Module, loaders: list[DistributedDataLoader], args: Hyperparameters) -> float:
-    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
-    total = torch.zeros((), device=args.device)
-    for loader in loaders:
-        loader.reset()
-    for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
-        for inputs, targets in next_micro_batches(loaders, args):
-            total += model(inputs, targets)
-    dist.all_reduce(total)
-    return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
-
-
 def main() -> None:
-    # ---- processes, data, model
     args, overrides = parse_overrides(sys.argv[1:])
     if "RANK" not in os.environ:
         raise SystemExit("start this script with: torchrun --standalone --nproc_per_node=8 train_gpt.py")
     rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     check_settings(args, world_size)
-    on_gpu = args.device == "cuda"
-    # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
-    recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
-    train_loaders = [DistributedDataLoader(args.train_files, r, args, shuffle=True) for r in recipe_ranks]
-    val_loaders = [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
-
-    if on_gpu:
-        torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    data = open_data(rank, world_size, args)
+    join_processes(local_rank, args)
     seed = choose_seed(args)
     log_header(args, overrides, seed)
     torch.manual_seed(seed)
-    with torch.device(args.device):
-        model = GPT(args)
-    if on_gpu:
-        model.bfloat16()
-    optimizers = make_optimizers(model, args)
-    if on_gpu:
-        model = torch.compile(model)
-    ddp_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
+    model = make_model(args)
+    train(model, *data, args)
+    if args.save is not None and rank == 0:
+        torch.save({"settings": asdict(args), "model": model.state_dict()}, args.save)
 
-    # ---- training
-    micro_batches = next_micro_batches(train_loaders, args)
-    clock = Clock(args)
-    clock.start()
-    last_step = args.num_iterations
-    for step in range(last_step + 1):
-        if step == 10:  # the first ten steps, in which the compiler works, are not timed
-            clock = Clock(args)
-            clock.start()
-
-        if step % args.val_loss_every == 0 or step == last_step:
-            clock.stop()
-            val_loss = validate(model, val_loaders, args)
-            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
-            if step == last_step:
-                break
-            clock.start()
-
-        for i, (inputs, targets) in enumerate(micro_batches, start=1):
-            ddp_model.require_backward_grad_sync = i == len(micro_batches)  # average over ranks once per step
-            loss = ddp_model(inputs, targets)
-            (loss / len(micro_batches)).backward()
-        micro_batches = next_micro_batches(train_loaders, args)
-
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        if rank == 0:
-            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
-
-    if on_gpu:
+    if args.device == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated() >> 20, torch.cuda.max_memory_reserved() >> 20
         log(f"peak memory allocated: {allocated} MiB reserved: {reserved} MiB")
     else:

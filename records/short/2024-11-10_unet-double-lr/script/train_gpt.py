@@ -17,6 +17,7 @@ Start it where data/fineweb10B/ lies (or set DATA_PATH):
     torchrun --standalone --nproc_per_node=8 train_gpt.py [name=value ...]
 
 1, 2, 4 and 8 GPUs do the same training on the same tokens. Everything that counts is printed by rank 0 on stdout.
+`save=PATH` writes the weights after the last validation, and `load(PATH)` gives the trained model back.
 """
 
 import glob
@@ -26,7 +27,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,7 +47,7 @@ RECIPE_RANKS = 8  # the record ran on 8 GPUs; with fewer, each process takes the
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The whole recipe in numbers. `name=value` arguments override them; any override but seed makes a test run."""
+    """The whole recipe in numbers. `name=value` arguments override them; any but seed and save makes a test run."""
 
     # data
     train_files: str = "data/fineweb10B/fineweb_train_*.bin"
@@ -75,7 +77,15 @@ class Hyperparameters:
     muon_momentum_steps: int = 500
     # run
     seed: int | None = None  # drawn and logged when not given
+    save: str | None = None  # where the weights are written after the last validation
     device: str = "cuda"  # "cpu" is for tests: fp32, not compiled
+
+    def requirements(self) -> list[tuple[bool, str]]:
+        """Say what the model needs of these settings, with the sentence that ends a run where it does not hold."""
+        return [
+            (self.d_model % (2 * self.n_head) == 0, "d_model must be a multiple of 2 · n_head"),
+            (self.n_layer % 2 == 0, "n_layer must be even: one half of the blocks feeds the other"),
+        ]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -133,11 +143,27 @@ class DistributedDataLoader:
         return window[:-1].view(self.shape), window[1:].view(self.shape)
 
 
-def next_micro_batches(loaders: list[DistributedDataLoader], args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
+Loaders = list[DistributedDataLoader]  # one for each recipe rank whose data a process takes
+
+
+def open_data(rank: int, world_size: int, args: Hyperparameters) -> tuple[Loaders, Loaders]:
+    """Return this process's loaders for training and for validation."""
+    # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
+    recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
+    train_loaders = [DistributedDataLoader(args.train_files, r, args) for r in recipe_ranks]
+    return train_loaders, [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
+
+
+def to_device(tokens: Tensor, args: Hyperparameters) -> Tensor:
+    """Copy tokens to where the model is; to a GPU from pinned memory, so that neither side waits for the copy."""
+    return tokens.pin_memory().to(args.device, non_blocking=True) if args.device == "cuda" else tokens
+
+
+def next_micro_batches(loaders: Loaders, args: Hyperparameters) -> list[tuple[Tensor, Tensor]]:
     """Draw this process's share of one batch, cut into forward passes of (device_batch_size, sequence_length)."""
     micro_batches = []
     for loader in loaders:
-        inputs, targets = (tokens.to(args.device).split(args.device_batch_size) for tokens in loader.next_batch())
+        inputs, targets = (to_device(tokens, args).split(args.device_batch_size) for tokens in loader.next_batch())
         micro_batches.extend(zip(inputs, targets, strict=True))
     return micro_batches
 
@@ -238,7 +264,7 @@ class GPT(nn.Module):
         table_dtype = torch.bfloat16 if args.device == "cuda" else torch.float32
         self.cos, self.sin = rotary_tables(args.sequence_length, args.d_model // args.n_head, table_dtype)
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         T = inputs.size(1)
         x = x0 = rms_norm(self.embed(inputs))  # (B, T, D)
         first_v = None
@@ -251,7 +277,10 @@ class GPT(nn.Module):
             if i < half:
                 skips.append(x)
         logits = self.head(rms_norm(x))  # (B, T, V)
-        logits = (30 * torch.tanh(logits / 30)).float()
+        return 30 * torch.tanh(logits / 30)
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        logits = self.logits(inputs).float()  # (B, T, V)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
@@ -261,6 +290,41 @@ def cast_to_bf16(model: GPT) -> None:
     for module in model.modules():
         if isinstance(module, Linear):
             module.float()
+
+
+def make_model(args: Hyperparameters) -> GPT:
+    with torch.device(args.device):
+        model = GPT(args)
+    if args.device == "cuda":
+        cast_to_bf16(model)
+    return model
+
+
+def compile_model(model: GPT, args: Hyperparameters) -> nn.Module:
+    if args.device != "cuda":
+        return model
+    import torch._inductor.config as inductor_config
+
+    inductor_config.coordinate_descent_tuning = True  # allowed by the rules of the time
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
+    torch.backends.cuda.enable_math_sdp(False)
+    return torch.compile(model)
+
+
+def load(path: str) -> Callable[[Tensor], Tensor]:
+    """Return a saved model as a function from tokens (B, T), int64, to logits (B, T, V), without training anything."""
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    args = Hyperparameters(**saved["settings"] | {"device": "cuda" if torch.cuda.is_available() else "cpu"})
+    model = make_model(args)
+    model.load_state_dict(saved["model"])
+
+    def logits(tokens: Tensor) -> Tensor:
+        return model.logits(tokens.to(args.device))
+
+    logits.sequence_tokens = args.sequence_length  # what a row of validation holds
+    return logits
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -297,7 +361,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params: list[nn.Parameter], lr: float, momentum: float):
         super().__init__(params, {"lr": lr, "momentum": momentum})
         on_gpu = params[0].is_cuda
-        self.orthogonalize = torch.compile(newton_schulz) if on_gpu else newton_schulz
+        self.orthogonalize = torch.compile(newton_schulz, dynamic=False) if on_gpu else newton_schulz
         self.dtype = torch.bfloat16 if on_gpu else torch.float32
 
     @torch.no_grad()
@@ -354,19 +418,85 @@ def muon_momentum(step: int, args: Hyperparameters) -> float:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Set-up
+# Training
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def validate(model: nn.Module, loaders: Loaders, args: Hyperparameters) -> float:
+    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank.
+
+    Without gradients: the compiler would keep a graph with them for training too, in one piece. DDP has it cut, so that
+    the gradients of one piece are summed over ranks while those of the next are computed.
+    """
+    total = torch.zeros((), device=args.device)
+    for loader in loaders:
+        loader.reset()
+    for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
+        for inputs, targets in next_micro_batches(loaders, args):
+            total += model(inputs, targets)
+    dist.all_reduce(total)
+    return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
+
+
+def train(model: GPT, train_loaders: Loaders, val_loaders: Loaders, args: Hyperparameters) -> None:
+    """Take all steps and log their losses; the clock stands still while the model is validated."""
+    optimizers = make_optimizers(model, args)
+    compiled_model = compile_model(model, args)
+    ddp_model = DistributedDataParallel(compiled_model, gradient_as_bucket_view=True)
+    micro_batches = next_micro_batches(train_loaders, args)
+    clock = Clock(args)
+    clock.start()
+    for loader in train_loaders:  # a quirk of the record: steps 0 and 1 both train on the first batch
+        loader.reset()
+    last_step = args.num_iterations
+    for step in range(last_step + 1):
+        if step == 10:  # the first ten steps, in which the compiler works, are not timed
+            clock = Clock(args)
+            clock.start()
+
+        if step % args.val_loss_every == 0 or step == last_step:
+            clock.stop()
+            val_loss = validate(compiled_model, val_loaders, args)
+            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
+            if step == last_step:
+                break
+            clock.start()
+
+        for i, (inputs, targets) in enumerate(micro_batches, start=1):
+            is_last = i == len(micro_batches)
+            ddp_model.require_backward_grad_sync = is_last  # average over ranks once per step
+            loss = ddp_model(inputs, targets)
+            if is_last:  # the next batch is read and copied while the GPU is busy with this one
+                micro_batches = next_micro_batches(train_loaders, args)
+            (loss / len(micro_batches)).backward()
+
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
+                if "momentum" in group:
+                    group["momentum"] = muon_momentum(step, args)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        if dist.get_rank() == 0:
+            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What the scripts of the sequence share: settings, checks, processes, seed, log, clock
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
-    """Turn name=value arguments into the settings and the list of overrides other than seed; end on a bad one."""
+    """Turn name=value arguments into the settings and the overrides other than seed and save; end on a bad one."""
     defaults = {field.name: field.default for field in fields(Hyperparameters)}
     values: dict[str, int | float | str] = {}
     for argument in argv:
         name, equals, text = argument.partition("=")
         if not equals or name not in defaults:
             raise SystemExit(f"{argument!r} is no override; write name=value with one of: {', '.join(defaults)}")
-        kind = int if name == "seed" else type(defaults[name])
+        kind = {"seed": int, "save": str}.get(name, type(defaults[name]))
         try:
             values[name] = kind(text)
         except ValueError:
@@ -374,7 +504,7 @@ def parse_overrides(argv: list[str]) -> tuple[Hyperparameters, list[str]]:
         least = 1 if kind is int and name != "seed" else 0
         if kind is not str and not least <= values[name] < math.inf:
             raise SystemExit(f"{argument!r}: {name} takes a finite number from {least} up")
-    return Hyperparameters(**values), [argument for argument in argv if not argument.startswith("seed=")]
+    return Hyperparameters(**values), [a for a in argv if not a.startswith(("seed=", "save="))]
 
 
 def check_settings(args: Hyperparameters, world_size: int) -> None:
@@ -387,12 +517,20 @@ def check_settings(args: Hyperparameters, world_size: int) -> None:
         (RECIPE_RANKS % world_size == 0, f"{world_size} processes do not divide {RECIPE_RANKS}; start 1, 2, 4 or 8"),
         (args.batch_size % recipe_rows == 0, f"batch_size must be a multiple of {recipe_rows}"),
         (args.val_tokens % batch_tokens == 0, f"val_tokens must be a multiple of {batch_tokens}"),
-        (args.d_model % (2 * args.n_head) == 0, "d_model must be a multiple of 2 · n_head"),
-        (args.n_layer % 2 == 0, "n_layer must be even: one half of the blocks feeds the other"),
+        *args.requirements(),
     ]
     for holds, sentence in requirements:
         if not holds:
             raise SystemExit(sentence)
+
+
+def join_processes(local_rank: int, args: Hyperparameters) -> None:
+    """Form the group of all ranks; told its GPU, NCCL connects at once instead of in the first step."""
+    if args.device == "cuda":
+        torch.cuda.set_device(local_rank)
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local_rank))
+    else:
+        dist.init_process_group("gloo")
 
 
 def choose_seed(args: Hyperparameters) -> int:
@@ -462,97 +600,23 @@ def times(milliseconds: float, index: int, steps_done: int) -> str:
     return f"train_time:{milliseconds:.0f}ms step_avg:{step_avg:.2f}ms"
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# Training and validation
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def validate(model: nn.Module, loaders: list[DistributedDataLoader], args: Hyperparameters) -> float:
-    """Return the mean loss over the first val_tokens tokens of the validation file, the same on every rank."""
-    total = torch.zeros((), device=args.device)
-    for loader in loaders:
-        loader.reset()
-    for _ in range(args.val_tokens // (args.batch_size * args.sequence_length)):
-        for inputs, targets in next_micro_batches(loaders, args):
-            total += model(inputs, targets)
-    dist.all_reduce(total)
-    return total.item() * args.device_batch_size * args.sequence_length / args.val_tokens
-
-
 def main() -> None:
-    # ---- processes, data, model
     args, overrides = parse_overrides(sys.argv[1:])
     if "RANK" not in os.environ:
         raise SystemExit("start this script with: torchrun --standalone --nproc_per_node=8 train_gpt.py")
     rank, local_rank, world_size = (int(os.environ[name]) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"))
     check_settings(args, world_size)
-    on_gpu = args.device == "cuda"
-    # Own recipe rank last: the printed train_loss is then recipe rank 0's last micro-batch on any number of GPUs.
-    recipe_ranks = range(rank, RECIPE_RANKS, world_size)[::-1]
-    train_loaders = [DistributedDataLoader(args.train_files, r, args) for r in recipe_ranks]
-    val_loaders = [DistributedDataLoader(args.val_files, r, args) for r in recipe_ranks]
-
-    if on_gpu:
-        torch.cuda.set_device(local_rank)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    data = open_data(rank, world_size, args)
+    join_processes(local_rank, args)
     seed = choose_seed(args)
     log_header(args, overrides, seed)
     torch.manual_seed(seed)
-    with torch.device(args.device):
-        model = GPT(args)
-    if on_gpu:
-        cast_to_bf16(model)
-    optimizers = make_optimizers(model, args)
-    if on_gpu:
-        import torch._inductor.config as inductor_config
+    model = make_model(args)
+    train(model, *data, args)
+    if args.save is not None and rank == 0:
+        torch.save({"settings": asdict(args), "model": model.state_dict()}, args.save)
 
-        inductor_config.coordinate_descent_tuning = True  # allowed by the rules of the time
-        model = torch.compile(model)
-        torch.backends.cuda.enable_cudnn_sdp(True)
-        torch.backends.cuda.enable_flash_sdp(False)
-        torch.backends.cuda.enable_mem_efficient_sdp(False)
-        torch.backends.cuda.enable_math_sdp(False)
-    ddp_model = DistributedDataParallel(model, gradient_as_bucket_view=True)
-
-    # ---- training
-    micro_batches = next_micro_batches(train_loaders, args)
-    clock = Clock(args)
-    clock.start()
-    for loader in train_loaders:  # a quirk of the record: steps 0 and 1 both train on the first batch
-        loader.reset()
-    last_step = args.num_iterations
-    for step in range(last_step + 1):
-        if step == 10:  # the first ten steps, in which the compiler works, are not timed
-            clock = Clock(args)
-            clock.start()
-
-        if step % args.val_loss_every == 0 or step == last_step:
-            clock.stop()
-            val_loss = validate(model, val_loaders, args)
-            log(f"step:{step}/{last_step} val_loss:{val_loss:.4f} {times(clock.milliseconds, step, step)}")
-            if step == last_step:
-                break
-            clock.start()
-
-        for i, (inputs, targets) in enumerate(micro_batches, start=1):
-            ddp_model.require_backward_grad_sync = i == len(micro_batches)  # average over ranks once per step
-            loss = ddp_model(inputs, targets)
-            (loss / len(micro_batches)).backward()
-        micro_batches = next_micro_batches(train_loaders, args)
-
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["base_lr"] * learning_rate_scale(step, args)
-                if "momentum" in group:
-                    group["momentum"] = muon_momentum(step, args)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-
-        if rank == 0:
-            log(f"step:{step + 1}/{last_step} train_loss:{loss.item():.4f} {times(clock.read(), step, step + 1)}")
-
-    if on_gpu:
+    if args.device == "cuda":
         allocated, reserved = torch.cuda.max_memory_allocated() >> 20, torch.cuda.max_memory_reserved() >> 20
         log(f"peak memory allocated: {allocated} MiB reserved: {reserved} MiB")
     else:

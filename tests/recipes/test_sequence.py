@@ -1,0 +1,71 @@
+"""The scripts read as a sequence: the same order in all, and what all share is the same text, so a diff shows an idea."""
+
+import ast
+import re
+
+import pytest
+
+from .scripts import ALL, SHORT, script_path
+
+SHARED = "What the scripts of the sequence share: settings, checks, processes, seed, log, clock"
+SECTIONS = ["Data", "Model", "Optimizer", "Training", SHARED]
+BANNER = re.compile(r"^# -{118}\n# (\w[^\n]*)\n# -{118}\n", re.M)
+
+
+def sections(name: str) -> dict[str, str]:
+    """The text of a script by its section; that before the first is under an empty name."""
+    titles = BANNER.split(script_path(name).read_text())
+    return dict(zip(["", *(title.split(".")[0] for title in titles[1::2])], titles[::2], strict=True))
+
+
+def definitions(name: str) -> dict[str, str]:
+    """The text of each function and class of a script."""
+    source = script_path(name).read_text()
+    lines, nodes = source.splitlines(), ast.parse(source).body
+    found = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    return {node.name: "\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in found}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_script_reads_data_model_optimizer_training_and_then_what_all_share(name: str) -> None:
+    parts = sections(name)
+    assert list(parts) == ["", *SECTIONS]
+    place = {
+        defined: title for title, text in parts.items() for defined in re.findall(r"^(?:def|class) (\w+)", text, re.M)
+    }
+    assert place["Hyperparameters"] == ""
+    assert {place[defined] for defined in ("open_shard", "DistributedDataLoader", "open_data")} == {"Data"}
+    assert {place[defined] for defined in ("GPT", "make_model", "load")} == {"Model"}
+    assert {place[defined] for defined in ("make_optimizers", "learning_rate_scale")} == {"Optimizer"}
+    assert {place[defined] for defined in ("validate", "train")} == {"Training"}
+    assert list(place)[-1] == "main" and place["main"] == SHARED
+
+
+def test_what_the_scripts_of_the_short_track_share_is_the_same_to_the_byte() -> None:
+    assert len({sections(name)[SHARED] for name in SHORT}) == 1
+
+
+def test_the_optimization_track_differs_from_it_in_checks_and_clock_alone() -> None:
+    """Its clock prints marks and seconds, and its ranks take shares of one batch, not those of eight recipe ranks."""
+    ours, theirs = definitions("optimization/36"), definitions("short/13")
+    shared = re.findall(r"^(?:def|class) (\w+)", sections("short/13")[SHARED], re.M)
+    assert [name for name in shared if ours[name] != theirs[name]] == ["check_settings", "Clock", "times"]
+
+
+def test_two_neighbours_read_their_data_by_the_same_text() -> None:
+    """Record 1 alone shuffles."""
+    assert len({sections(name)["Data"] for name in SHORT[1:]}) == 1
+
+
+def test_between_records_9_and_10_only_the_types_change() -> None:
+    before, after = definitions("short/9"), definitions("short/10")
+    assert before.keys() - after.keys() == {"mixed_precision"} and after.keys() - before.keys() == {"cast_to_bf16"}
+    changed = {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    assert changed == {"Hyperparameters", "make_model", "load", "validate", "train"}
+    settings = [set(definitions(name)["Hyperparameters"].splitlines()) for name in ("short/9", "short/10")]
+    assert {line.split(":")[0].strip() for line in settings[0] ^ settings[1]} == {"num_iterations", "warmdown_steps"}
+    without = [
+        re.sub(r"\n +with mixed_precision\(args\):|(?<=\n) +", "", before[name])
+        for name in ("load", "validate", "train")
+    ]
+    assert without == [re.sub(r"(?<=\n) +", "", after[name]) for name in ("load", "validate", "train")]
