@@ -16,7 +16,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, MANIFEST, SCRIPT_FORM, ScriptFile
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats
+from harness.core import codec, stats
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
@@ -24,7 +24,8 @@ from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
 from harness.evidence.contents import Evidence
 from harness.maintain import session_judgement
-from harness.maintain.session_judgement import Judgement
+from harness.maintain.session_judgement import PROBE, Judgement
+from harness.probe.stored import EVIDENCE, VERDICT
 from harness.run import judging
 from harness.store import records, sessions
 from harness.store.comparisons import Comparison, comparison_file
@@ -81,15 +82,19 @@ def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tupl
     record = make_record(catalog, subject, manifest, judgement.gathered)
     best = catalog.current(subject.track)
     if judgement.comparison is not None and best is not None:
-        result = sentence(judgement.comparison, catalog.name(best))
-        notes = f"{record.notes.rstrip()}\n{result}" if record.notes else result
+        said = sentence(judgement.comparison, catalog.name(best))
+        notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
-    result_folder = sessions.result_folder(catalog.project, session)
+    result = sessions.result_folder(catalog.project, session)
 
     def fill(aside: Path) -> None:
         copy_script(subject, record, aside)
         shutil.copytree(subject.folder / PACK, aside / SUBMITTED)
-        shutil.copytree(result_folder, aside, dirs_exist_ok=True)
+        shutil.copytree(result / PACK, aside / PACK)
+        copy(result / PROBE / EVIDENCE, aside / PROBE / EVIDENCE)
+        write_atomic(aside / PROBE / VERDICT, codec.to_text(judgement.probe))
+        if judgement.comparison is not None:
+            copy(result / records.COMPARISON, aside / records.COMPARISON)
         copy(sessions.session_folder(catalog.project, session) / sessions.SESSION, aside / sessions.SESSION)
 
     add_folder(catalog.project, record, fill, curve=canonical_curve(judgement.gathered.runs))

@@ -141,8 +141,7 @@ def write_result(work: Work) -> None:
             copy(comparison_file(project, session.comparison), aside / COMPARISON)
         probe = stages.probe_folder(project, session)
         assert probe is not None  # its stage came before
-        for name in (stored.EVIDENCE, stored.VERDICT):
-            copy(probe / name, aside / PROBE / name)
+        copy(probe / stored.EVIDENCE, aside / PROBE / stored.EVIDENCE)
         aside.rename(folder)
     except OSError as error:
         raise disk_error(folder, error) from error

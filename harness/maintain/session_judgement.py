@@ -7,14 +7,12 @@ from what is stored beside it, and nothing is taken from a verdict that a file h
 import dataclasses
 import datetime
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.catalog import timers
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.compare import decision
-from harness.compare.decisive import sentence
 from harness.core.errors import StoreError
 from harness.core.judgement import Verdict
 from harness.core.record import Record
@@ -127,11 +125,6 @@ def other_figures(comparison: Comparison, gathered: Evidence) -> list[str]:
     return [f"the comparison says of {run_id} what its log does not" for run_id in wrong]
 
 
-def facts_of(comparison: Comparison, catalog: Catalog, best: Record) -> str:
-    """Say what a comparison with the current record showed."""
-    return sentence(comparison, catalog.name(best))
-
-
 def _alike(one: float | None, other: float | None) -> bool:
     if one is None or other is None:
         return one == other
@@ -142,8 +135,3 @@ def failing(verdict: Verdict) -> list[str]:
     """List what no further run can repair."""
     failed = [finding for finding in verdict.findings if finding.outcome == "fail"]
     return against(dataclasses.replace(verdict, findings=tuple(failed))) if failed else []
-
-
-def joined(reasons: Iterable[str]) -> str:
-    """Put reasons into one text, a line each."""
-    return "\n".join(reasons)
