@@ -64,9 +64,9 @@ def gather(
         swapped = session.made.get(("own", "swapped"))
         if swapped is not None and probe_rules.in_between(session.evidence(), swapped):
             session.make("own", "swapped", again=True)  # its ranks may have read on either side of the swap
+        return session.folder, session.evidence()  # while the tokens are there: those of a secret source go with it
     finally:
         session.close()
-    return session.folder, session.evidence()
 
 
 class ProbeSession:

@@ -7,6 +7,7 @@ one finds it, because that costs three imports of torch a run: `tests/scoring` m
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ from tests.scoring import tiny
 
 SLUG = "2026-11-21_case"
 TRACK = tiny.TRACK.replace("runs: 1", "runs: 3").replace(
-    "    forbidden: []", "    acceptance: session\n    forbidden: []"
+    "    forbidden: []", "    acceptance: session\n    above_entropy: 1.5\n    forbidden: []"
 )
 TIMERS = "schema: 1\ntimers:\n  - {handle: '@Timer', name: A Timer, since: 2026-01-01}\n"
 
@@ -139,7 +140,7 @@ def go_on(project: Project, launcher: Direct | None = None) -> tuple[Work, Stop 
     """Make what is missing of the session, as `accept` does."""
     # The other text of a probe is short here; that of this number is as hard as the official one.
     known = mock.patch.object(probe_data, "fresh_random", side_effect=lambda: np.random.default_rng(2))
-    with tiny.cache(project), known:
+    with tiny.cache(project), known, mock.patch.object(secrets, "randbits", return_value=7):
         work = work_on(project, launcher)
         return work, official.perform(work)
 
