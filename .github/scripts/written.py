@@ -30,7 +30,7 @@ REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/repla
 MAX_JSON_BYTES = 1 << 20
 SESSION = "session.json"  # of a record that rests on fresh runs; with these beside it: what the session left
 SESSION_ID = re.compile(r"accept-[0-9a-f]{8}-[0-9a-f]{16}")
-LEFT = ("evidence/", "probe/", "comparison.json")
+LEFT = ("evidence/", "probe/", "compared/", "comparison.json")
 HANDLE = re.compile(r"@[A-Za-z0-9-]{1,39}")
 MOST_TIMINGS = 10  # of one record that are tried; the history has two
 

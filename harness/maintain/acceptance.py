@@ -23,7 +23,7 @@ from harness.core.measurement import Metrics
 from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
 from harness.evidence.contents import Evidence
-from harness.maintain import session_judgement
+from harness.maintain import kept_runs, session_judgement
 from harness.maintain.session_judgement import PROBE, Judgement
 from harness.probe.stored import EVIDENCE, VERDICT
 from harness.run import judging
@@ -91,6 +91,7 @@ def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tupl
         copy_script(subject, record, aside)
         shutil.copytree(subject.folder / PACK, aside / SUBMITTED)
         shutil.copytree(result / PACK, aside / PACK)
+        kept_runs.copy_kept(result, aside, judgement.probed, judgement.comparison)
         copy(result / PROBE / EVIDENCE, aside / PROBE / EVIDENCE)
         write_atomic(aside / PROBE / VERDICT, codec.to_text(judgement.probe))
         if judgement.comparison is not None:

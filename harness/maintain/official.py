@@ -14,7 +14,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
-from harness.maintain import stages
+from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
 from harness.maintain.session_judgement import PROBE, require_official, require_own
 from harness.maintain.session_work import Stop, Work
@@ -139,9 +139,15 @@ def write_result(work: Work) -> None:
         write_pack(aside, whole, folders, subject.script, baseline)
         if session.comparison is not None:
             copy(comparison_file(project, session.comparison), aside / COMPARISON)
+            comparison = stages.own_comparison(project, session)
+            assert comparison is not None  # as is its own
+            kept_runs.keep_compared(project, comparison, aside)
         probe = stages.probe_folder(project, session)
         assert probe is not None  # its stage came before
         copy(probe / stored.EVIDENCE, aside / PROBE / stored.EVIDENCE)
+        found = stored.read_stored(probe / stored.EVIDENCE, name=project.show(probe / stored.EVIDENCE))
+        parent = stages.plan_probe(work).parent
+        kept_runs.keep_probe(probe, found, subject.script, parent.script if parent is not None else b"", aside)
         aside.rename(folder)
     except OSError as error:
         raise disk_error(folder, error) from error

@@ -16,13 +16,15 @@ from harness.compare import decision
 from harness.core.errors import StoreError
 from harness.core.judgement import Verdict
 from harness.core.record import Record
+from harness.dataset import probe_data
 from harness.evidence.contents import Evidence
+from harness.maintain import kept_runs
 from harness.probe import stored
 from harness.probe.probe_plan import QUICK
 from harness.run import judging
 from harness.store import sessions
 from harness.store.comparisons import COMPARISON_FORM, Comparison
-from harness.store.packs import PACK
+from harness.store.packs import PACK, read_pack_ledger
 from harness.store.records import COMPARISON
 from harness.store.sessions import Session
 
@@ -35,6 +37,7 @@ class Judgement:
 
     gathered: Evidence
     verdict: Verdict  # on the fresh runs alone
+    probed: stored.StoredProbe
     probe: Verdict
     comparison: Comparison | None
     reasons: tuple[str, ...]  # why it makes no record; empty where it does
@@ -50,15 +53,18 @@ def judge(catalog: Catalog, subject: Subject, session: Session) -> Judgement:
     gathered, verdict = judging.verify_pack(catalog, subject, folder / PACK, f"{name}/{PACK}", session)
     found = stored.read_stored(folder / PROBE / stored.EVIDENCE, name=f"{name}/{PROBE}/{stored.EVIDENCE}")
     probe = judge_probe(found, subject)
+    chain = read_pack_ledger(folder / PACK, f"{name}/{PACK}").of_script(subject.chain)
     reasons = [*against(verdict), *against(probe)]
+    reasons += kept_runs.wrong_probe(folder, found, session, subject, chain)
     comparison = None
     if session.comparison is not None:
         comparison = COMPARISON_FORM.read(folder / COMPARISON, name=f"{name}/{COMPARISON}")
         reasons += of_comparison(catalog, subject, session, comparison)
         reasons += other_figures(comparison, gathered)
+        reasons += kept_runs.wrong_compared(folder, comparison)
     elif subject.track.metric == "train_time" and (best := catalog.current(subject.track)) is not None:
         reasons.append(f"nothing was compared, and the current record is {catalog.name(best)}")
-    return Judgement(gathered, verdict, probe, comparison, tuple(reasons))
+    return Judgement(gathered, verdict, found, probe, comparison, tuple(reasons))
 
 
 def require_official(catalog: Catalog, session: Session) -> None:
@@ -81,7 +87,8 @@ def require_own(subject: Subject, session: Session, name: str) -> None:
 def judge_probe(found: stored.StoredProbe, subject: Subject) -> Verdict:
     """Judge a stored quick probe of a subject; raises StoreError where it is another one."""
     wanted = (subject.chain, subject.ruleset.id, QUICK)
-    if (found.script_sha256, found.ruleset, found.probes) != wanted:
+    known = math.isclose(found.untrained_loss, probe_data.untrained_loss(subject.track), rel_tol=1e-9)
+    if (found.script_sha256, found.ruleset, found.probes) != wanted or not known:
         raise StoreError.at(subject.name, "the stored probe is no quick probe of this script", "restore the session")
     return stored.judge_stored(found, subject.track)
 

@@ -314,12 +314,20 @@ FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a submitted log": (lambda r: next(r.glob("submitted/runs/*/run.json")).unlink(), "run.json is not what"),
     "a dropped run": (lambda r: shutil.rmtree(next(r.glob("evidence/runs/*/score.json")).parent), "G2 fail"),
     "a score": (lambda r: edit(next(r.glob("evidence/runs/*/score.json")), r'"val_loss": \d', '"val_loss": 1'), "fail"),
-    "a probe": (lambda r: edit(r / "probe/probe.json", r'"untrained_loss": \d', '"untrained_loss": 9'), "P4 fail"),
+    "a probe": (
+        lambda r: edit(r / "probe/probe.json", r'"untrained_loss": \d', '"untrained_loss": 9'),
+        "no quick probe",
+    ),
+    "a loss of a probe": (
+        lambda r: edit(r / "probe/probe.json", r"(\s4,\s+)\d\.\d+", r"\g<1>2.5"),
+        "printed other losses",
+    ),
+    "a log of a probe": (lambda r: next(r.glob("probe/runs/own-noise/log.txt.xz")).unlink(), "has another log than"),
     "the verdict of a probe": (lambda r: edit(r / "probe/verdict.json", "P4", "P9"), "verdict.json"),
     "who made the runs": (lambda r: edit(r / "session.json", "@Timer", "@other"), "was begun with"),
     "how many were declared": (lambda r: edit(r / "session.json", '"declared": 3', '"declared": 2'), "was begun with"),
     "a session of no form": (lambda r: (r / "session.json").write_text('{"id": "../../x"}'), "restore it"),
-    "a file more": (lambda r: (r / "probe" / "more.json").write_text("{}"), "more.json is not what"),
+    "a file more": (lambda r: (r / "probe/runs/own-noise/more.json").write_text("{}"), "more.json is not what"),
 }
 
 

@@ -20,24 +20,25 @@ from harness.catalog.lookup import Catalog
 from harness.compare import decision, interleaving
 from harness.evidence.metrics import read_run
 from harness.machine import computer
-from harness.maintain import acceptance, session_plan, session_price, stages
+from harness.maintain import acceptance, kept_runs, session_plan, session_price, stages
 from harness.maintain.session_judgement import judge, of_comparison
 from harness.maintain.session_price import Price
 from harness.maintain.session_work import Work
-from harness.run import judging, series
+from harness.run import execution, judging, series
 from harness.store import comparisons, run_files
 from harness.store import sessions as stored
 from harness.store.comparisons import ComparedRun, Comparison
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.verdict.scored import LEAST_SCORED
-from tests.cheats.gallery import Direct
+from tests.cheats.gallery import Direct, changed
 from tests.flow import sessions
 from tests.flow.sessions import SLUG, Counted
 from tests.scoring import tiny
 from tests.shared_runs import made_once
 
 FIRST = "2026-11-20_first"
+TIMED = "            timed += time.perf_counter() - t0\n"
 PAIRS = 6
 TRACK = sessions.TRACK.replace("metric: steps", "metric: train_time").replace(
     "significance: {test: t, alpha: 0.01, min_runs: 3}",
@@ -56,10 +57,15 @@ def without_clocks() -> Iterator[None]:
         yield
 
 
+def slow(script: str, time_s: float) -> str:
+    """The script with a train time that it prints and nobody measures."""
+    return changed("slow", script, [{"from": TIMED, "to": f"            timed += {time_s} + int(seed) % 5003 / 1e3\n"}])
+
+
 def add_record(project: Project) -> None:
     folder = project.records / "tiny" / FIRST / "script"
     folder.mkdir(parents=True)
-    script = f"{tiny.HONEST}# the first\n".encode()
+    script = slow(tiny.HONEST, 100.0).encode()
     (folder / "train_gpt.py").write_bytes(script)
     digest = hashlib.sha256(script).hexdigest()
     (folder / "script.yaml").write_text(
@@ -75,34 +81,34 @@ def add_record(project: Project) -> None:
 def make_compared(folder: Path) -> None:
     """A session whose comparison has decided; of the candidate it made six runs."""
     with mock.patch("tests.flow.sessions.TRACK", TRACK):
-        project = sessions.make_project(folder / "project")
+        project = sessions.make_project(folder / "project", slow(tiny.HONEST, 50.0))
     add_record(project)
     with tiny.cache(project):
         work = sessions.work_on(project)
         stored.write_session(project, work.session)
-        ready = series.prepare(series.plan(project, work.subject, PAIRS + 3))
-        assert ready is not None and work.session.comparison is not None
-        [*made] = series.make_runs(project, ready, PAIRS, Direct(), sessions.watch, work.session.comparison)
+        current = stages.current_script(work.catalog, work.subject, checkout=None, allow_network=False).subject
+        made = {}
+        for arm, script in (("A", current), ("B", work.subject)):
+            ready = execution.prepare(script, computer.capture())
+            runs = series.make_runs(project, ready, PAIRS, Direct(), sessions.watch, work.session.comparison)
+            made[arm] = list(runs)
     comparisons.write_comparison(project, compared(work, made))
 
 
-def compared(work: Work, made: list[str], *, a_s: float = 1000.0) -> Comparison:
-    """The comparison of a session: the candidate's runs as they were, and those of the record as they might have been."""
+def compared(work: Work, made: dict[str, list[str]], *, slower: bool = False) -> Comparison:
+    """The comparison of a session, as if its runs had been made in turns; slower: with the two scripts exchanged."""
     a = stages.current_script(work.catalog, work.subject, checkout=None, allow_network=False).subject
     begun = interleaving.new_comparison(a, work.subject, interleaving.Terms(), computer.capture())
-    begun = dataclasses.replace(begun, id=work.session.comparison, outlier_limit=5.0)
-    own, others = iter(made), iter(range(PAIRS))
+    begun = dataclasses.replace(begun, id=work.session.comparison)
+    left = {arm: iter(made[arm]) for arm in "AB"}
     runs = []
     for order, arm in enumerate(begun.arms[: 2 * PAIRS]):
-        if arm == "A":
-            number = next(others)
-            runs.append(
-                ComparedRun(f"a{number}", "A", order, a_s * (1 + number % 3 / 1000), a_s, a_s, 3.0 + number / 1e4)
-            )
-        else:
-            run = read_run(run_files.run_folder(work.project, next(own)), work.subject.script, packed=False)
-            assert run.train_time_s is not None
-            runs.append(ComparedRun(run.run_id, "B", order, run.train_time_s, 1.0, 1.0, run.val_loss))
+        assert arm in ("A", "B")
+        folder = run_files.run_folder(work.project, next(left[arm]))
+        run = read_run(folder, kept_runs.script_of(folder), packed=False)
+        assert run.train_time_s is not None
+        time_s = run.train_time_s * (3 if slower and arm == "B" else 1)
+        runs.append(ComparedRun(run.run_id, arm, order, time_s, 1.0, 1.0, run.val_loss))
     return decision.conclude(dataclasses.replace(begun, runs=tuple(runs)))
 
 
@@ -124,7 +130,7 @@ def test_a_timed_session_scores_its_last_runs_and_runs_on_alone_until_the_rule_d
     scored = [run_id in chain.scores for run_id in work.finished]
     assert scored == [False] * (PAIRS - LEAST_SCORED) + [True] * LEAST_SCORED + [False] * 2
     assert not [run_id for run_id in work.finished if stages.has_weights(project, run_id)]
-    assert launcher.started == 2 + 5  # the probe, with the record's script beside the candidate
+    assert launcher.started == 2 + 4  # the probe, with the record's script beside the candidate
     judgement, record = acceptance.accept_session(work.catalog, work.subject, work.session)
     assert record is not None, judgement.reasons
     assert (record.claimed.runs, record.faster_than) == (8, f"tiny/{FIRST}")
@@ -139,6 +145,10 @@ def test_a_timed_session_scores_its_last_runs_and_runs_on_alone_until_the_rule_d
     assert current is not None and current.slug == SLUG
 
 
+def halved(run: ComparedRun) -> ComparedRun:
+    return dataclasses.replace(run, train_time_s=run.train_time_s / 2)
+
+
 def test_a_comparison_is_not_believed_beyond_its_runs(project: Project) -> None:
     work, stop = sessions.go_on(project)
     assert stop is None
@@ -150,21 +160,25 @@ def test_a_comparison_is_not_believed_beyond_its_runs(project: Project) -> None:
         return "\n".join(judge(work.catalog, work.subject, work.session).reasons)
 
     assert reasons(held) == ""
-    mine = next(run for run in held.runs if run.arm == "B")
-    halved = dataclasses.replace(mine, train_time_s=mine.train_time_s / 2)
-    better = dataclasses.replace(held, runs=tuple(halved if run == mine else run for run in held.runs))
-    assert f"the comparison says of {mine.run} what its log does not" in reasons(decision.conclude(better))
+    for arm, forge in (("A", lambda r: dataclasses.replace(r, train_time_s=9.0)), ("B", halved)):
+        mine = next(run for run in held.runs if run.arm == arm)
+        better = dataclasses.replace(held, runs=tuple(forge(run) if run == mine else run for run in held.runs))
+        assert f"the comparison says of {mine.run} what its log does not" in reasons(decision.conclude(better))
     assert "says faster, and its own times do not" in reasons(dataclasses.replace(held, gain=0.5))
     assert "is not the one of the session" in reasons(dataclasses.replace(held, id="c1"))
     other = dataclasses.replace(held.a, script_sha256="e" * 64)
     assert "and the current record is tiny/1" in reasons(dataclasses.replace(held, a=other))
+    shutil.rmtree(path.parent / "compared" / "runs")
+    assert "is not kept, or no run of this comparison" in reasons(held)
 
 
 def test_a_comparison_that_is_not_faster_ends_the_session_for_good(project: Project) -> None:
     with tiny.cache(project):
         work = sessions.work_on(project, Counted())
-    made = work.finished
-    comparisons.write_comparison(project, compared(work, made, a_s=1e-6))
+    began = stages.own_comparison(project, work.session)
+    assert began is not None
+    made = {arm: [run.run for run in began.runs if run.arm == arm] for arm in "AB"}
+    comparisons.write_comparison(project, compared(work, made, slower=True))
     launcher = Counted()
     for _ in range(2):
         _, stop = sessions.go_on(project, launcher)
@@ -183,7 +197,7 @@ def test_a_comparison_that_is_not_faster_ends_the_session_for_good(project: Proj
             .replace("number: 1", "number: 2")
             .replace("tiny/1", "tiny/2")
         )
-        old = hashlib.sha256(f"{tiny.HONEST}# the first\n".encode()).hexdigest()
+        old = hashlib.sha256(slow(tiny.HONEST, 100.0).encode()).hexdigest()
         (add / name).write_text(text.replace(old, digest))
     catalog = Catalog(project)
     comparison = stages.own_comparison(project, work.session)
@@ -199,7 +213,7 @@ def test_a_session_stops_at_its_budget_and_goes_on_with_another(project: Project
         rich = session_plan.outlook(work, submitted)
     assert {step.doing: step.most for step in rich.steps if step.most} == {
         "scores": LEAST_SCORED,
-        "probe": 5,
+        "probe": 4,
         "runs": 10,
     }
     spent = session_price.spent_s(project, work.session)
