@@ -1,8 +1,8 @@
 """Start a confined scorer and take logits from it, believing nothing of what it says.
 
-It can write into the shared logits at any moment, answer anything, or hang. So logits are copied before they are looked
-at; their place, shape and type are known from here alone; every wait has an end. torch is imported where it is needed,
-because this is imported by the interpreter of a run, and looked at by that of the harness.
+It can write into the shared logits, on the host or on a GPU, at any moment, answer anything, or hang. So logits are
+copied before they are looked at; their place, shape and type are known from here alone; every wait has an end. torch is
+imported where it is needed, because this is imported by the interpreter of a run, and looked at by that of the harness.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 from harness.launch import processes
+from harness.score.device_memory import DeviceMemory
 
 REQUEST_TOKENS = 1 << 14  # so many are asked for at once, or one row
 MOST_ROW_TOKENS = 1 << 16  # of a row
@@ -60,6 +61,7 @@ class Scorer:
         self.listener = threading.Thread(target=self._listen, daemon=True)
         self.listener.start()
         self.rest = b""
+        self.device: DeviceMemory | None = None  # where logits are put if both processes reach one GPU
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
@@ -88,7 +90,13 @@ class Scorer:
             # Sealed, because memory that shrinks under its reader ends it.
             fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self.memory = [mmap.mmap(fd, size) for fd, size in zip(self.shared, sizes, strict=True)]
-        self.ask(f"map {self.rows}")
+        try:
+            self.device = DeviceMemory(sizes[1])
+        except (OSError, RuntimeError):  # no GPU, or none with so much memory left
+            self.device = None
+        handle = f" {self.device.handle}" if self.device is not None else ""
+        if self.ask(f"map {self.rows}{handle}") == b"host":
+            self.free()
 
     def logits(self, rows: Any) -> Any:
         """Return a copy of the logits (R, C, V) of rows of tokens (R, C); raises Refused where any is not finite."""
@@ -98,20 +106,32 @@ class Scorer:
         self.memory[0][: 8 * count] = rows.contiguous().numpy().tobytes()
         self.ask("rows {} {}".format(*rows.shape))
         kind = getattr(torch, self.kind)
-        shared = torch.frombuffer(self.memory[1], dtype=kind, count=count * self.columns)
-        copied = shared.to("cuda" if torch.cuda.is_available() else "cpu", copy=True).view(*rows.shape, self.columns)
+        if self.device is not None:
+            copied = self.device.bytes.view(kind)[: count * self.columns].clone()
+        else:
+            shared = torch.frombuffer(self.memory[1], dtype=kind, count=count * self.columns)
+            copied = shared.to("cuda" if torch.cuda.is_available() else "cpu", copy=True)
+        copied = copied.view(*rows.shape, self.columns)
         if not bool(torch.isfinite(copied).all()):
             raise Refused("its logits are not all finite numbers")
         return copied
 
-    def ask(self, line: str) -> None:
-        """Send a request and wait until it is done."""
+    def ask(self, line: str) -> bytes:
+        """Send a request and wait until it is done; return how, `done` or `host`."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # `answer` says how it ended
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
-        if self.answer() != b"done":
+        said = self.answer()
+        if said != b"done" and not (said == b"host" and line.startswith("map ") and self.device is not None):
             raise Refused("it answers with something else than logits")
+        return said
+
+    def free(self) -> None:
+        """Give back the memory on the GPU."""
+        if self.device is not None:
+            self.device.free()
+        self.device = None
 
     def answer(self) -> bytes:
         """Read one line of the scorer; raises BrokeOff where none comes in time, or it was killed."""
@@ -151,6 +171,7 @@ class Scorer:
         end_all(self.process.pid, self.orders["run_id"])
         self.process.kill()
         self.process.wait()
+        self.free()
         for descriptor in (*self.shared, self.replies):
             os.close(descriptor)
 

@@ -6,14 +6,16 @@ SCRIPT is imported, not started; its `load(WEIGHTS)` gives a callable that takes
 logits (B, T, V). Both lie in memory that is shared with whoever asks, so that only a few words go through pipes:
 
     ready T V TYPE    →  rows of T tokens are wanted, logits have V columns of this type
-    map B             ←  the shared memory now holds B rows
+    map B [HANDLE]    ←  the shared memory now holds B rows; the handle is that of memory on a GPU for their logits
     rows R C          ←  logits of R rows of C tokens are asked for
-    done              →  they are there
+    done              →  they are there; after `map B HANDLE`: they will be in memory of the GPU
+    host              →  the handle cannot be used here: they will be in memory of the host
 
 Only the standard library and torch are imported: in here there is nothing of the harness. The script shares this
 process, so nothing that comes out of it is believed.
 """
 
+import ctypes
 import importlib.util
 import mmap
 import os
@@ -36,6 +38,30 @@ def import_script(path: Path) -> Any:
     return module
 
 
+class DeviceMemory:
+    """Memory on the GPU that another process has given a handle of; raises OSError where it cannot be opened.
+
+    It cannot in a PID namespace of its own with drivers that look for the owner's process there.
+    """
+
+    def __init__(self, handle: str, size: int) -> None:
+        class Handle(ctypes.Structure):
+            _fields_ = (("reserved", ctypes.c_char * 64),)
+
+        driver, pointer = ctypes.CDLL("libcuda.so.1"), ctypes.c_uint64()
+        given = Handle.from_buffer_copy(bytes.fromhex(handle))
+        peer_access = ctypes.c_uint(1)  # CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS, the only flag that there is
+        status = driver.cuIpcOpenMemHandle_v2(ctypes.byref(pointer), given, peer_access)
+        if status:
+            raise OSError(f"cuIpcOpenMemHandle returned {status}")
+        self.__cuda_array_interface__ = {
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (pointer.value, False),
+            "version": 3,
+        }
+
+
 def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: int) -> None:
     """Answer until standard input closes."""
     requests = os.fdopen(os.dup(0), "r")  # the script may close or replace its own
@@ -48,13 +74,20 @@ def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: i
         columns, kind = tried.shape[-1], tried.dtype
         os.write(replies, f"ready {wanted} {columns} {str(kind).removeprefix('torch.')}\n".encode())
         for line in requests:
-            word, *numbers = line.split()
+            said = b"done\n"
+            word, *told = line.split()
             if word == "map":
-                room = int(numbers[0]) * wanted
+                room = int(told[0]) * wanted
+                size = room * columns * kind.itemsize
                 tokens = torch.frombuffer(mmap.mmap(tokens_fd, 8 * room), dtype=torch.int64)
-                logits = torch.frombuffer(mmap.mmap(logits_fd, room * columns * kind.itemsize), dtype=kind)
+                logits = torch.frombuffer(mmap.mmap(logits_fd, size), dtype=kind)
+                if told[1:]:
+                    try:
+                        logits = torch.as_tensor(DeviceMemory(told[1], size), device="cuda").view(kind)
+                    except (OSError, RuntimeError):
+                        said = b"host\n"
             else:
-                rows, length = map(int, numbers)
+                rows, length = map(int, told)
                 given = tokens[: rows * length].view(rows, length).clone()
                 answer = model(given)
                 if answer.shape != (rows, length, columns) or answer.dtype != kind:
@@ -62,7 +95,9 @@ def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: i
                         f"logits are {tuple(answer.shape)} {answer.dtype}, not {(rows, length, columns)} {kind}"
                     )
                 logits[: answer.numel()].copy_(answer.reshape(-1))
-            os.write(replies, b"done\n")
+                if logits.is_cuda:
+                    torch.cuda.synchronize()  # else the reader could come before the copy
+            os.write(replies, said)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from harness.score import measuring
+from harness.score import measuring, serving
 from harness.score.scorer import BrokeOff, Refused, Scorer
 
 ORDERS = {"silence_limit_s": 60, "columns": 257, "run_id": "20261127T000000Z-test-0000-score"}
@@ -103,3 +104,46 @@ def test_finite_logits_whose_losses_are_not_are_refused() -> None:
     assert float(measuring.loss_of(logits, torch.tensor([[6]]), orders)) == pytest.approx(0.0, abs=10)
     with pytest.raises(Refused, match="no finite numbers"):
         measuring.loss_of(logits, torch.tensor([[5]]), orders)
+
+
+def test_where_memory_of_a_gpu_cannot_be_opened_the_logits_come_through_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere:
+        """Memory with a handle that no driver knows; this machine may have no driver at all."""
+
+        handle, freed = "00" * 64, False
+
+        def __init__(self, size: int) -> None:
+            assert size == (1 << 14) * 257 * 4
+
+        def free(self) -> None:
+            Elsewhere.freed = True
+
+    monkeypatch.setattr("harness.score.scorer.DeviceMemory", Elsewhere)
+    script = tmp_path / "train_gpt.py"
+    script.write_text(
+        "import torch\n"
+        "def load(path):\n"
+        "    def model(tokens): return torch.nn.functional.one_hot(tokens, 257).float()\n"
+        "    model.sequence_tokens = 16\n"
+        "    return model\n"
+    )
+    scorer = scorer_of(Path(serving.__file__).read_text().replace("sys.argv[1]", repr(str(script)), 1).replace(
+        "sys.argv[2]", "'no weights'").replace("sys.argv[3:6]", "sys.argv[1:4]"))  # fmt: skip
+    try:
+        scorer.begin()
+        assert scorer.device is None and Elsewhere.freed
+        logits = scorer.logits(torch.arange(32).view(2, 16))
+        assert logits.argmax(-1).flatten().tolist() == list(range(32))
+    finally:
+        scorer.end()
+
+
+def test_only_a_handle_can_be_answered_with_the_host() -> None:
+    scorer = scorer_of(READY + "sys.stdin.readline(); os.write(replies, b'host\\n')")
+    try:
+        with pytest.raises(Refused):
+            scorer.begin()
+    finally:
+        scorer.end()
