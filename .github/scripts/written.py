@@ -2,7 +2,8 @@
 
 The harness of this checkout does it again, in a temporary project made of the base commit, and every byte is compared.
 What it is done from are the submission on the base branch and what the record's folder holds beside it: the comparison
-of a timed race, and all that a session of fresh runs left. The facts that the past was imported from are not in the repository: without them an import is refused.
+of a timed race, and all that a session of fresh runs left. The facts that the past was imported from are not in the
+repository: without them an import is refused.
 """
 
 from __future__ import annotations
@@ -209,7 +210,9 @@ def lay_out_session(project: Path, folder: str, mine: dict[str, File], told: lis
     """
     said = read_json(mine[f"{folder}/{SESSION}"])
     name, timer = (said.get("id"), said.get("timer")) if isinstance(said, dict) else (None, None)
-    if not (isinstance(name, str) and SESSION_ID.fullmatch(name) and isinstance(timer, str) and HANDLE.fullmatch(timer)):
+    if not (
+        isinstance(name, str) and SESSION_ID.fullmatch(name) and isinstance(timer, str) and HANDLE.fullmatch(timer)
+    ):
         return [f"{folder}/{SESSION} is not what `speedrun accept` writes; restore it"]
     place = project / ".runs" / "sessions" / name
     for path, file in mine.items():

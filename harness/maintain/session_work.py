@@ -115,4 +115,5 @@ def prepare(work: Work, script: Subject) -> execution.Prepared:
     computer.check(here, script.track)
     with work.shown.fetching() as progress:
         ready = execution.prepare(script, here, allow_network=work.allow_network, progress=progress)
-    return dataclasses.replace(ready, planned=work.session.declared, scored=True)
+    planned = work.session.declared if script.chain == work.subject.chain else None
+    return dataclasses.replace(ready, planned=planned, scored=True)

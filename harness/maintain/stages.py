@@ -34,7 +34,12 @@ from harness.verdict.scored import LEAST_SCORED
 
 def make(work: Work) -> Stop | None:
     """Go through the stages; None where everything is there. Raises RunError where a run did not finish."""
-    stages = (compare, score, probe, fresh_runs) if work.is_timed else (fresh_runs, probe)
+    if not work.is_timed:
+        stages = [fresh_runs, probe]
+    elif work.session.comparison is not None:
+        stages = [compare, score, probe, fresh_runs]
+    else:  # the first record of a track has nothing to be compared with
+        stages = [fresh_runs, score, probe]
     for stage in stages:
         stop = stage(work)
         if stop is not None:
@@ -100,10 +105,15 @@ def current_script(
 # ------------------------------------------------------------------------------------------------ scores
 
 
+def too_few_scored(work: Work) -> int:
+    """Count the scores that a session on a timed track still lacks."""
+    scored = work.chain.scores
+    return max(0, LEAST_SCORED - sum(run_id in scored for run_id in work.finished))
+
+
 def score(work: Work) -> Stop | None:
     """Score the last runs that the comparison left of the candidate, and keep the weights of no others."""
-    scored = work.chain.scores
-    missing = LEAST_SCORED - sum(run_id in scored for run_id in work.finished)
+    scored, missing = work.chain.scores, too_few_scored(work)
     waiting = [run_id for run_id in work.finished if run_id not in scored and has_weights(work.project, run_id)]
     chosen = waiting[-missing:] if missing > 0 else []
     if chosen:
@@ -162,9 +172,10 @@ def _make(work: Work, count: int) -> None:
     """Make runs of one start until the budget or the test ends them; a secret source is drawn once for all of them."""
     ready = prepare(work, work.subject)
     watch = work.shown.watch(work.subject)
-    for run_id in series.make_runs(work.project, ready, count, work.launcher, watch, work.session.id):
+    for _ in series.make_runs(work.project, ready, count, work.launcher, watch, work.session.id):
         if work.is_timed:
-            weights.remove(run_files.run_folder(work.project, run_id))  # enough of them are scored
+            for older in work.finished[: -LEAST_SCORED if too_few_scored(work) else None]:
+                weights.remove(run_files.run_folder(work.project, older))  # 0.5 GB each
         else:
             score_all(work)
         if failed(work) is not None or missing_runs(work) == 0 or unpaid(work) is not None:

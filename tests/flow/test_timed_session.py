@@ -223,3 +223,16 @@ def test_a_session_stops_at_its_budget_and_goes_on_with_another(project: Project
     with tiny.cache(project):
         stop = stages.probe(poor)
     assert stop is not None and not stop.final and "would exceed the budget" in stop.reasons[0]
+
+
+def test_the_first_record_of_a_track_is_compared_with_nothing_and_scored_all_the_same(tmp_path: Path) -> None:
+    with mock.patch("tests.flow.sessions.TRACK", TRACK):
+        project = sessions.make_project(tmp_path / "project", slow(tiny.HONEST, 50.0))
+    work, stop = sessions.go_on(project)
+    assert stop is None, stop
+    assert work.session.comparison is None
+    scored = [run_id in work.chain.scores for run_id in work.finished]
+    assert scored == [False] * (8 - LEAST_SCORED) + [True] * LEAST_SCORED
+    judgement, record = acceptance.accept_session(work.catalog, work.subject, work.session)
+    assert record is not None, judgement.reasons
+    assert (record.number, record.faster_than) == (1, None)
