@@ -144,7 +144,7 @@ def runs(project: Source = None) -> pd.DataFrame:
     id             string         name of the run; for the history the path of its log
     role           string         own, or baseline for a run of its parent that came with it
     step           Int64          the last step; missing where the log has none
-    metric         string         what `value` is: val_loss or val_ema_loss
+    metric         string         what `value` is: val_loss, val_ema_loss or above_entropy
     value          float64  nats  final validation loss per token; missing where it did not validate at its last step
     train_time_s   float64  s     training time as the script printed it; missing where it printed none
     gpu_name       string         name of its GPUs; missing where the log lists none
@@ -182,7 +182,7 @@ def curves(project: Source = None) -> pd.DataFrame:
     number        string         the record's number, 12 or 21.1
     slug          string         the record's folder below records/<track>/
     step          int64          optimizer steps before this validation
-    val_loss      float64  nats  validation loss per token
+    val_loss      float64  nats  validation loss per token; on a secret source its distance to the entropy
     train_time_s  float64  s     training time until then; missing where the log prints none
     """
     project = _project(project)

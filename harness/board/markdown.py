@@ -34,7 +34,9 @@ beside it are computed from the record's own complete runs, where it has any.
 `p` is the one-sided t-test of the mean loss against the target over the runs listed (null with one run); `rule` is
 (target − mean)·√n, which must reach 0.004. Rows were judged by the rules of their time; the figures here are the same
 computation for all. `replayed` holds what later runs by anyone differ by: time / claim − 1 on the track's hardware, and
-loss − the mean of the record's own runs; a reimplementation is named as one and has no time.
+loss − the mean of the record's own runs; a reimplementation is named as one and has no time. Where a source is drawn
+anew for each series of runs, the loss is a distance, written as *entropy + 0.12*: how far it lies above the entropy of its
+source, against a target of its own.
 Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/records.csv).
 """
 
@@ -92,7 +94,7 @@ def table_row(row: Row, *, by_time: bool, with_machine: bool = False) -> str:
         f"**{row.number}**" if row.current else row.number,
         f"**{claimed}**" if row.current else claimed,
         runs_text(row, with_machine),
-        "" if row.loss_mean is None else f"{row.loss_mean:.4f}",
+        loss_text(row),
         test,
         status_text(row),
         "; ".join(replayed_texts(row.replayed)),
@@ -107,6 +109,12 @@ def table_row(row: Row, *, by_time: bool, with_machine: bool = False) -> str:
 def time_text(seconds: float | None) -> str:
     """Write a training time in minutes, as the field does, to at most four digits."""
     return "" if seconds is None else f"{seconds / 60:.4g} min"
+
+
+def loss_text(row: Row) -> str:
+    """Write the mean loss, or by how much it lies above the entropy of a secret source."""
+    above = "" if row.metric == "val_loss" else "entropy + "
+    return "" if row.loss_mean is None else f"{above}{row.loss_mean:.4f}"
 
 
 def runs_text(row: Row, with_machine: bool) -> str:

@@ -66,25 +66,42 @@ def curves(track: Track, records: pd.DataFrame, points: pd.DataFrame) -> str | N
     chosen = chosen[chosen.slug.isin(points.slug)]
     if chosen.empty:
         return None
-    figure, axes = _figure("validation loss", f"{track.name}: validation loss of milestone records")
+    points, target = _alike(track, chosen, points)
+    loss = "validation loss" if target == track.target_loss else "loss above the entropy of its source"
+    figure, axes = _figure(loss, f"{track.name}: validation loss of milestone records")
     shown: list[tuple[str, str, list[tuple[float, float]]]] = []
     for number, slug, title in zip(chosen.number, chosen.slug, chosen.title, strict=True):
         curve = points[points.slug == slug]
         label = f"#{number} {plain(title, 44)}"
         axes.plot(curve.x, curve.val_loss, color=COLOURS[len(shown) % len(COLOURS)], linewidth=1.4, label=label)
         shown.append((number, title, list(zip(curve.x, curve.val_loss, strict=True))))
-    axes.axhline(track.target_loss, color=GREY, linewidth=0.9, linestyle="--")
+    axes.axhline(target, color=GREY, linewidth=0.9, linestyle="--")
     if timed:
         axes.set_xscale("log")
         late = points.x[points.x > 0.05]
         if late.any():  # not so on a track whose runs take seconds
             _plain_ticks(axes.xaxis, late)
             axes.set_xlim(left=0.1)
-    axes.set_ylim(min(points.val_loss.min(), track.target_loss) - 0.05, track.target_loss + 1.8)
+    axes.set_ylim(min(points.val_loss.min(), target) - 0.05, target + 1.8)
     axes.set_xlabel("training time, minutes" if timed else "step", color=GREY)
     legend = axes.legend(frameon=False, fontsize=8, labelcolor=GREY)
     legend.set_zorder(5)
-    return _svg(figure, ["curves", track.name, track.target_loss, shown])
+    return _svg(figure, ["curves", track.name, target, shown])
+
+
+def _alike(track: Track, chosen: pd.DataFrame, points: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Return points with one meaning of loss, and the target in it.
+
+    Where records ran on secret sources, all become distances to the entropy: the track's own source has a known one.
+    """
+    targets = {rules.id: rules.above_entropy for rules in track.rulesets if rules.above_entropy is not None}
+    newest = next((targets[id] for id in reversed(chosen.ruleset.tolist()) if id in targets), None)
+    if newest is None:
+        return points, track.target_loss
+    far = points.slug.isin(chosen.slug[~chosen.ruleset.isin(list(targets))])
+    return points.assign(
+        val_loss=points.val_loss.where(~far, points.val_loss - (track.data.oracle_loss or 0.0))
+    ), newest
 
 
 def milestones(records: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:

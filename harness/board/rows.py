@@ -38,6 +38,7 @@ class Row:
     baseline_runs: int
     time_mean_s: float | None
     time_sd_s: float | None
+    metric: str  # what the losses are: val_loss, or above_entropy, a distance to the entropy of a secret source
     loss_mean: float | None
     loss_sd: float | None
     p: float | None  # one-sided, where the ruleset's test gives one
@@ -76,7 +77,7 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
     own = [run for run in record.runs if run.role == "own" and run.complete]
     losses = [run.value for run in own if run.value is not None]
     times = [run.train_time_s for run in own if run.train_time_s is not None]
-    p, rule_value = significance(ruleset, losses, track.target_loss)
+    p, rule_value = significance(ruleset, losses, ruleset.above_entropy or track.target_loss)
     status, reason = judge_status(track, record, own, rule_value, ruleset)
     return Row(
         track=track.name,
@@ -95,6 +96,7 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         baseline_runs=sum(run.role == "baseline" for run in record.runs),
         time_mean_s=stats.mean(times) if times else None,
         time_sd_s=stats.sd(times) if len(times) > 1 else None,
+        metric=ruleset.loss_metric,
         loss_mean=stats.mean(losses) if losses else None,
         loss_sd=stats.sd(losses) if len(losses) > 1 else None,
         p=p,

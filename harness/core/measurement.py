@@ -26,11 +26,13 @@ class DataReceipt:
 
     source: str
     revision: str | None
-    shards: tuple[ShardReceipt, ...]
+    shards: tuple[ShardReceipt, ...]  # whole, validation first
     unchanged: bool | None = None  # None until hashed again after the run
     seed: int | None = (
         None  # of a secret source; the hashes commit to it, and whoever knows it can draw the shards again
     )
+    # The last shard as it was offered, where its steps need a part of it only: its first tokens under a header of their own.
+    cut: ShardReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Drawn:
 
     oracle_loss: float  # nats/token that the source itself scores on the validation tokens
     shards: tuple[ShardReceipt, ...]
+    cut: ShardReceipt | None = None  # as the receipt's, of as many tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,9 @@ class LogProblem:
     text: str
 
 
+_NOT_SHOWN = ("curve", "final_val_text", "tokens_per_step")  # by `speedrun log --json`
+
+
 @dataclass(frozen=True, slots=True)
 class RunLog:
     """What one run in one log says; a value that the log does not hold is None."""
@@ -178,6 +184,7 @@ class RunLog:
     problems: tuple[LogProblem, ...] = ()
     curve: tuple[tuple[int, float, float | None], ...] = ()  # (step, val_loss, train_time_s)
     final_val_text: str | None = None  # final_val_loss as printed, with all its decimals
+    tokens_per_step: int | None = None
 
     @classmethod
     def nothing(cls, path: str) -> Self:
@@ -189,7 +196,7 @@ class RunLog:
 
     def to_json(self, *, with_curve: bool = False) -> dict[str, Any]:
         """Return the object that `speedrun log --json` prints for this run."""
-        shown = [field.name for field in dataclasses.fields(self) if field.name not in ("curve", "final_val_text")]
+        shown = [field.name for field in dataclasses.fields(self) if field.name not in _NOT_SHOWN]
         data = {name: getattr(self, name) for name in shown}
         data["overrides"] = list(self.overrides)
         data["problems"] = [dataclasses.asdict(problem) for problem in self.problems]
@@ -236,6 +243,8 @@ class Observed:
     lost: tuple[tuple[float, str], ...] = ()  # (seconds, what was not seen from then on)
     # (seconds, the longest that the recorder or a process of the run was ready and had no processor since the one before)
     waits: tuple[tuple[float, float], ...] = ()
+    # (seconds, processor time of all processes of the run by then, without the kernel's); None: nobody counted it
+    user_s: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

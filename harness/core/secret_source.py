@@ -37,7 +37,20 @@ def draw_again(track: Track, receipt: DataReceipt) -> Drawn | None:
     """Draw what the seed of a receipt gives on a track; None where it names none, or one that is none of ours."""
     if receipt.seed is None or not 0 <= receipt.seed < 1 << _SEED_BITS:
         return None
-    return _drawn(with_seed(track, receipt))
+    drawn = _drawn(with_seed(track, receipt))
+    if receipt.cut is None:
+        return drawn
+    return dataclasses.replace(drawn, cut=_cut_again(with_seed(track, receipt), receipt.cut))
+
+
+@functools.lru_cache(maxsize=64)
+def _cut_again(track: Track, cut: ShardReceipt) -> ShardReceipt | None:
+    """Cut the training shard of a track again; None where it has no such part."""
+    whole, tokens = drawn_shards(track)[-1]
+    if cut.name != whole.name or not 0 < cut.tokens < whole.tokens:
+        return None
+    raw = to_bytes(tokens[: cut.tokens])
+    return ShardReceipt(cut.name, len(raw), cut.tokens, hashlib.sha256(raw).hexdigest())
 
 
 @functools.lru_cache(maxsize=2)  # 17 MB each

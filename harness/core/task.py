@@ -27,7 +27,7 @@ from harness.core.constraints import (
 from harness.core.measurement import Tier
 
 EvidenceFamily = Literal[
-    "logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement", "scored"
+    "logs", "script", "seeds", "clock", "data", "machine", "ledger", "telemetry", "confinement", "scored", "work"
 ]
 Flag = Literal["inductor-config", "compile-options", "compile-mode", "inductor-environment"]
 Allowance = Literal[
@@ -79,7 +79,7 @@ class Waiver:
     """A finding that a maintainer has lifted for one script, after reading what it names."""
 
     script: Sha256  # all its frozen files together, as the finding names it
-    rule: Literal["R3", "R4"]
+    rule: Literal["R3", "R4", "T8", "T9"]
     by: Line
     date: datetime.date
     reason: Line
@@ -103,11 +103,17 @@ class Ruleset:
     # target are not used then.
     above_entropy: float | None = None
     tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
+    tokens_per_step: Count | None = None  # that a step trains on, and a run is offered; none: whole shards
     program_text: TextLimits | None = None  # what a submission may bring; none: it was never asked
     # What makes a record: the submitter's evidence, or a session of fresh runs by somebody in tracks/timers.yaml.
     acceptance: Literal["evidence", "session"] = "evidence"
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
     older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then
+
+    @property
+    def loss_metric(self) -> str:
+        """What records made under it store as the loss of a run: that loss, or its distance to the source's entropy."""
+        return "val_loss" if self.above_entropy is None else "above_entropy"
 
 
 @dataclass(frozen=True, slots=True)

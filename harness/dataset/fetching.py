@@ -20,7 +20,7 @@ from harness.core.task import Shard, Track, TrackData
 from harness.dataset.download import Gathered, Gathering, damaged
 from harness.dataset.progress import Progress
 from harness.dataset.retry import RetryPolicy
-from harness.dataset.shard import HEADER_BYTES
+from harness.dataset.shard import HEADER_BYTES, count_tokens, first_tokens
 from harness.dataset.snapshot import Snapshot, snapshot_of
 from harness.dataset.synthetic import generate, generated_snapshot
 from harness.store.files import disk_error, sha256_file
@@ -182,8 +182,48 @@ def offer(fetched: Fetched, track: Track, work: Path) -> None:
         for link, target in links.items():
             if not link.is_symlink():
                 link.symlink_to(target)
+        if fetched.receipt.cut is not None and given != given_folder(work):
+            raise StoreError.at(
+                cache_folder(), "cannot be written", "a run that is offered a part of a shard needs that"
+            )
+        if fetched.receipt.cut is not None:
+            _write_cut(training[-1], given / training[-1].name, fetched.receipt.cut.tokens)
     except OSError as error:
         raise disk_error(folder, error) from error
+
+
+def cut(fetched: Fetched, train_tokens: int) -> Fetched:
+    """Choose the first `train_tokens` of the training shards: a part of the last one that is needed, and none behind it.
+
+    The receipt says what that part is. Nothing is chosen where there are no more tokens than that.
+    """
+    last, left = 0, train_tokens
+    while last + 1 < len(fetched.paths) and left > 0:
+        last += 1
+        left -= count_tokens(fetched.paths[last])
+    paths, part = fetched.paths[: last + 1], None
+    if left < 0:
+        tokens, digest = count_tokens(paths[-1]) + left, hashlib.sha256()
+        for piece in first_tokens(paths[-1], tokens):
+            digest.update(piece)
+        part = ShardReceipt(paths[-1].name, HEADER_BYTES + 2 * tokens, tokens, digest.hexdigest())
+    receipt = dataclasses.replace(fetched.receipt, shards=fetched.receipt.shards[: last + 1], cut=part)
+    return dataclasses.replace(fetched, paths=paths, receipt=receipt)
+
+
+def _write_cut(shard: Path, place: Path, tokens: int) -> None:
+    """Put the first tokens of a shard in the place of its second name, with its times."""
+    place.unlink()
+    with place.open("wb") as file:
+        file.writelines(first_tokens(shard, tokens))
+    shutil.copystat(shard, place)
+    place.chmod(0o444)
+
+
+def _is(path: Path, sha256: str) -> bool:
+    with contextlib.suppress(OSError):
+        return sha256_file(path) == sha256
+    return False
 
 
 def given_folder(work: Path) -> Path:
@@ -220,13 +260,12 @@ def _second_name(path: Path, name: Path) -> None:
 def recheck(fetched: Fetched, track: Track, work: Path, progress: Progress | None = None) -> DataReceipt:
     """Hash the shards again, after a run, and say in the receipt whether they are what they were.
 
-    The run's own copy of the validation shard is among them, and is thrown away.
+    The run's own copy of the validation shard is among them, and is thrown away; so is the part of a shard.
     """
     own = work / track.data.folder / fetched.paths[0].name
-    try:
-        kept = not own.is_symlink() and sha256_file(own) == fetched.receipt.shards[0].sha256
-    except OSError:
-        kept = False
+    kept = not own.is_symlink() and _is(own, fetched.receipt.shards[0].sha256)
+    if (cut := fetched.receipt.cut) is not None:
+        kept = kept and _is(given_folder(work) / cut.name, cut.sha256)
     unchanged = kept and not verify(fetched, progress)
     with contextlib.suppress(OSError):
         own.unlink()  # last, so that whoever closes the books of a killed harness can hash it once more

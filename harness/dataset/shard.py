@@ -5,6 +5,7 @@ ids; id 50256 starts every document. A truncated or altered shard trains without
 so magic, version, length, first token and id range are all checked, by memory map.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from harness.core.token_format import DOCUMENT_START, HEADER_BYTES, MAGIC, VERSI
 
 __all__ = [
     "DOCUMENT_START", "HEADER_BYTES", "MAGIC", "VERSION", "TokenScan", "Tokens", "check_tokens", "count_tokens",
-    "header_of", "read_tokens", "to_bytes",
+    "first_tokens", "header_of", "read_tokens", "to_bytes",
 ]  # fmt: skip
 
 
@@ -51,6 +52,17 @@ def read_tokens(path: Path, *, name: str | None = None) -> Tokens:
     """Return the tokens of a shard, shape (n,), memory-mapped and read-only; same errors as `count_tokens`."""
     count = count_tokens(path, name=name)
     return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
+
+
+def first_tokens(path: Path, count: int) -> Iterator[bytes]:
+    """Yield the bytes of a shard that holds the first `count` tokens of another, in pieces; its header says so."""
+    yield header_of(count)
+    left = 2 * count
+    with path.open("rb") as file:
+        file.seek(HEADER_BYTES)
+        while left and (piece := file.read(min(left, 4 << 20))):
+            left -= len(piece)
+            yield piece
 
 
 def check_tokens(path: Path, *, name: str | None = None) -> int:

@@ -179,7 +179,7 @@ def assemble(
     script, chain = subject.script, _own(subject, whole)
     if session is not None:
         only = session.runs_of(chain)
-    runs = tuple(_with_source(subject, read_run(folder, script, packed=packed)) for folder in folders)
+    runs = tuple(with_source(subject, read_run(folder, script, packed=packed)) for folder in folders)
     pairs = zip(folders, runs, strict=True)
     contradictions = [said for folder, run in pairs for said in contradicting(subject, folder, run, chain)]
     for folder in others:
@@ -231,7 +231,7 @@ def _contents(folder: Path, files: Iterable[str]) -> tuple[tuple[str, bytes], ..
     return tuple((name, (folder / name).read_bytes()) for name in sorted(files))
 
 
-def _with_source(subject: Subject, run: Metrics) -> Metrics:
+def with_source(subject: Subject, run: Metrics) -> Metrics:
     """Put beside a run what the seed of its secret source gives, where its ruleset asks for such a source."""
     if subject.ruleset.above_entropy is None or run.data is None:
         return run

@@ -103,7 +103,8 @@ def with_own_log(log: RunLog, timed: list[TimedLine], logs: Path) -> tuple[RunLo
     if not set(log.curve) <= set(own.curve):
         return log, timed
     told = ["source_sha256", "source_bytes", "source_origin", "script_sha256", "gpu_name", "gpu_count", "world_size"]
-    told += ["driver", "cuda", "torch", "triton", "python", "peak_memory_mib", "started_at", "seed", "val_tokens"]
+    told += ["driver", "cuda", "torch", "triton", "python", "peak_memory_mib", "started_at"]
+    told += ["seed", "val_tokens", "tokens_per_step"]
     filled = {name: getattr(own, name) for name in told if getattr(log, name) is None}
     return dataclasses.replace(log, **filled), timed
 

@@ -10,6 +10,7 @@ beside it, and pynvml for the GPUs. What the platform does not show is left out:
         open           a shard was opened, at most TICK_S and the delay of the beats around it before this time
         bytes, written what all processes have read and written so far
         beat, end      once a second, and at the end in order: by how many ns it woke up too late since the last one
+        user           processor time outside the kernel, ns, that all processes have used so far; 5 times a second
         wait           with them: how long, ns, the recorder or a process of the run had to wait for a processor
         copy, file     a file of the run holds validation text, or is large and of unknown content; value: its size
         shared         a file with validation text in a folder that others write to as well
@@ -31,6 +32,7 @@ import select
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 if __name__ == "__main__":  # started by its path and isolated
@@ -38,13 +40,14 @@ if __name__ == "__main__":  # started by its path and isolated
     sys.dont_write_bytecode = True
 
 from harness.launch.copies import Copies
-from harness.launch.processes import holds, transferred, tree, waited_ns
+from harness.launch.processes import holds, transferred, tree, user_ticks, waited_ns
 from harness.launch.telemetry import TELEMETRY, TELEMETRY_HEADER, Gpus
 
 READS = "reads.csv"
 READS_HEADER = b"monotonic_ns,kind,name,value\n"
 TICK_S = 0.1
 TELEMETRY_TICKS, PROCESS_TICKS, FILE_TICKS = 2, 10, 20  # walking the processes costs some milliseconds
+USER_TICKS = 2  # where GPUs do the work, once a second will do
 MOST_OPENS = 100_000
 _PR_SET_DUMPABLE = 4
 _IN_OPEN, _IN_Q_OVERFLOW = 0x20, 0x4000
@@ -93,6 +96,7 @@ class Observer:
         self.shards, self.copies = watched, copies
         self.delay_ns, self.last_beat_ns = 0, 0
         self.waits: dict[int, int] = {}
+        self.processor = Processor()
         self.walk_from_tick = 0
 
     def run(self) -> None:
@@ -114,7 +118,9 @@ class Observer:
                 due, tick = max(due + period_ns, now), tick + 1
                 self.look(tick)
         self.shards.take(self.reads)
-        self.count_bytes()
+        pids = tree(self.recorder)
+        self.count_bytes(pids)
+        self.processor.count(pids, self.reads)
         self.copies.look(self.recorder, self.reads.add)
         self.beat("end")
         _say(f"{READS} {self.reads.digest.hexdigest()}")
@@ -125,8 +131,12 @@ class Observer:
             self.beat("beat")
         if self.telemetry is not None and self.gpus is not None and tick % TELEMETRY_TICKS == 1:
             self.telemetry.write(self.gpus.rows(time.monotonic_ns()))
-        if tick % PROCESS_TICKS == 1:
-            self.count_bytes()
+        counts_bytes = tick % PROCESS_TICKS == 1
+        if counts_bytes or (self.gpus is None and tick % USER_TICKS == 1):
+            pids = tree(self.recorder)
+            self.processor.count(pids, self.reads)
+            if counts_bytes:
+                self.count_bytes(pids)
         if tick >= self.walk_from_tick:
             begun = time.monotonic()
             self.copies.look(self.recorder, self.reads.add)
@@ -142,9 +152,9 @@ class Observer:
             self.reads.add("wait", "", max(waited - self.waits.get(pid, 0) for pid, waited in now.items()))
         self.waits = now
 
-    def count_bytes(self) -> None:
+    def count_bytes(self, pids: Iterable[int]) -> None:
         """Write what all processes below the recorder have read and written so far, ended ones included."""
-        for pid in tree(self.recorder):
+        for pid in pids:
             if (count := transferred(pid)) is not None:
                 before = self.peaks.get(pid, (0, 0))
                 self.peaks[pid] = max(before[0], count[0]), max(before[1], count[1])
@@ -156,6 +166,29 @@ class Observer:
         if self.written_limit is not None and written > self.written_limit:
             self.written_limit = None
             _say(f"written {written}")
+
+
+class Processor:
+    """Processor time of all processes of a run, ended ones included."""
+
+    def __init__(self) -> None:
+        self.peaks: dict[tuple[int, int], int] = {}  # (process, its start) -> ticks of its own
+        self.most = 0
+
+    def count(self, pids: Iterable[int], reads: Rows) -> None:
+        """Write what has been used so far, by the processes that live and by those that have ended.
+
+        One that has ended counts in the one that waited for it. Where nobody did, it counts as it was seen last.
+        """
+        living = 0
+        for pid in pids:
+            if (ticks := user_ticks(pid)) is not None:
+                started, own, waited = ticks
+                living += own + waited
+                self.peaks[pid, started] = own
+        self.most = max(self.most, living, sum(self.peaks.values()))
+        if self.peaks:
+            reads.add("user", "", self.most * (10**9 // os.sysconf("SC_CLK_TCK")))
 
 
 class Shards:

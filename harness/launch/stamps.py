@@ -89,6 +89,7 @@ def read_observed(folder: Path, start_ns: int | None, *, heartbeat: bool = False
         files=tuple(rows.files),
         lost=tuple(rows.lost),
         waits=tuple((at, nanoseconds / 1e9) for at, nanoseconds in rows.counts["wait"]),
+        user_s=tuple((at, nanoseconds / 1e9) for at, nanoseconds in rows.counts["user"]) or None,
     )
 
 
@@ -97,7 +98,7 @@ class _Rows:
 
     def __init__(self, path: Path, start_ns: int) -> None:
         self.opens: list[tuple[float, str]] = []
-        self.counts: dict[str, list[tuple[float, int]]] = {"bytes": [], "written": [], "wait": []}
+        self.counts: dict[str, list[tuple[float, int]]] = {"bytes": [], "written": [], "wait": [], "user": []}
         self.beats: list[tuple[float, float]] = []
         self.files: list[WrittenFile] = []
         self.lost: list[tuple[float, str]] = []

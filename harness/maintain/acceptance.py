@@ -34,6 +34,7 @@ from harness.store.layout import Project, is_slug
 from harness.store.packs import PACK
 from harness.store.sessions import Session
 from harness.submission import inspection
+from harness.verdict.distance import by_distance
 
 SUBMITTED = "submitted"  # the pack that came with a submission, where the record rests on other runs
 
@@ -64,7 +65,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
         copy_script(subject, record, aside)
         shutil.copytree(subject.folder / PACK, aside / PACK)
 
-    add_folder(catalog.project, record, fill, curve=canonical_curve(gathered.runs), comparison=comparison)
+    add_folder(catalog.project, record, fill, curve=canonical_curve(by_distance(gathered).runs), comparison=comparison)
     shutil.rmtree(subject.folder)
     return verdict, record
 
@@ -98,7 +99,7 @@ def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tupl
             copy(result / records.COMPARISON, aside / records.COMPARISON)
         copy(sessions.session_folder(catalog.project, session) / sessions.SESSION, aside / sessions.SESSION)
 
-    add_folder(catalog.project, record, fill, curve=canonical_curve(judgement.gathered.runs))
+    add_folder(catalog.project, record, fill, curve=canonical_curve(by_distance(judgement.gathered).runs))
     shutil.rmtree(subject.folder)
     return judgement, record
 
@@ -160,8 +161,11 @@ def acceptable(catalog: Catalog, subject: Subject) -> Manifest:
 
 
 def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered: Evidence) -> Record:
-    """Return the record of the judged runs, every figure computed from them."""
-    judged = gathered.runs
+    """Return the record of the judged runs, every figure computed from them.
+
+    Where each series has a source of its own, a mean of printed losses says nothing and none is claimed.
+    """
+    judged, metric = by_distance(gathered).runs, subject.ruleset.loss_metric
     numbers = [record.number for record in catalog.records(subject.track.name)]
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
@@ -180,28 +184,30 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
         claimed=Claimed(
             train_time_s=round(stats.mean(times), 3) if by_time else None,
             steps=None if by_time else judged[0].step,
-            val_loss=round(stats.mean(losses), 5),
+            val_loss=round(stats.mean(losses), 5) if metric == "val_loss" else None,
             runs=len(judged),
         ),
         original=None,
         notes=manifest.notes,
         withdrawn=None,
         runs=(
-            *(record_run(run, subject.script_sha256) for run in judged),
+            *(record_run(run, subject.script_sha256, metric) for run in judged),
             *(record_run(run, run.log.script_sha256, parent=manifest.parent) for run in gathered.baseline),
         ),
         has_evidence=True,
     )
 
 
-def record_run(run: Metrics, script_sha256: str | None, *, parent: str | None = None) -> RecordRun:
+def record_run(
+    run: Metrics, script_sha256: str | None, metric: str = "val_loss", *, parent: str | None = None
+) -> RecordRun:
     """Return one row of runs.csv; `parent`: the record whose run it is, where it was packed for comparison."""
     where = None if run.machine is None or run.machine.gpus else cpu_note(run.machine.cpu_count, run.machine.cpu)
     return RecordRun(
         id=run.run_id,
         role="own" if parent is None else "baseline",
         step=run.step,
-        metric="val_loss",
+        metric=metric,
         value=run.val_loss,
         train_time_s=run.train_time_s,
         gpu_name=run.log.gpu_name,

@@ -15,7 +15,7 @@ from harness.catalog.subjects import Subject
 from harness.core import codec
 from harness.core.errors import LogError
 from harness.core.judgement import Verdict
-from harness.dataset import prepared, probe_data
+from harness.dataset import fetching, prepared, probe_data
 from harness.launch.launcher import Launcher
 from harness.probe import material, stored
 from harness.probe.material import Material, Swap
@@ -64,7 +64,7 @@ def gather(
         swapped = session.made.get(("own", "swapped"))
         if swapped is not None and probe_rules.in_between(session.evidence(), swapped):
             session.make("own", "swapped", again=True)  # its ranks may have read on either side of the swap
-        return session.folder, session.evidence()  # while the tokens are there: those of a secret source go with it
+        return session.folder, session.evidence()  # while the shards of a secret source are there
     finally:
         session.close()
 
@@ -132,9 +132,10 @@ class ProbeSession:
         )
         title = f"{'the script' if role == 'own' else 'its parent'} on {NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
-        if variant == "swapped":
-            watch = Swap(self.prepared, self.tokens.fetched.paths, len(script.script)).before(watch)
         run_id = run_files.new_run_id(script.script_sha256)
+        if variant == "swapped":
+            given = fetching.given_folder(self.project.runs / run_id / run_files.WORK)
+            watch = Swap(self.prepared, given, self.tokens.fetched.paths, len(script.script)).before(watch)
         folder = self.folder / f"{number:02d}-{role}-{variant}-{run_id}"
         try:
             outcome = execution.execute(self.project, ready, run_id, self.folder.name, self.launcher, watch)

@@ -16,6 +16,7 @@ from harness.core import stats
 from harness.core.measurement import Machine, Metrics
 from harness.core.text import plural
 from harness.dataset.progress import Progress
+from harness.evidence.gather import with_source
 from harness.evidence.metrics import read_run
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -29,6 +30,7 @@ from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
 from harness.submission.draft import author
+from harness.verdict.distance import distant
 
 
 class ReplayWatcher(Protocol):
@@ -58,7 +60,8 @@ def perform(project: Project, plan: Plan, watcher: ReplayWatcher, *, allow_netwo
     try:
         launcher = TorchrunLauncher(str(made.python))
         for run_id in make_runs(project, ready, plan.runs, launcher, watcher.watch):
-            finished.append(read_run(run_files.run_folder(project, run_id), plan.subject.script, packed=False))
+            run = read_run(run_files.run_folder(project, run_id), plan.subject.script, packed=False)
+            finished.append(comparable(plan, run))
     finally:
         if finished:
             here = computer.capture(torch=environment.torch)
@@ -92,7 +95,8 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
+    metric = plan.subject.ruleset.loss_metric
+    own = [run.value for run in held.runs if run.role == "own" and run.metric == metric and run.value is not None]
     return ReplayResult(
         record=plan.name,
         date=run_files.now()[:10],
@@ -111,6 +115,11 @@ def compare(
         ),
         curve=points(curve, made),
     )
+
+
+def comparable(plan: Plan, run: Metrics) -> Metrics:
+    """Return a run with losses that can be compared with the record's: distances, where the source was drawn anew."""
+    return run if plan.subject.ruleset.above_entropy is None else distant(with_source(plan.subject, run))
 
 
 def points(curve: records.Curve, made: tuple[Metrics, ...]) -> tuple[CurvePoint, ...]:

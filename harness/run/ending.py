@@ -174,7 +174,8 @@ def last_step(raw: bytes) -> int | None:
 
 def _still_the_same(work: Path, receipt: DataReceipt) -> bool | None:
     """Whether the shards that a work folder holds and links to are those of the receipt; None where one is gone."""
-    for shard in receipt.shards:
+    cut = receipt.cut
+    for shard in receipt.shards if cut is None else (*receipt.shards[:-1], cut):
         try:
             if sha256_file(next(work.rglob(shard.name))) != shard.sha256:
                 return False

@@ -5,6 +5,7 @@ launched, the recorder writes the outcome by itself, and `ending.settle` records
 killed.
 """
 
+import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from harness.catalog.subjects import Subject
 from harness.core import secret_source
 from harness.core.errors import MachineError, StoreError
 from harness.core.measurement import Confinement, Machine, Purpose, RunOutcome
+from harness.core.step_tokens import tokens_for
 from harness.core.task import Track
 from harness.dataset import fetching, prepared
 from harness.dataset.progress import Progress
@@ -22,10 +24,11 @@ from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
 from harness.store import run_files
-from harness.store.entries import Declared, Started
+from harness.store.entries import Chain, Declared, Started
 from harness.store.files import disk_error
 from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
+from harness.store.packs import LEDGER, PACK, read_pack_ledger
 from harness.store.run_files import WORK
 
 DRY_TOKENS = 1 << 20  # train tokens of a scaled-down run
@@ -115,6 +118,7 @@ def execute(
 ) -> RunOutcome:
     """Execute one run and record its end, however it comes, Ctrl-C included."""
     folder = run_files.run_folder(project, run_id)
+    ready = own_tokens(project, ready)
     subject = ready.subject
     refuse_survivors(project)
     plan, file = plan_run(project, ready, run_id, series)
@@ -150,6 +154,39 @@ def execute(
             scored = ready.scored or (file.purpose == "judged" and subject.manifest is not None)
             outcome = record_end(ledger, folder, file, outcome, unchanged, subject.script, before, scored)
     return outcome
+
+
+def own_tokens(project: Project, ready: Prepared) -> Prepared:
+    """Offer a run no more tokens than its steps may use, where the ruleset declares them and their number is known.
+
+    A screening run is offered whole shards: it tells how many steps the script takes.
+    """
+    tokens = ready.subject.ruleset.tokens_per_step
+    steps = steps_of(project, ready.subject) if tokens is not None and ready.purpose != "screening" else None
+    if tokens is None or steps is None or ready.dry:
+        return ready
+    count = tokens_for(steps, tokens, ready.track.data.shard_tokens)
+    return dataclasses.replace(ready, fetched=fetching.cut(ready.fetched, count))
+
+
+def steps_of(project: Project, subject: Subject) -> int | None:
+    """Return how many steps a script took in its last run that counts or was to try it; None where it never finished.
+
+    What the ledger of this machine says comes before what is packed.
+    """
+    chain = Ledger(project.ledger).chain(subject.chain)
+    file = subject.folder / PACK / LEDGER
+    packed = Chain()
+    if file.is_file():
+        with contextlib.suppress(StoreError):  # `check` and `verify` say what is wrong with it
+            packed = read_pack_ledger(file.parent, f"{subject.name}/{PACK}").of_script(subject.chain)
+    for known in (chain, packed):
+        for run_id, end in reversed(known.ends.items()):
+            start = known.starts.get(run_id)
+            telling = start is not None and start.purpose in (None, "judged", "screening")
+            if telling and end.state == "finished" and end.last_step:
+                return end.last_step
+    return None
 
 
 def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tuple[LaunchPlan, run_files.RunFile]:

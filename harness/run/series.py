@@ -46,6 +46,7 @@ class SeriesPlan:
     until_decided: bool = False  # stop as soon as the ruleset's test on the loss has decided; `runs` is the most
     declared: int | None = None  # runs that a fixed-n test looks at, declared before the first run
     screening: bool = False  # runs that only try the script
+    counting: bool = False  # a run that never counts comes first: it tells how many steps the script takes
     scoring_s: float | None = None  # what scoring a run of this script took here; None where none was scored
 
 
@@ -71,13 +72,18 @@ def plan(
         return SeriesPlan(subject, wanted, (), False, settled, screening=True)
     if until_decided and count is None:
         wanted = rule.bounds[-1][1] if rule.bounds else max(subject.track.runs, rule.min_runs)
+    stepwise = subject.ruleset.tokens_per_step is not None and not dry
+    counting = stepwise and execution.steps_of(project, subject) is None
     if dry or subject.manifest is None:
-        return SeriesPlan(subject, wanted, (), dry, settled, until_decided)
+        return SeriesPlan(subject, wanted, (), dry, settled, until_decided, counting=counting)
     chain = Ledger(project.ledger).chain(subject.chain)
     declared = chain.n_max if rule.fixed_n else None
     runs = max(0, wanted - len(chain.finished))
     scoring_s = scoring.usual_wall_time_s(project, chain)
-    return SeriesPlan(subject, runs, chain.finished, dry, settled, until_decided, declared, scoring_s=scoring_s)
+    counting = counting and runs > 0
+    return SeriesPlan(
+        subject, runs, chain.finished, dry, settled, until_decided, declared, counting=counting, scoring_s=scoring_s
+    )
 
 
 def prepare(
@@ -123,6 +129,19 @@ def make_runs(
         prepared.discard(ready.fetched.folder)  # of a secret source; the track's own stay
 
 
+def count_steps(project: Project, ready: execution.Prepared, count: int, launcher: Launcher, watcher: Watcher) -> None:
+    """Make one run that tells how many steps a script takes and never counts; those that follow are offered so many tokens.
+
+    Raises RunError where it did not finish.
+    """
+    run_id = run_files.new_run_id(ready.subject.script_sha256)
+    ready = dataclasses.replace(ready, purpose="screening")
+    outcome = execution.execute(project, ready, run_id, secrets.token_hex(4), launcher, watcher(run_id, 0, count))
+    if outcome.state != "finished":
+        prepared.discard(ready.fetched.folder)
+        raise run_error(project, run_files.run_folder(project, run_id), outcome, "the run that tells the steps")
+
+
 def run(
     catalog: Catalog,
     plan: SeriesPlan,
@@ -137,6 +156,8 @@ def run(
     RunError where a run did not finish, or a scorer was killed.
     """
     subject = plan.subject
+    if plan.counting and ready is not None:
+        count_steps(catalog.project, ready, plan.runs, launcher, watcher)
     made: list[str] = []
     judged = made if subject.manifest is None else None  # of a submission all that count
     track = ready.track if ready is not None else subject.track

@@ -35,6 +35,7 @@ _DATE = re.compile(
 )
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _VAL_TOKENS = re.compile(rb"^val_tokens:(\d{1,15})\s*$", re.MULTILINE)
+_TOKENS_PER_STEP = re.compile(rb"^tokens_per_step:(\d{1,15})\s*$", re.MULTILINE)
 _OVERRIDE = re.compile(rb"^override:([A-Za-z_]\w{0,60}=\S{0,200})\s*$", re.MULTILINE)
 
 
@@ -52,6 +53,7 @@ class Header:
     python: str | None
     started_at: str | None
     val_tokens: int | None
+    tokens_per_step: int | None
     overrides: tuple[str, ...]
 
 
@@ -72,6 +74,7 @@ def read_header(text: bytes) -> Header:
         **{name: _first(pattern, text) for name, pattern in _VERSIONS.items()},
         started_at=_started_at(text),
         val_tokens=_count(_VAL_TOKENS, text),
+        tokens_per_step=_count(_TOKENS_PER_STEP, text),
         overrides=tuple(_texts(_OVERRIDE.findall(text))),
     )
 

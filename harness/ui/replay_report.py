@@ -111,7 +111,7 @@ class Screen:
 
     def result(self, result: ReplayResult, stored: Path) -> None:
         """Print the result and where it is stored."""
-        say_result(result)
+        say_result(result, by_distance=self.plan.subject.ruleset.above_entropy is not None)
         if len(result.runs) < self.plan.runs:
             finished = f"{len(result.runs)} of {self.plan.runs} runs had finished when it ended"
             console.say(f"{finished}; only those were compared", style="yellow")
@@ -122,9 +122,14 @@ class Screen:
             sys.stdout.flush()
 
 
-def say_result(result: ReplayResult) -> None:
-    """Print claimed against replayed, with the label of the environment and what does not count."""
+def say_result(result: ReplayResult, *, by_distance: bool = False) -> None:
+    """Print claimed against replayed, with the label of the environment and what does not count.
+
+    by_distance: its losses are distances to the entropy of a source that was drawn for it.
+    """
     console.say("")
+    if by_distance:
+        console.say("each series has a source of its own: losses are distances to the entropy of the source")
     # A claim rests on all runs of the record, its curve below on one of them.
     losses = [console.figure(loss, ".4f", missing="-") for loss in (result.claimed_loss, result.replayed_loss)]
     rows = [("loss", *losses, console.figure(result.loss_difference, "+.4f"))]

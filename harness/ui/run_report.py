@@ -22,6 +22,7 @@ from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.store.layout import Project
 from harness.ui import console, score_report
+from harness.verdict.distance import by_distance
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
@@ -56,6 +57,9 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
     have = f"; in addition to {plural(len(plan.done), 'finished run')} of an earlier start" if plan.done else ""
     most = "at most " if plan.until_decided else ""
     console.say(f"  runs     {most}{plan.runs} on {of_what}, each with a seed drawn by the harness{have}")
+    if plan.counting:
+        said = "one run more comes first and never counts: it tells how many steps the script takes"
+        console.say(f"  steps    {said}, so that the others are offered the tokens of these steps alone")
     if plan.declared is not None and len(plan.done) + plan.runs > plan.declared:
         fixed = f"{plan.declared} runs were declared before the first; {subject.ruleset.id} judges the loss by those"
         console.say(f"  note     {fixed}, further runs are shown and do not change it", style="yellow")
@@ -93,9 +97,10 @@ def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]
     """Return a watcher that shows how far each of several runs of a script is from the target."""
 
     def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        console.say(f"run {number}/{count}  {run_id}: torchrun starts (about 4 s until the first line)")
+        title = f"run {number}/{count}" if number else "first run"
+        console.say(f"{title}  {run_id}: torchrun starts (about 4 s until the first line)")
         target = subject.track.target_loss if subject.ruleset.above_entropy is None else None
-        return console.LiveRun(f"run {number}/{count}", target).take
+        return console.LiveRun(title, target).take
 
     return begin
 
@@ -237,13 +242,14 @@ def say_more_runs(gathered: Evidence, verdict: Verdict, usd_per_hour: float | No
 
 def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
     """Print the row of the leaderboard that these runs would earn."""
-    losses = [run.val_loss for run in gathered.runs if run.val_loss is not None]
+    losses = [run.val_loss for run in by_distance(gathered).runs if run.val_loss is not None]
+    named = "mean val_loss" if subject.ruleset.above_entropy is None else "mean above entropy"
     times = [run.train_time_s for run in gathered.runs if run.train_time_s is not None]
     time = f"{stats.mean(times):.2f} s" + (f" ± {stats.sd(times):.2f}" if len(times) > 1 else "") if times else "-"
     console.say("")
     console.say(heading)
     console.say_table(
-        ("track", "steps", "train_time (mean ± sd)", "runs", "mean val_loss", "title"),
+        ("track", "steps", "train_time (mean ± sd)", "runs", named, "title"),
         [
             (
                 subject.track.name,

@@ -9,6 +9,7 @@ from harness.store import records
 from harness.store.layout import Project
 from harness.ui import console
 
+LOSSES = {"val_loss": "val_loss", "above_entropy": "distance to the entropy"}  # by the metric of a row
 RUN_WIDTH = 60  # of a run's name in a table; those of the history are paths of up to 120 characters
 
 
@@ -35,7 +36,7 @@ def say_record(project: Project, record: Record, row: Row) -> None:
             console.say(f"  {label:<13}{value}")
     _say_runs(record)
     _say_replays(record)
-    _say_curve(records.read_curve(folder))
+    _say_curve(records.read_curve(folder), LOSSES[row.metric])
 
 
 def _say_runs(record: Record) -> None:
@@ -82,15 +83,15 @@ def _say_replays(record: Record) -> None:
     )
 
 
-def _say_curve(curve: records.Curve) -> None:
-    """Print about a dozen points of a curve, the last one among them."""
+def _say_curve(curve: records.Curve, loss: str) -> None:
+    """Print about a dozen points of a curve, the last one among them; `loss`: what its losses are called."""
     if not curve:
         return
     console.say("")
     points = curve[:: max(1, len(curve) // 12)]
     points += curve[-1:] if points[-1] != curve[-1] else ()
     console.say_table(
-        ("step", "val_loss", "train_time"),
+        ("step", loss, "train_time"),
         [(str(step), f"{loss:.4f}", console.figure(time, ".3f", " s")) for step, loss, time in points],
     )
 
@@ -112,7 +113,7 @@ def _claim_text(row: Row) -> str | None:
 def _runs_sentence(row: Row) -> str | None:
     if not row.runs:
         return None
-    loss = "" if row.loss_mean is None else f", mean val_loss {row.loss_mean:.4f}"
+    loss = "" if row.loss_mean is None else f", mean {LOSSES[row.metric]} {row.loss_mean:.4f}"
     loss += "" if row.loss_sd is None else f" ± {row.loss_sd:.4f}"
     time = "" if row.time_mean_s is None else f", mean train_time {row.time_mean_s:.2f} s"
     time += "" if row.time_sd_s is None else f" ± {row.time_sd_s:.2f}"

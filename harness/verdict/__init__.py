@@ -6,6 +6,7 @@ completeness  L  the logs are whole
 tokens        D  the tokens are the track's
 timing        T  the reported time is the time that the harness saw
 delays           what a starved machine explains
+hidden_work      no more is computed outside the steps, or in a step, than the parent computes
 statistics    S  the mean loss is below the target, and not impossibly low
 scored        S  what the harness computes with the saved weights
 hardware      H  the machine is the track's
@@ -24,6 +25,7 @@ from harness.verdict import (
     completeness,
     confined,
     hardware,
+    hidden_work,
     identity,
     probe_rules,
     program_text,
@@ -42,6 +44,7 @@ _FAMILIES = (
     program_text,
     tokens,
     timing,
+    hidden_work,
     statistics,
     scored,
     hardware,

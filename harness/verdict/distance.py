@@ -1,7 +1,8 @@
 """Measure losses by their distance to the entropy of a secret source, where the ruleset draws one for each series.
 
 Every such series has a target of its own, so the tests look at the distances: the loss of a run less what the source
-itself scores on the same validation tokens, against the ruleset's distance.
+itself scores on the same validation tokens, against the ruleset's distance. Losses of two sources cannot be compared,
+distances can: so all losses that a record or a replay stores under such a ruleset are distances.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ def by_distance(evidence: Evidence) -> Evidence:
     if above is None:
         return evidence
     track = dataclasses.replace(evidence.track, target_loss=above)
-    return dataclasses.replace(evidence, track=track, runs=tuple(map(_distant, evidence.runs)))
+    return dataclasses.replace(evidence, track=track, runs=tuple(map(distant, evidence.runs)))
 
 
 def named(evidence: Evidence, ruling: Ruling) -> Ruling:
@@ -27,6 +28,11 @@ def named(evidence: Evidence, ruling: Ruling) -> Ruling:
     return dataclasses.replace(ruling, text=ruling.text.replace("mean val_loss", "mean distance to the entropy"))
 
 
-def _distant(run: Metrics) -> Metrics:
-    known = run.val_loss is not None and run.drawn is not None
-    return dataclasses.replace(run, val_loss=run.val_loss - run.drawn.oracle_loss if known else None)  # type: ignore
+def distant(run: Metrics) -> Metrics:
+    """Return a run with distances in the place of its final loss and its curve; with none where its source is unknown."""
+    if run.drawn is None:
+        return dataclasses.replace(run, val_loss=None, log=dataclasses.replace(run.log, curve=()))
+    entropy = run.drawn.oracle_loss
+    curve = tuple((step, round(loss - entropy, 6), time_s) for step, loss, time_s in run.log.curve)
+    loss = None if run.val_loss is None else round(run.val_loss - entropy, 6)
+    return dataclasses.replace(run, val_loss=loss, log=dataclasses.replace(run.log, curve=curve))

@@ -53,11 +53,8 @@ def relabelling(evidence: ProbeEvidence) -> Ruling:
     step, widest = _widest(plain.curve, renamed.curve)
     said = f"with its tokens relabelled it ends {gap:+.4f} off, {widest:+.4f} at step {step}"
     said += f"; its parent ends {usual:+.4f} off" if usual is not None else ""
-    if abs(excess) <= evidence.alike and (abs(widest) <= ALIKE_ON_THE_WAY or _parent_strays(evidence)):
-        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
-    if usual is None:
-        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
-    return Ruling("fail", f"{said}: it knows the tokens before it has read them", excess, evidence.alike, NATS)
+    alike = abs(excess) <= evidence.alike and (abs(widest) <= ALIKE_ON_THE_WAY or _parent_strays(evidence))
+    return _beside(evidence, said, excess, usual, "it knows the tokens before it has read them", alike=alike)
 
 
 @rule("P3", "other text", "other-text")
@@ -72,11 +69,7 @@ def other_text(evidence: ProbeEvidence) -> Ruling:
     usual = evidence.apart("other", "official", "parent")
     gain -= usual or 0.0
     said = f"the official text is scored {gain:+.4f} better than another stretch{_beyond(evidence, usual)}"
-    if gain <= evidence.alike:
-        return Ruling("pass", f"{said} (within {evidence.alike:g})", gain, evidence.alike, NATS)
-    if usual is None:
-        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", gain, evidence.alike, NATS)
-    return Ruling("fail", f"{said}: it was trained on the official text", gain, evidence.alike, NATS)
+    return _beside(evidence, said, gain, usual, "it was trained on the official text", alike=gain <= evidence.alike)
 
 
 def after_noise(evidence: ProbeEvidence) -> Ruling | None:
@@ -155,17 +148,26 @@ def other_tokens(evidence: ProbeEvidence) -> Ruling:
     said = f"on {NAMES[variant]} it ends {gain:+.4f} off"
     said += f"; its parent ends {usual:+.4f} off" if usual is not None else ""
     said += f" ({evidence.tokenizer}, so its tokens are not relabelled)" if evidence.tokenizer is not None else ""
-    if excess <= evidence.alike:
-        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
-    if usual is None:
-        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
-    return Ruling("fail", f"{said}: it knows the tokens or the validation text", excess, evidence.alike, NATS)
+    return _beside(
+        evidence, said, excess, usual, "it knows the tokens or the validation text", alike=excess <= evidence.alike
+    )
 
 
 @rule("P7", "trained on noise", "quick")
 def trained_on_noise(evidence: ProbeEvidence) -> Ruling:
     """Trained on noise, it does not predict the official validation text."""
     return after_noise(evidence) or evidence.lacking("noise")
+
+
+def _beside(
+    evidence: ProbeEvidence, said: str, excess: float, usual: float | None, cause: str, *, alike: bool
+) -> Ruling:
+    """Rule on an excess beyond the parent's (`usual`): without a parent it is a doubt, beside one it has a cause."""
+    if alike:
+        return Ruling("pass", f"{said} (within {evidence.alike:g})", excess, evidence.alike, NATS)
+    if usual is None:
+        return Ruling("inconclusive", f"{said}, but {NOBODY_BESIDE}", excess, evidence.alike, NATS)
+    return Ruling("fail", f"{said}: {cause}", excess, evidence.alike, NATS)
 
 
 def _parent_strays(evidence: ProbeEvidence) -> bool:

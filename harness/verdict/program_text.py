@@ -1,8 +1,8 @@
 """R: what a submission brings is program text, that its reader can read, and little else beyond its parent's.
 
 The rules that ask for this name their limits (`program_text` of a ruleset); under older ones nothing here is applicable.
-What a finding of R3 or R4 names is lifted by a maintainer with a reason, in `waivers` of the track's file, for one
-script alone: its frozen files, byte for byte.
+What a finding of R3 or R4 names (of T8 or T9 too) is lifted by a maintainer with a reason, in `waivers` of the track's
+file, for one script alone: its frozen files, byte for byte.
 """
 
 import fnmatch
@@ -76,8 +76,8 @@ def data_in_text(evidence: Evidence) -> Ruling:
     if evidence.parent is not None and evidence.parent.files is None:
         untold = f"{evidence.parent.name} is not here to count against: `speedrun replay --original --plan` fetches it"
     if untold is not None:
-        return _waived(evidence, "R3", Ruling("inconclusive", f"{said}; {untold}", most, limit, "bytes"))
-    return _waived(evidence, "R3", Ruling("fail", said, most, limit, "bytes"))
+        return waived(evidence, "R3", Ruling("inconclusive", f"{said}; {untold}", most, limit, "bytes"))
+    return waived(evidence, "R3", Ruling("fail", said, most, limit, "bytes"))
 
 
 def _compared(evidence: Evidence) -> tuple[tuple[tuple[str, bytes], ...], tuple[tuple[str, bytes], ...], str]:
@@ -124,7 +124,7 @@ def code_read(evidence: Evidence) -> Ruling:
     if doubts:
         more = f", and {plural(len(doubts) - 1, 'more place')}" if len(doubts) > 1 else ""
         said = f"{doubts[0]}{more}; what is run there was not scanned"
-        return _waived(evidence, "R4", Ruling("inconclusive", said, len(doubts), 0, "places"))
+        return waived(evidence, "R4", Ruling("inconclusive", said, len(doubts), 0, "places"))
     paths = [str(load.place) for _, scan in files for load in scan.loads if load.kind == "path"]
     remark = f" ({paths[0]})" if paths else ""
     return Ruling("pass", f"no other code is run than {plural(len(files), 'Python file')} that the scan reads{remark}")
@@ -152,7 +152,7 @@ def _means(load: Load, name: str) -> bool:
     )
 
 
-def _waived(evidence: Evidence, id: str, ruling: Ruling) -> Ruling:
+def waived(evidence: Evidence, id: str, ruling: Ruling) -> Ruling:
     """Let a finding pass that a maintainer has lifted for this script; else say what they would name."""
     chain = chain_of({name: hashlib.sha256(data).hexdigest() for name, data in evidence.files})
     for waiver in evidence.track.waivers:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 from harness.core.measurement import DataReceipt, Metrics
+from harness.core.step_tokens import offered_tokens, tokens_for
 from harness.core.task import Track
 from harness.evidence.contents import Evidence
 from harness.evidence.heartbeat import GAP_S, describe_gap, heartbeat
@@ -68,7 +69,8 @@ def _drawn_again(evidence: Evidence) -> Ruling:
         if run.drawn is None or run.data is None:
             said = f"{run.run_id} names no seed of its source, so that nobody can draw its shards again"
             return Ruling("inconclusive", said)
-        if {s.name: s.sha256 for s in run.drawn.shards} != {s.name: s.sha256 for s in run.data.shards}:
+        drawn = {s.name: s.sha256 for s in run.drawn.shards}
+        if drawn != {s.name: s.sha256 for s in run.data.shards} or run.drawn.cut != run.data.cut:
             return Ruling("fail", f"{run.run_id} was given other shards than the seed of its source gives")
     seeds = len({run.data.seed for run in evidence.runs if run.data is not None})
     sources = "the secret source" if seeds == 1 else f"{seeds} secret sources"
@@ -99,6 +101,39 @@ def reads(evidence: Evidence) -> Ruling:
     before = sorted({name for at, name in marked[0].observed.opens if start is None or at < start})
     listed = f"; before the clock the script opens {names(before)}" if before else ""
     return Ruling("pass", f"no validation shard is opened while the clock runs{listed}")
+
+
+@rule("D5", "tokens of its steps", "data")
+def step_tokens(evidence: Evidence) -> Ruling:
+    """Every run trains on the tokens per step that the ruleset declares, and was offered no more training tokens than its
+    steps use and a loader reads ahead (one step, and what it drops at the end of a shard)."""
+    required = evidence.ruleset.tokens_per_step
+    if required is None:
+        return Ruling("not applicable", f"{evidence.ruleset.id} declares no tokens per step")
+    for run in evidence.runs:
+        printed = run.log.tokens_per_step
+        if printed not in (None, required):
+            said = f"{run.run_id} trains on {printed:,} tokens per step; {evidence.ruleset.id} declares {required:,}"
+            return Ruling("fail", said, printed, required, "tokens")
+    silent = [run.run_id for run in evidence.runs if None in (run.log.tokens_per_step, run.step, run.data)]
+    if silent or not evidence.runs:
+        said = f"how many tokens {names(silent) or 'the runs'} used per step, or was offered, is not known"
+        return missing(evidence, "data", f"{said}: print tokens_per_step:{required}")
+    spare = 0
+    for run in evidence.runs:
+        assert run.data is not None and run.step is not None
+        most, offered = tokens_for(run.step, required, evidence.track.data.shard_tokens), offered_tokens(run.data)
+        spare = max(spare, offered - run.step * required)
+        if offered > most:
+            said = f"{run.run_id} was offered {offered:,} training tokens, {offered - most:,} more than its {run.step} steps"
+            said += " and a loader may use; once a run has told its steps, the next ones are offered those"
+            return Ruling("inconclusive", said, offered, most, "tokens")
+        if run.data.cut is not None and offered < run.step * required:  # whole shards are as many as the track has
+            said = f"{run.run_id} took {run.step} steps of {required:,} tokens and was offered {offered:,}"
+            said += ": tokens for fewer steps, as another run had told; try it with --screening"
+            return Ruling("inconclusive", said, run.step * required, offered, "tokens")
+    said = f"every step trains on {required:,} tokens, and no run was offered more than {spare:,} beyond its steps"
+    return Ruling("pass", said, spare, None, "tokens")
 
 
 def _looked_at(run: Metrics, validation: str) -> Iterator[Ruling]:
@@ -171,4 +206,4 @@ def differing(track: Track, receipt: DataReceipt) -> str | None:
     return None
 
 
-CHECKS = (validation_tokens, shards, reads)
+CHECKS = (validation_tokens, shards, reads, step_tokens)

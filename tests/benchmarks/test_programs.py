@@ -21,6 +21,7 @@ PROGRAMS = {
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
     "fuzz_packs.py": (("--packs", "60", "--jobs", "1"), rf"60 packs in {NUMBER} s: {NUMBER} refused .*; 0 findings"),
+    "hidden_training.py": (("--small",), rf"1 step before the clock +{NUMBER} +{NUMBER} +{NUMBER} ms"),
     "kill_points.py": (("--points", "1"), r"1 of 1 points recovered"),
     "log_reading.py": (("--small",), rf"all fields take {NUMBER} × the time"),
     "overhead.py": (("--small",), rf"stamping and storing one line: {NUMBER} us"),

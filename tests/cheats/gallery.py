@@ -98,6 +98,7 @@ class Case:
     script: str
     beside: dict[str, bytes]  # other files of the submission
     tier: str | None  # of confinement, where the strongest of the machine would prevent the trick
+    secret: bool  # its series runs on a source of its own, as under smoke@2
     sealed: bool  # its edit stands for another machine, whose ledger hashed the files as they are after it
 
 
@@ -123,6 +124,7 @@ def read_case(name: str) -> Case:
         script,
         beside,
         data.get("tier"),
+        data.get("source") == "secret",
         data.get("sealed", False),
     )
 
@@ -143,13 +145,16 @@ def eight_h100() -> Machine:
     return dataclasses.replace(computer.capture(), gpus=gpus, driver="570.0")
 
 
-def make_project(root: Path, script: str, beside: Mapping[str, bytes] = MappingProxyType({})) -> Project:
+def make_project(
+    root: Path, script: str, beside: Mapping[str, bytes] = MappingProxyType({}), *, secret: bool = False
+) -> Project:
     (root / "tracks").mkdir(parents=True)
-    (root / "tracks" / "tiny.yaml").write_text(TRACK)
+    text = TRACK.replace("    forbidden:", "    above_entropy: 0.15\n    forbidden:") if secret else TRACK
+    (root / "tracks" / "tiny.yaml").write_text(text)
     with mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache")):
         shards = fetching.make_synthetic(load_track(root / "tracks", "tiny")).receipt.shards
     pins = "".join(f"\n    - {{name: {s.name}, tokens: {s.tokens}, sha256: {s.sha256}}}" for s in shards)
-    (root / "tracks" / "tiny.yaml").write_text(TRACK.replace("shards: []", "shards:" + pins))
+    (root / "tracks" / "tiny.yaml").write_text(text.replace("shards: []", "shards:" + pins))
     folder = root / "submissions" / "2026-11-21_case"
     folder.mkdir(parents=True)
     files = {"train_gpt.py": script.encode(), **beside}
@@ -172,9 +177,11 @@ def make_runs(
     count: int = 3,
     tier: str | None = None,
     beside: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    secret: bool = False,
 ) -> None:
     """Make the runs of a script in a project of its own, with the seeds 1, 2, 3."""
-    project = make_project(root, script, beside)
+    project = make_project(root, script, beside, secret=secret)
     seeds = itertools.count(1)
     with (
         mock.patch.dict(os.environ, XDG_CACHE_HOME=str(root / "cache"), SPEEDRUN_CONFINEMENT=tier or ""),

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.tracks import load_track
+from harness.core import markov_source
 from harness.core.judgement import Finding
+from harness.dataset.shard import read_tokens
 from harness.verdict import CHECKS
 from tests.cheats.gallery import HERE, HONEST, NAMES, judge, make_runs, read_case
 
@@ -33,7 +36,7 @@ def test_each_trick_is_found_by_its_rule_and_no_other(name: str, honest: Path, t
     if case.script == HONEST:  # the trick is played on the runs of the honest script
         shutil.copytree(honest, root, symlinks=True)
     else:
-        make_runs(root, case.script, tier=case.tier, beside=case.beside)
+        make_runs(root, case.script, tier=case.tier, beside=case.beside, secret=case.secret)
         for left in Path("/dev/shm").glob("speedrun-gallery-*"):
             left.unlink()
     verdict = judge(root, edit if edit.exists() else None, sealed=case.sealed)
@@ -44,6 +47,16 @@ def test_each_trick_is_found_by_its_rule_and_no_other(name: str, honest: Path, t
     beside = dict.fromkeys(case.also, "inconclusive")
     assert worse == {case.rule: case.outcome} | beside, "\n".join(map(str, verdict.findings))
     assert verdict.outcome == case.outcome
+
+
+def test_what_fails_on_a_secret_source_would_pass_on_the_public_one(tmp_path: Path) -> None:
+    make_runs(tmp_path / "project", read_case("tables-of-the-public-seed").script, count=1)
+    [log] = (tmp_path / "project" / ".runs").glob("*/log.txt")
+    final = float(log.read_text().rpartition("val_loss:")[2].split()[0])
+    source, track = markov_source.make_source(7), load_track(tmp_path / "project" / "tracks", "tiny")
+    [shard] = (tmp_path / "project" / "cache").rglob("tiny_val_*.bin")
+    entropy = markov_source.oracle_loss(source, read_tokens(shard)[: track.validation_tokens + 1])
+    assert final == pytest.approx(entropy + 1e-4, abs=1e-4), "with the seed 1 it adds 0.0001"
 
 
 def is_busy(finding: Finding) -> bool:

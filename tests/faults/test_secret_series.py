@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
+import yaml
+
+from harness.core.record import RecordRun
+from harness.core.tables import read_table
 from tests.faults.projects import Small, make_project
 
 # Between the entropy of any source on so few tokens (2.5 to 3.1) and the distance that the ruleset allows.
@@ -34,9 +40,34 @@ def test_a_series_on_a_secret_source_is_judged_by_its_distance_here_and_elsewher
     found = {finding["rule"]: finding for finding in told["findings"]}
     assert {rule: found[rule]["outcome"] for rule in ("D2", "S1", "S2")} == dict.fromkeys(("D2", "S1", "S2"), "pass")
     assert "drawn again from the seed" in found["D2"]["text"]
+    accept_and_look(small, shutil.copytree(small.root, tmp_path / "accepted", symlinks=True), found["S1"]["text"])
     # Another seed, with which the entropy would be another: the hash of run.json stands in the ledger.
     for path in sorted((folder / "evidence" / "runs").glob("*/run.json")):
         path.write_text(path.read_text().replace(str(seeds.copy().pop()), "5"))
     forged = json.loads(small.run("verify", str(folder), "--json").stdout)
     outcomes = {finding["rule"]: finding["outcome"] for finding in forged["findings"]}
     assert outcomes["D2"] == outcomes["G2"] == "fail"
+
+
+def accept_and_look(small: Small, root: Path, said: str) -> None:
+    """Accept the series in a copy of its project: what is stored and shown of its losses are distances."""
+    there = Small(root, small.environment, small.python)
+    folder = root / "submissions" / "2026-11-21_test"
+    (folder / "README.md").write_text("# A title\n\nWhat, why and how: all answered.\n")
+    done = there.run("accept", str(folder))
+    assert done.returncode == 0, done.stderr
+    record = root / "records" / "tiny" / folder.name
+    stored = yaml.safe_load((record / "record.yaml").read_text())
+    assert stored["claimed"] == {"train_time_s": None, "steps": 5, "val_loss": None, "runs": 3}
+    runs = read_table(record / "runs.csv", RecordRun, name="runs.csv")
+    assert {run.metric for run in runs} == {"above_entropy"}
+    distance = sum(run.value or 0.0 for run in runs) / 3
+    assert f"mean distance to the entropy {distance:.4f} over 3 runs" in said
+    assert 0 < float((record / "curve.csv").read_text().split()[-1].split(",")[1]) < 1.0
+    shown = there.run("show", "tiny/1").stderr
+    assert f"mean distance to the entropy {distance:.4f}" in shown
+    assert json.loads(there.run("show", "tiny/1", "--json").stdout)["row"]["metric"] == "above_entropy"
+    assert f"| entropy + {distance:.4f} |" in (root / "leaderboard.md").read_text()
+    verified = there.run("verify", "tiny/1")
+    assert verified.returncode == 0
+    assert re.search(rf"mean above entropy .*\n.* {distance:.4f} ", verified.stderr)

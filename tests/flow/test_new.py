@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.catalog.manifests import load_manifest
+from harness.catalog.tracks import current_ruleset, load_track
 from harness.core import yamlfile
 from harness.core.errors import HarnessError
 from harness.store.layout import Project
@@ -22,7 +23,7 @@ from tests.named import find_subject
 @pytest.fixture
 def project(tmp_path: Path) -> Repository:
     made = Repository.make(tmp_path / "project")
-    made.git("config", "user.name", 'Zoë "Z" O\'Neil: #1')
+    made.git("config", "user.name", 'Zoe "Z" O\'Neil: #1')
     return made
 
 
@@ -42,8 +43,9 @@ def test_a_new_submission_is_filled_and_frozen(project: Repository) -> None:
     assert folder.name in {f"{day}_fewer-steps" for day in (before, today())}  # midnight may pass meanwhile
     assert f"speedrun run submissions/{folder.name}" in said
     manifest = load_manifest(folder)
-    assert (manifest.track, manifest.ruleset, manifest.parent) == ("smoke", "smoke@1", "smoke/2")
-    assert manifest.contributors == ('Zoë "Z" O\'Neil: #1',)
+    rules = current_ruleset(load_track(project.root / "tracks", "smoke")).id
+    assert (manifest.track, manifest.ruleset, manifest.parent) == ("smoke", rules, "smoke/2")
+    assert manifest.contributors == ('Zoe "Z" O\'Neil: #1',)
     assert manifest.title == "Fewer steps"
     assert (folder / "README.md").read_text().startswith("# Fewer steps\n\n## What changed?\n")
     assert (folder / "train_gpt.py").read_bytes() == (

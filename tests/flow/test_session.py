@@ -310,7 +310,7 @@ def edit(path: Path, pattern: str, to: str) -> None:
 
 FORGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a figure": (lambda r: edit(r / "record.yaml", r"val_loss: \S+", "val_loss: 2.5"), "record.yaml is not what"),
-    "a row": (lambda r: edit(r / "runs.csv", r"val_loss,\d", "val_loss,1"), "runs.csv is not what"),
+    "a row": (lambda r: edit(r / "runs.csv", r"(own,4,\w+,)", r"\g<1>9"), "runs.csv is not what"),
     "a submitted log": (lambda r: next(r.glob("submitted/runs/*/run.json")).unlink(), "run.json is not what"),
     "a dropped run": (lambda r: shutil.rmtree(next(r.glob("evidence/runs/*/score.json")).parent), "G2 fail"),
     "a score": (lambda r: edit(next(r.glob("evidence/runs/*/score.json")), r'"val_loss": \d', '"val_loss": 1'), "fail"),

@@ -40,6 +40,9 @@ from tests.faults.projects import HONEST, ROOT, Small, make_project
 
 SLUG = "2026-11-20_attack"
 README = "# A title\n\nWhat, why and how: all answered.\n"
+LIMITS = (
+    "    program_text: {total_bytes: 512000, data_bytes: 32000}\n"  # of the newest rulesets: R2 to R4 judge as well
+)
 SECONDS = 600  # a hang; what could take long takes a few seconds
 
 Attack = Callable[[Path], object]
@@ -47,8 +50,10 @@ Attack = Callable[[Path], object]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An honest submission without a run, and a limit of time on whatever is done to it."""
+    """An honest submission without a run, under all rules about its text, and a limit of time on whatever is done to it."""
     project = make_project(tmp_path / "project")
+    track = tmp_path / "project" / "tracks" / "tiny.yaml"
+    track.write_text(track.read_text() + LIMITS)
     made = project.submit(HONEST, SLUG)
     (made / "README.md").write_text(README)
     (tmp_path / "secret.txt").write_text("title: the secret of another\n")

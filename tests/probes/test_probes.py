@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import yaml
 
 from harness.core.errors import MachineError
 from harness.core.judgement import Finding
+from harness.core.token_format import to_bytes
 from harness.dataset import prepared, probe_data
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
@@ -28,6 +30,7 @@ from harness.store.layout import Project
 from harness.verbs.comparing import NAMES
 from harness.verdict import probe_rules
 from harness.verdict.probe_evidence import ProbeEvidence, ProbeRun
+from harness.verdict.scan.tokenizer import find_tokenizer
 from tests.cheats.gallery import changed
 from tests.faults.projects import TRACK, Small, make_project
 from tests.named import find_subject
@@ -36,31 +39,24 @@ SCRIPTS = Path(__file__).parent
 ROOT = SCRIPTS.parents[1]
 RECORD = "2026-11-20_honest"
 
+
+def case_of(name: str) -> dict[str, Any]:
+    """What a script's folder says of it; the honest script's says nothing."""
+    path = SCRIPTS / name / "case.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {}
+
+
+ALL = {path.parent.name: case_of(path.parent.name) for path in sorted(SCRIPTS.glob("*/case.yaml"))}
 # A script, the probe that it is run under, and the one rule that must fail.
-CASES = [
-    ("peek", "known-entropy", "P1"),
-    ("unnormalised", "known-entropy", "P1"),
-    ("trained_on_validation", "known-entropy", "P1"),
-    ("token_table", "relabelling", "P2"),
-    ("knows_the_text", "other-text", "P3"),
-    ("warm_up_learns", "warm-up", "P4"),
-    ("warm_up_state", "warm-up", "P4"),
-    ("warm_up_hides", "warm-up", "P5"),
-]
+CASES = [(name, case["probe"], case["rule"]) for name, case in ALL.items() if "quick" in case]
 # What the quick probe finds of each; a script that learns in its warm-up and hides it until after step 0 escapes it.
-QUICK = {
-    "peek": {"P7"},
-    "unnormalised": {"P4", "P7"},
-    "trained_on_validation": {"P7"},
-    "token_table": {"P4", "P6", "P7"},
-    "knows_the_text": {"P6"},
-    "warm_up_learns": {"P4"},
-    "warm_up_state": {"P4"},
-    "warm_up_hides": set(),
-}
-
-
-FAIR = [("honest", ("known-entropy", "relabelling", "other-text", "quick")), ("honest_reopens", ("warm-up",))]
+QUICK = {name: set(case["quick"]) for name, case in ALL.items() if "quick" in case}
+FAIR = [
+    ("honest", ("known-entropy", "relabelling", "other-text", "quick")),
+    ("honest_reopens", ("warm-up",)),
+    ("honest_aligned", ("known-entropy", "quick")),  # on all that is drawn at random
+    ("honest_tokenizer", ("relabelling", "quick")),
+]
 
 
 @dataclass
@@ -73,7 +69,8 @@ class Lab:
     def gather(self, name: str, wanted: tuple[str, ...]) -> ProbeEvidence:
         project = Project(self.small.root)
         found = find_subject(project, str(self.small.root / "submissions" / f"2026-11-21_{name}"))
-        plan = probe_plan.ProbePlan(found, None, wanted)
+        uses = find_tokenizer({"train_gpt.py": script_of(name)})
+        plan = probe_plan.ProbePlan(found, None, wanted, tokenizer=uses)
         launcher = TorchrunLauncher(self.small.python)
         return probing.gather(project, plan, material.prepare(plan), launcher, lambda *_: lambda line: None)[1]
 
@@ -90,16 +87,14 @@ class Lab:
 def script_of(name: str) -> bytes:
     """The honest script, or what a case makes of it."""
     honest = (SCRIPTS / "honest" / "train_gpt.py").read_text()
-    case = SCRIPTS / name / "case.yaml"
-    changes = yaml.safe_load(case.read_text())["change"] if case.exists() else ()
-    return changed(name, honest, changes).encode()
+    return changed(name, honest, case_of(name).get("change", ())).encode()
 
 
 def make_lab(root: Path) -> Small:
     small = make_project(root)
     track = TRACK.replace("PROCESSES", "1").replace("16384", "262144").replace("4096", "8192")
     (root / "tracks" / "tiny.yaml").write_text(track)
-    for name in ("honest", *(path.parent.name for path in SCRIPTS.glob("*/case.yaml"))):
+    for name in ("honest", *ALL):
         script, place = script_of(name), root / "submissions" / f"2026-11-21_{name}"
         place.mkdir(parents=True)
         (place / "train_gpt.py").write_bytes(script)
@@ -156,7 +151,8 @@ def test_the_quick_probe_finds_what_its_table_says(lab: Lab, name: str) -> None:
 @pytest.mark.parametrize(("name", "wanted"), FAIR, ids=[name for name, _ in FAIR])
 def test_a_fair_script_passes_every_rule(lab: Lab, name: str, wanted: tuple[str, ...]) -> None:
     found = lab.findings(name, wanted)
-    assert [f.outcome for f in found] == ["pass"] * len(found), [str(f) for f in found]
+    expected = {f.rule: "not applicable" if (name, f.rule) == ("honest_tokenizer", "P2") else "pass" for f in found}
+    assert {f.rule: f.outcome for f in found} == expected, [str(f) for f in found]
 
 
 def test_whoever_knows_the_text_after_training_on_noise_has_learned_from_it(lab: Lab) -> None:
@@ -319,17 +315,18 @@ def what_it_saw(folder: Path) -> list[str]:
 
 def test_an_exchange_of_tokens_changes_nothing_but_the_bytes(tmp_path: Path) -> None:
     prepared, official = tmp_path / "prepared.bin", tmp_path / "official.bin"
-    prepared.write_bytes(b"noise" * 1000)
-    official.write_bytes(b"token" * 1000)
+    prepared.write_bytes(to_bytes(np.full(500, 7, dtype=np.uint16)))
+    official.write_bytes(to_bytes(np.arange(2000, dtype=np.uint16)))  # a run of few steps is given a part of it
     os.utime(prepared, ns=(10**18, 10**18 + 7))
     prepared.chmod(0o444)
     given = tmp_path / "given.bin"
     os.link(prepared, given)
     before = given.stat()
     with given.open("rb") as opened:
-        material.exchange(prepared, official)
-        assert opened.read() == official.read_bytes(), "who has it open reads the new bytes"
+        material.exchange(given, official)
+        expected = to_bytes(np.arange(500, dtype=np.uint16))
+        assert opened.read() == expected, "who has it open reads the new tokens"
     after = given.stat()
     assert [(s.st_ino, s.st_mode, s.st_size, s.st_mtime_ns) for s in (before, after)] == [
-        (before.st_ino, before.st_mode, 5000, 10**18 + 7)
+        (before.st_ino, before.st_mode, len(expected), 10**18 + 7)
     ] * 2

@@ -17,45 +17,27 @@ from harness.store import run_files
 from harness.store.layout import Project
 from tests.cheats.gallery import Direct, the_case
 from tests.cheats.gallery import make_project as make_gallery_project
+from tests.faults import projects
 
 HERE = Path(__file__).parent
 HONEST = (HERE / "honest" / "train_gpt.py").read_text()
 
-TRACK = """\
-schema: 1
-name: tiny
-title: a track whose models are scored
-target_loss: 4.0
-metric: steps
-validation_tokens: 8192
-train_tokens: 65792
-runs: 1
-silence_limit_s: 600
-time_limit_s: 3600
-hardware: {kind: any, processes: 1}
-data:
-  source: synthetic
-  seed: 7
-  folder: data/tiny
-  train_pattern: tiny_train_%06d.bin
-  val_pattern: tiny_val_%06d.bin
-  train_shards: 1
-  shard_tokens: 65792
-  shards: []
-dry: []
-rulesets:
-  - id: tiny@1
-    since: 2026-01-01
-    until: null
-    summary: Models are scored.
-    timer: The script's own, between its marks.
-    untimed_steps: 0
-    significance: {test: t, alpha: 0.01, min_runs: 3}
-    evidence: [logs, script, seeds, clock, data, machine, ledger, confinement, scored]
-    tiers: [bubblewrap, landlock, none]
-    forbidden: []
-    allowed: [any hardware]
-"""
+# The track of the small projects, whose models are scored.
+TRACK = projects.TRACK
+for old, new in (
+    ("target_loss: 3.0", "target_loss: 4.0"),
+    ("4096", "8192"),
+    ("16384", "65792"),
+    ("runs: 3", "runs: 1"),
+    ("PROCESSES", "1"),
+    (
+        "clock, machine, ledger]",
+        "clock, data, machine, ledger, confinement, scored]\n    tiers: [bubblewrap, landlock, none]",
+    ),
+    ("allowed: []", "allowed: [any hardware]"),
+):
+    assert old in TRACK
+    TRACK = TRACK.replace(old, new)
 
 
 def make_project(root: Path, script: str) -> Project:

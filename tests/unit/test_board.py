@@ -94,6 +94,29 @@ def test_steps_follow_the_closed_form() -> None:
     assert status(3.278, 3.278, 3.278) == "published"
 
 
+def test_a_record_on_a_secret_source_ranks_by_its_steps_and_shows_a_distance() -> None:
+    old = record(1, 0.0, run(2.85), run(2.86), track="smoke", claimed=Claimed(None, 100, 2.855, 2))
+    old = replace(old, ruleset="smoke@1")
+    values = [replace(run(value), metric="above_entropy") for value in (0.121, 0.122, 0.124)]
+    new = record(2, 0.0, *values, track="smoke", claimed=Claimed(None, 90, None, 3))
+    assert new.ruleset == "smoke@2"
+    table = rows.make_rows(TRACKS["smoke"], [old, new])
+    assert [(row.number, row.current, row.metric) for row in table] == [
+        ("2", True, "above_entropy"),
+        ("1", False, "val_loss"),
+    ]
+    assert [markdown.loss_text(row) for row in table] == ["entropy + 0.1223", "2.8550"]
+    assert table[0].p is not None and table[0].p < 0.01, "against 0.15, not 2.95"
+    # One picture of both: the distance of the older curve is known, because its source is.
+    curves = {"smoke": {old.slug: ((0, 5.5491, 0.0), (100, 2.855, 3.0)), new.slug: ((0, 2.8, 0.0), (90, 0.122, 3.0))}}
+    frame = frames.record_frame(TRACKS, [old, new])
+    points = frames.curve_frame([old, new], curves)
+    alike, target = plots._alike(TRACKS["smoke"], frame, points)
+    assert target == 0.15
+    assert alike.val_loss.round(4).tolist() == [2.8124, 0.1183, 2.8, 0.122]
+    assert plots._alike(TRACKS["smoke"], frame[frame.number == "1"], points)[1] == 2.95
+
+
 def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden() -> None:
     held = [record(1, 80.0), record(2, 60.0), record(3, 90.0), record(4, 50.0, withdrawn="could not be run again")]
     table = rows.make_rows(TRACKS["short"], held)

@@ -132,7 +132,8 @@ def test_honest_runs_pass_every_rule_that_applies() -> None:
     assert verdict.outcome == "pass"
     never = {f.rule for f in verdict.findings if f.outcome == "not applicable"}
     scores, text = {"S4", "S5", "S6"}, {"R2", "R3", "R4"}
-    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3", "C1", "C2"} | scores | text
+    steps = {"D5", "T8", "T9"}
+    assert never == {"D4", "T6", "T7", "S3", "H1", "H2", "H3", "C1", "C2"} | scores | text | steps
 
 
 LEDGER = LedgerExtract(("run-1", "run-2", "run-3"), (), {})
@@ -303,6 +304,7 @@ def test_every_rule_has_been_seen_to_fail() -> None:
     elsewhere |= {"C1", "C2"}  # tests of how a run was confined
     elsewhere |= {"R2", "R3", "R4"}  # tests/unit/test_program_text.py
     elsewhere |= {"S4", "S5", "S6"}  # tests of scored models
+    elsewhere |= {"D5", "T8", "T9"}  # tests/unit/test_step_tokens.py, tests/unit/test_hidden_work.py
     never_fail = {"H3", "S3"}  # they block as inconclusive
     assert {check.rule for check in CHECKS} == {rule for _, rule in CHEATS.values()} | elsewhere | never_fail
 

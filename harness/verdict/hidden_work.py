@@ -1,0 +1,140 @@
+"""T: no more is computed outside the steps, or in a step, than in the parent's runs on the same machine.
+
+On a track that ranks steps nobody times a script, so it may train where no step is printed: in a long warm-up, in
+validation gaps, or with several updates in what it calls a step. What it computes there is counted from outside, as
+processor time or as use of the GPUs, and compared with the parent's runs on this machine, whose steps and validations are
+known. All that lies outside the steps is one sum, so it does not matter among how many places it is divided.
+
+A machine with other work on it needs more processor time for the same: smoke/2 took 10.4 to 15.2 s outside its steps and
+0.078 to 0.104 s a step, on 2 shared cores. Both grow alike (130 to 146 steps lie outside). But a script could also make its
+steps dearer so that more is expected outside them, so what is expected grows with the steps by a quarter at most, and
+where processes waited for a processor; what more they could explain decides nothing.
+"""
+
+import dataclasses
+
+from harness.core import stats
+from harness.core.measurement import Metrics
+from harness.evidence.contents import Evidence
+from harness.evidence.heartbeat import heartbeat
+from harness.evidence.work import Work, work_of
+from harness.verdict.checks import Ruling, missing, names, rule
+from harness.verdict.program_text import waived
+
+OUTSIDE_SHARE = 0.30  # beyond the parent's
+SHARED_SHARE = 0.80  # the same on a machine that did other work: the largest that an honest run showed was 0.46
+MOST_SLOWER = 1.25  # by how much what is expected grows there
+SHARED_WAIT = 0.05  # of the wall time; more than this was waited for a processor
+STEP_FACTOR = 3.0
+
+
+@rule("T8", "work outside the steps", "work", share=f"{OUTSIDE_SHARE:.0%}")
+def outside(evidence: Evidence) -> Ruling:
+    """What a run computes outside its steps (before, in validation gaps, after) is in sum at most {share} more than in its
+    parent's runs on the same machine; without these its gaps hold no more than training on as many tokens would."""
+    works = _works(evidence)
+    if isinstance(works, Ruling):
+        return works
+    parents = _parents(evidence)
+    if not parents:
+        return _gaps_alone(evidence, works)
+    worst, found, parent_step = 0.0, [], stats.median([parent.step for parent in parents])
+    for run, work in works:
+        usual = stats.median([_expected(parent, work) for parent in parents])
+        slower, shared = max(1.0, work.step / parent_step), _is_shared(run)
+        limit = usual * (1 + OUTSIDE_SHARE) * (min(slower, MOST_SLOWER) if shared else 1.0)
+        worst = max(worst, work.outside / usual - 1)
+        if work.outside > limit:
+            said = (
+                f"{run.run_id} computes for {work.outside:.2f} s outside its steps, where its parent's runs let expect"
+            )
+            said += (
+                f" {usual:.2f} s; the difference is the work of {(work.outside - usual) / work.step:.0f} of its steps"
+            )
+            failed = Ruling("fail", said, work.outside, limit, "s")
+            if shared and work.outside <= usual * (1 + SHARED_SHARE):
+                said += ", but this machine did other work as well; run with less beside it"
+                failed = dataclasses.replace(failed, outcome="inconclusive", text=said)
+            elif work.outside <= usual * (1 + OUTSIDE_SHARE) * slower:
+                said += f", but a step takes {slower:.1f} times the parent's as well; say what makes both dearer"
+                failed = dataclasses.replace(failed, outcome="inconclusive", text=said)
+            found.append(failed)
+    for ruling in sorted(found, key=lambda ruling: ruling.outcome != "fail")[:1]:
+        return waived(evidence, "T8", ruling)
+    said = f"what is computed outside the steps exceeds what the parent's runs let expect by at most {worst:.0%}"
+    return Ruling("pass", said, worst, OUTSIDE_SHARE)
+
+
+def _gaps_alone(evidence: Evidence, works: list[tuple[Metrics, Work]]) -> Ruling:
+    """Rule where no run of a parent is there to compare with: on the gaps by the script's own steps."""
+    tokens = evidence.ruleset.tokens_per_step
+    for run, work in works:
+        if tokens is None:
+            continue
+        # Validation computes about a third of what training on the same tokens does.
+        most = work.step * len(work.gaps) * evidence.track.validation_tokens / tokens
+        if sum(work.gaps) > most:
+            said = (
+                f"the validation gaps of {run.run_id} take {sum(work.gaps):.2f} s of work; training on as many tokens"
+            )
+            failed = Ruling("fail", f"{said} takes {most:.2f} s, validation a third of it", sum(work.gaps), most, "s")
+            return waived(evidence, "T8", failed)
+    before = max(work.before / work.step for _, work in works)
+    gaps = max(sum(work.gaps) / work.step for _, work in works)
+    said = f"the work of {before:.0f} steps before the clock starts and of {gaps:.0f} in validation gaps"
+    return Ruling("pass", f"{said}; no run of the parent on this machine says how much of it is usual")
+
+
+@rule("T9", "work of a step", "work", factor=f"{STEP_FACTOR:g}")
+def per_step(evidence: Evidence) -> Ruling:
+    """A step takes at most {factor} times the work of a step of its parent on the same machine."""
+    works = _works(evidence)
+    if isinstance(works, Ruling):
+        return works
+    parents = _parents(evidence)
+    if not parents:
+        most = max(work.step for _, work in works)
+        said = f"a step takes {1000 * most:.1f} ms of work; no run of the parent on this machine says how much is usual"
+        return Ruling("pass", said)
+    usual, worst = stats.median([parent.step for parent in parents]), 0.0
+    for run, work in works:
+        worst = max(worst, work.step / usual)
+        if work.step > STEP_FACTOR * usual:
+            said = f"a step of {run.run_id} takes {1000 * work.step:.1f} ms of work, its parent's here {1000 * usual:.1f} ms"
+            failed = Ruling("fail", f"{said}; one step is one update", work.step, STEP_FACTOR * usual, "s")
+            return waived(evidence, "T9", failed)
+    return Ruling("pass", f"a step takes {worst:.2f} times the work of its parent's", worst, STEP_FACTOR)
+
+
+def _works(evidence: Evidence) -> list[tuple[Metrics, Work]] | Ruling:
+    """Divide the work of every run; a ruling where that is not asked for, or cannot be done."""
+    if not evidence.requires("work"):
+        return Ruling("not applicable", f"{evidence.ruleset.id} did not ask for what a run computes where")
+    works = [(run, _work(evidence, run)) for run in evidence.runs]
+    unseen = [run.run_id for run, work in works if work is None]
+    if unseen or not works:
+        said = f"what {names(unseen) or 'the runs'} computed where is not known"
+        return missing(evidence, "work", f"{said}: nobody counted it, or the log has no clock:start and clock:stop")
+    return [(run, work) for run, work in works if work is not None]
+
+
+def _parents(evidence: Evidence) -> list[Work]:
+    return [work for run in evidence.baseline if (work := _work(evidence, run)) is not None]
+
+
+def _work(evidence: Evidence, run: Metrics) -> Work | None:
+    return work_of(run, on_gpus=evidence.track.hardware.kind == "gpu")
+
+
+def _expected(parent: Work, own: Work) -> float:
+    """Return what the parent computes outside its steps, with as many validations."""
+    return parent.before + sum(parent.gaps) / len(parent.gaps) * len(own.gaps) + parent.after
+
+
+def _is_shared(run: Metrics) -> bool:
+    """Tell whether the machine did other work as well: a process of the run waited for a processor, or nobody looked."""
+    waited = heartbeat(run).room_sum_s()
+    return waited is None or waited > SHARED_WAIT * (run.wall_time_s or 0.0)
+
+
+CHECKS = (outside, per_step)
