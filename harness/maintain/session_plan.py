@@ -17,7 +17,7 @@ USUAL_RUNS = 12.5
 # A gain of 0.2 s of 75 s, with the spread of one host, decides a comparison after 8.3 pairs on average.
 USUAL_PAIRS = 8.3
 
-Doing = Literal["comparison", "reference", "scores", "probe", "runs"]
+Doing = Literal["parent", "comparison", "reference", "scores", "probe", "runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ def outlook(work: Work, submitted: Evidence) -> Outlook:
     here = usual_run_s(project, subject)
     run_s = here if here is not None else stats.mean(list(elsewhere)) if elsewhere else None
     score_s = scoring.usual_wall_time_s(project, work.chain)
-    steps = [*_comparison(work, run_s), *_reference(work, run_s)]
+    parents = stages.missing_of_parent(work)
+    parent = Step("parent", "of the parent, whose work is compared", parents, parents, run_s)
+    steps = [parent, *_comparison(work, run_s), *_reference(work, run_s)]
     runs_before = sum(step.usual for step in steps if step.doing == "comparison") / 2
     alone = _alone(work, runs_before)
     scored = len(work.chain.scores.keys() & {*work.finished})

@@ -1,7 +1,7 @@
 """Make the runs of a session, stage by stage, until everything that a record rests on is there.
 
     timed:  comparison → scores of its last runs → quick probe → the candidate alone until the ruleset's test decides
-    steps:  the declared number of runs, each scored → quick probe
+    steps:  the parent's runs, where work is compared → the declared number of runs, each scored → quick probe
 
 Hard because it takes hours on a rented machine and may be killed at any moment, and a kill must not give a choice. So
 no stage keeps a list of what it did: each looks at the ledger and at what is stored, and makes what is missing. What has
@@ -27,15 +27,18 @@ from harness.score import references
 from harness.store import comparisons, run_files, weights
 from harness.store.comparisons import Comparison
 from harness.store.layout import Project
+from harness.store.ledger import Ledger
 from harness.store.sessions import Session
 from harness.verdict.probe_evidence import Role
 from harness.verdict.scored import LEAST_SCORED
+
+PARENT_RUNS = 2  # whose work is compared: a single one may be the one that was disturbed
 
 
 def make(work: Work) -> Stop | None:
     """Go through the stages; None where everything is there. Raises RunError where a run did not finish."""
     if not work.is_timed:
-        stages = [fresh_runs, probe]
+        stages = [parent_runs, fresh_runs, probe]
     elif work.session.comparison is not None:
         stages = [compare, score, probe, fresh_runs]
     else:  # the first record of a track has nothing to be compared with
@@ -180,6 +183,32 @@ def _make(work: Work, count: int) -> None:
             score_all(work)
         if failed(work) is not None or missing_runs(work) == 0 or unpaid(work) is not None:
             return
+
+
+def parent_script(work: Work) -> Subject | None:
+    """Return the parent's script, if the ruleset compares the work of both and the script is here."""
+    record = work.catalog.parent(work.subject)
+    if "work" not in work.subject.ruleset.evidence or record is None or not work.catalog.has_script(record):
+        return None
+    return work.catalog.script_here(record)
+
+
+def missing_of_parent(work: Work) -> int:
+    """Count the runs of the parent that are still to be made."""
+    script = parent_script(work)
+    return 0 if script is None else max(0, PARENT_RUNS - len(Ledger(work.project.ledger).chain(script.chain).finished))
+
+
+def parent_runs(work: Work) -> Stop | None:
+    """Have runs of the parent on this machine, earlier ones used again: T8 and T9 compare their work."""
+    script, count = parent_script(work), missing_of_parent(work)
+    if script is None or not count:
+        return None
+    stop = unpaid(work)
+    if stop is None:
+        for _ in series.make_runs(work.project, prepare(work, script), count, work.launcher, work.shown.watch(script)):
+            pass
+    return stop
 
 
 def score_all(work: Work) -> None:
