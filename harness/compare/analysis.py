@@ -16,7 +16,7 @@ class Fit:
 
     beta: float  # log(T_B / T_A), the trend taken out
     standard_error: float
-    degrees: int
+    degrees: float  # a whole number, but where each script has a spread of its own
     spread: float  # standard deviation of one run around the fit, in log seconds
     p_faster: float  # one-sided: how likely a β this low is if B is not faster
     p_slower: float
@@ -43,8 +43,8 @@ class Analysis:
 
     @property
     def pairs(self) -> int:
-        """Count the complete pairs."""
-        return len(self.arms) // 2
+        """Count the complete pairs, or rounds: each holds one run of B."""
+        return self.arms.count("B")
 
     @property
     def too_many_outliers(self) -> bool:

@@ -5,6 +5,7 @@ harness's own environment. A record without a script here is run as its frozen o
 its own and without arguments, as its author ran it.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,9 @@ from harness.launch.launcher import Launcher
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.replay import outlook, plan, session, venv
-from harness.run import execution
+from harness.run import execution, priming
+from harness.store import caches
+from harness.store.layout import Project
 
 Kind = Literal["submission", "record", "reimplementation", "original"]
 
@@ -57,6 +60,11 @@ class Contender:
             return here
         return computer.with_torch(here, self.torch or venv.NOT_MADE)
 
+    def made_with(self, project: Project, here: Machine) -> caches.MadeWith:
+        """Say what its compile cache depends on here, as far as its environment is known."""
+        python = sys.executable if self.environment is None else str(self.environment.python)
+        return caches.made_with(project, self.subject.chain, self.machine(here), priming.triton_of(python))
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -64,6 +72,11 @@ class Ready:
 
     prepared: execution.Prepared
     launcher: Launcher
+
+    @property
+    def cache(self) -> str | None:
+        """Return the digest of the stored compile cache that its runs start from; None: they start from empty ones."""
+        return None if self.prepared.cache is None else self.prepared.cache.digest
 
 
 def find(

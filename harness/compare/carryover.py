@@ -42,14 +42,14 @@ def analyse(times_s: Sequence[float], arms: str, outlier_limit: float) -> Analys
     design = columns(arms)
     residuals = tuple(float(r) for r in regression.robust_residuals(design, logs, outlier_limit / 10))
     outliers = tuple(residual > outlier_limit for residual in residuals)
-    return Analysis(arms, residuals, outliers, _fit(design, logs, [not outlier for outlier in outliers]))
+    found = regression.least_squares(design, logs, [not outlier for outlier in outliers], _B)
+    return Analysis(arms, residuals, outliers, fit_of(found))
 
 
-def _fit(design: list[list[float]], logs: list[float], kept: list[bool]) -> Fit | None:
-    """Fit the runs that are kept; None where they are too few, or have no spread."""
-    found = regression.least_squares(design, logs, kept, _B)
+def fit_of(found: regression.LeastSquares) -> Fit | None:
+    """Return what a fit says of β; None where the runs are too few for it, or have no spread."""
     if not found.possible or found.spread < _NO_SPREAD:
         return None
-    beta, error, degrees = float(found.estimate), float(found.error), int(found.degrees)
+    beta, error, degrees = float(found.estimate), float(found.error), float(found.degrees)
     t = beta / error
     return Fit(beta, error, degrees, float(found.spread), stats.student(degrees, t), stats.student(degrees, -t))

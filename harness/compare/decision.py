@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from harness.catalog.subjects import Subject
 from harness.compare import pairs
 from harness.compare.analysis import FIRST_ANALYSIS, MAX_OUTLIER_SHARE, Analysis
+from harness.compare.joint_analysis import Among
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.measurement import Metrics
@@ -62,7 +63,8 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
 def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
     """Compute everything that follows from the runs; `wrong` makes the comparison inconclusive."""
     rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.outlier_limit, comparison.method)
-    outcome, analysis = pairs.decide([run.train_time_s for run in comparison.runs], comparison.arms, rule)
+    times_s = [run.train_time_s for run in comparison.runs]
+    outcome, analysis = pairs.decide(times_s, comparison.arms, rule, among(comparison))
     reason = wrong
     if outcome == "inconclusive" and wrong is None:
         reason = why_inconclusive(analysis)
@@ -84,6 +86,15 @@ def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
         pairs_needed=pairs.pairs_needed(fit, analysis.pairs, rule) if fit and outcome in ("undecided", "tie") else None,
     )
     return compare_losses(comparison)
+
+
+def among(comparison: Comparison) -> Among | None:
+    """Say where the runs of one candidate stand among those of others; None of two scripts alone."""
+    if comparison.joint is None:
+        return None
+    runs = comparison.runs
+    after = "".join(run.after or "A" for run in runs)
+    return Among(tuple(run.place or 0 for run in runs), after, tuple(run.round or 0 for run in runs))
 
 
 def why_inconclusive(analysis: Analysis) -> str:

@@ -25,7 +25,7 @@ def sentence(comparison: Comparison, a: str) -> str:
     change = f"; torch {torches[1]} against {torches[0]}" if other_torch(*torches) else ""
     gpus, gain = comparison.machine.gpus, comparison.gain
     machine = f"{len(gpus)}× {gpus[0].name}" if gpus else comparison.machine.cpu
-    where = f"on one machine ({machine}, {comparison.started_at[:10]}, {comparison.pairs} pairs)"
+    where = f"on one machine ({machine}, {comparison.started_at[:10]}, {comparison.pairs} {comparison.unit}s)"
     if gain is None or comparison.outcome == "tie":
         return f"{where}: a tie with {a}{change}"
     sign, word = (1, "less") if gain > 0 else (-1, "more")

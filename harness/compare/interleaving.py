@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.catalog.subjects import Subject
-from harness.compare import arms, pairs, readiness
+from harness.compare import arms, pairs, readiness, taking, warming
 from harness.compare.arms import Contender, Ready
 from harness.compare.cost import next_is_paid_for
 from harness.compare.decision import Readings, conclude, find_wrong
@@ -27,7 +27,7 @@ from harness.dataset.progress import Progress
 from harness.machine import computer
 from harness.replay import own_environment
 from harness.replay.venv import Venv
-from harness.run import ending, execution
+from harness.run import ending, execution, priming
 from harness.run.failure import run_error
 from harness.store import comparisons, run_files
 from harness.store.comparisons import Arm, ComparedRun, Comparison, DiscardedRun, Side
@@ -47,6 +47,7 @@ class Terms:
     fixed: bool = False  # one analysis at the end instead of one after every pair
     usd_per_hour: float | None = None
     budget_usd: float | None = None
+    cold: bool = False  # every run starts from empty compile caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,11 @@ class Plan:
     asked_pairs: int  # a comparison that is continued may have another number
     resumed: bool
     drawn: bool  # whether the coins are final; False for a new comparison of which only the plan is asked for
-    usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs on this machine
+    usual_s: dict[Arm, float | None]  # wall time of a run, from earlier runs on this machine, else by a record's claim
     settled: tuple[tuple[str, str], ...] = ()  # runs that an earlier start left open, and how each was recorded
+    asked_cold: bool = False  # a comparison that is continued may have been begun the other way
+    unprimed: int = 0  # scripts that have still to be primed
+    by_claims: bool = False  # nothing has run here: usual_s rests on claims and on the field's logs
 
     @property
     def subjects(self) -> dict[Arm, Subject]:
@@ -98,12 +102,12 @@ def plan(
     readings = Readings(project, {arm: contender.subject for arm, contender in contenders.items()})
     if not plan_only and comparison.outcome == "undecided":
         comparison = add_earlier_runs(comparison, readings)
-    usual: dict[Arm, float | None] = {
-        arm: ending.usual_wall_time_s(project, contender.subject.chain, contender.machine(here))
-        for arm, contender in contenders.items()
-    }
-    drawn = stored is not None or not plan_only
-    return Plan(comparison, contenders, readings, terms.pairs, stored is not None, drawn, usual, settled)
+    usual, by_claims = warming.usual_run_s(project, contenders, comparison.caches, here)
+    unprimed = warming.unprimed(project, contenders.values(), here) if comparison.caches == "warm" else 0
+    resumed, drawn = stored is not None, stored is not None or not plan_only
+    return Plan(
+        comparison, contenders, readings, terms.pairs, resumed, drawn, usual, settled, terms.cold, unprimed, by_claims
+    )
 
 
 def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Comparison:
@@ -122,6 +126,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
         method=pairs.METHOD,
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
+        caches="cold" if terms.cold or not priming.is_primed(a.track) else "warm",
     )
 
 
@@ -234,6 +239,9 @@ def run(
     """
     comparison = note_torch(plan.comparison, ready)
     comparisons.write_comparison(project, comparison)  # the coins, before there is anything to choose by
+    if comparison.outcome != "undecided" or not next_is_paid_for(comparison, plan.usual_s, plan.unprimed):
+        return comparison
+    comparison, ready = warming.warm(project, comparison, ready, watcher)
     while comparison.outcome == "undecided" and next_is_paid_for(comparison, plan.usual_s):
         start = readiness.wait(comparison.reference, comparison.machine, waiting)
         comparison = readiness.count(comparison, start)
@@ -275,26 +283,10 @@ def add_run(
     comparison: Comparison, readings: Readings, run_id: str, elapsed_s: float | None
 ) -> tuple[Comparison, bool]:
     """Put a run that ended into the next place, or among the discarded where it has no time; tell whether it counts."""
-    arm = cast(Arm, comparison.arms[len(comparison.runs)])
-    why = "its folder is gone"
-    if (run_files.run_folder(readings.project, run_id) / run_files.RUN_FILE).is_file():
-        metrics = readings.of(run_id, arm)
-        outcome = metrics.outcome
-        elapsed_s = elapsed_s if elapsed_s is not None else outcome.wall_time_s if outcome else 0.0
-        if outcome is None or outcome.state != "finished":
-            why = f"{outcome.state}: {outcome.reason}" if outcome else "its end was not observed"
-        elif metrics.train_time_s is None or metrics.train_time_s <= 0:
-            why = "it printed no train_time at its last step"
-        else:
-            counted = ComparedRun(
-                run=run_id,
-                arm=arm,
-                order=len(comparison.runs),
-                train_time_s=metrics.train_time_s,
-                wall_time_s=outcome.wall_time_s,
-                elapsed_s=elapsed_s,
-                val_loss=metrics.val_loss,
-            )
-            return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True
-    discarded = DiscardedRun(run_id, arm, why, elapsed_s or 0.0)
-    return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
+    arm, order = cast(Arm, comparison.arms[len(comparison.runs)]), len(comparison.runs)
+    taken = taking.take(readings, run_id, arm, elapsed_s)
+    if taken.why_not is not None:
+        discarded = DiscardedRun(run_id, arm, taken.why_not, taken.elapsed_s)
+        return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
+    counted = ComparedRun(run_id, arm, order, taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss)
+    return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True

@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from harness.compare import carryover, trend
-from harness.compare.analysis import FIRST_ANALYSIS, Analysis, Fit
+from harness.compare import carryover, joint_analysis, trend
+from harness.compare.analysis import FIRST_ANALYSIS, Analysis, Fit, no_analysis
+from harness.compare.joint_analysis import Among
 from harness.core import stats
 from harness.core.judgement import ComparisonOutcome
 
@@ -35,15 +36,22 @@ SHARED_OUTLIER_LIMIT = 0.25
 class Method:
     """One way to analyse the times."""
 
-    analyse: Callable[[Sequence[float], str, float], Analysis]
+    analyse: Callable[[Sequence[float], str, float], Analysis] | None  # None: it has to know where the runs stand
+    runs: int  # of a pair or round that it looks at
     unknowns: int
     variance: float  # of β times the number of pairs, in squares of the spread of one run
     excess_counts: bool  # whether more outliers than the other script has stand against a script
 
 
 # Of n pairs, 3/8 of n runs of A and 5/8 of n runs of B follow a run of A: 1/0.375 + 1/0.625 = 4.27.
-METHODS = {1: Method(trend.analyse, 3, 2.0, False), 2: Method(carryover.analyse, carryover.UNKNOWNS, 4.27, True)}
-METHOD: Final = 2  # of new comparisons
+# Of n rounds, n runs of A and n of B follow a run of A.
+METHODS = {
+    1: Method(trend.analyse, 2, 3, 2.0, False),
+    2: Method(carryover.analyse, 2, carryover.UNKNOWNS, 4.27, True),
+    3: Method(None, 3, joint_analysis.UNKNOWNS, 2.0, True),
+}
+METHOD: Final = 2  # of new comparisons of two scripts
+JOINT_METHOD: Final = 3  # of new comparisons of several candidates with A
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +63,35 @@ class Rule:
     outlier_limit: float = OUTLIER_LIMIT
     method: int = METHOD
 
-    def analyse(self, times_s: Sequence[float], arms: str) -> Analysis:
-        """Analyse the runs of complete pairs."""
-        return METHODS[self.method].analyse(times_s, arms, self.outlier_limit)
+    def analyse(self, times_s: Sequence[float], arms: str, among: Among | None = None) -> Analysis:
+        """Analyse the runs of complete pairs, or of complete rounds of several candidates."""
+        analyse = METHODS[self.method].analyse
+        if analyse is not None:
+            return analyse(times_s, arms, self.outlier_limit)
+        if among is None:  # a file that does not say where its runs stand
+            return no_analysis(arms[: len(times_s)])
+        return joint_analysis.analyse(times_s, arms, among, self.outlier_limit)
 
 
-def decide(times_s: Sequence[float], arms: str, rule: Rule) -> tuple[ComparisonOutcome, Analysis]:
+def decide(
+    times_s: Sequence[float], arms: str, rule: Rule, among: Among | None = None
+) -> tuple[ComparisonOutcome, Analysis]:
     """Apply the rule to the runs made so far; return the outcome with the first analysis that decides, else the last.
 
-    times_s: positive, in the order of the runs; arms: "ABBABAAB…", at least as long. An analysis with too many outliers
-    decides nothing, and neither does one whose times have no spread. undecided: pairs are still to come; tie: all
-    pairs are in and neither is shown to be faster; inconclusive: the outliers leave nothing to decide by.
+    times_s: positive, in the order of the runs; arms: "ABBABAAB…", at least as long; among: of a candidate beside
+    others, where its runs stand, and a round is a pair then. An analysis with too many outliers decides nothing, and
+    neither does one whose times have no spread. undecided: pairs are still to come; tie: all pairs are in and neither is
+    shown to be faster; inconclusive: the outliers leave nothing to decide by.
     """
-    pairs = len(times_s) // 2
+    pairs = len(times_s) // 2 if among is None else among.pairs
+    ends = [2 * count if among is None else among.upto(count) for count in range(pairs + 1)]
     if rule.bound is not None:
         for count in range(FIRST_ANALYSIS, pairs + 1):
-            analysis = rule.analyse(times_s[: 2 * count], arms)
+            analysis = rule.analyse(times_s[: ends[count]], arms, among)
             outcome = _outcome(analysis, rule)
             if outcome is not None:
                 return outcome, analysis
-    analysis = rule.analyse(times_s[: 2 * pairs], arms)
+    analysis = rule.analyse(times_s[: ends[pairs]], arms, among)
     if pairs < rule.max_pairs:
         return "undecided", analysis
     return _outcome(analysis, rule) or ("inconclusive" if analysis.too_many_outliers else "tie"), analysis
@@ -85,7 +102,7 @@ def pairs_needed(fit: Fit, pairs: int, rule: Rule, most: int = 1000) -> int | No
     method = METHODS[rule.method]
     for count in range(max(pairs + 1, FIRST_ANALYSIS), most + 1):
         t = abs(fit.beta) / (fit.spread * math.sqrt(method.variance / count))
-        if _reaches(stats.student(2 * count - method.unknowns, -t), count, rule):
+        if _reaches(stats.student(method.runs * count - method.unknowns, -t), count, rule):
             return count
     return None
 

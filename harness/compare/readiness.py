@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.core.errors import StoreError
 from harness.core.measurement import Machine, MachineState
 from harness.machine import state
 from harness.store.comparisons import Comparison
@@ -70,7 +71,13 @@ def count(comparison: Comparison, start: Start) -> Comparison:
 
 
 def take_up(comparison: Comparison) -> Comparison:
-    """Make a comparison that ended for the machine one that goes on: its coins and runs stay, so nothing is chosen."""
+    """Make a comparison that ended for the machine one that goes on: its coins and runs stay, so nothing is chosen.
+
+    Raises StoreError where its runs are made beside those of other candidates: it is continued with them.
+    """
+    if comparison.joint is not None and comparison.unfinished:
+        what = f"is compared beside other candidates with {comparison.a.subject}"
+        raise StoreError.at(comparison.b.subject, what, "continue that: name all of them behind it")
     if not comparison.obstacles:
         return comparison
     return dataclasses.replace(comparison, outcome="undecided", reason=None, obstacles=())

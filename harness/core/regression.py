@@ -55,6 +55,53 @@ def least_squares(columns: npt.ArrayLike, values: npt.ArrayLike, kept: npt.Array
 
     columns: (…, n, k); values, kept: (…, n). Columns that say nothing cost no degree of freedom.
     """
+    solved = _solve(columns, values, kept, of)
+    degrees = (solved.kept - solved.leverage).sum(axis=-1).round()
+    possible = solved.determined & (degrees >= 1)
+    spread = np.sqrt((solved.residuals**2).sum(axis=-1) / np.maximum(degrees, 1))
+    error = spread * np.sqrt((solved.influence**2).sum(axis=-1))
+    t = solved.estimate / np.where(error > 0, error, 1.0)
+    return LeastSquares(possible, solved.estimate, error, degrees, spread, stdtr(np.maximum(degrees, 1), t))
+
+
+def least_squares_of_two(
+    columns: npt.ArrayLike, values: npt.ArrayLike, kept: npt.ArrayLike, second: npt.ArrayLike, of: int
+) -> LeastSquares:
+    """Fit values of two kinds that may differ in their spread, and say what they tell of the coefficient number `of`.
+
+    second: (…, n), which values are of the second kind. The spread of each kind is taken from its own residuals, and the
+    degrees of freedom are Welch and Satterthwaite's. The spread that is returned is the root of the mean of both squares.
+    """
+    solved = _solve(columns, values, kept, of)
+    marks = np.broadcast_to(np.asarray(second, dtype=bool), solved.residuals.shape)
+    shares, squares, enough = [], [], solved.determined
+    for kind in (~marks, marks):
+        degrees = ((solved.kept - solved.leverage) * kind).sum(axis=-1)
+        square = (solved.residuals**2 * kind).sum(axis=-1) / np.maximum(degrees, 1.0)
+        shares.append((square * (solved.influence**2 * kind).sum(axis=-1), np.maximum(degrees, 1.0)))
+        squares.append(square)
+        enough = enough & (degrees >= 1.0)
+    variance = sum(share for share, _ in shares)
+    below = sum(share**2 / degrees for share, degrees in shares)
+    degrees = np.where(below > 0, variance**2 / np.where(below > 0, below, 1.0), 1.0)
+    error, spread = np.sqrt(variance), np.sqrt(sum(squares) / 2)
+    t = solved.estimate / np.where(error > 0, error, 1.0)
+    return LeastSquares(enough, solved.estimate, error, degrees, spread, stdtr(np.maximum(degrees, 1), t))
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """A solution of the normal equations, as far as one coefficient is concerned."""
+
+    kept: Floats  # 1 or 0 for each value
+    estimate: Floats
+    residuals: Floats
+    influence: Floats  # of each value on the estimate
+    leverage: Floats  # of each value on its own fit; they add up to the number of columns that say something
+    determined: npt.NDArray[np.bool_]
+
+
+def _solve(columns: npt.ArrayLike, values: npt.ArrayLike, kept: npt.ArrayLike, of: int) -> _Solved:
     design, y = _arrays(columns, values)
     weights = np.asarray(kept, dtype=float)
     design, y = design * weights[..., None], (y - np.median(y, axis=-1, keepdims=True)) * weights
@@ -63,14 +110,15 @@ def least_squares(columns: npt.ArrayLike, values: npt.ArrayLike, kept: npt.Array
     share = right[..., of] * counts  # of the coefficient in each of them; all of it where they determine it
     along = np.swapaxes(left, -1, -2) @ y[..., None]
     residuals = y - (left @ (along * counts[..., None]))[..., 0]
-    degrees = weights.sum(axis=-1) - counts.sum(axis=-1)
-    possible = ((share**2).sum(axis=-1) > 1 - 1e-6) & (degrees >= 1)
     scaled = share / np.where(counts, sizes, 1.0)
-    estimate = (scaled * along[..., 0]).sum(axis=-1)
-    spread = np.sqrt((residuals**2).sum(axis=-1) / np.maximum(degrees, 1))
-    error = spread * np.sqrt((scaled**2).sum(axis=-1))
-    t = estimate / np.where(error > 0, error, 1.0)
-    return LeastSquares(possible, estimate, error, degrees, spread, stdtr(np.maximum(degrees, 1), t))
+    return _Solved(
+        kept=weights,
+        estimate=(scaled * along[..., 0]).sum(axis=-1),
+        residuals=residuals,
+        influence=(left * scaled[..., None, :]).sum(axis=-1),
+        leverage=((left * counts[..., None, :]) ** 2).sum(axis=-1),
+        determined=(share**2).sum(axis=-1) > 1 - 1e-6,
+    )
 
 
 def _arrays(columns: npt.ArrayLike, values: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -77,6 +77,34 @@ def write_noise(source: Path, target: Path, ids: Tokens, random: Random) -> None
     _write(source, target, piece)
 
 
+def document_lengths(source: Path, most: int = _PIECE) -> npt.NDArray[np.int64]:
+    """Measure the lengths of the documents at the beginning of a shard, tokens, shape (n,); the last one may be cut."""
+    tokens = read_tokens(source)[:most]
+    starts = np.flatnonzero(tokens == DOCUMENT_START)
+    return np.diff(starts, append=len(tokens)) if len(starts) else np.array([len(tokens)])
+
+
+def write_new_documents(
+    source: Path, target: Path, ids: Tokens, lengths: npt.NDArray[np.int64], random: Random
+) -> None:
+    """Write a shard of the length of `source` that tells nothing of it: documents of `ids` drawn uniformly.
+
+    Their lengths are drawn from `lengths`, so they start as often as the track's and nowhere where those do but by chance.
+    """
+    count = len(read_tokens(source))
+    starts = np.zeros(1, dtype=np.int64)
+    while starts[-1] < count:
+        drawn = random.choice(lengths, 1 + int(1.1 * (count - starts[-1]) / lengths.mean()))
+        starts = np.append(starts, starts[-1] + np.cumsum(drawn))
+
+    def piece(start: int, stop: int) -> Tokens:
+        tokens = ids[random.integers(0, len(ids), stop - start)]
+        tokens[starts[(starts >= start) & (starts < stop)] - start] = DOCUMENT_START
+        return tokens
+
+    _write(source, target, piece)
+
+
 def relabelling(track: Track, random: Random) -> Tokens:
     """Draw a permutation of the alphabet as a table from id to id, shape (65536,); the document start stays."""
     table = np.arange(1 << 16, dtype=np.uint16)

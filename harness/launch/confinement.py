@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import MachineError
@@ -56,6 +56,7 @@ class View:
     network: bool
     python: str
     shared_memory: bool = True  # whether it may write to /dev/shm where that is everybody's
+    other_paths: dict[Path, Path] = field(default_factory=dict)  # second path -> the writable folder seen there
 
 
 def choose(view: View, wanted: str | None = None) -> Confinement:
@@ -121,8 +122,8 @@ def _bubblewrap(view: View, settings: Path | None, command: Sequence[str]) -> li
         mounts += ["--ro-bind", f"{settings}/{name}", f"/etc/{name}"]
     for path in (*interpreter_paths(view.python, view.hidden), *view.readable):
         mounts += _read_only(path)
-    for path in view.writable:
-        mounts += ["--bind", str(path), str(path)]
+    for path, folder in ({path: path for path in view.writable} | view.other_paths).items():
+        mounts += ["--bind", str(folder), str(path)]
     for path in view.frozen:
         mounts += _read_only(path)
     return [program, *apart, *rights, *mounts, "--remount-ro", "/", "--chdir", str(view.work), "--", *command]
@@ -278,7 +279,7 @@ def gpu_devices() -> tuple[Path, ...]:
 
 def _trial(view: View) -> View:
     """The same view before its folders are there: nothing writable, started at the root."""
-    return dataclasses.replace(view, work=Path("/"), writable=(), frozen=(), readable=())
+    return dataclasses.replace(view, work=Path("/"), writable=(), frozen=(), readable=(), other_paths={})
 
 
 @functools.cache

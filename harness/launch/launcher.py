@@ -27,6 +27,7 @@ class LaunchPlan:
     network: bool = False  # whether it may reach more than its own loopback
     confinement: Confinement | None = None  # None: the best that the launcher can do
     saves: bool = False  # the script keeps the contract: it is told where to save its weights
+    cache_at: Path | None = None  # where the run sees its compile cache; None: where that lies, in the run's folder
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -43,6 +44,10 @@ class Interrupted(BaseException):
         self.outcome = outcome
 
 
+class Enough(Exception):
+    """Raised by whoever watches a run that has printed what it was started for: it is ended, for the reason given."""
+
+
 class Launcher(Protocol):
     """Executes a plan; everything that the run printed is in its folder before `run` returns."""
 
@@ -51,5 +56,8 @@ class Launcher(Protocol):
         ...
 
     def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
-        """Execute the plan, and pass every complete line of the log to `watch` soon after it came."""
+        """Execute the plan, and pass every complete line of the log to `watch` soon after it came.
+
+        Where `watch` raises Enough, the run is ended as stopped, with what that says as its reason.
+        """
         ...

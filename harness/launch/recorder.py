@@ -36,7 +36,8 @@ GRACE_S = 5.0  # between asking and killing
 DRAIN_S = 2.0  # how long output may still come after the launcher has ended
 KILL_S = 60.0  # how long processes are killed that come back
 GO = b"go\n"
-LIMIT_WORD = b"limit:"  # how the harness asks to end a run that went too far, with the reason behind it
+# How the harness asks to end a run that went too far, or has done what it was started for; the reason stands behind.
+LIMIT_WORD, ENOUGH_WORD = b"limit:", b"enough:"
 _PR_SET_CHILD_SUBREAPER, _PR_SET_DUMPABLE = 36, 4
 
 
@@ -170,8 +171,9 @@ class Recorder:
                 if harness_pipe in ready:
                     selector.unregister(harness_pipe)
                     asked = os.read(harness_pipe, 1000)
-                    if asked.startswith(LIMIT_WORD):
-                        self.end("failed", asked.removeprefix(LIMIT_WORD).decode())
+                    for word, state in ((LIMIT_WORD, "failed"), (ENOUGH_WORD, "stopped")):
+                        if asked.startswith(word):
+                            self.end(state, asked.removeprefix(word).decode())
                     self.end("stopped", "stopped by the user" if asked else "the harness went away")
                 if exited is not None and not closed and time.monotonic_ns() - exited > DRAIN_S * 1e9:
                     break  # something that outlived the launcher holds the pipe; it is ended next
@@ -215,8 +217,7 @@ class Recorder:
         """End a run that is silent, takes too long or writes too much."""
         now = time.monotonic()
         # Some scripts print little and write a log of their own: that is output as well.
-        size = os.stat(self.folder / "stderr.txt").st_size + self.own_logs()
-        if size != self.stderr_size:
+        if (size := os.stat(self.folder / "stderr.txt").st_size + self.own_logs()) != self.stderr_size:
             self.stderr_size, self.last_output = size, now
             if size > LOG_LIMIT_BYTES:
                 self.end("failed", f"the script wrote more than {LOG_LIMIT_BYTES >> 20} MiB of errors")

@@ -87,6 +87,8 @@ class TorchrunLauncher:
         try:
             _let_start(recording, observing, plan.folder)
             follow(recording, observing, plan.folder, watch)
+        except launcher.Enough as enough:
+            _ask_to_stop(recording, recorder.ENOUGH_WORD + str(enough).encode())
         except BaseException as error:  # KeyboardInterrupt and SystemExit too: the run must not outlive us
             interrupted = error
             _ask_to_stop(recording)
@@ -114,6 +116,7 @@ class TorchrunLauncher:
             hidden=(*plan.hidden, plan.folder),
             network=plan.network,
             python=self.python,
+            other_paths={} if plan.cache_at is None else {plan.cache_at: plan.folder / run_files.CACHE},
         )
 
     def command(self, plan: launcher.LaunchPlan) -> list[str]:
@@ -169,14 +172,15 @@ def clean_environment(
 ) -> dict[str, str]:
     """Build the environment of a run: passed variables, private folders, and the plan's own additions."""
     environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    cache = plan.cache_at or plan.folder / run_files.CACHE
     environment |= {
         "PATH": os.pathsep.join([str(Path(python).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(plan.folder / HOME),
         "USER": "runner",  # a user id inside may have no name
         "LOGNAME": "runner",
-        # Compiled kernels are kept per run: every run starts cold, none profits from another's.
-        "TORCHINDUCTOR_CACHE_DIR": str(plan.folder / run_files.CACHE / "inductor"),
-        "TRITON_CACHE_DIR": str(plan.folder / run_files.CACHE / "triton"),
+        # Compiled programs are kept per run: it starts from an empty cache, or from a copy of its own of a stored one.
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
         "OMP_NUM_THREADS": "1",  # what torchrun would set, without its warning
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -284,10 +288,10 @@ def first_failure(stderr: bytes) -> tuple[int, int] | None:
     return (int(rank[1]), int(code[1])) if rank and code else None
 
 
-def _ask_to_stop(recording: subprocess.Popen[bytes]) -> None:
+def _ask_to_stop(recording: subprocess.Popen[bytes], word: bytes = b"stop") -> None:
     assert recording.stdin is not None
     with contextlib.suppress(OSError):
-        recording.stdin.write(b"stop")
+        recording.stdin.write(word)
         recording.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         recording.wait(timeout=recorder.GRACE_S + 10)

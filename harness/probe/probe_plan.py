@@ -7,6 +7,7 @@ from harness.catalog.subjects import Subject
 from harness.core import stats
 from harness.core.errors import HarnessError
 from harness.run import judging
+from harness.store.caches import StoredCache
 from harness.verdict import probe_rules
 from harness.verdict.probe_evidence import NAMES, Role
 from harness.verdict.scan.tokenizer import find_tokenizer
@@ -30,6 +31,8 @@ class ProbePlan:
     probes: tuple[str, ...]
     usual: dict[Role, float] = field(default_factory=dict)  # final loss of finished runs on the track's own tokens
     tokenizer: str | None = None  # where the script uses the tokenizer, so that relabelling it says nothing
+    # Compile caches that the runs start from, where those that they shall not be told from do so; a script without: empty.
+    caches: dict[Role, StoredCache] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[tuple[Role, str], ...]:

@@ -128,8 +128,9 @@ class ProbeSession:
         offered = self.tokens.offered(script.track, self.prepared, script.train_tokens)
         processes = script.track.hardware.processes
         ready = execution.Prepared(
-            script, self.tokens.machine, script.track, offered, False, processes, purpose="probe", seed=self.seed
-        )
+            script, self.tokens.machine, script.track, offered, False, processes, purpose="probe", seed=self.seed,
+            cache=self.plan.caches.get(role),
+        )  # fmt: skip
         title = f"{'the script' if role == 'own' else 'its parent'} on {NAMES[variant]}"
         watch = self.watcher(title, number, max(number, len(self.plan.runs)))
         run_id = run_files.new_run_id(script.script_sha256)

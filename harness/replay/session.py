@@ -83,7 +83,7 @@ def prepare(
         data = dataclasses.replace(track.data, folder=folder)
         subject = dataclasses.replace(subject, track=dataclasses.replace(track, data=data))
     ready = execution.prepare(subject, here, allow_network=allow_network, progress=progress)
-    return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream)
+    return dataclasses.replace(ready, processes=plan.processes, bare=plan.upstream, python=str(made.python))
 
 
 def compare(

@@ -8,6 +8,7 @@ killed.
 import contextlib
 import dataclasses
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,13 @@ from harness.dataset.progress import Progress
 from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
-from harness.store import run_files
+from harness.store import caches, run_files
 from harness.store.entries import Chain, Declared, Started
 from harness.store.files import disk_error
 from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
 from harness.store.packs import LEDGER, PACK, read_pack_ledger
-from harness.store.run_files import WORK
+from harness.store.run_files import CACHE, WORK
 
 DRY_TOKENS = 1 << 20  # train tokens of a scaled-down run
 DRY_SEED = 1
@@ -50,6 +51,9 @@ class Prepared:
     purpose: Purpose = "judged"  # of all runs but dry ones
     seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
     scored: bool = False  # the weights that its runs save are kept until they are scored
+    python: str = sys.executable  # the interpreter that its runs are started with
+    cache: caches.StoredCache | None = None  # that each run starts from a copy of; None: from an empty one
+    cache_kept_in: Path | None = None  # of a priming run: where what it leaves in its cache is put
 
 
 def prepare(
@@ -124,6 +128,8 @@ def execute(
     plan, file = plan_run(project, ready, run_id, series)
     try:
         lay_out(ready, folder / WORK)
+        if ready.cache is not None:
+            caches.give(project, ready.cache, folder / CACHE)
         plan = dataclasses.replace(plan, confinement=launcher.confined_by(plan))
         file = dataclasses.replace(file, confinement=plan.confinement)
         require_tier(subject, plan.confinement, dry=ready.dry)
@@ -134,7 +140,8 @@ def execute(
             raise disk_error(folder, error) from error
         raise
     ledger = Ledger(project.ledger)
-    with run_files.held(folder):
+    one_path = contextlib.nullcontext() if plan.cache_at is None else caches.at_one_path(project, folder / CACHE)
+    with run_files.held(folder), one_path:
         if file.purpose == "judged":
             declare(ledger, subject, ready.planned)
         started = Started(script=subject.chain, run=run_id, series=series, seed=plan.seed, purpose=file.purpose)
@@ -143,12 +150,14 @@ def execute(
         outcome = RunOutcome("lost", None, 0.0, "the launcher gave no outcome")
         try:
             outcome = launcher.run(plan, watch)
+            if ready.cache_kept_in is not None:
+                caches.take(folder / CACHE, ready.cache_kept_in, project.show(folder))
         except Interrupted as stop:
             outcome = stop.outcome
             raise (stop.__cause__ or stop) from None
         finally:
-            unchanged = None  # what a probe prepared is no shard of the track
-            if file.purpose != "probe":
+            unchanged = None  # what was prepared for a probe or for priming is no shard of the track
+            if file.purpose not in ("probe", "prime"):
                 unchanged = fetching.recheck(ready.fetched, ready.track, folder / WORK).unchanged
             # Every judged run of a submission counts, whichever command made it, so each may have to be scored.
             scored = ready.scored or (file.purpose == "judged" and subject.manifest is not None)
@@ -208,6 +217,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         # The tokens' folder in the two variables that originals read.
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},
         saves=subject.saves and not ready.bare,
+        cache_at=caches.current(project) if ready.cache or ready.cache_kept_in else None,
     )
     file = run_files.RunFile(
         schema=2,
@@ -227,6 +237,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         outcome=None,
         log_sha256=None,
         purpose="dry" if ready.dry else ready.purpose,
+        cache=ready.cache.digest if ready.cache else None,
     )
     return plan, file
 

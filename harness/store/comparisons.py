@@ -24,6 +24,7 @@ from harness.store.layout import Project
 
 Arm = Literal["A", "B"]
 Alike = Literal["alike", "different", "unclear"]
+Caches = Literal["cold", "warm"]  # whether runs start from empty compile caches, or from filled ones
 FOLDER, LOCK = "comparisons", "lock"
 SCHEMA = 1
 
@@ -36,6 +37,7 @@ class Side:
     script_sha256: str  # of several files: of all their names and hashes, as the ledger calls them
     ruleset: str
     torch: str | None = None  # the build that it ran with; None before its first run, and in files of an older harness
+    cache: str | None = None  # digest of the stored compile cache that its runs start from, the last one; None: cold
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class ComparedRun:
     val_loss: float | None
     outlier: bool = False
     residual: float | None = None  # above the robust fit, as a share; None until there are three pairs
+    # Of one candidate beside others: its place in the order of all runs, the script before it there, and its round.
+    place: int | None = None
+    after: Arm | None = None
+    round: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +103,30 @@ class Comparison:
     states: dict[str, MachineState] = field(default_factory=dict)  # before each run that was started, by its id
     waited_s: float = 0.0  # for the machine, before runs
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain; it is inconclusive for that reason alone
-    method: Literal[1, 2] = 1  # of the analysis, by which it is continued; files that name none were begun by the first
+    method: Literal[1, 2, 3] = (
+        1  # of the analysis, by which it is continued; files that name none were begun by the first
+    )
+    caches: Caches = "cold"  # of all its runs; files of an older harness name none, and were cold
+    primed_s: float = 0.0  # that priming took for it; a script that was primed before costs nothing again
+    joint: str | None = None  # the comparison of several candidates that this is taken from, of method 3
 
     @property
     def arms(self) -> str:
-        """Whose turn it is, run by run."""
+        """Whose turn it is, run by run; of one candidate beside others only as far as runs are made."""
+        if self.joint is not None:
+            return "".join(run.arm for run in self.runs)
         return "".join(self.coins)[: 2 * self.max_pairs]
 
     @property
+    def unit(self) -> str:
+        """What is counted: pairs of two scripts, or rounds of several candidates, each with one run of B."""
+        return "pair" if self.joint is None else "round"
+
+    @property
     def elapsed_s(self) -> float:
-        """What it took so far, runs that gave no time and waiting for the machine included."""
+        """What it took so far, priming, runs that gave no time and waiting for the machine included."""
         made = sum(run.elapsed_s for run in self.runs) + sum(run.elapsed_s for run in self.discarded)
-        return made + self.waited_s
+        return made + self.waited_s + self.primed_s
 
     @property
     def unfinished(self) -> bool:

@@ -49,6 +49,7 @@ class RunFile:
     purpose: Purpose | None = None  # since schema 2; before, only dry runs were told apart
     confinement: Confinement | None = None  # since schema 2; before, no run was confined
     weights: Weights | None = None  # that the run saved; None where it was not asked to, or saved none
+    cache: str | None = None  # digest of the stored compile cache that it started from a copy of; None: an empty one
 
 
 RUN_FORM = Form(RunFile, "json", (1, 2))

@@ -9,16 +9,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
-from harness.compare import decision, interleaving, pairs
+from harness.compare import decision, interleaving, warming
 from harness.compare.analysis import FIRST_ANALYSIS
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.core import stats
 from harness.core.text import plural
 from harness.machine import computer
-from harness.store.comparisons import Comparison, comparison_file, other_torch
+from harness.run import priming
+from harness.store.comparisons import Comparison, comparison_file
 from harness.store.layout import Project
-from harness.ui import console, run_report, state_report
+from harness.ui import compare_plan, console, run_report, state_report
+
+span = compare_plan.span
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
@@ -27,8 +30,8 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
     for run_id, how in plan.settled:
         console.say(f"{run_id}, left open by an earlier start, was {how}; what it printed is kept", style="yellow")
     for arm, contender in plan.contenders.items():
-        console.say(f"{arm}: {script(contender)}, {contender.subject.ruleset.id}")
-        console.say(f"     {environment(contender)}")
+        console.say(f"{arm}: {compare_plan.script(contender)}, {contender.subject.ruleset.id}")
+        console.say(f"     {compare_plan.environment(contender)}")
         replay = contender.replay
         if replay is not None and not replay.here:
             repository = replay.record.original and replay.record.original.repository
@@ -36,17 +39,21 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
             console.say(f"     its files are not here (never cloned here): {how}", style="yellow")
         for problem in replay.obstacles if replay is not None else ():
             console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
-    for caution in _cautions(plan.contenders["A"], plan.contenders["B"]):
+    for caution in compare_plan.cautions(plan.contenders["A"], plan.contenders["B"]):
         console.say(f"  note     {caution}", style="yellow")
     console.say(f"  machine  {computer.describe(comparison.machine)}")
     if plan_only:
         run_report.say_refusal(computer.capture(), plan.subjects["A"].track)
-    console.say(f"  runs     {_runs(plan)}")
+    console.say(f"  runs     {compare_plan.runs(plan)}")
     if plan.resumed:
         _say_resumed(project, plan)
     if not plan.decided:
-        console.say(f"  time     {_time(plan)}")
-        console.say(f"  price    {_price(plan)}")
+        console.say(f"  caches   {compare_plan.caches(plan)}")
+        console.say(f"  time     {compare_plan.time(plan)}")
+        console.say(f"  price    {compare_plan.price(plan)}")
+        usually = compare_plan.usually(plan)
+        if usually is not None:
+            console.say(f"  usually  {usually}")
 
 
 def _say_resumed(project: Project, plan: Plan) -> None:
@@ -56,102 +63,26 @@ def _say_resumed(project: Project, plan: Plan) -> None:
         console.say(f"  finished {file}: {comparison.outcome}; nothing is run again")
     else:
         console.say(f"  continue {file}: {len(comparison.runs)} of {len(comparison.arms)} runs are made")
+    if (
+        not plan.decided
+        and plan.asked_cold != (comparison.caches == "cold")
+        and priming.is_primed(plan.subjects["A"].track)
+    ):
+        console.say(f"  note     {compare_plan.begun_otherwise(comparison.caches)}", style="yellow")
     if comparison.max_pairs != plan.asked_pairs:
         most = f"{'' if comparison.bound is None else 'at most '}{comparison.max_pairs}"
         asked = f"{plan.asked_pairs} pairs were asked for, but this comparison has {most} pairs"
         console.say(f"  note     {asked}; a second one would allow choosing the better outcome", style="yellow")
 
 
-def script(contender: Contender) -> str:
-    """Describe the script: its kind, its record or submission, its file."""
-    kinds = {
-        "submission": "the submission",
-        "record": "the script of the record",
-        "reimplementation": "a reimplementation of the record",
-        "original": "the frozen original of the record",
-    }
-    folder = "" if contender.name == contender.subject.name else f" ({contender.subject.name})"
-    file = f"{contender.subject.entry} ({contender.subject.script_sha256[:12]})"
-    return f"{kinds[contender.kind]} {contender.name}{folder}: {file}"
-
-
-def environment(contender: Contender) -> str:
-    """Describe the environment that a script runs in."""
-    if not contender.requirement_sets:
-        return f"in the harness's own environment, torch {contender.torch or 'not installed'}"
-    made = contender.environment
-    if made is not None:
-        return f"in an environment of its own, torch {made.torch} ({', '.join(made.requirements)})"
-    requirement_sets = [", ".join(requirements) for requirements in dict.fromkeys(contender.requirement_sets)]
-    return f"in an environment of its own, made before the first run: {', or else '.join(requirement_sets)}"
-
-
-def torches(a: str | None, b: str | None) -> str | None:
-    """Say what a difference of torch means; None where there is none, or it is not known yet."""
-    if not other_torch(a, b):
-        return None
-    return f"A runs with torch {a} and B with torch {b}: any difference is due to script and torch together"
-
-
-def _cautions(first: Contender, second: Contender) -> list[str]:
-    cautions = []
-    a, b = first.subject, second.subject
-    if a.chain == b.chain:
-        cautions.append("both are the same script: this shows only how much the machine varies")
-    if not a.track.times_alike(a.ruleset, b.ruleset):
-        cautions.append(
-            f"{a.ruleset.id} and {b.ruleset.id} do not time the same sections; choose scripts that are timed alike"
-        )
-    for arm, contender in (("A", first), ("B", second)):
-        if contender.kind == "reimplementation":
-            cautions.append(f"{arm} is a reimplementation: its times say nothing about the record's own program")
-    torch = torches(first.torch, second.torch)
-    return cautions if torch is None else [*cautions, torch]
-
-
-def _runs(plan: Plan) -> str:
-    comparison = plan.comparison
-    count = f"{comparison.max_pairs} pairs ({len(comparison.arms)} runs)"
-    blocks = " ".join(comparison.coins[:4]) + (" …" if len(comparison.coins) > 4 else "")
-    order = f"in the order {blocks}, drawn by coin" if plan.drawn else "in blocks ABBA or BAAB, by coin"
-    if comparison.bound is None:
-        return f"{count}, {order}; one analysis at the end, p < {pairs.ALPHA:g}"
-    rule = f"an interim analysis after every pair from the third, z·√pairs ≥ {comparison.bound:g}"
-    return f"at most {count}, {order}; {rule}"
-
-
-def _time(plan: Plan) -> str:
-    comparison = plan.comparison
-    rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
-    if rest is None:
-        least = compare_cost.least_rest_s(comparison, plan.subjects.values())
-        at_least = "" if least is None else f"; by the record's train time alone at least {span(least)} for all runs"
-        return f"not known before the first runs: neither script has run on this machine{at_least}"
-    a, b = (compare_cost.expected_run_s(comparison, plan.usual_s, arm) or 0.0 for arm in ("A", "B"))
-    left = len(comparison.arms) - len(comparison.runs)
-    return f"about {span(a)} for a run of A, {span(b)} for one of B; {span(rest)} for the {left} that remain"
-
-
-def _price(plan: Plan) -> str:
-    comparison = plan.comparison
-    if comparison.usd_per_hour is None:
-        return "not known: give --usd-per-hour, and --budget-usd to set a limit"
-    rest = compare_cost.expected_rest_s(comparison, plan.usual_s)
-    least = compare_cost.least_rest_s(comparison, plan.subjects.values()) if rest is None else rest
-    cost = None if least is None else compare_cost.cost_usd(comparison, least)
-    price = f"{comparison.usd_per_hour:g} USD an hour"
-    if cost is not None:
-        price += f": {'at least' if rest is None else 'about'} {cost:.2f} USD for all runs that remain"
-    if comparison.budget_usd is not None:
-        spent = compare_cost.cost_usd(comparison, comparison.elapsed_s) or 0.0
-        price += f"; {spent:.2f} of {comparison.budget_usd:g} USD are spent"
-    return price
-
-
 def waiting(plan: Plan) -> AbstractContextManager[None]:
     """Say that environments are being made, where some are."""
-    originals = [contender for contender in plan.contenders.values() if contender.requirement_sets]
-    if plan.decided or all(contender.environment for contender in originals):
+    return waiting_for([] if plan.decided else list(plan.contenders.values()))
+
+
+def waiting_for(contenders: list[Contender]) -> AbstractContextManager[None]:
+    """Say that environments of these are being made, where some are."""
+    if all(contender.environment for contender in contenders if contender.requirement_sets):
         return contextlib.nullcontext()
     return console.waiting("the environment of the original (a minute or more, once)")
 
@@ -160,10 +91,18 @@ def watch(plan: Plan) -> interleaving.Watcher:
     """Return a watcher that shows the progress of every run."""
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
+        if number == warming.PRIMING:
+            return say_priming(arm, run_id)
         console.say(f"run {number}/{count}  {arm}  {run_id}")
         return console.LiveRun(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss).take
 
     return begin
+
+
+def say_priming(arm: str, run_id: str) -> Callable[[bytes], None]:
+    """Say that a script is being primed; return what takes the lines of its log, and shows none."""
+    console.say(f"priming  {arm}  {run_id}: filling its compile cache on noise, untimed")
+    return lambda line: None
 
 
 def say_analysis(comparison: Comparison) -> None:
@@ -192,7 +131,12 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     console.say(sentence(comparison), style="bold")
     if comparison.outcome in ("undecided", "tie"):
         console.say(f"  {outlook(comparison)}")
-    for line in (slow_sentence(comparison), loss_sentence(comparison), torches(comparison.a.torch, comparison.b.torch)):
+    for line in (
+        slow_sentence(comparison),
+        loss_sentence(comparison),
+        compare_plan.torches(comparison.a.torch, comparison.b.torch),
+        caches_sentence(comparison),
+    ):
         if line is not None:
             console.say(f"  {line}")
     took = f"{span(comparison.elapsed_s)}{_cost(comparison, comparison.elapsed_s)}"
@@ -212,7 +156,9 @@ def sentence(comparison: Comparison) -> str:
     if comparison.outcome == "inconclusive":
         return f"inconclusive: {comparison.reason}"
     if comparison.outcome == "tie":
-        return f"neither is shown to be faster after all {comparison.pairs} pairs: {difference(comparison)}"
+        return (
+            f"neither is shown to be faster after all {comparison.pairs} {comparison.unit}s: {difference(comparison)}"
+        )
     if comparison.outcome == "undecided":
         return f"not decided: {difference(comparison)}"
     return f"{difference(comparison)}: decided"
@@ -220,7 +166,7 @@ def sentence(comparison: Comparison) -> str:
 
 def difference(comparison: Comparison) -> str:
     """B is 0.42 % faster than A (95 % interval 0.31 % to 0.53 %, 5 pairs)."""
-    count = plural(comparison.pairs, "pair")
+    count = plural(comparison.pairs, comparison.unit)
     if comparison.gain is None or comparison.interval is None:
         few = comparison.pairs < FIRST_ANALYSIS
         return (
@@ -237,14 +183,14 @@ def difference(comparison: Comparison) -> str:
 def outlook(comparison: Comparison) -> str:
     """Say how many more pairs are likely needed, and what stopped it."""
     if comparison.gain is None:
-        return f"how many pairs are needed is known after {FIRST_ANALYSIS} pairs"
+        return f"how many {comparison.unit}s are needed is known after {FIRST_ANALYSIS} {comparison.unit}s"
     if comparison.pairs_needed is None:
-        return "more than 1000 pairs would likely be needed: the two are practically equal"
+        return f"more than 1000 {comparison.unit}s would likely be needed: the two are practically equal"
     more = comparison.pairs_needed - comparison.pairs
     running_s = comparison.elapsed_s - comparison.waited_s
     rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
-    needed = f"about {more} more pairs are likely needed at this difference and spread ({cost})"
+    needed = f"about {more} more {comparison.unit}s are likely needed at this difference and spread ({cost})"
     if comparison.outcome == "tie":
         return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:
@@ -274,13 +220,18 @@ def slow_sentence(comparison: Comparison) -> str | None:
     return f"{sum(own) or 'none'} of the {len(own)} runs of B was an outlier: {most}"
 
 
+def caches_sentence(comparison: Comparison) -> str | None:
+    """State from which stored caches the runs started; None where they started from empty ones."""
+    if comparison.caches == "cold":
+        return None
+    caches = " and ".join(
+        f"{arm}'s {(side.cache or '')[:12]}" for arm, side in (("A", comparison.a), ("B", comparison.b))
+    )
+    return (
+        f"every run started from a copy of a filled compile cache ({caches}); priming took {span(comparison.primed_s)}"
+    )
+
+
 def percent(share: float) -> str:
     """0.42 %"""
     return f"{100 * share:.2f} %"
-
-
-def span(seconds: float) -> str:
-    """12 s, 3.4 min or 1.2 h."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.verbs.verb import Verb, catalog_of, dollars, next_step, number_of, print_json, terminated
 
 if TYPE_CHECKING:
+    from harness.compare.arms import Contender
     from harness.compare.interleaving import Terms
     from harness.probe.probe_plan import ProbePlan
+    from harness.store.layout import Project
+
+STOPPED = "  stopped: the next run would exceed the budget; give a higher --budget-usd to continue"
 
 
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "a", metavar="A", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
     )
-    parser.add_argument("b", metavar="B", help="the script that may be faster or slower than A")
+    parser.add_argument(
+        "b", metavar="B", nargs="+", help="the script that may be faster or slower than A; several share the runs of A"
+    )
     parser.add_argument(
         "--pairs",
         type=number_of("pairs", 3, 100),
@@ -34,6 +43,9 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget-usd", type=dollars, metavar="X", help="stop before a run that would exceed X US dollars in all"
     )
     parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
+    parser.add_argument(
+        "--cold", action="store_true", help="start every run from empty compile caches, on tracks that need a GPU"
+    )
     parser.add_argument(
         "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
     )
@@ -55,11 +67,16 @@ def _compare(args: argparse.Namespace) -> int:
     catalog = catalog_of(args)
     project = catalog.project
     network = not args.no_fetch
-    names = catalog.find(args.a), catalog.find(args.b)
-    arms.require_one_track((args.a, catalog.track_of(names[0])), (args.b, catalog.track_of(names[1])))
-    a, b = (
-        arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in names
-    )
+    names = args.a, *args.b
+    found = [catalog.find(name) for name in names]
+    for name, other in zip(args.b, found[1:], strict=True):
+        arms.require_one_track((args.a, catalog.track_of(found[0])), (name, catalog.track_of(other)))
+    contenders = [
+        arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in found
+    ]
+    if len(contenders) > 2:
+        return _compare_several(args, project, contenders, terms)
+    a, b = contenders
     if args.plan:
         plan = interleaving.plan(project, a, b, terms, plan_only=True)
         compare_report.say_plan(project, plan, plan_only=True)
@@ -73,17 +90,62 @@ def _compare(args: argparse.Namespace) -> int:
         with file_progress("fetching") as progress:
             ready = interleaving.prepare(plan, environments, allow_network=network, progress=progress)
         watcher = compare_report.watch(plan)
-        try:
+        with _kept():
             waiting = readiness.Waiting(console.say)
             comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis, waiting)
-        except BaseException:
-            console.say("finished runs are kept; the same command continues")
-            raise
     compare_report.say_outcome(project, comparison)
     if comparison.outcome == "undecided":
-        console.say("  stopped: the next run would exceed the budget; give a higher --budget-usd to continue")
+        console.say(STOPPED)
     if args.json:
         print_json(comparison)
+    return 0
+
+
+@contextlib.contextmanager
+def _kept() -> Iterator[None]:
+    """Say, whatever ends what is inside, that the same command continues."""
+    from harness.ui import console
+
+    try:
+        yield
+    except BaseException:
+        console.say("finished runs are kept; the same command continues")
+        raise
+
+
+def _compare_several(args: argparse.Namespace, project: Project, contenders: list[Contender], terms: Terms) -> int:
+    from harness.compare import joining, joint_runs, readiness
+    from harness.store.comparisons import Comparison, only_one
+    from harness.ui import console, joint_report
+    from harness.ui.bars import file_progress
+
+    if args.pairs is None:
+        terms = replace(terms, pairs=joining.DEFAULT_ROUNDS)
+    a, *candidates = contenders
+    if args.plan:
+        plan = joining.plan(project, a, candidates, terms, plan_only=True)
+        joint_report.say_plan(project, plan, plan_only=True)
+        return 0
+    judged: dict[str, Comparison] = {}
+    with only_one(project):
+        plan = joining.plan(project, a, candidates, terms)
+        joint_report.say_plan(project, plan)
+        joining.check(project, plan)
+        with joint_report.waiting(plan):
+            environments = joining.make_environments(project, plan)
+        with file_progress("fetching") as progress:
+            ready = joining.prepare(plan, environments, allow_network=not args.no_fetch, progress=progress)
+        if plan.joint is not None:
+            with _kept():
+                waiting, watcher = readiness.Waiting(console.say), joint_report.watch(plan)
+                judged = joint_runs.run(project, plan, ready, watcher, joint_report.say_analysis, waiting)
+    joint_report.say_outcome(project, plan, judged)
+    if any(comparison.outcome == "undecided" for comparison in judged.values()):
+        console.say(
+            "  stopped before all are decided: the machine was not free, or the next run would exceed the budget"
+        )
+    if args.json:
+        print_json([*plan.decided.values(), *judged.values()])
     return 0
 
 
@@ -97,7 +159,8 @@ def _terms(args: argparse.Namespace) -> Terms:
     if args.until_decided and args.pairs not in (None, *pairs.BOUNDS):
         what = f"no bound is known for at most {args.pairs} pairs"
         raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
-    return interleaving.Terms(args.pairs or interleaving.DEFAULT_PAIRS, fixed, args.usd_per_hour, args.budget_usd)
+    count = args.pairs or interleaving.DEFAULT_PAIRS
+    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold)
 
 
 NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test holds them equal to the judge's

@@ -248,6 +248,7 @@ VERBS = {
         "--until-decided",
         "--budget-usd",
         "--usd-per-hour",
+        "--cold",
         "--checkout",
         "--no-fetch",
         "--plan",

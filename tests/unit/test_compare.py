@@ -314,7 +314,7 @@ def test_a_comparison_keeps_the_method_that_it_was_begun_with(bench: Bench) -> N
     made = bench.go(Terms(pairs=3, fixed=True), Player(itertools.islice(played(bench, b=74.0), 1, None)))
     assert (made.method, made.outcome) == (1, "faster")
     assert decision.conclude(dataclasses.replace(made, method=2)).outcome == "tie", "the second needs more pairs"
-    data["method"] = 3
+    data["method"] = 4
     path.write_text(json.dumps(data))
     with pytest.raises(HarnessError, match="method"):
         bench.stored()

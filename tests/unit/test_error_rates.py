@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from harness.catalog.tracks import load_track, ruleset_of
-from harness.compare import carryover, pairs
+from harness.compare import carryover, cost, joint_analysis, pairs, rounds
+from harness.compare.joint_analysis import Among
 from harness.compare.pairs import BOUNDS, Rule
 from harness.core import regression, stats
 from harness.core.measurement import RunLog
@@ -390,6 +392,85 @@ def test_false_decisions_of_a_comparison_stay_at_one_percent_a_side(rule: Rule, 
     outcomes, _ = decided(*comparisons(400, rule.max_pairs, 13, **world), rule)
     wrong = np.isin(outcomes, ["faster", "slower"]).sum()
     assert wrong / 800 <= at_most(0.011, 800)
+
+
+def joint_comparisons(
+    count: int, seed: int, *, gain_s: float = 0.0, left: dict[str, float] | None = None, outliers: float = 0.0
+) -> Iterator[tuple[str, Among, np.ndarray]]:
+    """Draw orders of three candidates: B's arms, where its runs stand, and the log seconds of 50 comparisons each.
+
+    left: what a run adds to the next one, by the arms of both.
+    """
+    random = np.random.default_rng(seed)
+    for _ in range(count // 50):
+        orders = ["".join(random.permutation(["A", "AB", "AC", "AD"])) for _ in range(JOINT.max_pairs)]
+        order = rounds.turns(orders, "BCD", {})
+        found = rounds.places_of("B", order, len(order), {})
+        arms, after = ("".join(part) for part in zip(*((place.arm, place.after) for place in found), strict=True))
+        logs = SPREAD * random.standard_normal((50, len(order)))
+        whole = "".join(orders)
+        logs += [(left or {}).get(whole[max(0, k - 1) : k + 1], 0.0) for k in range(len(whole))]
+        logs += (random.random(logs.shape) < outliers) * random.uniform(0.005, 0.05, logs.shape)
+        logs[:, [turn.arm == "B" for turn in order]] += math.log1p(-gain_s / GAIN_OF_S)
+        among = Among(tuple(place.index for place in found), after, tuple(place.round for place in found))
+        yield arms, among, logs[:, list(among.places)]
+
+
+def joint_decided(arms: str, among: Among, logs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Decide many comparisons of one order at once by method 3: the outcomes, and after how many rounds each came."""
+    outcomes, used = np.full(len(logs), "tie", dtype="U12"), np.full(len(logs), JOINT.max_pairs)
+    for count in range(3, JOINT.max_pairs + 1):
+        open_, end = np.flatnonzero(outcomes == "tie"), among.upto(count)
+        design = np.broadcast_to(joint_analysis.columns(arms[:end], among), (len(open_), end, 4))
+        outlier = regression.robust_residuals(design, logs[open_, :end], 0.0005) > pairs.OUTLIER_LIMIT
+        b = np.array([arm == "B" for arm in arms[:end]])
+        fit = regression.least_squares_of_two(design, logs[open_, :end], ~outlier, b, 1)
+        own = (outlier & b).sum(axis=1) - (outlier & ~b).sum(axis=1)
+        assert JOINT.bound is not None
+        need = 0.5 * math.erfc(JOINT.bound / math.sqrt(2 * count))
+        for word, p, excess in (("faster", fit.p_below, own > 0), ("slower", 1 - fit.p_below, own < 0)):
+            won = fit.possible & (outlier.sum(axis=1) <= 0.1 * end) & (p < need)
+            outcomes[open_[won]], used[open_[won]] = np.where(excess, "inconclusive", word)[won], count
+    return outcomes, used
+
+
+JOINT = Rule(8, BOUNDS[8], method=pairs.JOINT_METHOD)
+
+
+def test_the_simulation_of_several_candidates_decides_as_a_comparison_does() -> None:
+    for arms, among, logs in joint_comparisons(100, 15, gain_s=0.15, outliers=0.02):
+        outcomes, used = joint_decided(arms, among, logs)
+        for row in range(4):
+            outcome, analysis = pairs.decide([GAIN_OF_S * math.exp(y) for y in logs[row]], arms, JOINT, among)
+            if outcome != "inconclusive":  # the simulation does not tell a tie from too many outliers
+                assert (outcome, analysis.pairs) == (outcomes[row], used[row])
+
+
+@pytest.mark.parametrize(
+    "left",
+    [None, {"CA": 0.01, "DA": 0.003, "CD": 0.01}, {"BA": 0.003}],
+    ids=["clean", "C and D slow A", "B slows A"],
+)
+def test_false_decisions_of_a_candidate_beside_others_stay_at_one_percent_a_side(left: dict[str, float] | None) -> None:
+    made = [joint_decided(*drawn)[0] for drawn in joint_comparisons(600, 16, left=left)]
+    wrong = np.isin(np.concatenate(made), ["faster", "slower"]).sum()
+    assert wrong / 1200 <= at_most(0.011, 1200)
+
+
+@pytest.mark.parametrize(("gain_s", "power", "taken"), [(0.2, 0.999, cost.ROUNDS[0.2]), (0.1, 0.73, cost.ROUNDS[0.1])])
+def test_a_gain_of_a_candidate_beside_others_is_found_in_as_many_rounds_as_the_costs_say(
+    gain_s: float, power: float, taken: float
+) -> None:
+    made = [joint_decided(*drawn) for drawn in joint_comparisons(300, 17, gain_s=gain_s)]
+    outcomes, used = (np.concatenate(part) for part in zip(*made, strict=True))
+    assert (outcomes == "faster").mean() >= power - 3 * math.sqrt(power * (1 - power) / 300)
+    assert used.mean() == pytest.approx(taken, abs=0.3)
+
+
+@pytest.mark.parametrize("gain_s", [0.2, 0.1])
+def test_a_gain_is_found_in_as_many_pairs_as_the_costs_say(gain_s: float) -> None:
+    _, used = decided(*comparisons(200, 16, 18, gain_s=gain_s), UNTIL_DECIDED)
+    assert used.mean() == pytest.approx(cost.PAIRS[gain_s], abs=0.7)
 
 
 def test_an_analysis_after_every_pair_without_the_bound_would_not_keep_it() -> None:
