@@ -1,8 +1,9 @@
 """Hold what a pull request adds to `records/` against what `speedrun accept` or `speedrun import` writes.
 
 The harness of this checkout does it again, in a temporary project made of the base commit, and every byte is compared.
-What it is done from are the evidence of the submission on the base branch and, in a timed race, the comparison in the
-record's folder. The facts that the past was imported from are not in the repository: without them an import is refused.
+What it is done from are the submission on the base branch and what the record's folder holds beside it: the comparison
+of a timed race, and all that a session of fresh runs left. The facts that the past was imported from are not in the
+repository: without them an import is refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rew
 MERGED = "merged.yaml"  # `speedrun import` adds it beside a record of the past and never writes it again
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
 MAX_JSON_BYTES = 1 << 20
+SESSION = "session.json"  # of a record that rests on fresh runs; with these beside it: what the session left
+SESSION_ID = re.compile(r"accept-[0-9a-f]{8}-[0-9a-f]{16}")
+LEFT = ("evidence/", "probe/", "compared/", "comparison.json")
+HANDLE = re.compile(r"@[A-Za-z0-9-]{1,39}")
 MOST_TIMINGS = 10  # of one record that are tried; the history has two
 
 
@@ -174,7 +179,11 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
     """Accept a submission or time a record again as somebody did, and compare what was written."""
     mine = {file.path: file for file in files(head, folder)}
     stored = mine.get(f"{folder}/comparison.json")
-    if stored is not None:
+    if kind == "accept" and f"{folder}/{SESSION}" in mine:
+        problems = lay_out_session(project, folder, mine, told)
+        if problems:
+            return problems
+    elif stored is not None:
         compared = read_json(stored)
         name = compared.get("id") if isinstance(compared, dict) else None
         if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name):
@@ -193,6 +202,34 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
     todo = "is not what `speedrun accept` writes; run it again on the base branch as it is now"
     wrong = [] if problems else differing(project, mine, written_in(project, folder))
     return problems + [f"{named(path)} {todo}" for path in wrong]
+
+
+def lay_out_session(project: Path, folder: str, mine: dict[str, File], told: list[str]) -> list[str]:
+    """Put what a session left into a project, where `accept` finds it as the machine did that made the runs.
+
+    Only whoever made the runs may open the pull request: GitHub knows its author, and its text is nobody's word.
+    """
+    said = read_json(mine[f"{folder}/{SESSION}"])
+    name, timer = (said.get("id"), said.get("timer")) if isinstance(said, dict) else (None, None)
+    if not (
+        isinstance(name, str) and SESSION_ID.fullmatch(name) and isinstance(timer, str) and HANDLE.fullmatch(timer)
+    ):
+        return [f"{folder}/{SESSION} is not what `speedrun accept` writes; restore it"]
+    place = project / ".runs" / "sessions" / name
+    for path, file in mine.items():
+        inside = path.removeprefix(f"{folder}/")
+        if inside == SESSION or inside.startswith(LEFT):
+            target = place / inside if inside == SESSION else place / "result" / inside
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content(file.blob))
+    author = os.environ.get("PULL_REQUEST_AUTHOR", "")
+    if author and author.lower() != timer[1:].lower():
+        who = f"@{author[:39]}" if HANDLE.fullmatch(f"@{author}") else "somebody"
+        what = f"{folder} rests on runs of {timer}, and {who} opened this pull request"
+        return [f"{what}; let {timer} open it, who alone can vouch for those runs"]
+    vouched = "who opened this pull request" if author else "and nothing here knows who opened this pull request"
+    told.append(f"{folder} rests on the fresh runs of {timer}, {vouched}; that they were made is {timer}'s word")
+    return []
 
 
 def time_again(project: Path, head: str, folder: str) -> list[str]:

@@ -76,8 +76,16 @@ class Plan:
         return self.comparison.outcome != "undecided"
 
 
-def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_only: bool = False) -> Plan:
-    """Continue the stored comparison of these scripts, or begin a new one.
+def plan(
+    project: Project,
+    a: Contender,
+    b: Contender,
+    terms: Terms,
+    *,
+    plan_only: bool = False,
+    own: Comparison | None = None,
+) -> Plan:
+    """Continue the stored comparison of these scripts, or begin a new one; own: that of a session, whatever was before.
 
     plan_only: nothing will be run, so runs that an earlier start left open are not settled and taken in. Raises
     TrackError for scripts of two tracks, and MachineError, naming every field, where the comparison was begun on
@@ -86,7 +94,7 @@ def plan(project: Project, a: Contender, b: Contender, terms: Terms, *, plan_onl
     arms.require_one_track((a.subject.name, a.subject.track), (b.subject.name, b.subject.track))
     here = computer.capture()
     settled = () if plan_only else tuple(ending.settle(project))
-    stored = find_stored(project, a.subject, b.subject, terms, here)
+    stored = find_stored(project, a.subject, b.subject, terms, here) if own is None else own
     fresh = new_comparison(a.subject, b.subject, terms, here)
     comparison = fresh if stored is None else readiness.take_up(stored)
     comparison = dataclasses.replace(comparison, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd)

@@ -41,6 +41,8 @@ Allowance = Literal[
     "reading the validation shard in warm-up",
 ]
 Claim = Literal["ml", "systems"]
+# A letter that looks like another one would name somebody else, so handles are ASCII, as GitHub has them.
+Handle = Annotated[str, Text("a GitHub handle like @somebody", r"@[A-Za-z0-9](-?[A-Za-z0-9]){0,38}", max_length=40)]
 ShardPattern = Annotated[str, Text("a file name with %06d", r"[A-Za-z0-9_.-]+%06d[A-Za-z0-9_.-]*")]
 Override = Annotated[str, Text("name=value", r"[a-z_0-9]+=\S+")]
 
@@ -103,6 +105,8 @@ class Ruleset:
     tiers: tuple[Tier, ...] = ()  # how a run must be confined, one of these; none named: it need not be
     tokens_per_step: Count | None = None  # that a step trains on, and a run is offered; none: whole shards
     program_text: TextLimits | None = None  # what a submission may bring; none: it was never asked
+    # What makes a record: the submitter's evidence, or a session of fresh runs by somebody in tracks/timers.yaml.
+    acceptance: Literal["evidence", "session"] = "evidence"
     draft: bool = False  # nothing is accepted under it yet, and new submissions take the one before
     older_until: datetime.date | None = None  # submissions made under older rulesets are judged by those until then
 
@@ -110,6 +114,29 @@ class Ruleset:
     def loss_metric(self) -> str:
         """What records made under it store as the loss of a run: that loss, or its distance to the source's entropy."""
         return "val_loss" if self.above_entropy is None else "above_entropy"
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Somebody whose sessions are official."""
+
+    handle: Handle
+    name: Line
+    since: datetime.date
+    until: datetime.date | None = None  # the last day
+    tracks: tuple[TrackName, ...] = ()  # none named: all
+
+    def is_official(self, track: str, day: datetime.date) -> bool:
+        """Tell whether sessions of this day on a track are official."""
+        in_time = self.since <= day and (self.until is None or day <= self.until)
+        return in_time and (not self.tracks or track in self.tracks)
+
+
+@dataclass(frozen=True, slots=True)
+class TimersFile:
+    """What tracks/timers.yaml says."""
+
+    timers: tuple[Timer, ...]
 
 
 @dataclass(frozen=True, slots=True)

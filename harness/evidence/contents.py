@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from harness.core.measurement import Metrics
 from harness.core.task import Manifest, Ruleset, Track
+from harness.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Evidence:
     baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
     packed: bool = False  # it came with a submission or a record, and was not made on this machine
+    session: Session | None = None  # whose fresh runs these are; None: all that count of whoever made them
     altered: tuple[str, ...] = ()  # files of runs that are not those that the ledger hashed, as sentences
 
     @property

@@ -22,6 +22,7 @@ from harness.store.entries import Chain
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.store.packs import BASELINE, LEDGER, PACK, RUNS, SUMS, Baseline, ParentScript, check_pack, read_pack_ledger
+from harness.store.sessions import Session, beside
 
 
 def gather(
@@ -31,17 +32,24 @@ def gather(
     *,
     packed: bool = True,
     parent: ParentScript | None = None,
+    session: Session | None = None,
 ) -> Evidence:
     """Gather the given runs of this machine, else the subject's pack, else all its runs in the ledger here.
 
     packed: False ignores its pack. parent: the script that the subject builds on; its runs on the same machine are
-    the baseline, unless only given runs are asked for. Raises StoreError where there is no run.
+    the baseline, unless only given runs are asked for. session: gather its runs alone, from the ledger here; of a
+    record that was accepted by one its pack holds them. Raises StoreError where there is no run.
     """
     pack = subject.folder / PACK
-    if packed and run_ids is None and (pack.is_dir() or pack.is_symlink()):
-        return _from_pack(subject, pack, parent)
+    if packed and run_ids is None and session is None and (pack.is_dir() or pack.is_symlink()):
+        own = beside(subject.folder, name=subject.name) if subject.record is not None else None
+        return from_pack(subject, pack, f"{subject.name}/{PACK}", parent, own)
     whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
     chain = whole.of_script(subject.chain)
+    if session is not None:
+        folders = run_folders(project.runs, [run_id for run_id in _of(session, chain) if run_id not in chain.open])
+        baseline = on_this_machine(project, parent)
+        return assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline, session=session)
     if run_ids is not None:
         folders = run_folders(project.runs, list(run_ids))
         return assemble(subject, whole, folders, packed=False, only=run_ids, parent=parent)
@@ -54,21 +62,39 @@ def gather(
     return assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline)
 
 
-def _from_pack(subject: Subject, pack: Path, parent: ParentScript | None) -> Evidence:
-    name = f"{subject.name}/{PACK}"
+def from_pack(
+    subject: Subject, pack: Path, name: str, parent: ParentScript | None, session: Session | None = None
+) -> Evidence:
+    """Gather the runs of a subject from a pack called `name`; of a session: those alone, and no others may be there."""
     check_pack(pack, name)
     if not (pack / LEDGER).is_file():
         raise StoreError.at(name, f"holds no {LEDGER}, so its runs cannot be judged", "pack the submission again")
     whole = read_pack_ledger(pack, name)
     chain = _own(subject, whole)
     folders = sorted((pack / RUNS).glob("*/"))
-    judged = run_folders(pack / RUNS, chain.judged)
-    known = _packed(chain)
+    judged = run_folders(pack / RUNS, chain.judged if session is None else _of(session, chain))
+    known = _packed(chain) if session is None else _packed(chain) & {*session.runs_of(chain)}
     unknown = [folder for folder in folders if folder.name not in known]
     others = [folder for folder in folders if folder not in judged and folder not in unknown]
     baseline = in_pack(pack, name, parent)
     folders = [*judged, *unknown]
-    return assemble(subject, whole, folders, packed=True, parent=parent, baseline=baseline, others=others)
+    return assemble(
+        subject,
+        whole,
+        folders,
+        pack=pack,
+        packed=True,
+        parent=parent,
+        baseline=baseline,
+        others=others,
+        session=session,
+    )
+
+
+def _of(session: Session, chain: Chain) -> list[str]:
+    """Name the runs of a session whose logs are judged."""
+    own = {*session.runs_of(chain)}
+    return [run_id for run_id in chain.judged if run_id in own]
 
 
 def _own(subject: Subject, whole: Chain) -> Chain:
@@ -141,13 +167,18 @@ def assemble(
     parent: ParentScript | None = None,
     baseline: Baseline | None = None,
     others: Sequence[Path] = (),
+    pack: Path | None = None,
+    session: Session | None = None,
 ) -> Evidence:
     """Read the runs in `folders` and put them beside the ledger's chain.
 
     whole: the chains of all scripts of the folder. only: ids of the runs to judge; the chain is still checked as a
-    whole. others: folders of runs that are not judged but searched for contradictions.
+    whole. others: folders of runs that are not judged but searched for contradictions. pack: where they are packed.
+    session: whose runs these are.
     """
     script, chain = subject.script, _own(subject, whole)
+    if session is not None:
+        only = session.runs_of(chain)
     runs = tuple(with_source(subject, read_run(folder, script, packed=packed)) for folder in folders)
     pairs = zip(folders, runs, strict=True)
     contradictions = [said for folder, run in pairs for said in contradicting(subject, folder, run, chain)]
@@ -157,9 +188,9 @@ def assemble(
     changed = [said for id, folder in here.items() for said in altered(folder, chain.ends.get(id), packed=packed)]
     changed += [said for id, folder in here.items() for said in altered_score(folder, chain.scores.get(id))]
     # A judged run that is missing is said to be dropped; an aborted one has files as well.
-    gone = [run_id for run_id in chain.aborted if packed and run_id not in here and chain.ends[run_id].files]
+    aborted = [run_id for run_id in chain.aborted if session is None or run_id in session.runs_of(chain)]
+    gone = [run_id for run_id in aborted if packed and run_id not in here and chain.ends[run_id].files]
     changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
-    pack = subject.folder / PACK if packed else None
     parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
     return dataclasses.replace(
         of_text(subject, parent),
@@ -167,12 +198,13 @@ def assemble(
         packed=packed,
         manifest=subject.manifest,
         claim=subject.claim,
-        ledger=extract(subject, whole, packed=packed, only=only) if whole.entries else None,
+        ledger=extract(subject, whole, packed=packed, only=only, session=session) if whole.entries else None,
         baseline=parent_runs,
         baseline_doubt=doubt,
         baseline_aborted=len(baseline.chain.aborted) if baseline is not None else 0,
         contradictions=tuple(contradictions),
         altered=(*changed, *changed_too),
+        session=session,
     )
 
 
@@ -235,8 +267,14 @@ def _comparable(
     return same, doubt, altered_baseline(pack, baseline, read) if pack is not None else []
 
 
-def extract(subject: Subject, whole: Chain, *, packed: bool, only: Collection[str] | None) -> LedgerExtract:
-    """Choose what the judge needs of a ledger; where `only` names runs, of those alone."""
+def extract(
+    subject: Subject, whole: Chain, *, packed: bool, only: Collection[str] | None, session: Session | None = None
+) -> LedgerExtract:
+    """Choose what the judge needs of a ledger; where `only` names runs, of those alone.
+
+    Of a session's runs, which nobody could choose, all that began count, and the number is the one that it declared.
+    What the submitter tried before them divides no level.
+    """
     chain = _own(subject, whole)
     # On the machine that runs, a run may be in progress and have no end yet.
     in_progress = () if packed else tuple(run_id for run_id in chain.open if chain.starts[run_id].is_judged)
@@ -244,7 +282,7 @@ def extract(subject: Subject, whole: Chain, *, packed: bool, only: Collection[st
     breaks = [found.sentence(LEDGER) for found in chain.breaks() if packed or found.kind != "no end"]
     breaks += misplaced(subject, whole) if packed and not whole.is_old else []
     others = [other for script, other in whole.scripts.items() if script != subject.chain and other.counted]
-    return LedgerExtract(
+    chosen = LedgerExtract(
         runs_started=tuple(run_id for run_id in counted if only is None or run_id in only),
         open=in_progress if only is None else (),
         problems=(*breaks, *undeclared(subject, chain)),
@@ -255,3 +293,7 @@ def extract(subject: Subject, whole: Chain, *, packed: bool, only: Collection[st
         scripts_before=len(others) if only is None and not whole.is_old else 0,
         others_tried=chain.declared.others if chain.declared is not None and only is None else None,
     )
+    if session is None or only is None:
+        return chosen
+    aborted = tuple(run_id for run_id in chain.aborted if run_id in only)
+    return dataclasses.replace(chosen, n_max=session.declared, aborted=aborted)

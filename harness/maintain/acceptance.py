@@ -1,7 +1,9 @@
 """Turn a packed submission into a record: judge it, compare it, number it, move it.
 
-Nobody types a number that a log already holds. On the tracks that rank by time a submission becomes a record on a stored
-same-machine comparison with the current one that decided "faster"; where steps are ranked, the verdict is enough.
+Nobody types a number that a log already holds. A ruleset says what a record rests on. With `acceptance: evidence` that is
+the submitter's pack and, on the tracks that rank by time, a stored same-machine comparison with the current record that
+decided "faster". With `acceptance: session` it is a session of fresh runs by somebody who is listed for that; the
+record then keeps the submitter's pack beside the session's.
 """
 
 import datetime
@@ -11,24 +13,30 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
+from harness.catalog.manifests import LOCK, MANIFEST, SCRIPT_FORM, ScriptFile
 from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
-from harness.core import stats
+from harness.core import codec, stats
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
 from harness.core.record import Claimed, Record, RecordRun, cpu_note
 from harness.core.task import Manifest
 from harness.evidence.contents import Evidence
+from harness.maintain import kept_runs, session_judgement
+from harness.maintain.session_judgement import PROBE, Judgement
+from harness.probe.stored import EVIDENCE, VERDICT
 from harness.run import judging
-from harness.store import records
+from harness.store import records, sessions
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.packs import PACK
+from harness.store.sessions import Session
 from harness.submission import inspection
 from harness.verdict.distance import by_distance
+
+SUBMITTED = "submitted"  # the pack that came with a submission, where the record rests on other runs
 
 
 def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
@@ -37,7 +45,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     The submission's folder becomes the record's. Returns the verdict, with None where it is not pass. Raises StoreError
     with every reason why the folder cannot be accepted at all.
     """
-    manifest = _acceptable(catalog, subject)
+    manifest = acceptable(catalog, subject)
     gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
@@ -54,21 +62,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
 
     def fill(aside: Path) -> None:
-        for name in subject.files:
-            copy(subject.files_folder / name, aside / records.SCRIPT / name)
-        # What was submitted is the original from now on.
-        script = ScriptFile(
-            origin="original",
-            of=f"{record.track}/{record.number}",
-            entry=subject.entry,
-            files=dict(subject.files),
-            train_tokens=subject.train_tokens,
-            claim=subject.claim,
-            parent=subject.parent,
-        )
-        write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
-        if (subject.folder / "README.md").is_file():
-            copy(subject.folder / "README.md", aside / "README.md")
+        copy_script(subject, record, aside)
         shutil.copytree(subject.folder / PACK, aside / PACK)
 
     add_folder(catalog.project, record, fill, curve=canonical_curve(by_distance(gathered).runs), comparison=comparison)
@@ -76,7 +70,87 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     return verdict, record
 
 
-def _acceptable(catalog: Catalog, subject: Subject) -> Manifest:
+def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tuple[Judgement, Record | None]:
+    """Judge a session that is done and, if it passes, make its submission the track's next record.
+
+    Nothing is run, and nothing is looked at but the submission, the records and the session's folder. Returns the
+    judgement, with None where it gives reasons against it. Raises StoreError as `accept` does.
+    """
+    manifest = acceptable(catalog, subject)
+    judgement = session_judgement.judge(catalog, subject, session)
+    if judgement.reasons:
+        return judgement, None
+    record = make_record(catalog, subject, manifest, judgement.gathered)
+    best = catalog.current(subject.track)
+    if judgement.comparison is not None and best is not None:
+        said = sentence(judgement.comparison, catalog.name(best))
+        notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
+        record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
+    result = sessions.result_folder(catalog.project, session)
+
+    def fill(aside: Path) -> None:
+        copy_script(subject, record, aside)
+        shutil.copytree(subject.folder / PACK, aside / SUBMITTED)
+        shutil.copytree(result / PACK, aside / PACK)
+        kept_runs.copy_kept(result, aside, judgement.probed, judgement.comparison)
+        copy(result / PROBE / EVIDENCE, aside / PROBE / EVIDENCE)
+        write_atomic(aside / PROBE / VERDICT, codec.to_text(judgement.probe))
+        if judgement.comparison is not None:
+            copy(result / records.COMPARISON, aside / records.COMPARISON)
+        copy(sessions.session_folder(catalog.project, session) / sessions.SESSION, aside / sessions.SESSION)
+
+    add_folder(catalog.project, record, fill, curve=canonical_curve(by_distance(judgement.gathered).runs))
+    shutil.rmtree(subject.folder)
+    return judgement, record
+
+
+def moved(project: Project, name: str) -> Path | None:
+    """Find the record that a submission became by a session; None where it did not, or not here.
+
+    Where a kill left the submission's folder beside it, or a part of it, that is removed: all of it is in the record.
+    """
+    folder = Path(name.rstrip("/"))
+    if folder.parent.name != project.submissions.name or not is_slug(folder.name):
+        return None
+    found = sorted(project.records.glob(f"*/{folder.name}/{sessions.SESSION}"))
+    if len(found) != 1:
+        return None
+    record, left = found[0].parent, project.submissions / folder.name
+    if any(not _is_kept(path.relative_to(left), path, record) for path in left.rglob("*") if not path.is_dir()):
+        return None  # another submission of that name
+    shutil.rmtree(left, ignore_errors=True)
+    return record
+
+
+def _is_kept(inside: Path, path: Path, record: Path) -> bool:
+    """Tell whether a file of a submission is in the record that it became; what the manifest says is in record.yaml."""
+    if str(inside) in (MANIFEST, LOCK):
+        return True
+    places = (record / records.SCRIPT / inside, record / inside, record / SUBMITTED / Path(*inside.parts[1:]))
+    return any(place.is_file() and place.read_bytes() == path.read_bytes() for place in places)
+
+
+def copy_script(subject: Subject, record: Record, aside: Path) -> None:
+    """Put the frozen script and the README of a submission into the folder of the record that it becomes."""
+    for name in subject.files:
+        copy(subject.files_folder / name, aside / records.SCRIPT / name)
+    # What was submitted is the original from now on.
+    script = ScriptFile(
+        origin="original",
+        of=f"{record.track}/{record.number}",
+        entry=subject.entry,
+        files=dict(subject.files),
+        train_tokens=subject.train_tokens,
+        claim=subject.claim,
+        parent=subject.parent,
+    )
+    write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
+    if (subject.folder / "README.md").is_file():
+        copy(subject.folder / "README.md", aside / "README.md")
+
+
+def acceptable(catalog: Catalog, subject: Subject) -> Manifest:
+    """Return the manifest of a submission; raises StoreError with every reason why its folder cannot be accepted."""
     if subject.manifest is None:
         raise StoreError.at(subject.name, "is not a submission", "accept takes a folder under submissions/")
     problems = list(inspection.check(catalog, subject.folder).problems)

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog.manifests import LOCK_FORM, MANIFEST_FORM, SCRIPT_FORM
+from harness.catalog.timers import TIMERS_FORM
 from harness.catalog.tracks import PINS_FORM, TRACK_FORM
 from harness.core.codec import Form
+from harness.probe.stored import EVIDENCE_FORM
 from harness.replay import environments
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
 from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
 from harness.store.replays import REPLAY_FORM
 from harness.store.run_files import OUTCOME_FORM, RUN_FORM
+from harness.store.sessions import SESSION_FORM
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 FORMS: dict[str, Form[Any]] = {
@@ -28,10 +31,13 @@ FORMS: dict[str, Form[Any]] = {
     "merged": MERGED_FORM,
     "outcome": OUTCOME_FORM,
     "pins": PINS_FORM,
+    "probe": EVIDENCE_FORM,
     "record": RECORD_FORM,
     "replay": REPLAY_FORM,
     "run": RUN_FORM,
     "script": SCRIPT_FORM,
+    "session": SESSION_FORM,
+    "timers": TIMERS_FORM,
     "track": TRACK_FORM,
     "withdrawn": WITHDRAWAL_FORM,
 }

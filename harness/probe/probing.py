@@ -17,7 +17,7 @@ from harness.core.errors import LogError
 from harness.core.judgement import Verdict
 from harness.dataset import fetching, prepared, probe_data
 from harness.launch.launcher import Launcher
-from harness.probe import material
+from harness.probe import material, stored
 from harness.probe.material import Material, Swap
 from harness.probe.probe_plan import ProbePlan
 from harness.run import execution
@@ -34,25 +34,30 @@ AGAIN = "start the same command again: a probe is judged as a whole"
 
 
 def run(
-    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
+    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher, name: str | None = None
 ) -> tuple[Path, Verdict]:
     """Make the runs and judge them; return the folder that keeps their logs and verdict.json, and the verdict.
 
-    Raises RunError where the script's first run breaks; one that breaks later is told of in its finding.
+    name: of that folder; None: a new one. Raises RunError where the script's first run breaks; one that breaks later is
+    told of in its finding.
     """
-    folder, evidence = gather(project, plan, tokens, launcher, watcher)
+    folder, evidence = gather(project, plan, tokens, launcher, watcher, name)
     verdict = probe_rules.judge(evidence, plan.probes)
     runs = [{"role": role, "variant": variant} | codec.encode(run) for (role, variant), run in evidence.runs.items()]
     write_atomic(folder / "runs.json", codec.to_text(runs))
-    write_atomic(folder / "verdict.json", codec.to_text(verdict))
+    write_atomic(
+        folder / stored.EVIDENCE,
+        stored.EVIDENCE_FORM.text(stored.stored_evidence(evidence, plan.probes, plan.subject.chain)),
+    )
+    write_atomic(folder / stored.VERDICT, codec.to_text(verdict))  # the last: a probe without it was interrupted
     return folder, verdict
 
 
 def gather(
-    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
+    project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher, name: str | None = None
 ) -> tuple[Path, ProbeEvidence]:
     """Make the runs of a plan; return the folder of their logs, and what there is to judge."""
-    session = ProbeSession(project, plan, tokens, launcher, watcher)
+    session = ProbeSession(project, plan, tokens, launcher, watcher, name)
     try:
         for role, variant in plan.runs:
             session.make(role, variant)
@@ -68,11 +73,17 @@ class ProbeSession:
     """The runs of one probe, in one folder."""
 
     def __init__(
-        self, project: Project, plan: ProbePlan, tokens: Material, launcher: Launcher, watcher: Watcher
+        self,
+        project: Project,
+        plan: ProbePlan,
+        tokens: Material,
+        launcher: Launcher,
+        watcher: Watcher,
+        name: str | None = None,
     ) -> None:
         self.project, self.plan, self.tokens = project, plan, tokens
         self.launcher, self.watcher = launcher, watcher
-        self.folder = project.runs / run_files.PROBES / run_files.new_run_id(plan.subject.script_sha256)
+        self.folder = project.runs / run_files.PROBES / (name or run_files.new_run_id(plan.subject.script_sha256))
         self.folder.mkdir(parents=True)
         self.place = prepared.new_folder()
         self.prepared = self.place / "shards"

@@ -1,6 +1,7 @@
 """Judge a subject by the evidence that there is of it, and find the script of its parent, which it is held against."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.originals import is_whole, published
@@ -12,18 +13,33 @@ from harness.evidence import gather
 from harness.evidence.contents import Evidence
 from harness.store.layout import Project
 from harness.store.packs import ParentScript
+from harness.store.sessions import Session
 from harness.verdict import judge, judge_text
 
 
 def verify(
-    catalog: Catalog, subject: Subject, run_ids: Collection[str] | None = None, *, packed: bool = True
+    catalog: Catalog,
+    subject: Subject,
+    run_ids: Collection[str] | None = None,
+    *,
+    packed: bool = True,
+    session: Session | None = None,
 ) -> tuple[Evidence, Verdict]:
     """Judge the given runs of a subject, else its pack, else every run of it in the ledger here.
 
-    packed: False ignores its pack. Raises StoreError where there is no run.
+    packed: False ignores its pack. session: judge its runs alone, from the ledger here. Raises StoreError where there
+    is no run.
     """
     parent = find_parent(catalog, subject)
-    evidence = gather.gather(catalog.project, subject, run_ids, packed=packed, parent=parent)
+    evidence = gather.gather(catalog.project, subject, run_ids, packed=packed, parent=parent, session=session)
+    return evidence, judge(evidence)
+
+
+def verify_pack(
+    catalog: Catalog, subject: Subject, pack: Path, name: str, session: Session
+) -> tuple[Evidence, Verdict]:
+    """Judge the runs of a session from a pack called `name`, wherever it lies."""
+    evidence = gather.from_pack(subject, pack, name, find_parent(catalog, subject), session)
     return evidence, judge(evidence)
 
 

@@ -103,13 +103,19 @@ def prepare(
 
 
 def make_runs(
-    project: Project, ready: execution.Prepared, count: int, launcher: Launcher, watcher: Watcher
+    project: Project,
+    ready: execution.Prepared,
+    count: int,
+    launcher: Launcher,
+    watcher: Watcher,
+    series: str | None = None,
 ) -> Iterator[str]:
     """Make runs of one series, one when the next is asked for, and yield the id of each that finished.
 
-    Raises RunError where a run did not: those that remain would fail as well, at the price of eight GPUs.
+    series: its name in the ledger; None: a new one. Raises RunError where a run did not finish: those that remain would
+    fail as well, at the price of eight GPUs.
     """
-    series = secrets.token_hex(4)
+    series = series or secrets.token_hex(4)
     again = STARTS_OVER if ready.subject.manifest is None else GOES_ON
     try:
         for number in range(1, count + 1):

@@ -28,18 +28,23 @@ class Reference:
 
 def find(catalog: Catalog, subject: Subject) -> tuple[Reference | None, str | None]:
     """Find a script that keeps the contract and has a model here; else say, as a clause, what to do."""
-    scripts = [script for script in _honest(catalog, subject) if script.chain != subject.chain and script.saves]
-    for script in scripts:
+    known = scripts(catalog, subject)
+    for script in known:
         for folder in sorted(_folder(catalog.project, script).glob("*/")):
             model = kept_file(folder)
             if model.is_file() and sha256_file(model) == folder.name:
                 return Reference(script, model), None
-    if not scripts:
+    if not known:
         return None, "no other script of the track keeps the contract"
     return (
         None,
-        f"no trained model to compare with is on this machine; make one: speedrun run {scripts[0].name} --runs 1",
+        f"no trained model to compare with is on this machine; make one: speedrun run {known[0].name} --runs 1",
     )
+
+
+def scripts(catalog: Catalog, subject: Subject) -> list[Subject]:
+    """List the honest scripts whose trained model could stand beside a subject's, the best suited first."""
+    return [script for script in _honest(catalog, subject) if script.chain != subject.chain and script.saves]
 
 
 def _honest(catalog: Catalog, subject: Subject) -> list[Subject]:

@@ -18,6 +18,7 @@ from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.packs import LEDGER, PACK
 from harness.store.replays import read_replays
+from harness.store.sessions import SESSION
 
 RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
 WITHDRAWN, COMPARISON = "withdrawn.yaml", "comparison.json"  # added by `accept`
@@ -79,7 +80,7 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         runs=read_table(folder / RUNS, RecordRun, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else (),
         has_evidence=(folder / PACK / LEDGER).is_file(),
         replays=tuple(result.mark for _, result in read_replays(folder)),
-        official=(folder / COMPARISON).is_file(),
+        official=any((folder / name).is_file() for name in (COMPARISON, SESSION)),
         merged=_read_merged(folder / MERGED, f"{name}/{MERGED}") if (folder / MERGED).exists() else None,
     )
 

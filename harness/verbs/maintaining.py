@@ -1,9 +1,18 @@
 """accept, import: what maintainers do to records."""
 
-import argparse
-from pathlib import Path
+from __future__ import annotations
 
-from harness.verbs.verb import Verb, catalog_of, project_of
+import argparse
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, project_of, terminated
+
+if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
+    from harness.catalog.subjects import Subject
+    from harness.core.record import Record
 
 
 def _accept_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,13 +23,27 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
     parser.add_argument("--why", metavar="TEXT", help="why a record is withdrawn, one line")
+    session = parser.add_argument_group("a session of fresh runs, where the ruleset asks for one")
+    session.add_argument("--timer", metavar="@HANDLE", help="who makes it: somebody in tracks/timers.yaml")
+    session.add_argument(
+        "--runs", type=count_of_runs, metavar="N", help="declare how many runs a test with a fixed number looks at"
+    )
+    session.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
+    session.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
+    session.add_argument(
+        "--budget-usd", type=dollars, metavar="X", help="stop before a run that would exceed X US dollars in all"
+    )
+    session.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
+    )
+    session.add_argument("--no-fetch", action="store_true", help="download nothing; fail where something is missing")
 
 
 def _accept(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.core.errors import HarnessError
-    from harness.maintain import acceptance, amendments
-    from harness.ui import console, run_report
+    from harness.maintain import amendments
+    from harness.ui import console
 
     if (args.withdraw is None) != (args.why is None):
         todo = "write accept --withdraw RECORD --why 'the reason'"
@@ -33,19 +56,93 @@ def _accept(args: argparse.Namespace) -> int:
         timed, outcome = amendments.retime(catalog, args.retime)
         console.say(f"timed again, {outcome}: records/{timed.track}/{timed.slug}")
     else:
-        subject = catalog.subject(catalog.find(args.submission))
-        verdict, record = acceptance.accept(catalog, subject)
-        console.say_verdict(verdict)
-        run_report.say_newer(catalog.project, subject)
-        if record is None:
-            return 1
-        console.say(
-            f"accepted as {record.track}/{record.number}: {subject.name} moved to records/{record.track}/{record.slug}"
-        )
+        status = _accept_submission(args, catalog)
+        if status is not None:
+            return status
     for path in leaderboard.write(catalog.project):
         console.say(f"wrote {catalog.project.show(path)}")
     console.say("commit all that was added, moved and written, in one commit")
     return 0
+
+
+def _accept_submission(args: argparse.Namespace, catalog: Catalog) -> int | None:
+    """Make a record of a submission; the exit status where it is none, else None."""
+    from harness.maintain import acceptance
+    from harness.ui import console, run_report
+
+    done = acceptance.moved(catalog.project, args.submission)
+    if done is not None:
+        console.say(f"{args.submission} was accepted already: {catalog.project.show(done)}")
+        return None
+    subject = catalog.subject(catalog.find(args.submission))
+    if subject.ruleset.acceptance == "session":
+        record = _accept_by_session(args, catalog, subject)
+    else:
+        _refuse_flags(args, subject)
+        verdict, record = acceptance.accept(catalog, subject)
+        console.say_verdict(verdict)
+        run_report.say_newer(catalog.project, subject)
+    if isinstance(record, int):
+        return record
+    if record is None:
+        return 1
+    console.say(
+        f"accepted as {record.track}/{record.number}: {subject.name} moved to records/{record.track}/{record.slug}"
+    )
+    return None
+
+
+def _refuse_flags(args: argparse.Namespace, subject: Subject) -> None:
+    """Raise HarnessError for flags of a session where the ruleset asks for none: `--plan` must do nothing."""
+    from harness.core.errors import HarnessError
+
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in ("timer", "runs", "plan", "usd_per_hour", "budget_usd", "checkout", "no_fetch")
+        if getattr(args, name)
+    ]
+    if given:
+        what = f"is for a session of fresh runs, and {subject.ruleset.id} accepts the submitter's evidence"
+        raise HarnessError.at(given[0], what, "leave it out")
+
+
+def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subject) -> Record | int | None:
+    """Make or continue the session of a submission, and what follows from it; an exit status where nothing is decided."""
+    from harness.core.errors import HarnessError
+    from harness.maintain import acceptance, official, session_plan
+    from harness.maintain.session_price import Price
+    from harness.maintain.session_work import Work
+    from harness.run import judging
+    from harness.store.comparisons import only_one
+    from harness.ui import accept_report, console
+
+    if args.budget_usd is not None and args.usd_per_hour is None:
+        raise HarnessError.at("--budget-usd", "needs the price of this machine", "give --usd-per-hour too")
+    signal.signal(signal.SIGTERM, terminated)
+    acceptance.acceptable(catalog, subject)
+    submitted, verdict = judging.verify(catalog, subject)
+    if verdict.outcome != "pass":
+        console.say_verdict(verdict)
+        return None
+    session = official.plan(catalog, subject, timer=args.timer, runs=args.runs)
+    price = Price(args.usd_per_hour, args.budget_usd)
+    shown = accept_report.shown(catalog)
+    work = Work(catalog, subject, session, shown, price, checkout=args.checkout, allow_network=not args.no_fetch)
+    if not official.is_done(catalog.project, session):
+        accept_report.say_plan(work, session_plan.outlook(work, submitted), looking=args.plan)
+        if args.plan:
+            return 0
+        with only_one(catalog.project):
+            stop = official.perform(work)
+        if stop is not None:
+            accept_report.say_stop(work, stop)
+            return None
+    elif args.plan:
+        console.say(f"the session {session.id} is done; nothing is run again")
+        return 0
+    judgement, record = acceptance.accept_session(catalog, subject, session)
+    accept_report.say_judgement(judgement, subject.name)
+    return record
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:

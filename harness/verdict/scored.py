@@ -1,9 +1,11 @@
 """S4 to S6: what the harness found when it loaded the trained model and computed the loss itself.
 
-A script is scored where its ruleset asks for it; elsewhere a score is a mark that decides nothing. A score that came with
+A script is scored where its ruleset asks for it, and in a session of acceptance; elsewhere a score is a mark that decides
+nothing. A score that came with
 a submission is as good as the machine that made it: somebody who computes every hash anew can forge it.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from harness.core.measurement import Metrics
@@ -17,12 +19,16 @@ from harness.verdict.checks import Ruling, all_of, missing, names, rule
 LOSS_TOLERANCE = 0.002
 GAP_ERRORS, LEAST_GAP = 4.0, 0.002  # 3 in 100,000 honest runs lie beyond four standard errors
 MOST_CHANGE, MOST_SHIFT = 0.1, 0.001  # nats: of one token; of the mean, which bounds what look-ahead can gain
+# Of a session on a track that asks for no scores, so many of its runs are scored: with rows of 65,536 tokens, the longest
+# that are allowed, one run of the field's validation text tries 320, and S6 asks for 1,000.
+LEAST_SCORED = 4
 LEAST_ROWS = 1000  # over all runs: look-ahead at 3 positions in 1,000 is seen with 95 %
 
 
 @rule("S4", "scored loss", "scored", tolerance=f"{LOSS_TOLERANCE:g}")
 def scored_loss(evidence: Evidence) -> Ruling:
     """The loss that the harness computes with the saved weights is the printed one, within {tolerance} nats."""
+    evidence = demanded(evidence)
     large = [run for run in evidence.runs if run.weights is not None and run.weights.sha256 is None]
     if large and large[0].weights is not None:
         size = large[0].weights.bytes
@@ -45,7 +51,7 @@ def scored_loss(evidence: Evidence) -> Ruling:
             said = f"{run.run_id} printed {printed:.4f}, its saved model scores {score.val_loss:.4f}"
             return _decided(evidence, Ruling("fail", said, score.val_loss, printed, "nats/token"))
     said = f"the saved models of {all_of(len(evidence.runs))} score what was printed, within {worst:.2g} nats"
-    if evidence.packed:
+    if evidence.packed and evidence.session is None:
         said += "; scored by whoever made the pack, which is a claim until a maintainer scores runs of their own"
     return _decided(evidence, Ruling("pass", said, worst, LOSS_TOLERANCE, "nats/token"))
 
@@ -54,6 +60,7 @@ def scored_loss(evidence: Evidence) -> Ruling:
 def known_text(evidence: Evidence) -> Ruling:
     """The official text is no better known than other held-out text beyond what an honest model shows, within {errors}
     standard errors or {least} nats."""
+    evidence = demanded(evidence)
     scores = _valid(evidence)
     if isinstance(scores, Ruling):
         return scores
@@ -76,6 +83,7 @@ def known_text(evidence: Evidence) -> Ruling:
 def no_look_ahead(evidence: Evidence) -> Ruling:
     """Other text behind a position changes no loss up to it by more than {change} nats, their mean by at most {shift};
     in {rows} rows or more."""
+    evidence = demanded(evidence)
     scores = _valid(evidence)
     if isinstance(scores, Ruling):
         return scores
@@ -101,6 +109,19 @@ def no_look_ahead(evidence: Evidence) -> Ruling:
         f"in {rows:,} rows with other text behind a token no loss up to there changes by more than {largest:.2g} nats"
     )
     return _decided(evidence, Ruling("pass", said, largest, MOST_CHANGE, "nats"))
+
+
+def demanded(evidence: Evidence) -> Evidence:
+    """Return the runs of a session whose scores are asked for, by a ruleset that asks for them; else the same.
+
+    All that were scored count, and on a track that asks for no scores a few are enough.
+    """
+    if evidence.session is None or evidence.requires("scored"):
+        return evidence
+    ruleset = dataclasses.replace(evidence.ruleset, evidence=(*evidence.ruleset.evidence, "scored"))
+    scored = tuple(run for run in evidence.runs if run.score is not None)
+    runs = scored if len(scored) >= min(LEAST_SCORED, len(evidence.runs)) else evidence.runs
+    return dataclasses.replace(evidence, ruleset=ruleset, runs=runs)
 
 
 def _scores(evidence: Evidence) -> list[tuple[Metrics, Score]]:

@@ -631,7 +631,7 @@ def test_the_steps_of_the_workflow_judge_a_pull_request_from_a_fork(
     runner = Repository(tmp_path / "runner")
     (runner.root / "harness").symlink_to(ROOT / "harness")
     values = {"${{ github.event.pull_request.number }}": "7", "${{ github.event.pull_request.base.sha }}": base}
-    values |= {"${{ github.event.pull_request.head.sha }}": head}
+    values |= {"${{ github.event.pull_request.head.sha }}": head, "${{ github.event.pull_request.user.login }}": "t"}
     steps = run_steps("pull_request.yml")
     assert len(steps) == 2
     for number, (command, environment) in enumerate(steps, start=1):

@@ -15,14 +15,17 @@ import pytest
 from harness.core import yamlfile
 from harness.core.measurement import RunOutcome
 from harness.core.record import Withdrawal
-from harness.core.task import Pins, Shard
+from harness.core.task import Pins, Shard, Timer, TimersFile
 from harness.maintain.schemas import FOLDER, FORMS, schema_text
+from harness.probe.stored import StoredProbe, StoredRun
 from harness.store.comparisons import Comparison, Side
 from harness.store.files import PACKED, read_kept
+from harness.store.sessions import Session, with_id
 from tests.replay.test_stored import curved
 from tests.unit.test_codec import MACHINE
 
 ROOT = Path(__file__).parents[2]
+DAY = datetime.date(2026, 11, 21)
 TYPES: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "object": dict,
     "array": (list, tuple),
@@ -97,6 +100,20 @@ def comparison() -> Comparison:
     return Comparison(1, "compare-x", "short", *sides, MACHINE, "fixed", 2, None, 3.0, coins, "2026-11-21T00:00:00Z")
 
 
+def a_session() -> Session:
+    return Session(
+        id="accept-bbbbbbbb-0",
+        subject="submissions/b",
+        script_sha256="b" * 64,
+        track="short",
+        ruleset="short@4",
+        timer="@somebody",
+        started_at="2026-11-21T00:00:00Z",
+        declared=None,
+        comparison="compare-x",
+    )
+
+
 def real_files() -> Iterator[tuple[str, str, Any]]:
     """Kind, name and plain values of every stored file that the repository holds, and one of each that it does not."""
     patterns = {
@@ -106,11 +123,12 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         "merged": "records/*/*/merged.yaml",
         "record": "records/*/*/record.yaml",
         "script": "records/*/*/script/script.yaml",
+        "timers": "tracks/timers.yaml",
         "track": "tracks/*.yaml",
         "withdrawn": "records/*/*/withdrawn.yaml",
     }
     for kind, pattern in patterns.items():
-        for path in sorted(ROOT.glob(pattern)):
+        for path in sorted({*ROOT.glob(pattern)} - ({ROOT / patterns["timers"]} if kind == "track" else set())):
             yield kind, str(path.relative_to(ROOT)), yamlfile.load(path, max_bytes=1 << 20).data
     for path in sorted(ROOT.glob("records/*/*/evidence/runs/*/run.json*")):
         data = json.loads(read_kept(path.with_name(path.name.removesuffix(PACKED))))
@@ -118,9 +136,16 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
     made = {
         "comparison": comparison(),
         "outcome": RunOutcome("failed", 1, 8.25, "a reason"),
+        "timers": TimersFile((Timer("@somebody", "Somebody", DAY, datetime.date(2027, 1, 1), ("short",)),)),
+        "session": with_id(a_session()),
+        "probe": StoredProbe(
+            *("submissions/b", "b" * 64, "smoke@2", ("quick",), 4.85, 5.55),
+            (StoredRun("own", "both", ((0, 5.5), (100, 2.9)), None), StoredRun("parent", "noise", (), "failed: why")),
+            *("records/a", {"own": 2.9}, None),
+        ),
         "pins": Pins("speedrun fetch --pin", None, (Shard("a.bin", 5, "0" * 64),)),
         "replay": curved(),
-        "withdrawn": Withdrawal(datetime.date(2026, 11, 21), "a reason"),
+        "withdrawn": Withdrawal(DAY, "a reason"),
     }
     for kind, value in made.items():
         text = FORMS[kind].text(value)

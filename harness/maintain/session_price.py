@@ -1,0 +1,64 @@
+"""What a session of fresh runs has taken so far, and whether its next run is still paid for.
+
+Everything is counted that the machine was held for: runs that count and runs that broke, scores, and the probe.
+"""
+
+from dataclasses import dataclass
+
+from harness.catalog.subjects import Subject
+from harness.core import stats
+from harness.core.errors import StoreError
+from harness.machine import computer
+from harness.run import ending
+from harness.store import run_files
+from harness.store.comparisons import read_comparisons
+from harness.store.layout import Project
+from harness.store.ledger import Ledger
+from harness.store.sessions import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the machine costs, and what may be spent in all."""
+
+    usd_per_hour: float | None = None
+    budget_usd: float | None = None
+
+    def cost_usd(self, seconds: float | None) -> float | None:
+        """Convert seconds of this machine to US dollars; None where either is not known."""
+        return None if self.usd_per_hour is None or seconds is None else seconds / 3600 * self.usd_per_hour
+
+
+def spent_s(project: Project, session: Session) -> float:
+    """Add up the seconds that a session took here."""
+    whole = Ledger(project.ledger).read()
+    total = sum(c.elapsed_s for c in read_comparisons(project) if c.id == session.comparison)
+    for run_id, start in whole.starts.items():
+        of_probe = start.series.startswith(f"{session.id}.")
+        if start.series in (session.id, session.comparison) or of_probe:
+            folder = run_files.run_folder(project, run_id)
+            try:
+                file, score = run_files.read_run_file(folder), run_files.read_score(folder)
+            except StoreError:  # its folder was thrown away
+                continue
+            if start.series != session.comparison and file.outcome is not None:
+                total += file.outcome.wall_time_s
+            total += score.wall_time_s if score is not None else 0.0
+    return total
+
+
+def usual_run_s(project: Project, subject: Subject, elsewhere: tuple[float, ...] = ()) -> float | None:
+    """Estimate a run of a script: by its runs on this machine, else by those of its pack; None where nothing is known."""
+    here = ending.usual_wall_time_s(project, subject.chain, computer.capture())
+    return here if here is not None else stats.mean(list(elsewhere)) if elsewhere else None
+
+
+def unpaid(project: Project, subject: Subject, session: Session, price: Price) -> str | None:
+    """Say that the next run would exceed the budget; None where it stays within it, or none was given."""
+    if price.budget_usd is None:
+        return None
+    spent = price.cost_usd(spent_s(project, session)) or 0.0
+    following = price.cost_usd(usual_run_s(project, subject)) or 0.0
+    if spent + following <= price.budget_usd:
+        return None
+    return f"{spent:.2f} USD are spent, and the next run would exceed the budget of {price.budget_usd:g} USD"
