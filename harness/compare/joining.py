@@ -59,17 +59,30 @@ class JointPlan:
 
 
 def plan(
-    project: Project, a: Contender, candidates: Sequence[Contender], terms: Terms, *, plan_only: bool = False
+    project: Project,
+    a: Contender,
+    candidates: Sequence[Contender],
+    terms: Terms,
+    *,
+    plan_only: bool = False,
+    own: str | None = None,
 ) -> JointPlan:
     """Continue the comparison of these candidates with A, or begin a new one with those that have none.
 
-    Raises TrackError for scripts of two tracks, StoreError for one that is named twice or has to be finished first, and
+    own: the id of the one that the sessions of these candidates name, whatever was compared before. Raises TrackError
+    for scripts of two tracks, StoreError for one that is named twice or has to be finished first, and
     MachineError, naming every field, where it was begun on another machine.
     """
     _check_names(a, candidates)
     here = computer.capture()
     settled = () if plan_only else tuple(ending.settle(project))
-    stored = {one.name: interleaving.find_stored(project, a.subject, one.subject, terms, here) for one in candidates}
+    if own is None:
+        stored = {
+            one.name: interleaving.find_stored(project, a.subject, one.subject, terms, here) for one in candidates
+        }
+    else:
+        mine = {one.b.script_sha256: one for one in read_comparisons(project) if one.joint == own}
+        stored = {one.name: mine.get(one.subject.chain) for one in candidates}
     decided = {name: found for name, found in stored.items() if found is not None and found.outcome != "undecided"}
     begun = {name: found for name, found in stored.items() if found is not None and found.outcome == "undecided"}
     left = [one for one in candidates if one.name not in decided]
@@ -80,8 +93,9 @@ def plan(
     if found is not None:
         letters = {found.sides[letter].script_sha256: letter for letter in found.candidates}
         contenders = {rounds.A: a} | {letters[one.subject.chain]: one for one in left}
-        interleaving.require_same_machine(project, next(iter(begun.values())), here)
-    made = found or _new(contenders, terms, here)
+        for one in begun.values():
+            interleaving.require_same_machine(project, one, here)
+    made = found or _new(contenders, terms, here, own)
     made = dataclasses.replace(made, usd_per_hour=terms.usd_per_hour, budget_usd=terms.budget_usd, obstacles=())
     usual, by_claims = warming.usual_run_s(project, contenders, made.caches, here)
     return JointPlan(
@@ -118,7 +132,7 @@ def _joint_of(
 
     Who is decided takes no part in it any more, even where a kill came before that was noted.
     """
-    if not begun:
+    if not begun:  # a joint of which nothing else is stored has no run yet
         return None
     name, first = next(iter(begun.items()))
     if first.joint is None:
@@ -141,14 +155,14 @@ def _finish(a: Contender, names: Sequence[str]) -> str:
     return f"finish that first: speedrun compare {a.name} {' '.join(names)}"
 
 
-def _new(contenders: Mapping[str, Contender], terms: Terms, here: Machine) -> Joint:
+def _new(contenders: Mapping[str, Contender], terms: Terms, here: Machine, own: str | None) -> Joint:
     """Return a comparison without runs, the orders of its rounds drawn."""
     subjects = {letter: contender.subject for letter, contender in contenders.items()}
     a, candidates = subjects[rounds.A], [letter for letter in subjects if letter != rounds.A]
     count = terms.pairs
     return Joint(
         schema=joint.SCHEMA,
-        id=f"joint-{run_files.new_run_id(a.chain)}",
+        id=own or joint.new_id(a.chain),
         track=a.track.name,
         sides={letter: Side(one.name, one.chain, one.ruleset.id) for letter, one in subjects.items()},
         comparisons={

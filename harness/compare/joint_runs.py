@@ -29,6 +29,7 @@ from harness.store.layout import Project
 from harness.store.ledger import Ledger
 
 METHOD: Literal[3] = pairs.JOINT_METHOD
+MOST_BROKEN = 3  # runs of a candidate that gave no time, until it drops out
 
 
 def run(
@@ -188,13 +189,22 @@ def settle(
         if letter in judged and (letter in made.dropped or _rounds(judged[letter]) == whole):
             continue
         comparison = taken_from(made, letter)
-        comparison = decision.conclude(comparison, decision.find_wrong(comparison, readings[letter]))
+        wrong = decision.find_wrong(comparison, readings[letter]) or too_often_broken(made, letter)
+        comparison = decision.conclude(comparison, wrong)
         comparisons.write_comparison(project, comparison)
         judged[letter] = comparison
         if comparison.outcome != "undecided" and letter not in made.dropped:
             made = dataclasses.replace(made, dropped=made.dropped | {letter: whole})
     joint.write_joint(project, made)
     return made, judged
+
+
+def too_often_broken(made: Joint, letter: str) -> str | None:
+    """Say that a candidate's runs broke too often for the others to wait for it; what people stopped is no such run."""
+    broken = [run for run in made.discarded if run.arm == letter and not run.why.startswith(("stopped", "lost"))]
+    if len(broken) < MOST_BROKEN:
+        return None
+    return f"{len(broken)} of its runs gave no time, the last one: {broken[-1].why}"
 
 
 def taken_from(made: Joint, letter: str) -> Comparison:

@@ -118,7 +118,7 @@ def wrong_compared(folder: Path, comparison: Comparison) -> list[str]:
     for run_id in _of_record(comparison):
         kept = folder / COMPARED / RUNS / run_id
         start, end = chain.starts.get(run_id), chain.ends.get(run_id)
-        if not kept.is_dir() or start is None or end is None or start.series != comparison.id:
+        if not kept.is_dir() or start is None or end is None or start.series != comparison.series:
             wrong.append(f"{run_id}, a run of the record, is not kept, or no run of this comparison")
             continue
         run = read_run(kept, b"", packed=True)

@@ -17,7 +17,7 @@ from harness.evidence.baseline import on_this_machine, run_folders
 from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
 from harness.maintain.session_judgement import PROBE, require_official, require_own
-from harness.maintain.session_work import Stop, Work
+from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.probe import stored
 from harness.run.judging import find_parent
 from harness.score import references
@@ -138,9 +138,9 @@ def write_result(work: Work) -> None:
         baseline = on_this_machine(project, find_parent(work.catalog, subject))
         write_pack(aside, whole, folders, subject.script, baseline)
         if session.comparison is not None:
-            copy(comparison_file(project, session.comparison), aside / COMPARISON)
-            comparison = stages.own_comparison(project, session)
-            assert comparison is not None  # as is its own
+            comparison = own_comparison(project, session)
+            assert comparison is not None  # its stage came before
+            copy(comparison_file(project, comparison.id), aside / COMPARISON)
             kept_runs.keep_compared(project, comparison, aside)
         probe = stages.probe_folder(project, session)
         assert probe is not None  # its stage came before

@@ -107,7 +107,7 @@ def of_comparison(catalog: Catalog, subject: Subject, session: Session, comparis
     best = catalog.current(subject.track)
     if best is None or comparison.a.script_sha256 != official_sha256(catalog, best):
         return [f"was compared with {comparison.a.subject[:100]}, and the current record is {name_of(catalog, best)}"]
-    if comparison.id != session.comparison or comparison.b.script_sha256 != subject.chain:
+    if comparison.series != session.comparison or comparison.b.script_sha256 != subject.chain:
         return [f"the comparison {comparison.id[:64]} is not the one of the session {session.id}"]
     again = decision.conclude(comparison)
     same = (again.outcome, again.pairs) == (comparison.outcome, comparison.pairs)

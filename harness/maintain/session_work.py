@@ -1,6 +1,7 @@
 """One candidate's session of fresh runs: what it is made with, what is there of it, and why it stops."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
-from harness.compare import interleaving
+from harness.compare import interleaving, joining
 from harness.core.judgement import Verdict
 from harness.dataset.progress import Progress
 from harness.evidence.contents import Evidence
@@ -17,9 +18,9 @@ from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
 from harness.maintain import session_judgement, session_price
 from harness.maintain.session_price import Price
-from harness.run import execution, judging, series
+from harness.run import execution, judging, priming, series
 from harness.store import run_files, weights
-from harness.store.comparisons import Comparison
+from harness.store.comparisons import Comparison, read_comparisons
 from harness.store.entries import Chain
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
@@ -34,6 +35,9 @@ class Shown:
     watch: Callable[[Subject], series.Watcher]
     comparing: Callable[[interleaving.Plan], interleaving.Watcher]
     analysis: Callable[[Comparison], None]
+    several: Callable[[joining.JointPlan], interleaving.Watcher]
+    analysis_of: Callable[[Comparison, str], None]  # of the candidate with this letter
+    priming: Callable[[Subject, str], Callable[[bytes], None]]  # a script, and the id of the run that primes it
     fetching: Callable[[], AbstractContextManager[Progress]]
     scorer: Callable[[Subject, str], series.Scorer]  # of a script, with the interpreter that its runs had
 
@@ -50,6 +54,8 @@ class Work:
     launcher: Launcher = dataclasses.field(default_factory=TorchrunLauncher)
     checkout: Path | None = None
     allow_network: bool = True
+    cold: bool = False  # asked for; a session goes on as it was begun
+    beside: tuple[Session, ...] = ()  # of other candidates in the same go: one budget is for all
 
     @property
     def project(self) -> Project:
@@ -91,7 +97,8 @@ class Stop:
 
 def unpaid(work: Work) -> Stop | None:
     """Stop for now where the next run would exceed the budget."""
-    why = session_price.unpaid(work.project, work.subject, work.session, work.price)
+    together, warm = (work.session, *work.beside), is_warm(work)
+    why = session_price.unpaid(work.project, work.subject, together, work.price, warm=warm)
     return Stop(False, (why,)) if why is not None else None
 
 
@@ -116,4 +123,29 @@ def prepare(work: Work, script: Subject) -> execution.Prepared:
     with work.shown.fetching() as progress:
         ready = execution.prepare(script, here, allow_network=work.allow_network, progress=progress)
     planned = work.session.declared if script.chain == work.subject.chain else None
-    return dataclasses.replace(ready, planned=planned, scored=True)
+    ready = dataclasses.replace(ready, planned=planned, scored=True)
+    if not is_warm(work):
+        return ready
+    watch, series = functools.partial(work.shown.priming, script), f"{work.session.id}.prime"
+    return dataclasses.replace(ready, cache=priming.prime(work.project, ready, work.launcher, watch, series))
+
+
+def own_comparison(project: Project, session: Session) -> Comparison | None:
+    """Read the comparison of a session; None where it has not begun."""
+    mine = (session.comparison, session.script_sha256)
+    return next((c for c in read_comparisons(project) if (c.series, c.b.script_sha256) == mine), None)
+
+
+def is_warm(work: Work) -> bool:
+    """Tell whether the runs of a session start from filled compile caches: all of them, or none.
+
+    Its comparison says so, else the first run that it made, else what is asked for.
+    """
+    if not priming.is_primed(work.subject.track):
+        return False
+    comparison = own_comparison(work.project, work.session)
+    if comparison is not None:
+        return comparison.caches == "warm"
+    for run_id in work.finished[:1]:
+        return run_files.read_run_file(run_files.run_folder(work.project, run_id)).cache is not None
+    return not work.cold

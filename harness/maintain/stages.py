@@ -21,12 +21,14 @@ from harness.core.errors import StoreError
 from harness.core.judgement import Verdict
 from harness.machine import computer
 from harness.maintain import session_judgement
-from harness.maintain.session_work import Stop, Work, failed, has_weights, prepare, unpaid
+from harness.maintain.session_work import Stop, Work, failed, has_weights, is_warm, own_comparison, prepare, unpaid
 from harness.probe import material, probe_plan, probing, stored
 from harness.run import series
 from harness.score import references
-from harness.store import comparisons, run_files, weights
+from harness.store import run_files, weights
+from harness.store.caches import StoredCache
 from harness.store.comparisons import Comparison
+from harness.store.joint import is_joint
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.store.sessions import Session
@@ -54,12 +56,6 @@ def make(work: Work) -> Stop | None:
 # ------------------------------------------------------------------------------------------------ comparison
 
 
-def own_comparison(project: Project, session: Session) -> Comparison | None:
-    """Read the comparison of a session; None where it has not begun."""
-    found = (c for c in comparisons.read_comparisons(project) if c.id == session.comparison)
-    return next(found, None)
-
-
 def compare(work: Work) -> Stop | None:
     """Compare the candidate with the current record until that is decided; its runs are the session's own."""
     if work.session.comparison is None:
@@ -67,19 +63,21 @@ def compare(work: Work) -> Stop | None:
     comparison = own_comparison(work.project, work.session)
     if comparison is None or comparison.unfinished:
         comparison = _go_on(work, comparison)
-    if comparison.unfinished:
-        why = comparison.reason or "the next run of the comparison would exceed the budget"
+    if comparison is None or comparison.unfinished:
+        why = (comparison and comparison.reason) or "the next run of the comparison would exceed the budget"
         return Stop(False, (why,))
     reasons = session_judgement.of_comparison(work.catalog, work.subject, work.session, comparison)
     return Stop(True, tuple(reasons)) if reasons else None
 
 
-def _go_on(work: Work, comparison: Comparison | None) -> Comparison:
+def _go_on(work: Work, comparison: Comparison | None) -> Comparison | None:
     a = current_script(work.catalog, work.subject, checkout=work.checkout, allow_network=work.allow_network)
     b = arms.Contender(work.subject, "submission", work.subject.name)
     if comparison is not None and comparison.a.script_sha256 != a.subject.chain:
         return dataclasses.replace(comparison, outcome="inconclusive", obstacles=())  # another record came meanwhile
-    terms = interleaving.Terms(usd_per_hour=work.price.usd_per_hour, budget_usd=work.price.budget_usd)
+    if is_joint(work.session.comparison):  # it is made for all candidates, before their sessions go on one by one
+        return comparison
+    terms = interleaving.Terms(usd_per_hour=work.price.usd_per_hour, budget_usd=work.price.budget_usd, cold=work.cold)
     if comparison is None:
         made = interleaving.new_comparison(a.subject, b.subject, terms, computer.capture())
         assert work.session.comparison is not None
@@ -241,12 +239,21 @@ def probe(work: Work) -> Stop | None:
         plan = plan_probe(work)
         with work.shown.fetching() as progress:
             tokens = material.prepare(plan, progress=progress)
+        if is_warm(work):
+            plan = dataclasses.replace(plan, caches=primed(work, plan))
         name = f"{work.session.id}.{secrets.token_hex(4)}"
         folder, _ = probing.run(work.project, plan, tokens, work.launcher, work.shown.watch(work.subject), name)
     found = stored.read_stored(folder / stored.EVIDENCE, name=work.project.show(folder / stored.EVIDENCE))
     verdict = session_judgement.judge_probe(found, work.subject)
     reasons = session_judgement.against(verdict)
     return Stop(True, tuple(reasons), verdict) if reasons else None
+
+
+def primed(work: Work, plan: probe_plan.ProbePlan) -> dict[Role, StoredCache]:
+    """Have the compile cache of both scripts of a probe, so that nothing tells its runs from those of the session."""
+    scripts: dict[Role, Subject | None] = {"own": plan.subject, "parent": plan.parent}
+    caches = {role: prepare(work, script).cache for role, script in scripts.items() if script is not None}
+    return {role: cache for role, cache in caches.items() if cache is not None}
 
 
 def plan_probe(work: Work) -> probe_plan.ProbePlan:

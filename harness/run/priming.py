@@ -52,11 +52,16 @@ def triton_of(python: str) -> str | None:
 
 
 def prime(
-    project: Project, ready: Prepared, launcher: Launcher, watcher: Callable[[str], Callable[[bytes], None]]
+    project: Project,
+    ready: Prepared,
+    launcher: Launcher,
+    watcher: Callable[[str], Callable[[bytes], None]],
+    series: str | None = None,
 ) -> StoredCache:
     """Return the stored cache of a script; where there is none that fits its digest, make it by a priming run.
 
-    watcher: takes the id of the run, gives what takes the lines of its log. Raises RunError where the run broke before
+    watcher: takes the id of the run, gives what takes the lines of its log. series: of the run in the ledger; None: a new
+    one. Raises RunError where the run broke before
     its clock started, and StoreError for a full disk or a cache without measure; nothing is stored then.
     """
     wanted = made_with(project, ready)
@@ -64,7 +69,8 @@ def prime(
         stored = caches.find(project, wanted)
         if stored is None:
             with caches.new(project, wanted) as aside:
-                stored = _make(project, ready, launcher, watcher, wanted, aside)
+                name = series or secrets.token_hex(4)
+                stored = _make(project, ready, launcher, watcher, wanted, aside, name)
         return stored
 
 
@@ -75,6 +81,7 @@ def _make(
     watcher: Callable[[str], Callable[[bytes], None]],
     wanted: MadeWith,
     aside: Path,
+    series: str,
 ) -> StoredCache:
     run_id, place = run_files.new_run_id(ready.subject.script_sha256), prepared.new_folder()
     try:
@@ -83,7 +90,7 @@ def _make(
             ready, fetched=noise, purpose="prime", cache=None, cache_kept_in=aside, scored=False
         )
         watch = UntilClock(ready.subject.script, watcher(run_id))
-        outcome = execute(project, priming, run_id, secrets.token_hex(4), launcher, watch.take)
+        outcome = execute(project, priming, run_id, series, launcher, watch.take)
     finally:
         prepared.discard(place)
     if outcome.state != "finished" and not watch.started:  # what it does with noise after that is no matter

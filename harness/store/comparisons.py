@@ -118,6 +118,11 @@ class Comparison:
         return "".join(self.coins)[: 2 * self.max_pairs]
 
     @property
+    def series(self) -> str:
+        """Return what the ledger calls the series of its runs: its own id, or that of all candidates together."""
+        return self.joint or self.id
+
+    @property
     def unit(self) -> str:
         """What is counted: pairs of two scripts, or rounds of several candidates, each with one run of B."""
         return "pair" if self.joint is None else "round"

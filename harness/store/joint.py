@@ -11,11 +11,13 @@ from typing import Literal
 
 from harness.core.codec import Form
 from harness.core.measurement import Machine, MachineState
+from harness.store import run_files
 from harness.store.comparisons import FOLDER, Caches, Side
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 
 JOINT = "joint"
+PREFIX = f"{JOINT}-"  # of the id
 SCHEMA = 1
 
 
@@ -84,6 +86,11 @@ class Joint:
 JOINT_FORM = Form(Joint, "json", (SCHEMA,))
 
 
+def new_id(*sha256: str) -> str:
+    """Draw the id of a new one, by the hashes of scripts."""
+    return f"{PREFIX}{run_files.new_run_id(*sha256)}"
+
+
 def joint_file(project: Project, joint_id: str) -> Path:
     """Return where a comparison of several candidates is kept."""
     return project.runs / FOLDER / JOINT / f"{joint_id}.json"
@@ -98,3 +105,8 @@ def read_joint(project: Project, joint_id: str) -> Joint:
     """Read one; raises StoreError naming the file."""
     path = joint_file(project, joint_id)
     return JOINT_FORM.read(path, name=project.show(path))
+
+
+def is_joint(series: str | None) -> bool:
+    """Tell whether a series in the ledger is of such a comparison."""
+    return series is not None and series.startswith(PREFIX)

@@ -40,7 +40,9 @@ class Session:
     timer: Handle  # who makes the runs
     started_at: Annotated[str, Text("a time, UTC", r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")]
     declared: Count | None  # runs that a test with a fixed number looks at; None: the ruleset's rule says when it ends
-    comparison: ComparisonId | None  # with the record that was current; None where steps are ranked, or nothing stood
+    # The series of its comparison with the record that was current: an own one's id, or that of one of several candidates
+    # (`joint-…`), in which this script has its own. None where steps are ranked, or nothing stood.
+    comparison: ComparisonId | None
 
     def runs_of(self, chain: Chain) -> tuple[str, ...]:
         """Name the judged runs of its script that were started for it, in the order of the ledger."""
@@ -82,6 +84,12 @@ def read_session(path: Path, *, name: str) -> Session:
     return session
 
 
+def read_sessions(project: Project) -> list[Session]:
+    """Read all sessions of this machine; raises StoreError where one is not as it was begun."""
+    paths = sorted((project.runs / FOLDER).glob(f"*/{SESSION}"))
+    return [read_session(path, name=project.show(path)) for path in paths]
+
+
 def beside(folder: Path, *, name: str) -> Session | None:
     """Read the session that a record's folder holds; None where it was accepted without one."""
     path = folder / SESSION
@@ -94,8 +102,7 @@ def find_session(project: Project, script: str, ruleset: str, chain: Chain) -> S
     chain: the script's, which names every session that made a run. Raises StoreError where the file of one is gone: a
     second session would repeat what is never repeated.
     """
-    paths = sorted((project.runs / FOLDER).glob(f"*/{SESSION}"))
-    known = [read_session(path, name=project.show(path)) for path in paths]
+    known = read_sessions(project)
     found = [session for session in known if (session.script_sha256, session.ruleset) == (script, ruleset)]
     named = {start.series for start in chain.starts.values() if start.is_judged and start.series.startswith(_PREFIX)}
     lost = sorted(named - {session.id for session in known})

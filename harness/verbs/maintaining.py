@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.verbs import accepting
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, project_of, terminated
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("submission", nargs="?", help="a packed submissions/<slug>")
+    what.add_argument(
+        "submission", nargs="*", default=[], help="packed submissions/<slug>; several of one track share what they can"
+    )
     what.add_argument(
         "--retime", metavar="RECORD", help="time a record again, from its comparison with the current record"
     )
@@ -27,6 +30,9 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     session.add_argument("--timer", metavar="@HANDLE", help="who makes it: somebody in tracks/timers.yaml")
     session.add_argument(
         "--runs", type=count_of_runs, metavar="N", help="declare how many runs a test with a fixed number looks at"
+    )
+    session.add_argument(
+        "--cold", action="store_true", help="start every run from empty compile caches, on tracks that need a GPU"
     )
     session.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
     session.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
@@ -49,32 +55,38 @@ def _accept(args: argparse.Namespace) -> int:
         todo = "write accept --withdraw RECORD --why 'the reason'"
         raise HarnessError.at("accept", "--withdraw and --why are given together or not at all", todo)
     catalog = catalog_of(args)
+    _require_price(args)
+    status: int | None = 0
     if args.withdraw is not None:
         path = amendments.withdraw(catalog, args.withdraw, args.why)
         console.say(f"withdrawn: {catalog.project.show(path)}")
     elif args.retime is not None:
         timed, outcome = amendments.retime(catalog, args.retime)
         console.say(f"timed again, {outcome}: records/{timed.track}/{timed.slug}")
+    elif len(args.submission) > 1:
+        made, status = accepting.accept_several(args, catalog)
+        if not made:
+            return status
     else:
-        status = _accept_submission(args, catalog)
+        status = _accept_submission(args, catalog, args.submission[0])
         if status is not None:
             return status
     for path in leaderboard.write(catalog.project):
         console.say(f"wrote {catalog.project.show(path)}")
     console.say("commit all that was added, moved and written, in one commit")
-    return 0
+    return status or 0
 
 
-def _accept_submission(args: argparse.Namespace, catalog: Catalog) -> int | None:
+def _accept_submission(args: argparse.Namespace, catalog: Catalog, name: str) -> int | None:
     """Make a record of a submission; the exit status where it is none, else None."""
     from harness.maintain import acceptance
     from harness.ui import console, run_report
 
-    done = acceptance.moved(catalog.project, args.submission)
+    done = acceptance.moved(catalog.project, name)
     if done is not None:
-        console.say(f"{args.submission} was accepted already: {catalog.project.show(done)}")
+        console.say(f"{name} was accepted already: {catalog.project.show(done)}")
         return None
-    subject = catalog.subject(catalog.find(args.submission))
+    subject = catalog.subject(catalog.find(name))
     if subject.ruleset.acceptance == "session":
         record = _accept_by_session(args, catalog, subject)
     else:
@@ -92,13 +104,20 @@ def _accept_submission(args: argparse.Namespace, catalog: Catalog) -> int | None
     return None
 
 
+def _require_price(args: argparse.Namespace) -> None:
+    from harness.core.errors import HarnessError
+
+    if args.budget_usd is not None and args.usd_per_hour is None:
+        raise HarnessError.at("--budget-usd", "needs the price of this machine", "give --usd-per-hour too")
+
+
 def _refuse_flags(args: argparse.Namespace, subject: Subject) -> None:
     """Raise HarnessError for flags of a session where the ruleset asks for none: `--plan` must do nothing."""
     from harness.core.errors import HarnessError
 
     given = [
         f"--{name.replace('_', '-')}"
-        for name in ("timer", "runs", "plan", "usd_per_hour", "budget_usd", "checkout", "no_fetch")
+        for name in ("timer", "runs", "plan", "usd_per_hour", "budget_usd", "checkout", "no_fetch", "cold")
         if getattr(args, name)
     ]
     if given:
@@ -108,16 +127,13 @@ def _refuse_flags(args: argparse.Namespace, subject: Subject) -> None:
 
 def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subject) -> Record | int | None:
     """Make or continue the session of a submission, and what follows from it; an exit status where nothing is decided."""
-    from harness.core.errors import HarnessError
-    from harness.maintain import acceptance, official, session_plan
+    from harness.maintain import acceptance, official, session_plan, together
     from harness.maintain.session_price import Price
     from harness.maintain.session_work import Work
     from harness.run import judging
     from harness.store.comparisons import only_one
     from harness.ui import accept_report, console
 
-    if args.budget_usd is not None and args.usd_per_hour is None:
-        raise HarnessError.at("--budget-usd", "needs the price of this machine", "give --usd-per-hour too")
     signal.signal(signal.SIGTERM, terminated)
     acceptance.acceptable(catalog, subject)
     submitted, verdict = judging.verify(catalog, subject)
@@ -127,12 +143,14 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     session = official.plan(catalog, subject, timer=args.timer, runs=args.runs)
     price = Price(args.usd_per_hour, args.budget_usd)
     shown = accept_report.shown(catalog)
-    work = Work(catalog, subject, session, shown, price, checkout=args.checkout, allow_network=not args.no_fetch)
+    network = not args.no_fetch
+    work = Work(catalog, subject, session, shown, price, checkout=args.checkout, allow_network=network, cold=args.cold)
     if not official.is_done(catalog.project, session):
         accept_report.say_plan(work, session_plan.outlook(work, submitted), looking=args.plan)
         if args.plan:
             return 0
         with only_one(catalog.project):
+            together.compare([work])  # of several candidates, where its session was begun beside others
             stop = official.perform(work)
         if stop is not None:
             accept_report.say_stop(work, stop)

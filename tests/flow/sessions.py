@@ -48,7 +48,7 @@ TRACK = tiny.TRACK.replace("runs: 1", "runs: 3").replace(
 TIMERS = "schema: 1\ntimers:\n  - {handle: '@Timer', name: A Timer, since: 2026-01-01}\n"
 
 
-def make_project(root: Path, script: str = tiny.HONEST) -> Project:
+def make_project(root: Path, script: str = tiny.HONEST, *, runs: int = 3) -> Project:
     """A project with one packed submission and one timer."""
     with mock.patch("tests.cheats.gallery.TRACK", TRACK):
         project = make_gallery_project(root, script)
@@ -56,10 +56,10 @@ def make_project(root: Path, script: str = tiny.HONEST) -> Project:
     (project.submissions / SLUG / "README.md").write_text(ANSWERS)
     with tiny.cache(project):
         catalog, subject = Catalog(project), the_submission(project)
-        plan = series.plan(project, subject, 3)
+        plan = series.plan(project, subject, runs)
         ready = series.prepare(plan)
         assert ready is not None
-        for run_id in series.make_runs(project, ready, 3, Direct(), watch):
+        for run_id in series.make_runs(project, ready, runs, Direct(), watch):
             score(subject, project)(run_id, subject.track)
         packing.pack(catalog, subject)
     return project
@@ -129,6 +129,9 @@ def work_on(
         watch=lambda script: watch,
         comparing=lambda plan: lambda run_id, arm, number, count: lambda line: None,
         analysis=lambda comparison: None,
+        several=lambda plan: lambda run_id, arm, number, count: lambda line: None,
+        analysis_of=lambda comparison, letter: None,
+        priming=lambda script, run_id: lambda line: None,
         fetching=no_progress,
         scorer=lambda script, python: score(script, project),
     )

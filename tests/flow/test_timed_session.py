@@ -23,7 +23,7 @@ from harness.machine import computer
 from harness.maintain import acceptance, kept_runs, session_plan, session_price, stages
 from harness.maintain.session_judgement import judge, of_comparison
 from harness.maintain.session_price import Price
-from harness.maintain.session_work import Work
+from harness.maintain.session_work import Work, own_comparison
 from harness.run import execution, judging, series
 from harness.store import comparisons, run_files
 from harness.store import sessions as stored
@@ -175,7 +175,7 @@ def test_a_comparison_is_not_believed_beyond_its_runs(project: Project) -> None:
 def test_a_comparison_that_is_not_faster_ends_the_session_for_good(project: Project) -> None:
     with tiny.cache(project):
         work = sessions.work_on(project, Counted())
-    began = stages.own_comparison(project, work.session)
+    began = own_comparison(project, work.session)
     assert began is not None
     made = {arm: [run.run for run in began.runs if run.arm == arm] for arm in "AB"}
     comparisons.write_comparison(project, compared(work, made, slower=True))
@@ -200,7 +200,7 @@ def test_a_comparison_that_is_not_faster_ends_the_session_for_good(project: Proj
         old = hashlib.sha256(slow(tiny.HONEST, 100.0).encode()).hexdigest()
         (add / name).write_text(text.replace(old, digest))
     catalog = Catalog(project)
-    comparison = stages.own_comparison(project, work.session)
+    comparison = own_comparison(project, work.session)
     assert comparison is not None
     said = of_comparison(catalog, work.subject, work.session, comparison)
     assert said == [f"was compared with records/tiny/{FIRST}, and the current record is tiny/2"]
@@ -217,7 +217,7 @@ def test_a_session_stops_at_its_budget_and_goes_on_with_another(project: Project
         "runs": 10,
     }
     spent = session_price.spent_s(project, work.session)
-    comparison = stages.own_comparison(project, work.session)
+    comparison = own_comparison(project, work.session)
     assert comparison is not None and spent == pytest.approx(comparison.elapsed_s)
     poor = dataclasses.replace(work, price=Price(3600.0, spent / 2))
     with tiny.cache(project):
