@@ -13,7 +13,7 @@ from harness.store.comparisons import Caches
 TRAIN_S = 75.0
 USD_PER_HOUR = 24.0
 CONFIRMATION_RUNS = 12.5  # of the candidate in all, until the sequential rule decides at a mean of 3.2787
-PROBE_RUNS = 2  # of each script in a quick probe; those of the parent serve every candidate of one session
+PROBE_RUNS = 2  # of each script in a quick probe; the parent runs beside every candidate, on the same tokens
 SCORED_RUNS = 4  # the fewest that S6 wants
 SCORING_S = 60.0  # assumed, of one run on the GPU: six passes over the validation text; never measured
 CACHES: tuple[Caches, ...] = ("warm", "cold")
@@ -39,7 +39,7 @@ def estimate(gain_s: float, candidates: int, caches: Caches) -> Estimate:
     """Estimate a session that accepts so many candidates at once, each with this gain in seconds of 75 s."""
     parent, own = cost.pair_runs(gain_s) if candidates == 1 else cost.joint_runs(gain_s, candidates)
     own = max(own, candidates * CONFIRMATION_RUNS)  # a candidate runs on alone until the rule decides
-    probes = PROBE_RUNS * (candidates + 1)
+    probes = 2 * PROBE_RUNS * candidates
     primed = candidates + 1 if caches == "warm" else 0
     seconds = (parent + own + probes) * cost.run_s(TRAIN_S, caches) + cost.priming_s(primed)
     return Estimate(parent, own, probes, primed, seconds + candidates * SCORED_RUNS * SCORING_S)

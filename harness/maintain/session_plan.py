@@ -105,10 +105,19 @@ def _steps(work: Work, beside: Sequence[Work], run_s: float | None) -> list[Step
     tokens = subject.track.validation_tokens
     score_s = scoring.usual_wall_time_s(project, work.chain)
     scores = Step("scores", f"each on {tokens:,} validation tokens and as many of other text", left, left, score_s)
-    probes = 0 if stages.probe_folder(project, work.session) is not None else len(stages.plan_probe(work).runs)
+    probes = _probe_runs(work)
     probe = Step("probe", "of the quick probe, on prepared tokens, some of an honest script", probes, probes, run_s)
     runs = Step("runs", "of the candidate alone", *alone, run_s)
     return [*steps, *([scores, probe, runs] if work.is_timed else [runs, scores, probe])]
+
+
+def _probe_runs(work: Work) -> int:
+    """Count the runs of the quick probe that are still to be made, once the session's own runs are there."""
+    if stages.probe_folder(work.project, work.session) is not None:
+        return 0
+    runs = stages.plan_probe(work).runs
+    ends = work.subject.ruleset.above_entropy is None  # then its runs tell what the script ends at
+    return sum(not (ends and run == ("own", "official")) for run in runs)
 
 
 def _is_compared(work: Work) -> bool:

@@ -43,7 +43,8 @@ def make(work: Work) -> Stop | None:
     if not work.is_timed:
         stages = [parent_runs, fresh_runs, probe]
     elif work.session.comparison is not None:
-        stages = [compare, score, probe, fresh_runs]
+        # Scores first: what fails there costs no run more. A comparison of fewer than four runs leaves some for the end.
+        stages = [compare, score, probe, fresh_runs, score]
     else:  # the first record of a track has nothing to be compared with
         stages = [fresh_runs, score, probe]
     for stage in stages:

@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -23,9 +24,9 @@ from harness.machine import computer
 from harness.maintain import acceptance, kept_runs, session_plan, session_price, stages
 from harness.maintain.session_judgement import judge, of_comparison
 from harness.maintain.session_price import Price
-from harness.maintain.session_work import Work, own_comparison
-from harness.run import execution, judging, series
-from harness.store import comparisons, run_files
+from harness.maintain.session_work import Work, is_warm, own_comparison, prepare
+from harness.run import execution, judging, priming, series
+from harness.store import caches, comparisons, run_files
 from harness.store import sessions as stored
 from harness.store.comparisons import ComparedRun, Comparison
 from harness.store.layout import Project
@@ -236,3 +237,38 @@ def test_the_first_record_of_a_track_is_compared_with_nothing_and_scored_all_the
     judgement, record = acceptance.accept_session(work.catalog, work.subject, work.session)
     assert record is not None, judgement.reasons
     assert (record.number, record.faster_than) == (1, None)
+
+
+def test_all_runs_of_a_session_start_from_the_same_kind_of_cache_as_its_comparison(project: Project) -> None:
+    primed: list[tuple[str, str | None]] = []
+
+    def prime(project: Project, ready: execution.Prepared, *rest: Any) -> caches.StoredCache:
+        primed.append((ready.subject.chain, rest[-1]))
+        made = caches.MadeWith(ready.subject.chain, "3.12", "2.10", None, (), None, "cpu", "here")
+        return caches.StoredCache(caches.SCHEMA, made, "d" * 64, 1, 1, "r", run_files.now(), 1.0)
+
+    with (
+        tiny.cache(project),
+        mock.patch.object(priming, "is_primed", return_value=True),
+        mock.patch.object(priming, "prime", prime),
+    ):
+        work = sessions.work_on(project)
+        comparison = own_comparison(project, work.session)
+        assert comparison is not None and comparison.caches == "cold"
+        assert not is_warm(work) and prepare(work, work.subject).cache is None, "it goes on as it was begun"
+        comparisons.write_comparison(project, dataclasses.replace(comparison, caches="warm"))
+        assert is_warm(dataclasses.replace(work, cold=True)), "whatever is asked for later"
+        ready = prepare(work, work.subject)
+        assert ready.cache is not None and ready.cache.made_with.script == work.subject.chain
+        plan = stages.plan_probe(work)
+        assert plan.parent is not None
+        found = stages.primed(work, plan)
+        scripts = {role: cache.made_with.script for role, cache in found.items()}
+        assert scripts == {"own": work.subject.chain, "parent": plan.parent.chain}
+        assert {series for _, series in primed} == {f"{work.session.id}.prime"}, "what it costs is the session's"
+        outlook = session_plan.outlook(work, judging.verify(work.catalog, work.subject)[0])
+        assert next((step.doing, step.most) for step in outlook.steps) == ("priming", 2)
+    alone = dataclasses.replace(work, session=dataclasses.replace(work.session, comparison=None))
+    with mock.patch.object(priming, "is_primed", return_value=True):
+        assert is_warm(alone) and not is_warm(dataclasses.replace(alone, cold=True)), "before its first run"
+    assert not is_warm(alone), "on a track where nothing is primed"

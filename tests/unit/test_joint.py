@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import random
@@ -424,3 +425,24 @@ def test_a_damaged_file_is_named(bench: JointBench) -> None:
     path.write_text(json.dumps({"schema": 1}))
     with pytest.raises(HarnessError, match=r"joint-.*\.json"):
         bench.plan()
+
+
+def test_a_candidate_whose_runs_break_three_times_drops_out_and_the_others_go_on(bench: JointBench) -> None:
+    class Breaks(Player):
+        def run(self, plan: LaunchPlan, watch: Callable[[bytes], None]) -> RunOutcome:
+            if run_files.read_run_file(plan.folder).subject.endswith("_c"):
+                self.times_s = itertools.chain([None], self.times_s)
+            return super().run(plan, watch)
+
+    for _ in range(3):
+        with pytest.raises(HarnessError):
+            bench.go(Breaks(by_script(bench, CLEAR)))
+    judged = bench.go(Breaks(by_script(bench, CLEAR)))
+    assert {letter: one.outcome for letter, one in judged.items()} == {
+        "B": "faster",
+        "C": "inconclusive",
+        "D": "slower",
+    }
+    reason = judged["C"].reason
+    assert reason is not None and reason.startswith("3 of its runs gave no time, the last one: failed")
+    assert bench.stored().dropped["C"] == 0
