@@ -8,6 +8,7 @@ decided is shown, and one that was not is finished the way it was begun.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,13 +77,8 @@ def plan(
     _check_names(a, candidates)
     here = computer.capture()
     settled = () if plan_only else tuple(ending.settle(project))
-    if own is None:
-        stored = {
-            one.name: interleaving.find_stored(project, a.subject, one.subject, terms, here) for one in candidates
-        }
-    else:
-        mine = {one.b.script_sha256: one for one in read_comparisons(project) if one.joint == own}
-        stored = {one.name: mine.get(one.subject.chain) for one in candidates}
+    find = functools.partial(interleaving.find_stored, project, a.subject, terms=terms, here=here)
+    stored = _stored_of(project, own, candidates) if own else {one.name: find(one.subject) for one in candidates}
     decided = {name: found for name, found in stored.items() if found is not None and found.outcome != "undecided"}
     begun = {name: found for name, found in stored.items() if found is not None and found.outcome == "undecided"}
     left = [one for one in candidates if one.name not in decided]
@@ -111,6 +107,11 @@ def plan(
         asked_cold=terms.cold,
         asked_pairs=terms.pairs,
     )
+
+
+def _stored_of(project: Project, own: str, candidates: Sequence[Contender]) -> dict[str, Comparison | None]:
+    mine = {one.b.script_sha256: one for one in read_comparisons(project) if one.joint == own}
+    return {one.name: mine.get(one.subject.chain) for one in candidates}
 
 
 def _check_names(a: Contender, candidates: Sequence[Contender]) -> None:

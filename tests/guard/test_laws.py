@@ -270,6 +270,7 @@ VERBS = {
         "--budget-usd",
         "--checkout",
         "--no-fetch",
+        "--cold",
     },
     "import": set(),
     "board": {"--check", "--json"},
