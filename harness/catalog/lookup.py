@@ -87,8 +87,9 @@ class Catalog:
         return self._numbers[record.track][record.slug]
 
     def name(self, record: Record) -> str:
-        """Return a record's name as people write it: short/12, or short/21.1."""
-        return f"{record.track}/{self.number(record)}"
+        """Return a record's name as people write it: short/12, or short/21.1; its slug where upstream has its number."""
+        taken = record.original is None and record.slug in ranking.given_twice(self.records(record.track))
+        return f"{record.track}/{record.slug if taken else self.number(record)}"
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -120,7 +121,9 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
+            named = [r for r in self.records(track) if self.number(r) == rest] if track else []
+            upstream = [r for r in named if r.original is not None]
+            meant = [self.folder(r) for r in (upstream if len(named) > 1 and upstream else named)]
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]

@@ -258,7 +258,7 @@ VERBS = {
     "pack": set(),
     "diff": {"--against", "--checkout"},
     "accept": {"--retime", "--withdraw", "--why"},
-    "import": set(),
+    "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "board": {"--check", "--json"},
     "show": {"--json"},
 }
