@@ -26,6 +26,7 @@ RECORDS, SUBMISSIONS = "records", "submissions"
 BOARD, BOARD_FOLDER, ENVIRONMENTS = "leaderboard.md", "leaderboard", "environments.yaml"
 PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS)
 IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # what `speedrun import` adds
+MERGED = "merged.yaml"  # and beside the record before, whose program the merge of the next one settles
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
 MAX_JSON_BYTES = 1 << 20
 MOST_TIMINGS = 10  # of one record that are tried; the history has two
@@ -39,13 +40,14 @@ class Sorted:
     withdrawn: list[str] = field(default_factory=list)  # folders
     replays: list[str] = field(default_factory=list)  # paths
     imported: set[str] = field(default_factory=set)  # folders
+    merged: list[str] = field(default_factory=list)  # paths of merged.yaml in folders that are there
     board: bool = False
     problems: list[str] = field(default_factory=list)
 
     @property
     def anything(self) -> bool:
         """Whether there is anything to do again."""
-        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported)
+        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported or self.merged)
 
     @property
     def accepted(self) -> set[str]:
@@ -89,6 +91,8 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
             found.withdrawn.append(folder)
         elif REPLAY.fullmatch(inside):
             found.replays.append(change.path)
+        elif inside == MERGED and is_imported(base, folder):
+            found.merged.append(change.path)
         else:
             found.problems.append(f"{named(change.path)} is nothing that a tool adds to a record; remove it")
     for folder, inside_of in fresh.items():
@@ -96,7 +100,7 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
             found.made[folder] = "accept"
         elif "comparison.json" in inside_of:
             found.made[folder] = "retime"
-        elif set(inside_of) <= IMPORTED and is_imported(head, folder):
+        elif set(inside_of) <= {*IMPORTED, MERGED} and is_imported(head, folder):
             found.imported.add(folder)
         else:
             why = "is no record that `speedrun accept` makes of a submission on the base branch"
@@ -127,15 +131,18 @@ def verify(
     """
     problems = list(found.problems)
     told: list[str] = []
-    if sum(map(bool, (found.imported, found.withdrawn, found.made))) > 1 or len({*found.made.values()}) > 1:
+    if (
+        sum(map(bool, (found.imported or found.merged, found.withdrawn, found.made))) > 1
+        or len({*found.made.values()}) > 1
+    ):
         problems.append("accepting, timing again, withdrawing and importing are pull requests of their own; split it")
     if problems or not found.anything:
         return problems, told
     with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
         project = Path(made)
         unpack(base, project)
-        if found.imported:
-            problems += import_again(project, head, found.imported, clone)
+        if found.imported or found.merged:
+            problems += import_again(project, head, found, clone)
         # In the order in which they were numbered; re-timings, which have the number of what they time, by date.
         for folder in sorted(found.made, key=lambda folder: (number_of(head, folder), folder)):
             problems += make_again(project, head, folder, found.made[folder], told)
@@ -239,9 +246,9 @@ def add_replay(project: Path, base: str, head: str, path: str, told: list[str]) 
     return []
 
 
-def import_again(project: Path, head: str, folders: set[str], clone: Path | None) -> list[str]:
+def import_again(project: Path, head: str, found: Sorted, clone: Path | None) -> list[str]:
     """Import the new rows again, from the commit of upstream that they name, and compare every file."""
-    texts = {folder: record_text(head, folder) for folder in folders}
+    texts = {folder: record_text(head, folder) for folder in found.imported}
     commits = {c for text in texts.values() for c in re.findall(rb"^  commit: ([0-9a-f]{40})$", text, re.M)}
     if len(commits) > 1:
         return ["the new records name several commits of upstream; import them all from one, with `--commit`"]
@@ -255,8 +262,8 @@ def import_again(project: Path, head: str, folders: set[str], clone: Path | None
     if status not in (0, 1):  # 1: it leaves rows out, which may be in a later pull request
         return [f"`speedrun import` says here: {' '.join(shown(said).split())[-600:]}"]
     made = [path for path in written_in(project) if path not in before]
-    mine = {file.path: file for folder in folders for file in files(head, folder)}
-    mine |= {file.path: file for file in files(head, ENVIRONMENTS)}
+    mine = {file.path: file for folder in found.imported for file in files(head, folder)}
+    mine |= {file.path: file for file in files(head) if file.path in (*found.merged, ENVIRONMENTS)}
     made += [ENVIRONMENTS] if (project / ENVIRONMENTS).is_file() else []
     todo = "is not what `speedrun import` writes from that commit of upstream"
     return [f"{named(path)} {todo}" for path in differing(project, mine, made)]

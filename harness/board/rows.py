@@ -51,6 +51,7 @@ class Row:
     current: bool = False  # the track's current record
     notes: str | None = None
     official: bool = False  # timed by a maintainer
+    merged: str | None = None  # the commit whose program holds the record, where that is not its original
 
 
 def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
@@ -117,6 +118,7 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         current=is_current,
         official=record.official,
         notes=record.notes,
+        merged=record.merged.commit if record.merged is not None else None,
     )
 
 
@@ -154,6 +156,9 @@ def judge_status(
     off = stats.mean(times) / claimed - 1
     if abs(off) <= AGREES_WITHIN:
         return "logged", None
+    merged = record.merged
+    if merged is not None and merged.program is not None and not any(merged.ran_as(r.script_sha256) for r in fitting):
+        return "published", f"its runs are of another script than the merged one ({100 * off:+.1f} % time)"
     return "published", f"its runs take {100 * off:+.1f} %"
 
 
@@ -164,9 +169,9 @@ def _fits(track: Track, run: RecordRun) -> bool:
 
 
 def replayed_texts(marks: Sequence[Replayed]) -> list[str]:
-    """Sum up a record's replays, those of the original first; a reimplementation is named as one."""
+    """Sum up a record's replays, those of the original first; each says which script it ran."""
     texts = []
-    for script in ("original", "reimplementation"):
+    for script in ("original", "merged", "reimplementation"):
         mine = [mark for mark in marks if mark.script == script]
         if mine:
             texts.append(f"{script} ×{len(mine)}: {', '.join(_figures(mine))}")

@@ -1,33 +1,17 @@
-"""The files of a clone at one commit, and how they came there: what `import` reads of the upstream repository.
+"""The files of a clone at one commit: what `import` reads of the upstream repository.
 
 Names come from git's tree and contents from git's objects, some dozens of files per command. Nothing is checked out or
 executed. A partial clone downloads the contents that are asked for, all in one request.
 """
 
-import functools
-import hashlib
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from harness.catalog.checkout import MOST_BYTES, Checkout, git, last_error
+from harness.catalog.checkout import MOST_BYTES, Checkout, last_error
 from harness.core.errors import StoreError
 
 _AT_ONCE = 64  # files that one command of git gives, so that not all 240 MB of the logs lie in memory
 _PLAIN = ("100644", "100755")
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a file on the main line of the history."""
-
-    commit: str
-    date: str  # of the commit, ISO
-    subject: str
-    path: str
-    blob: str
-    added: bool  # there was no such file before
 
 
 class Tree:
@@ -45,18 +29,15 @@ class Tree:
         wanted = commit or ("refs/remotes/origin/HEAD" if checkout.partial else "HEAD")
         if commit is not None and not re.fullmatch(r"[0-9a-f]{7,40}", commit):
             raise StoreError.at(ascii(commit)[:80], "is not a commit", "name it by its hexadecimal digits")
-        said = self._git("rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}")
+        said = self.checkout.ask("rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}")
         if said.returncode:
             raise StoreError.at(checkout.folder, f"has no commit {wanted}", "fetch there, or name another clone")
         self.commit = said.stdout.decode().strip()
-        listed = self._git("ls-tree", "-r", "-z", "--full-tree", self.commit).stdout.split(b"\0")
+        listed = self.checkout.ask("ls-tree", "-r", "-z", "--full-tree", self.commit).stdout.split(b"\0")
         entries = [entry.partition(b"\t") for entry in listed if b"\t" in entry]
-        self.blobs = {
-            name.decode("utf-8", "surrogateescape"): blob
-            for head, _, name in entries
-            for mode, _, blob in [head.decode().split()]
-            if mode in _PLAIN
-        }
+        named = ((head.decode().split(), name.decode("utf-8", "replace")) for head, _, name in entries)
+        # Names that nobody can read are passed over: no row links them.
+        self.blobs = {name: blob for (mode, _, blob), name in named if mode in _PLAIN and name.isprintable()}
 
     def below(self, folder: str) -> list[str]:
         """List the files below a folder, sorted."""
@@ -82,35 +63,6 @@ class Tree:
             contents = dict(zip(here, self._contents([self.blobs[path] for path in here]), strict=True))
             yield from ((path, contents.get(path)) for path in part)
 
-    def versions(self, *paths: str) -> list[Version]:
-        """List the versions of these files, or of all below these folders, on the main line, the newest first."""
-        form = "--format=%x01%H%x00%cs%x00%s"
-        options = ("-m", "--first-parent", "--no-renames", "--raw", "--no-abbrev", "-z", form)
-        parts = self._git("log", *options, self.commit, "--", *paths).stdout.split(b"\0")
-        tokens = iter(part.decode("utf-8", "surrogateescape") for part in parts)
-        found = []
-        commit = date = subject = ""
-        for token in tokens:
-            if token.startswith("\1"):
-                commit, date, subject = token[1:], next(tokens), next(tokens)
-            elif token.lstrip("\n").startswith(":"):
-                _, mode, _, blob, kind = token.strip().split()
-                path = next(tokens)
-                if mode in _PLAIN:
-                    found.append(Version(commit, date, subject, path, blob, kind == "A"))
-        return found
-
-    @functools.cached_property
-    def additions(self) -> dict[str, Version]:
-        """By the name of their contents, how the files below records/ came there first, whatever they were called then."""
-        return {version.blob: version for version in self.versions("records")}
-
-    @functools.cached_property
-    def ages(self) -> dict[str, int]:
-        """How many commits of the main line are as new as each or newer."""
-        listed = self._git("rev-list", "--first-parent", self.commit).stdout.decode().split()
-        return {commit: age for age, commit in enumerate(listed)}
-
     def _contents(self, blobs: list[str]) -> Iterator[bytes]:
         data, at = self._batch("--batch", blobs), 0
         for _ in blobs:
@@ -120,16 +72,8 @@ class Tree:
             at = end + size + 2
 
     def _batch(self, option: str, blobs: list[str]) -> bytes:
-        done = self._git("cat-file", option, stdin="".join(f"{blob}\n" for blob in blobs).encode())
+        done = self.checkout.ask("cat-file", option, stdin="".join(f"{blob}\n" for blob in blobs).encode())
         if done.returncode:
             what = f"cannot be read from git ({last_error(done)})"
             raise StoreError.at(self.checkout.repository, what, "check the network and the clone")
         return done.stdout
-
-    def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        return git("-C", self.checkout.folder, *arguments, stdin=stdin, network=self.checkout.network)
-
-
-def blob_of(data: bytes) -> str:
-    """Return the name that git gives these contents."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()

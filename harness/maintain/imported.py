@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
-from harness.catalog.tree import Tree
 from harness.core.record import INCOMPLETE, Claimed, Original, Record, RecordRun
 from harness.core.task import Track
 from harness.maintain.claims import Row
@@ -18,7 +17,6 @@ from harness.store.records import Curve
 
 MOST_NOTES = 1900  # characters
 _MOST_SLUG = 60
-_PULL = re.compile(r"\(#(\d{1,7})\)\s*$|^Merge pull request #(\d{1,7})\b")
 
 
 def make_record(
@@ -26,7 +24,7 @@ def make_record(
     track: Track,
     owned: Owned,
     known: KnownScripts,
-    tree: Tree,
+    commit: str,
     repository: str,
     chosen: str | None,
     taken: set[str],
@@ -35,7 +33,7 @@ def make_record(
     notes = list(owned.remarks)
     if chosen is not None:
         notes.append(f"its own runs were named by `--own {row.name}={chosen}`")
-    pull_request = row.pull_request or _pulled(owned, tree)
+    pull_request = row.pull_request or _pulled(owned, known)
     if pull_request != row.pull_request:
         notes.append("the row names no pull request; its number is that of the commit that added its logs")
     is_timed_again = row.timing > 0
@@ -51,10 +49,10 @@ def make_record(
         contributors=row.contributors,
         pull_request=pull_request,
         claimed=Claimed(row.train_time_s, row.steps, row.val_loss, row.runs),
-        original=_original(row, owned, tree, repository, chosen),
+        original=_original(row, owned, commit, repository, chosen),
         notes="; ".join(notes)[:MOST_NOTES] or None,
         withdrawn=None,
-        runs=tuple(_runs(row, owned, known)),
+        runs=tuple(runs(row, owned, known)),
     )
 
 
@@ -73,7 +71,8 @@ def _loss(log: Log) -> float:
 # ------------------------------------------------------------------------------------------------ runs
 
 
-def _runs(row: Row, owned: Owned, known: KnownScripts) -> Iterator[RecordRun]:
+def runs(row: Row, owned: Owned, known: KnownScripts) -> Iterator[RecordRun]:
+    """Give the rows of runs.csv: its own runs, then baselines and others, with whose script they ran where that is known."""
     listed: list[tuple[Literal["own", "baseline", "other"], Sequence[Log]]] = [
         ("own", owned.own),
         ("baseline", owned.baseline),
@@ -83,7 +82,7 @@ def _runs(row: Row, owned: Owned, known: KnownScripts) -> Iterator[RecordRun]:
     mine = {log.run.script_sha256 for log in owned.own if log.run.script_sha256 is not None}
     for role, logs in listed:
         for log in logs:
-            its = "this record's script" if log.run.script_sha256 in mine else known.whose(log, row.track)
+            its = "this record's script" if log.run.script_sha256 in mine else known.whose(log)
             ran = None if role == "own" else its
             if row.steps is None:
                 yield _timed_run(log, role, ran)
@@ -144,24 +143,20 @@ def _short(text: str | None) -> str | None:
 # ------------------------------------------------------------------------------------------------ identity
 
 
-def _original(row: Row, owned: Owned, tree: Tree, repository: str, chosen: str | None) -> Original:
+def _original(row: Row, owned: Owned, commit: str, repository: str, chosen: str | None) -> Original:
     log = owned.linked
     if log is None or log.program is None:
         reason = "the row links no log" if not row.logs else "no log of its own runs holds its script"
         if chosen == NO_RUNS and row.logs:
             reason = "none of the logs that it links is its own"
         return Original(repository, None, "none", None, {}, None, reason)
-    return Original(repository, tree.commit, "log", log.path, log.program.hashes, _short(log.run.torch), None)
+    return Original(repository, commit, "log", log.path, log.program.hashes, _short(log.run.torch), None)
 
 
-def _pulled(owned: Owned, tree: Tree) -> str | None:
+def _pulled(owned: Owned, known: KnownScripts) -> str | None:
     """Return the pull request whose merge brought an own log, where the subject of the commit names it."""
-    for log in (owned.linked, *owned.own):
-        added = None if log is None else tree.additions.get(tree.blobs.get(log.path, ""))
-        found = _PULL.search(added.subject) if added is not None else None
-        if found is not None:
-            return found[1] or found[2]
-    return None
+    commits = (known.added(log.path) for log in (owned.linked, *owned.own) if log is not None)
+    return next((commit.pull_request for commit in commits if commit is not None and commit.pull_request), None)
 
 
 def _ruleset(track: Track, date: datetime.date | None) -> str:

@@ -4,23 +4,27 @@ Each new row becomes a folder that is written whole or not at all; no file that 
 from the logs of one commit, so the same commit gives the same bytes to whoever imports it again.
 """
 
+import functools
 import posixpath
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harness.catalog.checkout import Checkout
 from harness.catalog.lookup import Catalog
+from harness.catalog.mainline import read_history
 from harness.catalog.tree import Tree
 from harness.core.errors import HarnessError, StoreError
-from harness.core.record import Record
+from harness.core.record import Merged, Record
 from harness.maintain import imported, requirements
 from harness.maintain.acceptance import add_folder
 from harness.maintain.claims import READMES, Claims, Row, read_claims
-from harness.maintain.ownership import NO_RUNS, Ambiguous, own_runs, record_folder
+from harness.maintain.merges import find_merged
+from harness.maintain.ownership import NO_RUNS, Ambiguous, Owned, own_runs, record_folder
 from harness.maintain.scripts_known import KnownScripts
 from harness.maintain.upstream_logs import Group
 from harness.replay.environments import Needs, add_needs, build_of
-from harness.store.records import RECORD_FORM, Curve
+from harness.store.records import RECORD_FORM, Curve, add_merged
 
 REPOSITORY = "KellerJordan/modded-nanogpt"
 
@@ -33,6 +37,7 @@ class New:
     record: Record
     curve: Curve
     remarks: tuple[str, ...]
+    merged: Merged | None = None  # where it is known and not the original
     torch: str | None = None  # of its original
     needs: Needs | None = None
     clash: str | None = None  # the record of this project that was accepted under the same number
@@ -69,6 +74,7 @@ class ImportPlan:
     left_out: list[LeftOut] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     without_row: list[str] = field(default_factory=list)  # folders with files that no row links
+    merged: dict[str, Merged] = field(default_factory=dict)  # by "track/slug", of records that are here and say nothing
 
 
 def plan_import(
@@ -85,9 +91,10 @@ def plan_import(
     plan = ImportPlan(tree.commit)
     plan.left_out += [LeftOut(p.where, None, p.what, p.todo) for p in claims.problems]
     here = _imported_here(catalog)
-    known = KnownScripts(catalog, tree)
+    known = KnownScripts(catalog, tree, read_history(checkout, tree.commit))
     choices = dict(own or {})
     taken = {f"{r.track}/{r.slug}" for r in catalog.records()}
+    made: list[tuple[Row, Owned, New]] = []
     for row in claims.rows:
         record = here.get(row.name)
         if record is not None:
@@ -96,7 +103,7 @@ def plan_import(
             continue
         chosen = choices.pop(row.name, None)
         try:
-            new = _new(row, catalog, tree, known, chosen, taken)
+            made.append(_new(row, catalog, tree, known, chosen, taken))
         except Ambiguous as error:
             todo = f"say which runs are its own: --own {row.name}=FOLDER, or --own {row.name}={NO_RUNS} for none"
             plan.left_out.append(LeftOut(row.where, row.name, str(error), todo, error.groups))
@@ -105,9 +112,9 @@ def plan_import(
                 raise  # what a maintainer typed is wrong
             plan.left_out += [LeftOut(row.where, row.name, p.what, p.todo) for p in error.problems]
         else:
-            plan.new.append(new)
-            known.add(new.name, new.record)
+            known.add(row.name, made[-1][2].record)
     _refuse_unused(choices, here)
+    plan.new = _settle(made, list(here.values()), checkout, known, plan)
     plan.differences += _gone(claims, here, plan)
     plan.without_row = _without_row(claims, tree)
     return plan
@@ -116,7 +123,9 @@ def plan_import(
 def write_import(catalog: Catalog, plan: ImportPlan) -> int:
     """Write the folders of all new records, then what they need into environments.yaml; the number of folders."""
     for new in plan.new:
-        add_folder(catalog.project, new.record, lambda aside: None, curve=new.curve)
+        add_folder(catalog.project, new.record, functools.partial(_fill, new.merged), curve=new.curve)
+    for name, merged in plan.merged.items():
+        add_merged(catalog.project.records / name, merged)
     add_needs(catalog.project, [(new.torch or "", new.needs) for new in plan.new if new.needs is not None])
     return len(plan.new)
 
@@ -124,13 +133,15 @@ def write_import(catalog: Catalog, plan: ImportPlan) -> int:
 # ------------------------------------------------------------------------------------------------ one row
 
 
-def _new(row: Row, catalog: Catalog, tree: Tree, known: KnownScripts, chosen: str | None, taken: set[str]) -> New:
+def _new(
+    row: Row, catalog: Catalog, tree: Tree, known: KnownScripts, chosen: str | None, taken: set[str]
+) -> tuple[Row, Owned, New]:
     if row.track not in catalog.track_names():
         raise StoreError.at(row.where, f"the project has no track {row.track}", "add the track, or leave the row out")
     track = catalog.track(row.track)
     processes = track.hardware.processes if track.metric == "train_time" else None
     owned = own_runs(row, tree, processes, known.before(row), chosen)
-    record = imported.make_record(row, track, owned, known, tree, REPOSITORY, chosen, taken)
+    record = imported.make_record(row, track, owned, known, tree.commit, REPOSITORY, chosen, taken)
     RECORD_FORM.parse(RECORD_FORM.text(record).encode(), row.where)  # refused now rather than when it is read
     taken.add(f"{record.track}/{record.slug}")
     log, needs, torch = owned.linked, None, None
@@ -139,7 +150,36 @@ def _new(row: Row, catalog: Catalog, tree: Tree, known: KnownScripts, chosen: st
         needs = requirements.needs_of(row.name, build_of(torch or "").name, log.run, log.program)
     clash = next((r for r in catalog.records(row.track) if r.number == row.number and r.original is None), None)
     shown = catalog.project.show(catalog.folder(clash)) if clash is not None and not row.timing else None
-    return New(row.name, record, imported.canonical_curve(row, owned), owned.remarks, torch, needs, shown)
+    curve = imported.canonical_curve(row, owned)
+    return row, owned, New(row.name, record, curve, owned.remarks, torch=torch, needs=needs, clash=shown)
+
+
+def _settle(
+    made: list[tuple[Row, Owned, New]], here: list[Record], checkout: Checkout, known: KnownScripts, plan: ImportPlan
+) -> list[New]:
+    """Find what was merged, now that all records are known, and say of baselines whose script that was."""
+    if not made:
+        return []
+    found = find_merged([*here, *(new.record for _, _, new in made)], checkout, plan.commit)
+    known.add_merged({new.name: found[key] for _, _, new in made if (key := _key(new.record)) in found})
+    plan.merged = {_key(r): found[_key(r)] for r in here if r.merged is None and _key(r) in found}
+    return [
+        replace(
+            new,
+            record=replace(new.record, runs=tuple(imported.runs(row, owned, known))),
+            merged=found.get(_key(new.record)),
+        )
+        for row, owned, new in made
+    ]
+
+
+def _key(record: Record) -> str:
+    return f"{record.track}/{record.slug}"
+
+
+def _fill(merged: Merged | None, aside: Path) -> None:
+    if merged is not None:
+        add_merged(aside, merged)
 
 
 # ------------------------------------------------------------------------------------------------ what is here already

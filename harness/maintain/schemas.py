@@ -15,7 +15,7 @@ from harness.core.codec import Form
 from harness.replay import environments
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
-from harness.store.records import RECORD_FORM, WITHDRAWAL_FORM
+from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
 from harness.store.replays import REPLAY_FORM
 from harness.store.run_files import OUTCOME_FORM, RUN_FORM
 
@@ -25,6 +25,7 @@ FORMS: dict[str, Form[Any]] = {
     "environments": environments.FORM,
     "manifest": MANIFEST_FORM,
     "manifest.lock": LOCK_FORM,
+    "merged": MERGED_FORM,
     "outcome": OUTCOME_FORM,
     "pins": PINS_FORM,
     "record": RECORD_FORM,

@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.catalog.tree import Tree, blob_of
+from harness.catalog.tree import Tree
 from harness.core.errors import LogError
 from harness.core.measurement import RunLog
+from harness.maintain.merges import git_name
 from harness.runlog import grammar
 from harness.runlog.lines import split_lines
 from harness.runlog.reader import NoLog, read_bytes
@@ -63,7 +64,7 @@ class Program:
     def blobs(self) -> tuple[str, ...]:
         """What git calls the script: logs may lack the newline at its end, or hold one more."""
         script = next(iter(self.files.values()))
-        return tuple(blob_of(text) for text in (script, script.rstrip(b"\n") + b"\n", script.rstrip(b"\n")))
+        return tuple(git_name(text) for text in (script, script.rstrip(b"\n") + b"\n", script.rstrip(b"\n")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 Written by `import` from the texts and logs of the originals, read by `replay`. Most records used pre-release builds of
 torch, which are deleted after some weeks; nobody knows which ones can still be had until a replay tries, so every
-environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there.
+environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there. What the default
+package index lists is asked for all at once by `python -m harness.maintain.torch_index`.
 """
 
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ from harness.store.layout import Project
 FILE = "environments.yaml"
 HEADER = """\
 # What the originals of the recorded past ran with, and what stands in for a build that is gone.
-# Written by `speedrun import` from scripts and logs; what is here stays, and so does what a replay found of a build.
+# Written by `speedrun import` from scripts and logs; what is here stays, such as what a replay or the index said of a build.
 """
 _OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
 
@@ -37,11 +38,17 @@ class Build:
     availability: Annotated[str, Text("unchecked, installed or not found", rf"unchecked|{_OLD}|installed|not found")]
     checked: datetime.date | None = None  # when a replay asked for it, and on what
     checked_with: Line | None = None
+    # Whether the default package index lists its release; it keeps no nightly builds, and of those nobody asks it.
+    default_index: Literal["listed", "not listed", "unchecked"] | None = None
+    index_checked: datetime.date | None = None
 
     @property
     def found(self) -> str:
         """What is known of it, in words."""
-        return self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        told = self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        return told + (
+            f"; {self.default_index} by the default index on {self.index_checked}" if self.index_checked else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,25 @@ def note_availability(project: Project, name: str, found: Literal["installed", "
     today = datetime.datetime.now(datetime.UTC).date()
     new = dataclasses.replace(build, availability=found, checked=today, checked_with=checked_with)
     return _write(project, known.builds | {name: new}, known.needs.values())
+
+
+def note_index(project: Project, releases: Collection[str], today: datetime.date) -> int:
+    """Say beside every build whether the default index lists its release; 1 if that changed the file, else 0.
+
+    releases: what it lists. A build whose answer is the same keeps the date of the earlier one.
+    """
+    known = read_environments(project)
+    builds = {}
+    for name, build in known.builds.items():
+        release = (build.torch or "").partition("+")[0]
+        if not release or "dev" in release:
+            new = dataclasses.replace(build, default_index="unchecked" if release else None, index_checked=None)
+        else:
+            new = dataclasses.replace(build, default_index="listed" if release in releases else "not listed")
+            same = new.default_index == build.default_index and build.index_checked is not None
+            new = new if same else dataclasses.replace(new, index_checked=today)
+        builds[name] = new
+    return _write(project, builds, known.needs.values())
 
 
 def _write(project: Project, builds: dict[str, Build], needs: Iterable[Needs]) -> int:

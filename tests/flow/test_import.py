@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -131,8 +132,11 @@ def build(folder: Path) -> SmallUpstream:
     upstream = SmallUpstream(folder)
     upstream.commit("Start", {"train_gpt.py": program(log("before")), "records/track_2_medium/notes.txt": "x"})
     for number, files in FOLDERS.items():
-        subject = {3: "Merge pull request #14 from a/b", 4: "Add a batch (#77)"}.get(number, f"Record {number}")
-        upstream.commit(subject, files)  # type: ignore[arg-type]
+        subject = {3: "Merge pull request #14 from a/b", 4: "Add a batch (#77)", 15: "Down (#342)"}.get(
+            number, f"Record {number}"
+        )
+        program_of = {"train_gpt.py": program(log("xv"))} if number == 15 else {}
+        upstream.commit(subject, files | program_of)  # type: ignore[arg-type]
         if number == 14:
             upstream.commit("Update train_gpt.py", {"train_gpt.py": program(log("xiv-merged"))})
     upstream.commit("Optimization", STEP_FILES)  # type: ignore[arg-type]
@@ -213,8 +217,10 @@ def test_other_folders_are_baselines_where_their_author_says_so_and_whose_script
     assert own(nested, "other") == [f"{SHORT}/2025-12-21_Nested/ablation/1.txt"]
     down = record(project, "short/15")
     [note] = {run.note for run in down.runs if run.role == "baseline"}
+    assert note == "ran the merged script of short/14"
+    [note] = {run.note for run in record(project, "short/8").runs if run.role == "other"}
     assert note is not None
-    assert note.startswith("ran the program of 20")
+    assert note.startswith("ran the merged script of short/")
 
 
 def test_what_stays_ambiguous_is_left_out_with_its_groups_until_a_maintainer_says(planned: ImportPlan) -> None:
@@ -323,6 +329,16 @@ def test_the_curve_is_that_of_the_linked_run(project: Project) -> None:
         (0, 10.8258, 0.0),
         (1390, 3.278, 79.501),
     )
+
+
+def test_what_was_merged_stands_beside_the_record_where_it_is_another_script(
+    project: Project, upstream: SmallUpstream
+) -> None:
+    merged = record(project, "short/14").merged
+    assert merged is not None
+    assert merged.files == {"train_gpt.py": hashlib.sha256(program(log("xiv-merged"))).hexdigest()}
+    assert upstream.git("log", "-1", "--format=%s", merged.commit or "") == "Update train_gpt.py"
+    assert record(project, "optimization/3").merged is None
 
 
 def test_a_re_timing_is_a_record_of_its_own(project: Project) -> None:

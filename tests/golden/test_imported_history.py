@@ -35,8 +35,8 @@ def test_every_row_of_the_past_is_a_record() -> None:
         (("short", "3"), "published", "no runs"),
         (("short", "66"), "published", "no runs"),
         (("short", "82"), "published", "H200"),
-        (("short", "80"), "published", "+9.8 %"),
-        (("short", "89"), "published", "+8.0 %"),
+        (("short", "80"), "published", "its runs are of another script than the merged one (+9.8 % time)"),
+        (("short", "89"), "published", "its runs are of another script than the merged one (+8.0 % time)"),
         (("short", "85"), "logged", ""),
         (("medium", "11"), "published", "no runs"),
         (("optimization", "1"), "published", "rule value 0.0023"),
@@ -61,6 +61,17 @@ def test_the_best_of_the_past_is_current_until_something_newer_is() -> None:
     for track, best in {"short": "89", "medium": "18", "optimization": "46"}.items():
         [current] = [row for row in ROWS.values() if row["track"] == track and row["current"]]
         assert current["number"] == best or (track, current["slug"]) not in past
+
+
+def test_the_merged_script_stands_beside_a_record_only_where_it_is_known_to_be_another() -> None:
+    merged = {f"{r.track}/{r.number}": r.merged for r in read_records(PROJECT) if r.merged is not None}
+    told = {name: said.program for name, said in merged.items() if said.program is not None}
+    assert (len(told), len(merged) - len(told)) == (57, 25)
+    assert not any(name.startswith("optimization") for name in merged)
+    assert told["short/89"].path == "75d6867a4adb4eaea071352444e8e1d37e308855:train_gpt.py"
+    assert list(told["short/89"].files) == ["train_gpt.py", "triton_kernels.py", "dc_triton_kernels.py"]
+    assert "short/60" not in merged, "its original is what was merged"
+    assert "medium/11" in (merged["medium/10"].reason or "")
 
 
 def test_the_curves_start_and_end_where_the_records_did() -> None:
