@@ -114,7 +114,7 @@ def plan_import(
         else:
             known.add(row.name, made[-1][2].record)
     _refuse_unused(choices, here)
-    plan.new = _settle(made, list(here.values()), checkout, known, plan)
+    plan.new = _settle(made, here, claims, checkout, known, plan)
     plan.differences += _gone(claims, here, plan)
     plan.without_row = _without_row(claims, tree)
     return plan
@@ -155,14 +155,24 @@ def _new(
 
 
 def _settle(
-    made: list[tuple[Row, Owned, New]], here: list[Record], checkout: Checkout, known: KnownScripts, plan: ImportPlan
+    made: list[tuple[Row, Owned, New]],
+    here: dict[str, Record],
+    claims: Claims,
+    checkout: Checkout,
+    known: KnownScripts,
+    plan: ImportPlan,
 ) -> list[New]:
     """Find what was merged, now that all records are known, and say of baselines whose script that was."""
     if not made:
         return []
-    found = find_merged([*here, *(new.record for _, _, new in made)], checkout, plan.commit)
-    known.add_merged({new.name: found[key] for _, _, new in made if (key := _key(new.record)) in found})
-    plan.merged = {_key(r): found[_key(r)] for r in here if r.merged is None and _key(r) in found}
+    records = sorted(
+        [*here.values(), *(new.record for _, _, new in made)], key=lambda record: (record.track, record.slug)
+    )
+    sure = {_key(record) for record in records if _is_followed(record, records, claims)}
+    found = {key: m for key, m in find_merged(records, checkout, plan.commit).items() if key in sure}
+    plan.merged = {_key(r): found[_key(r)] for r in here.values() if r.merged is None and _key(r) in found}
+    names = {_key(record): name for name, record in here.items()} | {_key(new.record): new.name for _, _, new in made}
+    known.add_merged({names[key]: merged for key, merged in found.items()})
     return [
         replace(
             new,
@@ -171,6 +181,13 @@ def _settle(
         )
         for row, owned, new in made
     ]
+
+
+def _is_followed(record: Record, records: list[Record], claims: Claims) -> bool:
+    """Tell whether the next record of the track is known: a record's merged script is what stood before that came."""
+    numbers = {other.number for other in records if other.track == record.track}
+    rows = {row.number for row in claims.rows if row.track == record.track}
+    return record.number + 1 in numbers or (not claims.problems and record.number == max(numbers | rows))
 
 
 def _key(record: Record) -> str:

@@ -18,6 +18,7 @@ import yaml
 
 from harness.core.measurement import Machine
 from harness.store import replays
+from tests import warm
 from tests.flow.repositories import ANSWERS, ROOT, Repository
 from tests.flow.small_upstream import SHORT, SmallUpstream, log, row
 
@@ -593,3 +594,32 @@ def test_the_steps_of_the_workflow_judge_a_pull_request_from_a_fork(
         filled = {name: values[value] for name, value in environment.items()}
         failing = not good and number == len(steps)
         runner.do("bash", "-euo", "pipefail", "-c", command, status=1 if failing else 0, **filled)
+
+
+def test_the_workflow_that_imports_proposes_what_the_workflow_of_pull_requests_accepts(
+    project: Repository, tmp_path: Path
+) -> None:
+    public = tmp_path / "mirror" / "KellerJordan" / "modded-nanogpt"
+    upstream = SmallUpstream(public)
+    upstream.git("config", "uploadpack.allowFilter", "true")
+    upstream.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    upstream.commit("A folder (#5)", {f"{SHORT}/2026-07-13_New/own.txt": log("own")})
+    line = row(90, "1.2 minutes", "A `title` <b> @you", "07/13/26", f"{SHORT}/2026-07-13_New/own.txt", "@somebody", 5)
+    upstream.readme([line, row(91, "soon", "Another", "07/14/26", None, "@a")])
+    places = {"SPEEDRUN_UPSTREAM": f"file://{tmp_path}/mirror", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    script = project.root / ".github" / "scripts" / "proposal.py"
+    made = warm.speedrun(str(tmp_path / "made"), cwd=project.root, env=project.environment(**places), script=script)
+    assert (made.returncode, made.stdout) == (0, "new=true\n"), made.stderr
+    assert (tmp_path / "made" / "title.txt").read_text() == "Import short/90 from upstream\n"
+    words, _, quoted = (tmp_path / "made" / "body.md").read_text().partition("\n\n    ")
+    assert "no checks start by themselves" in words
+    assert all(text.startswith("    ") for text in f"    {quoted}".splitlines())
+    assert "left out: README.md:" in quoted
+    project.git("reset", "-q", "--hard")
+    project.branch("import/upstream")
+    project.git("apply", "--index", str(tmp_path / "made" / "new.patch"))
+    project.git("commit", "-q", "-F", str(tmp_path / "made" / "title.txt"))
+    assert "in order" in project.changes("pull-request", "main", "import/upstream", status=0, **places)
+    project.git("switch", "-q", "import/upstream")
+    again = warm.speedrun(str(tmp_path / "again"), cwd=project.root, env=project.environment(**places), script=script)
+    assert (again.returncode, again.stdout) == (0, "new=false\n"), again.stderr

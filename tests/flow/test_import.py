@@ -339,6 +339,7 @@ def test_what_was_merged_stands_beside_the_record_where_it_is_another_script(
     assert merged.files == {"train_gpt.py": hashlib.sha256(program(log("xiv-merged"))).hexdigest()}
     assert upstream.git("log", "-1", "--format=%s", merged.commit or "") == "Update train_gpt.py"
     assert record(project, "optimization/3").merged is None
+    assert record(project, "short/16").merged is None, "nobody knows the row behind it, whose merge would tell"
 
 
 def test_a_re_timing_is_a_record_of_its_own(project: Project) -> None:
