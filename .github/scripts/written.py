@@ -131,6 +131,9 @@ def verify(
     """
     problems = list(found.problems)
     told: list[str] = []
+    if found.merged and not found.imported:
+        said = "only `speedrun import` writes this, beside a new row that shows what was merged before it"
+        problems += [f"{named(path)}: {said}" for path in found.merged]
     if (
         sum(map(bool, (found.imported or found.merged, found.withdrawn, found.made))) > 1
         or len({*found.made.values()}) > 1
@@ -141,7 +144,7 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
         project = Path(made)
         unpack(base, project)
-        if found.imported or found.merged:
+        if found.imported:
             problems += import_again(project, head, found, clone)
         # In the order in which they were numbered; re-timings, which have the number of what they time, by date.
         for folder in sorted(found.made, key=lambda folder: (number_of(head, folder), folder)):

@@ -87,9 +87,8 @@ class Catalog:
         return self._numbers[record.track][record.slug]
 
     def name(self, record: Record) -> str:
-        """Return a record's name as people write it: short/12, or short/21.1; its slug where upstream has its number."""
-        taken = record.original is None and record.slug in ranking.given_twice(self.records(record.track))
-        return f"{record.track}/{record.slug if taken else self.number(record)}"
+        """Return a record's name as people write it: short/12, short/21.1, or its slug where upstream has its number."""
+        return f"{record.track}/{ranking.own_slug(record, self.records(record.track)) or self.number(record)}"
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -121,9 +120,7 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            named = [r for r in self.records(track) if self.number(r) == rest] if track else []
-            upstream = [r for r in named if r.original is not None]
-            meant = [self.folder(r) for r in (upstream if len(named) > 1 and upstream else named)]
+            meant = [self.folder(r) for r in ranking.numbered(self.records(track), rest)] if track else []
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]
@@ -229,7 +226,9 @@ class Catalog:
         script = program(record, original=original)
         if script is None:
             said = (record.original.reason if record.original else None) or "nobody published any"
-            raise StoreError.at(self.name(record), f"its script is not available: {said}", "name another record")
+            raise StoreError.at(
+                self.name(record), f"has no script here, and none was published: {said}", "name another record"
+            )
         folder, track, tokens = self.folder(record), self.track(record.track), None
         if self.has_script(record):
             here = folder / records.SCRIPT
@@ -265,8 +264,6 @@ class Catalog:
         record = self.run_with(named.record)
         if self.has_script(record) and not (original and program(record, original=True) is not None):
             return self.script_here(record)
-        if program(record, original=original) is None:
-            raise StoreError.at(self.name(record), "has no script here, and none was published", "name another record")
         return self.published_script(record, source, original=original, given=given)
 
     def run_with(self, record: Record) -> Record:

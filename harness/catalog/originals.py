@@ -122,7 +122,10 @@ def obtain(
         return
     resolved = resolve(original, name, source)
     if resolved.state != "resolved" and not (look and resolved.state == "not here"):
-        what, todo = f"its script is not available: {resolved.said}", "see `speedrun replay --original --plan`"
+        what, todo = (
+            f"its published script is not available: {resolved.said}",
+            "see `speedrun replay --original --plan`",
+        )
         raise StoreError.at(name, what, resolved.todo or todo)
     if resolved.files and not is_whole(kept, expected):
         keep(kept, resolved.files)

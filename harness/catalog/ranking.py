@@ -61,6 +61,17 @@ def given_twice(records: Sequence[Record]) -> dict[str, Record]:
     return {one.slug: other for mine, theirs in pairs for one, other in ((mine, theirs), (theirs, mine))}
 
 
+def own_slug(record: Record, records: Sequence[Record]) -> str | None:
+    """Return the slug of a record that was accepted here, if upstream gave its number as well; else None."""
+    return record.slug if record.original is None and record.slug in given_twice(records) else None
+
+
+def numbered(records: Sequence[Record], number: str) -> list[Record]:
+    """Return the records that a number means, of a track's: one, upstream's where two have it, or none."""
+    shown = numbers(records)
+    return [r for r in records if shown[r.slug] == number and own_slug(r, records) is None]
+
+
 def numbers(records: Sequence[Record]) -> dict[str, str]:
     """Map each slug to its number as people write it: 12, or 21.1 for the first re-timing of 21."""
     counts: dict[int, int] = {}

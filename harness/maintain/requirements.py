@@ -9,10 +9,8 @@ import sys
 
 from harness.core.measurement import RunLog
 from harness.maintain.upstream_logs import Program
-from harness.replay.environments import Needs
+from harness.replay.environments import PACKAGES, Needs, packages_of
 
-# Python modules that an original imports -> what installs them; None: nothing on the default index does.
-_PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
 _BUILT = {"flash_attn_interface": "FlashAttention-3, which is built from its source"}
 _SHIPPED = {"torch", "numpy", "triton", "evals"}  # with torch; with the repository, for an optional evaluation
 _NAME = re.compile(r"\w{1,60}")
@@ -30,14 +28,14 @@ def needs_of(record: str, build: str, run: RunLog, program: Program) -> Needs:
     exactly, divides = _EXACTLY.search(text), _DIVIDES.search(text)
     size = f"== {exactly[1].decode()}" if exactly else f"divides {divides[1].decode()}" if divides else None
     shards = _SHARDS.search(text)
-    known = _PACKAGES.keys() | _BUILT.keys()
+    known = PACKAGES.keys() | _BUILT.keys()
     missing = [*(_BUILT[name] for name in modules if name in _BUILT), *(name for name in modules if name not in known)]
     return Needs(
         record=record,
         build=build,
         python=run.python,
         triton=run.triton,
-        packages=tuple(_PACKAGES[name] for name in modules if name in _PACKAGES),
+        packages=packages_of(modules),
         hub_kernels=tuple(dict.fromkeys(name.decode() for name in _KERNEL.findall(text)))[:10],
         world_size=size,
         data=shards[1].decode() if shards else None,

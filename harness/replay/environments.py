@@ -24,6 +24,8 @@ HEADER = """\
 # Written by `speedrun import` from scripts and logs; what is here stays, such as what a replay or the index said of a build.
 """
 _OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
+# Python modules that an original imports -> what installs them.
+PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Environments:
     needs: dict[str, Needs]
 
     def of(self, record: str) -> tuple[Build, Needs] | None:
-        """Say what a record needs; None where the facts have nothing on it."""
+        """Say what a record needs; None where the file has nothing on it."""
         needs = self.needs.get(record)
         return None if needs is None else (self.builds[needs.build], needs)
 
@@ -191,3 +193,8 @@ def build_of(torch: str) -> Build:
     else:
         why = "the same release"
     return Build("torch-" + torch.replace("+", "-"), torch, cuda, stable, why, "unchecked")
+
+
+def packages_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """Name the packages that these modules are in, as far as they are known to be more than torch gives."""
+    return tuple(PACKAGES[name] for name in modules if name in PACKAGES)

@@ -4,6 +4,7 @@ Hard because `--plan` must say the same without a download: of an original that 
 environments.yaml say is printed, with the remark that its files were not read.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -73,7 +74,7 @@ def plan(
     else:
         subject, published = catalog.script_here(record), False
     here = not published or originals.is_whole(subject.files_folder, subject.files)
-    build, needs = environment_of(catalog, record, subject) if published else (None, None)
+    build, needs = environment_of(catalog, record, subject, here=here) if published else (None, None)
     processes = ranks(subject, needs, gpus, here=here)
     return Plan(
         subject=subject,
@@ -91,16 +92,19 @@ def plan(
     )
 
 
-def environment_of(catalog: Catalog, record: Record, subject: Subject) -> tuple[Build | None, Needs | None]:
+def environment_of(
+    catalog: Catalog, record: Record, subject: Subject, *, here: bool
+) -> tuple[Build | None, Needs | None]:
     """Return the torch build and the other needs of a published script, as far as they are known.
 
-    Those of a merged one are taken to be those of the original, unless a known run of it says another torch.
+    Those of a merged one are those of the original and what it imports beside that; a known run may say another torch.
     """
     build, needs = environments.read_environments(catalog.project).of(catalog.name(record)) or (None, None)
-    torch = record.merged.torch if record.merged is not None and subject.merged else None
-    if torch is not None and needs is not None:
-        return environments.build_of(torch), needs
-    return build, needs
+    if needs is None or record.merged is None or not subject.merged:
+        return build, needs
+    more = environments.packages_of(sorted(feasible.imports(subject.script))) if here else ()
+    needs = dataclasses.replace(needs, packages=tuple(dict.fromkeys((*needs.packages, *more))))
+    return (build if record.merged.torch is None else environments.build_of(record.merged.torch)), needs
 
 
 def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:

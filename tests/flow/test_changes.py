@@ -373,6 +373,26 @@ def test_what_is_imported_is_imported_again_and_every_byte_is_compared(project: 
         assert "record.yaml is not what `speedrun import` writes from that commit of upstream" in said
 
 
+def test_a_merged_script_is_added_by_an_import_alone_and_never_changes(project: Repository) -> None:
+    merged = project.root / IMPORTED / "merged.yaml"
+    text = merged.read_text()
+    project.branch("other")
+    merged.write_text(text.replace("nothing", "something"))
+    project.commit("another reason")
+    said = project.changes("pull-request", "main", "other", status=1)
+    assert "merged.yaml was changed; a file of a record never changes" in said
+    project.branch("without")
+    merged.unlink()
+    project.commit("before the import")
+    project.git("switch", "-q", "-c", "with", "without")
+    merged.write_text(text)
+    (project.root / MUON / "merged.yaml").write_text(text)
+    project.commit("by hand")
+    said = project.changes("pull-request", "without", "with", status=1)
+    assert f"{IMPORTED}/merged.yaml: only `speedrun import` writes this" in said
+    assert f"{MUON}/merged.yaml is nothing that a tool adds to a record" in said
+
+
 # ------------------------------------------------------------------------------------------------ odd trees
 
 
@@ -512,6 +532,7 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an imported record": (lambda r: (r / IMPORTED / "record.yaml").unlink(), "record.yaml was deleted"),
     "an imported figure": (lambda r: (r / IMPORTED / "runs.csv").write_text("again"), "runs.csv was changed"),
+    "a merged script": (lambda r: (r / IMPORTED / "merged.yaml").write_text("x"), "merged.yaml was changed"),
     "a link": (
         lambda r: ((r / MUON / "runs.csv").unlink(), (r / MUON / "runs.csv").symlink_to("curve.csv")),
         "became another type",

@@ -17,7 +17,7 @@ import pytest
 from harness import frames
 from harness.board import export, leaderboard, markdown, plots, rows
 from harness.catalog.tracks import load_tracks
-from harness.core.record import INCOMPLETE, Claimed, Original, Record, RecordRun, cpu_note
+from harness.core.record import INCOMPLETE, Claimed, Merged, Original, Record, RecordRun, cpu_note
 
 ROOT = Path(__file__).parents[2]
 TRACKS = load_tracks(ROOT / "tracks")
@@ -67,6 +67,28 @@ def record(number: int, time_s: float, *runs: RecordRun, track: str = "short", *
 def test_the_status_is_computed_and_says_why(made: Record, status: str, reason: str | None) -> None:
     [row] = rows.make_rows(TRACKS["short"], [made])
     assert (row.status, row.reason) == (status, reason)
+
+
+def merged_as(script: str | None) -> Merged:
+    commit, files = (None, {}) if script is None else ("c" * 40, {"train_gpt.py": "0" * 64})
+    reason = "nobody knows" if script is None else None
+    return Merged(repository="owner/name", commit=commit, files=files, script_sha256=script, torch=None, reason=reason)
+
+
+def test_runs_of_another_script_than_the_merged_one_contradict_no_claim() -> None:
+    runs = [replace(run(3.278), script_sha256="a" * 64), replace(run(3.279), script_sha256="a" * 64)]
+    accused = "its runs take +6.7 %"
+    for merged, reason in (
+        (merged_as("b" * 64), "its runs are of another script than the merged one (+6.7 % time)"),
+        (merged_as("a" * 64), accused),
+        (merged_as(None), accused),
+        (None, accused),
+    ):
+        [row] = rows.make_rows(TRACKS["short"], [record(1, 75.0, *runs, merged=merged)])
+        assert (row.status, row.reason) == ("published", reason)
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, *runs, merged=merged_as("b" * 64))])
+    assert (row.status, row.merged) == ("logged", "c" * 40)
+    assert "held by the script that was merged, at commit cccccccc." in markdown.current_line(TRACKS["short"], row)
 
 
 def test_one_run_has_no_p_and_equal_runs_have_none_either() -> None:

@@ -11,7 +11,7 @@ import pytest
 from harness.core.errors import LogError
 from harness.runlog.collection import extract
 from harness.runlog.reader import read_bytes
-from harness.runlog.source import embedded_files
+from harness.runlog.source import embed, embedded_files
 
 SEPARATOR = b"=" * 100 + b"\n"
 LINES = (
@@ -73,6 +73,7 @@ def test_extra_parts_come_out_as_files_and_the_script_hash_covers_the_whole(tmp_
     data = source + b"\n" + SEPARATOR + PRINTED + SEPARATOR + LINES
     files = {"train_gpt.py": SCRIPT, "triton_kernels.py": kernels, "dc_triton_kernels.py": more}
     assert embedded_files(data) == files
+    assert embed(files) == source
     assert read_bytes(data, "a.txt")[0].script_sha256 == sha(source)
 
 
