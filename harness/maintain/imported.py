@@ -154,9 +154,10 @@ def _original(row: Row, owned: Owned, commit: str, repository: str, chosen: str 
 
 
 def _pulled(owned: Owned, known: KnownScripts) -> str | None:
-    """Return the pull request whose merge brought an own log, where the subject of the commit names it."""
-    commits = (known.added(log.path) for log in (owned.linked, *owned.own) if log is not None)
-    return next((commit.pull_request for commit in commits if commit is not None and commit.pull_request), None)
+    """Return the pull request whose merge brought its logs, where the subject of the commit names it."""
+    if owned.linked is None or owned.folder is None:
+        return None
+    return known.pull_request(owned.linked.path, owned.folder)
 
 
 def _ruleset(track: Track, date: datetime.date | None) -> str:

@@ -7,7 +7,7 @@ track's program by the name that git gives its contents.
 from collections.abc import Mapping
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.mainline import Commit, History
+from harness.catalog.mainline import History
 from harness.catalog.tree import Tree
 from harness.core.record import Merged, Record
 from harness.maintain.claims import Row
@@ -56,7 +56,14 @@ class KnownScripts:
         blobs = {blob: self._history.appeared[blob] for blob in log.program.blobs if blob in self._history.appeared}
         return f"a script of commit {self._history.commits[min(blobs.values())].name[:12]}" if blobs else None
 
-    def added(self, path: str) -> Commit | None:
-        """Return the commit of the main branch that first held the contents of a file, whatever it was called then."""
+    def pull_request(self, path: str, folder: str) -> str | None:
+        """Return the pull request that first brought a log, whatever it was called then, if it brought that record alone.
+
+        folder: of the record, below the repository's root.
+        """
         place = self._history.appeared.get(self._tree.blobs.get(path, ""))
-        return None if place is None else self._history.commits[place]
+        if place is None:
+            return None
+        beside = (name for name, blob in self._tree.blobs.items() if self._history.appeared.get(blob) == place)
+        others = any(not name.startswith(f"{folder}/") for name in beside if name.startswith("records/"))
+        return None if others else self._history.commits[place].pull_request
