@@ -121,12 +121,15 @@ def plan_import(
 
 
 def write_import(catalog: Catalog, plan: ImportPlan) -> int:
-    """Write the folders of all new records, then what they need into environments.yaml; the number of folders."""
-    for new in plan.new:
-        add_folder(catalog.project, new.record, functools.partial(_fill, new.merged), curve=new.curve)
+    """Write the folders of all new records, each whole or not at all; the number of folders.
+
+    The folders come last: an import that is cut off leaves rows that are still new, and the next one writes the rest.
+    """
+    add_needs(catalog.project, [(new.torch or "", new.needs) for new in plan.new if new.needs is not None])
     for name, merged in plan.merged.items():
         add_merged(catalog.project.records / name, merged)
-    add_needs(catalog.project, [(new.torch or "", new.needs) for new in plan.new if new.needs is not None])
+    for new in plan.new:
+        add_folder(catalog.project, new.record, functools.partial(_fill, new.merged), curve=new.curve)
     return len(plan.new)
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 
 from harness.core.measurement import RunLog
-from harness.maintain.upstream_logs import Program
+from harness.maintain.upstream_logs import MOST_SOURCE, Program
 from harness.replay.environments import PACKAGES, Needs, packages_of
 
 _BUILT = {"flash_attn_interface": "FlashAttention-3, which is built from its source"}
@@ -48,7 +48,7 @@ def _imports(program: Program) -> set[str]:
     found: set[str] = set()
     for data in program.files.values():
         try:
-            nodes = list(ast.walk(ast.parse(data)))
+            nodes = list(ast.walk(ast.parse(data if len(data) <= MOST_SOURCE else b"")))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in nodes:

@@ -40,7 +40,7 @@ _OTHER = (
     ".sum",
 )
 _EMA = b"val_ema_loss:"
-_MOST_SOURCE = 1 << 20  # bytes; the largest has 0.2 MB, and parsing takes some hundred times as many
+MOST_SOURCE = 1 << 20  # bytes; the largest has 0.2 MB, and parsing takes some hundred times as many
 _NAMES_OF_RUNS = {"run_id", "run_name"}  # assigned in a script, and no part of what it does
 
 
@@ -147,7 +147,7 @@ def _program(data: bytes, path: str) -> Program | None:
 
 def _code(files: dict[str, bytes]) -> str | None:
     digest = hashlib.sha256()
-    if sum(map(len, files.values())) > _MOST_SOURCE:
+    if sum(map(len, files.values())) > MOST_SOURCE:
         return None
     try:
         with warnings.catch_warnings():

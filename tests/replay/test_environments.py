@@ -156,6 +156,7 @@ def test_what_the_default_index_lists_stands_beside_each_build_with_the_date(pro
     assert {build.torch: (build.default_index, build.index_checked) for build in builds} == {
         "2.9.1": ("listed", day),
         "2.7.1+cu128": ("not listed", day),
+        "2.8.0": ("not listed", day),
         NIGHTLY: ("unchecked", None),
         None: (None, None),
     }
