@@ -182,10 +182,19 @@ def where_it_lies(original: Original) -> tuple[str, str]:
     return original.commit or "", original.path or ""
 
 
+def places(original: Original) -> list[tuple[str, str]]:
+    """Return the commit and the path of everything that is read for a script."""
+    commit, path = where_it_lies(original)
+    folder = PurePosixPath(path).parent
+    names = [] if original.kind == "log" else [name for name in original.files if name != original.entry]
+    return [(commit, path), *((commit, str(folder / name)) for name in names)]
+
+
 def resolve_all(named: Sequence[tuple[str, Record]], source: Source) -> list[Resolved]:
     """Find and verify the original of every record, given with its name."""
-    originals = [original for _, record in named if (original := program(record, original=True)) is not None]
-    for repository in sorted({original.repository for original in originals if original.repository}):
+    both = (program(record, original=original) for _, record in named for original in (True, False))
+    scripts = [script for script in both if script is not None]  # the merged ones too, for what reads them later
+    for repository in sorted({script.repository for script in scripts if script.repository}):
         with contextlib.suppress(HarnessError):  # `resolve` says for each record what is wrong
-            source(repository).prefetch(where_it_lies(o) for o in originals if o.repository == repository)
+            source(repository).prefetch(place for s in scripts if s.repository == repository for place in places(s))
     return [resolve(record.original, name, source) for name, record in named]

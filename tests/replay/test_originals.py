@@ -184,6 +184,13 @@ def test_the_merged_script_is_what_a_record_is_run_with_and_its_original_is_aske
     assert codediff.between(old, new).size == "+2 −0 lines of code"
 
 
+def test_a_clone_of_the_cache_has_the_merged_scripts_as_well_once_all_were_asked_for(upstream: Upstream) -> None:
+    with_merged(upstream)
+    catalog = Catalog(upstream.project)
+    assert [row.state for row in resolve_all(catalog, None)] == ["resolved"]
+    assert catalog.published_script(catalog.record("tiny/1"), source_of(None, allow_network=False)).merged
+
+
 def test_a_plain_tree_gives_the_merged_script_only_while_it_stands_there(upstream: Upstream, tmp_path: Path) -> None:
     with_merged(upstream)
     plain = tmp_path / "plain"

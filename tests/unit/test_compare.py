@@ -193,7 +193,7 @@ def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
     root = str(Path(__file__).parents[2])
     assert main(["--root", root, "compare", "short/89", "short/13", "--plan"]) == 0
     said = capsys.readouterr().err
-    assert "A: the frozen original of the record short/89" in said
+    assert "A: the merged script of the record short/89" in said
     assert "in an environment of its own, made before the first run: torch==2.10.0+cu128, numpy" in said
     assert "fetched from KellerJordan/modded-nanogpt, or read with --checkout DIR" in said
     assert "B: a reimplementation of the record short/13" in said
