@@ -63,7 +63,13 @@ def own_runs(row: Row, tree: Tree, processes: int | None, older: set[str], chose
     """
     if not row.logs or chosen == NO_RUNS:
         return Owned()
-    place = _place(row, tree)
+    try:
+        place = _place(row, tree)
+    except Ambiguous:
+        named = (chosen or "").strip("/")
+        if not tree.is_folder(named):
+            raise
+        place = _Place(root=named, folder=named)
     paths = [place.file] if place.root is None and place.file else tree.below(place.root or place.folder or "")
     reading = read_folder(tree, paths)
     logs = distinct(reading.logs)

@@ -155,6 +155,13 @@ def project_in(folder: Path) -> Project:
     return Project(folder)
 
 
+def copy_of(upstream: SmallUpstream, folder: Path) -> SmallUpstream:
+    shutil.copytree(upstream.folder, folder)
+    copied = SmallUpstream.__new__(SmallUpstream)
+    copied.folder = folder
+    return copied
+
+
 def checkout(upstream: SmallUpstream) -> Checkout:
     return Checkout(upstream.folder, importing.REPOSITORY)
 
@@ -265,6 +272,21 @@ def test_a_choice_that_means_nothing_is_refused(
 ) -> None:
     with pytest.raises(StoreError, match=words):
         plan_import(Catalog(project_in(tmp_path / "p")), checkout(upstream), own=checked_own(choice))
+
+
+def test_a_link_to_nowhere_is_left_out_until_a_maintainer_names_the_folder(
+    upstream: SmallUpstream, tmp_path: Path
+) -> None:
+    other = copy_of(upstream, tmp_path / "clone")
+    other.readme([row(1, "1.2 minutes", "Lost", "08/01/26", f"{SHORT}/2026-08-01_Lost/x.txt", "@q")])
+    catalog = Catalog(project_in(tmp_path / "p"))
+    [left] = plan_import(catalog, checkout(other)).left_out
+    assert "which is not there" in left.what
+    folder = f"{SHORT}/2025-05-09_Skip"
+    [new] = plan_import(catalog, checkout(other), own={"short/1": folder}).new
+    assert own(new.record) == [first("2025-05-09_Skip")]
+    [new] = plan_import(catalog, checkout(other), own={"short/1": "-"}).new
+    assert new.record.runs == ()
 
 
 def test_two_captures_of_one_run_are_one_run_and_another_machine_is_another_group(project: Project) -> None:
@@ -378,9 +400,7 @@ def test_a_row_that_changed_upstream_is_a_difference_and_its_record_stays(
     project: Project, upstream: SmallUpstream, tmp_path: Path
 ) -> None:
     shutil.copytree(project.root, tmp_path / "p")
-    other = SmallUpstream.__new__(SmallUpstream)
-    other.folder = tmp_path / "clone"
-    shutil.copytree(upstream.folder, other.folder)
+    other = copy_of(upstream, tmp_path / "clone")
     changed = [line.replace("2.7 minutes", "2.6 minutes").replace("@e", "@e, @f") for line in SHORT_ROWS[:-2]]
     other.readme([*changed, row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, STEP_ROWS)
     catalog = Catalog(Project(tmp_path / "p"))
@@ -430,7 +450,7 @@ def test_the_command_fetches_the_public_repository_each_time_and_imports_what_is
     upstream: SmallUpstream, tmp_path: Path
 ) -> None:
     public = tmp_path / "mirror" / importing.REPOSITORY
-    shutil.copytree(upstream.folder, public)
+    other = copy_of(upstream, public)
     (public / ".git" / "config").open("a").write("[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n")
     made = project_in(tmp_path / "p")
     environment = {"SPEEDRUN_UPSTREAM": f"file://{tmp_path}/mirror", "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -440,8 +460,6 @@ def test_the_command_fetches_the_public_repository_each_time_and_imports_what_is
     assert "19 rows would be imported; 5 rows left out" in told
     assert not made.records.exists()
     before = upstream.git("rev-parse", "HEAD")
-    other = SmallUpstream.__new__(SmallUpstream)
-    other.folder = public
     other.readme([row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, STEP_ROWS[:3])
     status, said, _ = speedrun(made.root, "--upstream", "--json", **environment)
     plan = json.loads(said)
