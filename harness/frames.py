@@ -142,7 +142,7 @@ def runs(project: Source = None) -> pd.DataFrame:
     number         string         the record's number, 12 or 21.1
     slug           string         the record's folder below records/<track>/
     id             string         name of the run; for the history the path of its log
-    role           string         own, or baseline for a run of its parent that came with it
+    role           string         own; baseline: named so by its author; other: beside them
     step           Int64          the last step; missing where the log has none
     metric         string         what `value` is: val_loss, val_ema_loss or above_entropy
     value          float64  nats  final validation loss per token; missing where it did not validate at its last step

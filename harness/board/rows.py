@@ -5,10 +5,10 @@ with its own complete runs on the track's hardware), or `published` (a claim onl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.ranking import current, numbers
+from harness.catalog.ranking import current, given_twice, numbers
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.record import Record, RecordRun, Replayed, Status
@@ -61,8 +61,17 @@ def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
     best = current(track, mine)
     shown = numbers(mine)
     rows = [make_row(track, record, shown, record is best) for record in mine]
+    twice = given_twice(mine)
+    rows = [replace(row, notes=_clash(row, twice[row.slug])) if row.slug in twice else row for row in rows]
     rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
+
+
+def _clash(row: Row, other: Record) -> str:
+    """Add to a row's notes that another record has its number."""
+    where = "upstream" if other.original is not None else "here"
+    said = f"the number {row.number} was also given {where}, to {other.slug}"
+    return f"{row.notes}; {said}" if row.notes else said
 
 
 def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:

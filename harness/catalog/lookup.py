@@ -87,8 +87,8 @@ class Catalog:
         return self._numbers[record.track][record.slug]
 
     def name(self, record: Record) -> str:
-        """Return a record's name as people write it: short/12, or short/21.1."""
-        return f"{record.track}/{self.number(record)}"
+        """Return a record's name as people write it: short/12, short/21.1, or its slug where upstream has its number."""
+        return f"{record.track}/{ranking.own_slug(record, self.records(record.track)) or self.number(record)}"
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -120,7 +120,7 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
+            meant = [self.folder(r) for r in ranking.numbered(self.records(track), rest)] if track else []
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]

@@ -81,7 +81,9 @@ class RecordRun:
     """One row of runs.csv: the figures of one run that stands for a record."""
 
     id: str
-    role: Literal["own", "baseline"]
+    role: Literal[
+        "own", "baseline", "other"
+    ]  # baseline: its author named it so; other: it lies beside the record's runs
     step: int | None
     metric: str
     value: float | None

@@ -88,14 +88,14 @@ def git_name(data: bytes) -> str:
 # ------------------------------------------------------------------------------------------------ finding
 
 
-def find_merged(records: Sequence[Record], checkout: Checkout) -> dict[str, Merged]:
+def find_merged(records: Sequence[Record], checkout: Checkout, commit: str = "HEAD") -> dict[str, Merged]:
     """Find the merged program of every record of `short` and `medium` whose program on master is not its original.
 
     records: all of the project, so that each has its next one. Returns, by "track/slug", what merged.yaml has to say: the
     program, or why no commit can be told. A record that is not in it needs no file: its original, comments aside, is
     what was merged. Raises StoreError for a checkout without its history.
     """
-    history = read_history(checkout)
+    history = read_history(checkout, commit)
     contents = read_blobs(checkout, {blob for commit in history.commits for blob in commit.programs.values()})
     torches = {run.script_sha256: run.torch for record in records for run in record.runs if run.torch}
     found: dict[str, Merged] = {}

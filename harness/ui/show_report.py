@@ -29,7 +29,7 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         ("script", _script_sentence(folder, record)),
         ("evidence", "evidence/ in its folder" if record.has_evidence else None),
         ("withdrawn", record.withdrawn),
-        ("notes", record.notes),
+        ("notes", row.notes),
         ("folder", project.show(folder)),
     ):
         if value:

@@ -271,7 +271,7 @@ VERBS = {
         "--checkout",
         "--no-fetch",
     },
-    "import": set(),
+    "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "board": {"--check", "--json"},
     "show": {"--json"},
 }

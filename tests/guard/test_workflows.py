@@ -18,7 +18,11 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 PINS = {
     "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
     "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
+    "actions/upload-artifact": ("ea165f8d65b6e75b540449e92b4886f43607fa02", "v4.6.2"),
+    "actions/download-artifact": ("d3f86a106a0bac45b974a628896c90dbdf5c8093", "v4.3.0"),
 }
+# The jobs that may do more than read, and exactly what. None of them runs anything of a pull request.
+MORE = {("import.yml", "propose"): {"contents": "write", "pull-requests": "write"}}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -35,7 +39,8 @@ def steps(path: Path) -> list[dict[str, Any]]:
 def test_a_workflow_can_only_read_and_knows_no_secret(path: Path) -> None:
     held = load(path)
     assert held["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job for job in held["jobs"].values())
+    more = {(path.name, name): job["permissions"] for name, job in held["jobs"].items() if "permissions" in job}
+    assert more == {key: value for key, value in MORE.items() if key[0] == path.name}
     assert "${{ secrets" not in path.read_text()
     assert "pull_request_target" not in path.read_text()
     assert all("timeout-minutes" in job for job in held["jobs"].values())
@@ -51,6 +56,15 @@ def test_actions_are_pinned_and_leave_no_token_behind(path: Path) -> None:
             assert step["with"]["persist-credentials"] is False
         # An expression inside a command would let a branch's name become a command.
         assert "${{" not in step.get("run", "")
+
+
+def test_a_job_that_may_write_starts_by_the_clock_or_by_hand_and_after_one_that_may_only_read() -> None:
+    for name, writer in MORE:
+        held = load(ROOT / ".github" / "workflows" / name)
+        assert held[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads `on` as true
+        assert held["jobs"][writer]["needs"] == "read"
+        assert "harness" not in " ".join(step.get("run", "") for step in held["jobs"][writer]["steps"])
+        assert "starts no other workflow" in (ROOT / ".github" / "workflows" / name).read_text()
 
 
 def test_the_judge_of_a_pull_request_is_the_base_branch() -> None:
