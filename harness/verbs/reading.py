@@ -32,6 +32,15 @@ def _log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a log has problems")
     parser.add_argument("--extract", metavar="DIR", help="write the script that is embedded in one log into DIR")
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="print a table of the runs by script, steps and GPUs on stdout, as Markdown or with --json as data",
+    )
+    parser.add_argument(
+        "--baseline", metavar="DIR", help="with --markdown: hold all against the runs in DIR, or of this name or hash"
+    )
+    parser.add_argument("--target", type=_target, metavar="LOSS", help="with --markdown: the loss to be reached")
 
 
 def _jobs(text: str) -> int:
@@ -40,9 +49,23 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _target(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no loss; give nats per token, like 3.28")
+    return value
+
+
 def _log(args: argparse.Namespace) -> int:
     if args.extract is not None:
         return _extract(args)
+    if args.markdown:
+        return _log_table(args)
+    if args.baseline is not None or args.target is not None:
+        raise HarnessError.at("log", "--baseline and --target belong to --markdown", "add --markdown")
     from harness.runlog import collection
     from harness.ui import console
 
@@ -69,6 +92,32 @@ def _log(args: argparse.Namespace) -> int:
     if table:
         _say_table(table, final_only=args.final_only)
     console.say(_summary(counts))
+    return collection.exit_status(files, strict=args.strict)
+
+
+def _log_table(args: argparse.Namespace) -> int:
+    """Print the table that reviewers make of logs; it needs no project."""
+    from harness.board import log_markdown, tabulation
+    from harness.core import log_table
+    from harness.runlog import collection
+    from harness.ui import console
+
+    if args.final_only or args.curve:
+        raise HarnessError.at("log", "--markdown reads whole logs", "leave out --final-only and --curve")
+    base = args.baseline if args.baseline is not None and os.path.exists(args.baseline) else None
+    once = {os.path.realpath(t.name): t for t in collection.find_logs([*args.paths, *([base] if base else [])])}
+    readings = list(collection.read_logs(list(once.values()), curve=True, jobs=args.jobs))
+    counts: Counter[str] = Counter()
+    for reading in readings:
+        counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
+        counts["runs"] += len(reading.runs)
+        if reading.refusal is not None and (reading.target.named or not reading.no_log):
+            console.say(str(reading.refusal))
+    console.say(_summary(counts))
+    files = [(r.target.named, bool(r.runs), any(run.problems for run in r.runs)) for r in readings]
+    if any(read for _, read, _ in files):
+        table = tabulation.read(readings, args.baseline, target=args.target)
+        sys.stdout.write(log_table.FORM.text(table) if args.json else log_markdown.markdown(table))
     return collection.exit_status(files, strict=args.strict)
 
 

@@ -241,7 +241,17 @@ VERBS = {
     "new": {"--from", "--checkout", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
-    "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
+    "log": {
+        "--json",
+        "--curve",
+        "--final-only",
+        "--jobs",
+        "--strict",
+        "--extract",
+        "--markdown",
+        "--baseline",
+        "--target",
+    },
     "verify": {"--usd-per-hour", "--json"},
     "compare": {
         "--pairs",
