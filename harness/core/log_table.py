@@ -104,4 +104,4 @@ class LogTable:
     more_groups: Size  # beyond those that are listed
 
 
-FORM = Form(LogTable, "json", (1,), max_bytes=1 << 20)
+FORM = Form(LogTable, "json", (1,))

@@ -223,6 +223,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
     [
         ("show", "short/12"),
         ("log", "tests/golden/logs/L0-llmc-plain.txt"),
+        ("log", "tests/golden/logs/L0-llmc-plain.txt", "--markdown"),
         ("check", "submissions/_template"),
         ("verify", "records/smoke/2026-11-21_muon"),
     ],
