@@ -13,6 +13,7 @@ from harness.catalog.manifests import LOCK_FORM, MANIFEST_FORM, SCRIPT_FORM
 from harness.catalog.tracks import PINS_FORM, TRACK_FORM
 from harness.core.codec import Form
 from harness.replay import environments
+from harness.store import retimings
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
 from harness.store.records import RECORD_FORM, WITHDRAWAL_FORM
@@ -29,6 +30,7 @@ FORMS: dict[str, Form[Any]] = {
     "pins": PINS_FORM,
     "record": RECORD_FORM,
     "replay": REPLAY_FORM,
+    "retimings": retimings.FORM,
     "run": RUN_FORM,
     "script": SCRIPT_FORM,
     "track": TRACK_FORM,

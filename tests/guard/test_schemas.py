@@ -104,6 +104,7 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         "manifest": "submissions/*/manifest.yaml",
         "manifest.lock": "submissions/*/manifest.lock",
         "record": "records/*/*/record.yaml",
+        "retimings": "retimings.yaml",
         "script": "records/*/*/script/script.yaml",
         "track": "tracks/*.yaml",
         "withdrawn": "records/*/*/withdrawn.yaml",
