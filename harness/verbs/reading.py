@@ -197,12 +197,17 @@ def _extract(args: argparse.Namespace) -> int:
 def _board_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on stdout")
+    parser.add_argument(
+        "--upstream-row", metavar="RECORD", help="print the row of one record for the README of modded-nanogpt"
+    )
 
 
 def _board(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.ui import console
 
+    if args.upstream_row is not None:
+        return _upstream_row(args)
     project = project_of(args)
     if args.json:
         sys.stdout.write(leaderboard.read_and_render(project)["leaderboard/records.json"])
@@ -219,6 +224,19 @@ def _board(args: argparse.Namespace) -> int:
         console.say(f"wrote {project.show(path)}")
     if not changed:
         console.say("the board is current; nothing was written")
+    return 0
+
+
+def _upstream_row(args: argparse.Namespace) -> int:
+    from harness.board import rows, upstream_row
+    from harness.ui import console
+
+    catalog = catalog_of(args)
+    record, row = rows.row_of(catalog, args.upstream_row)
+    all_rows = rows.make_rows(catalog.track(record.track), catalog.records(record.track))
+    print(upstream_row.upstream_row(record, row, all_rows))
+    if not upstream_row.is_linked(record):
+        console.say("no log or pull request of their repository is known here: fill in that column")
     return 0
 
 

@@ -270,7 +270,7 @@ VERBS = {
     "diff": {"--against", "--checkout"},
     "accept": {"--retime", "--withdraw", "--why"},
     "import": set(),
-    "board": {"--check", "--json"},
+    "board": {"--check", "--json", "--upstream-row"},
     "show": {"--json"},
 }
 
