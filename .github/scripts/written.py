@@ -169,6 +169,13 @@ def number_of(name: str, folder: str) -> int:
     return int(found[1]) if found else 0
 
 
+def named_pull_request(name: str, folder: str) -> list[str]:
+    """Read which pull request a record says it came by, as options of `speedrun accept`."""
+    text = next((content(f.blob) for f in files(name, folder) if f.path == f"{folder}/record.yaml"), b"")
+    found = re.search(rb"^pull_request: '([1-9]\d{0,8})'$", text, re.M)
+    return ["--pull-request", found[1].decode()] if found else []
+
+
 def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]) -> list[str]:
     """Accept a submission or time a record again as somebody did, and compare what was written."""
     mine = {file.path: file for file in files(head, folder)}
@@ -186,7 +193,7 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
     if kind == "accept" and files(head, f"{SUBMISSIONS}/{slug}"):
         return [f"{SUBMISSIONS}/{slug} became a record and is still there; `speedrun accept` moves the folder"]
     if kind == "accept":
-        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}"], folder)
+        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}", *named_pull_request(head, folder)], folder)
     else:
         problems = time_again(project, head, folder)
     todo = "is not what `speedrun accept` writes; run it again on the base branch as it is now"

@@ -30,8 +30,8 @@ from harness.store.packs import PACK
 from harness.submission import inspection
 
 
-def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
-    """Judge a packed submission and, if it passes, make it the track's next record.
+def accept(catalog: Catalog, subject: Subject, *, pull_request: str | None = None) -> tuple[Verdict, Record | None]:
+    """Judge a packed submission and, if it passes, make it the track's next record; pull_request: its number.
 
     The submission's folder becomes the record's. Returns the verdict, with None where it is not pass. Raises StoreError
     with every reason why the folder cannot be accepted at all.
@@ -40,7 +40,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
-    record = make_record(catalog, subject, manifest, gathered)
+    record = replace(make_record(catalog, subject, manifest, gathered), pull_request=pull_request)
     comparison = None
     best = catalog.current(subject.track)
     if subject.track.metric == "train_time" and best is not None:

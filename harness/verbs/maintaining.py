@@ -1,6 +1,7 @@
 """accept, import: what maintainers do to records."""
 
 import argparse
+import re
 from pathlib import Path
 
 from harness.verbs.verb import Verb, catalog_of, project_of
@@ -14,6 +15,15 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
     parser.add_argument("--why", metavar="TEXT", help="why a record is withdrawn, one line")
+    parser.add_argument(
+        "--pull-request", type=_number, metavar="N", help="the number of the pull request that brought the submission"
+    )
+
+
+def _number(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a pull request")
+    return text
 
 
 def _accept(args: argparse.Namespace) -> int:
@@ -25,6 +35,8 @@ def _accept(args: argparse.Namespace) -> int:
     if (args.withdraw is None) != (args.why is None):
         todo = "write accept --withdraw RECORD --why 'the reason'"
         raise HarnessError.at("accept", "--withdraw and --why are given together or not at all", todo)
+    if args.pull_request is not None and args.submission is None:
+        raise HarnessError.at("--pull-request", "belongs to a submission that becomes a record", "leave it out")
     catalog = catalog_of(args)
     if args.withdraw is not None:
         path = amendments.withdraw(catalog, args.withdraw, args.why)
@@ -34,7 +46,7 @@ def _accept(args: argparse.Namespace) -> int:
         console.say(f"timed again, {outcome}: records/{timed.track}/{timed.slug}")
     else:
         subject = catalog.subject(catalog.find(args.submission))
-        verdict, record = acceptance.accept(catalog, subject)
+        verdict, record = acceptance.accept(catalog, subject, pull_request=args.pull_request)
         console.say_verdict(verdict)
         run_report.say_newer(catalog.project, subject)
         if record is None:

@@ -268,7 +268,7 @@ VERBS = {
     "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
     "diff": {"--against", "--checkout"},
-    "accept": {"--retime", "--withdraw", "--why"},
+    "accept": {"--retime", "--withdraw", "--why", "--pull-request"},
     "import": set(),
     "board": {"--check", "--json", "--upstream-row"},
     "show": {"--json"},
