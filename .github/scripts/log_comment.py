@@ -18,6 +18,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,13 @@ def added(folder: str) -> list[str]:
     return [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
 
 
+def of_one_track(paths: list[str]) -> list[str]:
+    """Choose the files below the track's folder that most of them lie in: a table has one target."""
+    tracks = Counter("/".join(path.split("/")[:2]) for path in paths)
+    most = max(tracks, key=lambda track: (tracks[track], track), default="")
+    return [path for path in paths if path.startswith(f"{most}/")]
+
+
 def baseline_of(readings: list[Reading]) -> str | None:
     """Find the one folder of logs that its author calls a baseline; None where there is none, or several."""
     folders = {os.path.dirname(reading.target.name) for reading in readings if reading.runs}
@@ -60,9 +68,10 @@ def baseline_of(readings: list[Reading]) -> str | None:
 def table(folder: str, file: Path) -> int:
     """Write the table of the added logs as data, and as Markdown into the summary of the job."""
     paths = added(folder)
-    if len(paths) > MOST_FILES:
-        print(f"{len(paths) - MOST_FILES} of {len(paths)} added files are not read")
-    readings = list(read_logs([Target(path, False) for path in paths[:MOST_FILES]], curve=True))
+    chosen = of_one_track(paths)[:MOST_FILES]
+    if len(chosen) < len(paths):
+        print(f"{len(paths) - len(chosen)} of {len(paths)} added files are of another track or too many")
+    readings = list(read_logs([Target(path, False) for path in chosen], curve=True))
     runs = sum(len(reading.runs) for reading in readings)
     tell("GITHUB_OUTPUT", f"runs={runs}\n")
     print(f"{runs} runs in {sum(bool(reading.runs) for reading in readings)} of {len(paths)} added files")

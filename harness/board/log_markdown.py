@@ -4,6 +4,7 @@ Paths and versions come from pull requests, so every one is escaped; the longest
 comment (65,536 characters).
 """
 
+import bisect
 from collections.abc import Sequence
 
 from harness.board import log_oddities
@@ -23,11 +24,12 @@ _NO_PEEKING = (
 
 def markdown(table: LogTable) -> str:
     """Write the table, what is odd below it, and what its columns mean; groups that would exceed a comment are counted."""
-    for count in range(len(table.groups), 0, -1):
-        text = _page(table, table.groups[:count], table.more_groups + len(table.groups) - count)
-        if len(text) <= MOST_CHARACTERS:
-            break
-    return text
+
+    def page(count: int) -> str:
+        return _page(table, table.groups[:count], table.more_groups + len(table.groups) - count)
+
+    fits = bisect.bisect_right(range(len(table.groups) + 1), MOST_CHARACTERS, key=lambda count: len(page(count))) - 1
+    return page(max(1, fits))
 
 
 def _page(table: LogTable, groups: Sequence[TableGroup], more: int) -> str:
@@ -43,7 +45,7 @@ def _page(table: LogTable, groups: Sequence[TableGroup], more: int) -> str:
         odd.setdefault("; ".join(log_oddities.of_group(table, one, cell)), []).append(one)
     lines += [f"- {_titles(mine)}: {said}." for said, mine in odd.items() if said]
     if more:
-        lines.append(f"- {more} more groups of runs are not shown.")
+        lines.append(f"- {more} more groups of runs are not shown; name fewer folders.")
     return "\n".join([*lines, "", *_legend(table)]) + "\n"
 
 

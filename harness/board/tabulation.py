@@ -42,7 +42,7 @@ def read(readings: Iterable[Reading], baseline: str | None = None, *, target: fl
 
     baseline: the folder or file that holds its runs, or the name or the first digits of the hash of a group; target: of
     the loss, by default that of the track whose folder of modded-nanogpt the logs lie in, else the nearest one. Raises
-    HarnessError where `baseline` does not mean one group.
+    HarnessError where `baseline` does not mean one group, and for logs of several tracks.
     """
     if baseline is None:
         groups = group(readings)
@@ -100,10 +100,15 @@ def _require_one(found: Sequence[Group], name: str, known: Sequence[Group] = ())
 
 
 def _track(groups: Sequence[Group]) -> Any:
-    """Tell the track by the folder of modded-nanogpt that the logs lie in; None where they lie in none or in several."""
+    """Tell the track by the folder of modded-nanogpt that the logs lie in; None where they lie in none.
+
+    Raises HarnessError where they lie in several, whose targets and rules differ.
+    """
     parts = {part for one in groups for log in one.logs for part in Path(os.path.abspath(log.path)).parts}
-    found = {track for folder, track in _FOLDERS.items() if folder in parts}
-    return found.pop() if len(found) == 1 else None
+    found = [track for folder, track in _FOLDERS.items() if folder in parts]
+    if len(found) > 1:
+        raise HarnessError.at("log", f"these logs are of {len(found)} tracks", "name those of one track")
+    return found[0] if found else None
 
 
 def _nearest(groups: Sequence[Group]) -> float:

@@ -101,6 +101,7 @@ def race(tmp_path: Path) -> Path:
         write(new / "baseline" / f"{index}.txt", 3.2785 + index / 1e4, 80_000 + index)
         write(new / "this_pr" / f"{index}.txt", 3.2783 + index / 1e4, 79_000 + index, script=SCRIPT + "x = 1\n")
     (new / "README.md").write_text("faster\n")
+    write(folder / "records" / "track_2_medium" / "2026-02-02_Other" / "a.txt", 2.9190, 900_000)
     (new / "linked.txt").symlink_to("/etc/hostname")
     for name in ("harness", "json"):
         (folder / f"{name}.py").write_text("raise SystemExit('code of the pull request ran')\n")
@@ -148,7 +149,7 @@ def test_the_logs_that_a_pull_request_adds_become_one_comment_that_is_updated(ra
     done = act(race, "table")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (race.parent / "temp" / "output").read_text() == "runs=6\n"
-    assert done.stdout == "6 runs in 6 of 7 added files\n"
+    assert done.stdout == "1 of 8 added files are of another track or too many\n6 runs in 6 of 8 added files\n"
     summary = (race.parent / "temp" / "summary").read_text()
     assert "| baseline (baseline) |" in summary and "| this&#95;pr |" in summary and "Old" not in summary
 

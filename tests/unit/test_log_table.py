@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.board import log_markdown, tabulation
-from harness.core import log_table
+from harness.core import codec, log_table
 from harness.core.errors import HarnessError
 from harness.runlog import collection
 from tests import warm
@@ -172,6 +173,13 @@ def test_the_target_is_the_one_that_was_given_or_the_tracks_or_the_nearest(
     assert tabulation.read(readings(tmp_path), target=given).target == target
 
 
+def test_logs_of_two_tracks_are_not_one_table(tmp_path: Path) -> None:
+    write(tmp_path / "track_2_medium" / "a.txt", 2.9190, 79_000)
+    write(tmp_path / "track_1_short" / "a.txt", 3.2790, 79_000)
+    with pytest.raises(HarnessError, match="these logs are of 2 tracks; name those of one track"):
+        tabulation.read(readings(tmp_path), target=3.28)
+
+
 def test_the_optimization_track_gets_its_rule_and_the_earliest_step_that_meets_it(tmp_path: Path) -> None:
     folder = tmp_path / "track_3_optimization" / "results" / "x"
     for index, loss in enumerate((3.2770, 3.2774, 3.2772, 3.2776)):
@@ -204,7 +212,21 @@ def test_the_longest_table_fits_a_comment_and_says_what_it_leaves_out(tmp_path: 
     text = log_markdown.markdown(table)
     assert len(text) <= log_markdown.MOST_CHARACTERS
     shown = len(cells(text))
-    assert shown > 5 and f"- {log_table.MOST_GROUPS + 5 - shown} more groups of runs are not shown." in text
+    assert (
+        shown > 5
+        and f"- {log_table.MOST_GROUPS + 5 - shown} more groups of runs are not shown; name fewer folders." in text
+    )
+
+
+def test_the_largest_table_stays_below_the_limit_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", 3.2791, 79_000, seed=2**40)
+    table = tabulation.read(readings(tmp_path))
+    run = dataclasses.replace(
+        table.groups[0].runs[0], name="ü" * 80, torch="2" * 40, driver="5" * 40, ema_loss=3.123456
+    )
+    one = dataclasses.replace(table.groups[0], name="ü" * 80, runs=(run,) * log_table.MOST_RUNS)
+    text = log_table.FORM.text(dataclasses.replace(table, groups=(one,) * log_table.MOST_GROUPS))
+    assert len(text.encode()) < codec.MAX_JSON_BYTES
 
 
 def test_the_table_as_data_gives_the_same_page(tmp_path: Path) -> None:
