@@ -25,7 +25,7 @@ def of_group(table: LogTable, one: TableGroup, name: Callable[[str], str]) -> li
 
 def _lost(one: TableGroup, name: Callable[[str], str]) -> list[str]:
     said = []
-    lost = [run for run in one.runs if run not in one.complete]
+    lost = [run for run in one.runs if not run.is_complete(one.steps)]
     if lost:
         ends = [f"{name(run.name)} at step {run.last_step}" for run in lost[:_FEW]]
         more = f" and {len(lost) - _FEW} more" if len(lost) > _FEW else ""
