@@ -41,6 +41,7 @@ COLUMNS = {
     "machine": "what the runs ran on",
     "current": "whether it is the track's current record",
     "official": "whether a maintainer timed it beside the current record",
+    "merged": "commit whose program holds the record, where that is not its original; the runs may be of the original",
     "notes": "remarks",
     "baselines": "its own runs less those of each other script in its folder on the same GPUs, the likeliest baseline first:"
     " script_sha256, record (whose script it is, where a hash tells), step, runs, own_runs, reaches_target (whether its mean"

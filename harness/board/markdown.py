@@ -77,7 +77,8 @@ def current_line(track: Track, row: Row) -> str:
     if not row.current:
         return "No record stands."
     value = time_text(row.claimed_time_s) if track.metric == "train_time" else f"{row.claimed_steps:,} steps"
-    return f"Current record: **{value}**, #{row.number}, {link(row)}."
+    script = f" It is held by the script that was merged, at commit {row.merged[:8]}." if row.merged else ""
+    return f"Current record: **{value}**, #{row.number}, {link(row)}.{script}"
 
 
 def table_row(row: Row, *, by_time: bool, with_machine: bool = False) -> str:

@@ -4,13 +4,12 @@ A row's status is computed too: `measured` (this harness ran it and holds the ev
 with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
 """
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.catalog.differences import Difference, differences, scripts
 from harness.catalog.lookup import Catalog
-from harness.catalog.ranking import current, numbers
+from harness.catalog.ranking import current, given_twice, numbers
 from harness.core import stats
 from harness.core.errors import StatisticsError
 from harness.core.record import Elsewhere, Record, RecordRun, Replayed, Status
@@ -56,6 +55,7 @@ class Row:
     official: bool = False  # timed by a maintainer
     baselines: tuple[Difference, ...] = ()  # its runs less those of other scripts on the same machine
     elsewhere: Elsewhere | None = None  # what somebody else measured
+    merged: str | None = None  # the commit whose program holds the record, where that is not its original
 
 
 def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIMINGS) -> list[Row]:
@@ -65,15 +65,24 @@ def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIM
     shown = numbers(mine)
     known = scripts(mine, shown)
     rows = [
-        dataclasses.replace(
+        replace(
             make_row(track, record, shown, record is best),
             baselines=differences(record, known, track.target_loss),
             elsewhere=timings.get((track.name, record.number)) if record.kind == "record" else None,
         )
         for record in mine
     ]
+    twice = given_twice(mine)
+    rows = [replace(row, notes=_clash(row, twice[row.slug])) if row.slug in twice else row for row in rows]
     rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
+
+
+def _clash(row: Row, other: Record) -> str:
+    """Add to a row's notes that another record has its number."""
+    where = "upstream" if other.original is not None else "here"
+    said = f"the number {row.number} was also given {where}, to {other.slug}"
+    return f"{row.notes}; {said}" if row.notes else said
 
 
 def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:
@@ -122,6 +131,7 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         current=is_current,
         official=record.official,
         notes=record.notes,
+        merged=record.merged.commit if record.merged is not None else None,
     )
 
 
@@ -159,6 +169,9 @@ def judge_status(
     off = stats.mean(times) / claimed - 1
     if abs(off) <= AGREES_WITHIN:
         return "logged", None
+    merged = record.merged
+    if merged is not None and merged.program is not None and not any(merged.ran_as(r.script_sha256) for r in fitting):
+        return "published", f"its runs are of another script than the merged one ({100 * off:+.1f} % time)"
     return "published", f"its runs take {100 * off:+.1f} %"
 
 
@@ -169,9 +182,9 @@ def _fits(track: Track, run: RecordRun) -> bool:
 
 
 def replayed_texts(marks: Sequence[Replayed]) -> list[str]:
-    """Sum up a record's replays, those of the original first; a reimplementation is named as one."""
+    """Sum up a record's replays, those of the original first; each says which script it ran."""
     texts = []
-    for script in ("original", "reimplementation"):
+    for script in ("original", "merged", "reimplementation"):
         mine = [mark for mark in marks if mark.script == script]
         if mine:
             texts.append(f"{script} ×{len(mine)}: {', '.join(_figures(mine))}")

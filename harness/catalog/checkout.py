@@ -59,18 +59,34 @@ class Checkout:
                 paths.setdefault(commit, []).append(path)
         if not self.partial or not self.network or not paths:
             return
-        blobs = set()
-        for commit, listed in paths.items():
-            entries = self._git("ls-tree", "-z", commit, "--", *listed).stdout.split(b"\0")
-            blobs |= {entry.split(b"\t")[0].split()[2] for entry in entries if b"\t" in entry}
+        self.fetch({blob for commit, listed in paths.items() for blob in self.blobs(commit, listed).values()}, *paths)
+
+    def fetch(self, blobs: set[str], *commits: str) -> None:
+        """Download those of these blobs that the partial clone of the cache lacks, in one request.
+
+        commits: where they are looked for; without any, in the whole history.
+        """
+        if not self.partial or not self.network or not blobs:
+            return
         # The folders are here; the missing ones of their files are printed as ?<hash>.
-        printed = self._git("rev-list", "--objects", "--missing=print", "--no-walk", *paths).stdout
-        missing = blobs & {line[1:] for line in printed.splitlines() if line.startswith(b"?")}
+        where = ("--no-walk", *commits) if commits else ("--all",)
+        printed = self.ask("rev-list", "--objects", "--missing=print", *where).stdout
+        missing = blobs & {line[1:] for line in printed.decode("utf-8", "replace").splitlines() if line[:1] == "?"}
         if missing:
             noop = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head")
-            self._git(*noop, "--filter=blob:none", "--stdin", "origin", stdin=b"\n".join(sorted(missing)) + b"\n")
+            asked = "\n".join([*sorted(missing), ""]).encode()
+            self.ask(*noop, "--filter=blob:none", "--stdin", "origin", stdin=asked)
 
-    def _git(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def blobs(self, commit: str, paths: Iterable[str]) -> dict[str, str]:
+        """Return git's names for the contents of files at a commit, by path; what does not exist is left out."""
+        if not self.has_git or not re.fullmatch(_COMMIT, commit):
+            return {}
+        entries = self.ask("ls-tree", "-z", commit, "--", *paths).stdout.decode("utf-8", "replace").split("\0")
+        parts = (entry.partition("\t") for entry in entries if "\t" in entry)
+        return {path: described.split()[2] for described, _, path in parts}
+
+    def ask(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run git in this folder."""
         return git("-C", self.folder, *arguments, stdin=stdin, network=self.network)
 
     def _from_tree(self, pure: PurePosixPath) -> bytes:
@@ -89,7 +105,7 @@ class Checkout:
     def _from_git(self, commit: str, path: str) -> bytes:
         if not re.fullmatch(_COMMIT, commit):
             raise StoreError.at(ascii(commit), "is not a commit", "name it by its hexadecimal digits")
-        listing = self._git("ls-tree", commit, "--", path)
+        listing = self.ask("ls-tree", commit, "--", path)
         if listing.returncode and self.partial:
             todo = f"remove {self.folder} so that it is cloned again, or give --checkout DIR"
             raise NotInside.at(commit[:12], f"is not a commit of {self.repository} as it was cloned here", todo)
@@ -103,10 +119,10 @@ class Checkout:
             raise kind.at(path, f"is not in commit {commit[:12]}", "check the record's facts")
         if entry[0] not in ("100644", "100755"):
             raise StoreError.at(path, "is a link or a folder in the repository", "a script must be a plain file")
-        size = self._git("cat-file", "-s", entry[2])
+        size = self.ask("cat-file", "-s", entry[2])
         if size.returncode == 0 and int(size.stdout) > MOST_BYTES:
             raise StoreError.at(path, f"has more than {MOST_BYTES:,} bytes", "a log or script of a record is smaller")
-        blob = self._git("cat-file", "blob", entry[2])
+        blob = self.ask("cat-file", "blob", entry[2])
         if blob.returncode and not self.network:
             raise NotFetched.at(path, "was never fetched here", "leave --no-fetch out, or give --checkout DIR")
         if blob.returncode:
@@ -138,6 +154,21 @@ def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
                 raise NotFetched.at(repository, "was never cloned here", todo)
             _clone(repository, folder)
     return Checkout(folder, repository, partial=True, network=allow_network)
+
+
+def updated(repository: str) -> Checkout:
+    """Return the clone of a repository in the cache as the repository is now: made, or fetched.
+
+    Raises StoreError where that fails; the clone stays as it was then.
+    """
+    checkout = cloned(repository)
+    with locked(checkout.folder):
+        wanted = "+HEAD:refs/remotes/origin/HEAD"
+        done = git("-C", checkout.folder, "fetch", "--quiet", "--no-tags", "--filter=blob:none", "origin", wanted)
+    if done.returncode:
+        todo = "check the network, or name a clone with --checkout DIR"
+        raise StoreError.at(repository, f"cannot be fetched: {last_error(done)}", todo)
+    return checkout
 
 
 def _clone(repository: str, folder: Path) -> None:

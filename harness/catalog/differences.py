@@ -41,9 +41,9 @@ def scripts(records: Iterable[Record], numbers: Mapping[str, str]) -> dict[str, 
     """
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: (one.number, str(one.date), one.slug)):
-        for run in record.runs:
-            if run.role == "own" and run.script_sha256 is not None:
-                found[run.script_sha256] = numbers[record.slug]
+        own = {run.script_sha256 for run in record.runs if run.role == "own"}
+        merged = None if record.merged is None else record.merged.script_sha256
+        found |= dict.fromkeys((script for script in (*own, merged) if script is not None), numbers[record.slug])
     return found
 
 
@@ -60,7 +60,7 @@ def differences(record: Record, known: Mapping[str, str], target: float) -> tupl
             gpus = (run.gpu_count, run.gpu_name)
             if run.role == "own":
                 own.setdefault(gpus, []).append(run)
-            else:
+            elif run.role == "baseline":  # what else lies there is not one, whatever it is called
                 baselines.setdefault((gpus, run.script_sha256, run.step), []).append(run)
     found = [_difference(own[gpus], theirs, known, target) for (gpus, *_), theirs in baselines.items() if gpus in own]
     return tuple(sorted(found, key=_order))

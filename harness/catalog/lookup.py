@@ -6,9 +6,9 @@
     short                   a track: its current record, wherever its script is
 
 One `Catalog` serves one command: each record is read at most once, when it is first needed, so that every part of the
-command sees the same records and numbers. Most records of the past have figures here and no script; their frozen
-originals are fetched, verified and kept in the cache by `originals`. A script in a record's folder may be the original
-or a reimplementation of it.
+command sees the same records and numbers. Most records of the past have figures here and no script; their published
+scripts are fetched, verified and kept in the cache by `originals`: the program that was merged, or on request the
+original that a log proves. A script in a record's folder may be the original or a reimplementation of it.
 """
 
 import re
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.catalog import manifests, originals, ranking, subjects, tracks
-from harness.catalog.originals import Source, published
+from harness.catalog.originals import Source, program, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError, ManifestError, StoreError, read_all
 from harness.core.record import Record
@@ -87,8 +87,9 @@ class Catalog:
         return self._numbers[record.track][record.slug]
 
     def name(self, record: Record) -> str:
-        """Return a record's name as people write it: short/12, or short/21.1."""
-        return f"{record.track}/{self.number(record)}"
+        """Return a record's name as people write it: short/12, or short/21.1; its slug where upstream has its number."""
+        taken = record.original is None and record.slug in ranking.given_twice(self.records(record.track))
+        return f"{record.track}/{record.slug if taken else self.number(record)}"
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -102,12 +103,10 @@ class Catalog:
         if name in self.track_names():
             best = self.current(self.track(name))
             if best is None:
-                where = f"{self.project.records.name}/{name}"
-                raise StoreError.at(where, "there is no record", "name a submission instead")
+                raise StoreError.at(f"{self.project.records.name}/{name}", "there is no record", "name a submission")
             return Named(self.name(best), self.folder(best), best, by_track=True)
         if folder.parts and folder.parts[0] == self.project.submissions.name:
-            todo = "make a submission with `speedrun new NAME`"
-            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", todo)
+            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", "make a submission with `speedrun new NAME`")
         record = self.record(name)
         return Named(self.name(record), self.folder(record), record)
 
@@ -120,14 +119,15 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
+            named = [r for r in self.records(track) if self.number(r) == rest] if track else []
+            upstream = [r for r in named if r.original is not None]
+            meant = [self.folder(r) for r in (upstream if len(named) > 1 and upstream else named)]
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]
         if not meant:
-            way = (
-                f"name its track too, like short/{rest}" if rest.isdecimal() and not track else "name it like short/12"
-            )
+            bare = rest.isdecimal() and not track
+            way = f"name its track too, like short/{rest}" if bare else "name it like short/12"
             raise StoreError.at(shown, "there is no such record", f"{way} or by its folder; leaderboard.md lists all")
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])
@@ -207,7 +207,7 @@ class Catalog:
         ways = []
         if published(record):
             ways += [
-                f"`speedrun replay {name} --original` runs its frozen original",
+                f"`speedrun replay {name}` runs its published script",
                 f"`speedrun new NAME --from {name}` starts a submission from it",
             ]
         others = [r for r in self.records(record.track) if self.has_script(r)]
@@ -215,68 +215,69 @@ class Catalog:
             numbers = ", /".join(self.number(r) for r in sorted(others, key=lambda r: (r.number, r.slug)))
             ways.append(f"records with a script in their folder: {record.track}/{numbers}")
         what = "there is no script in its folder"
-        what += "" if published(record) else ", and its original was never published"
+        what += "" if published(record) else ", and none was ever published"
         return ManifestError.at(name, what, "; ".join(ways) or f"no record of the track {record.track} has one")
 
-    def described_original(self, record: Record) -> Subject:
-        """Return a published original as its record describes it, whether its files are here or not."""
+    def described_script(self, record: Record, *, original: bool = False) -> Subject:
+        """Return a published script as its record describes it, whether its files are here or not.
+
+        original: the one that a log proves, whatever was merged. Raises StoreError where none was published.
+        """
+        script = program(record, original=original)
+        if script is None:
+            said = (record.original.reason if record.original else None) or "nobody published any"
+            raise StoreError.at(self.name(record), f"its script is not available: {said}", "name another record")
         folder, track, tokens = self.folder(record), self.track(record.track), None
         if self.has_script(record):
-            script = folder / records.SCRIPT
-            tokens = manifests.load_script(script, name=self.project.show(script)).train_tokens
-        assert record.original is not None
-        kept = originals.kept_folder(record.original)
-        return subjects.of_record(record, record.original, kept, folder, self.project.show(folder), track, tokens)
+            here = folder / records.SCRIPT
+            tokens = manifests.load_script(here, name=self.project.show(here)).train_tokens
+        kept = originals.kept_folder(script)
+        return subjects.of_record(record, script, kept, folder, self.project.show(folder), track, tokens)
 
-    def original(self, record: Record, source: Source, *, given: bool = False, look: bool = False) -> Subject:
-        """Return the verified original of a record, its files kept in the cache.
+    def published_script(
+        self, record: Record, source: Source, *, original: bool = False, given: bool = False, look: bool = False
+    ) -> Subject:
+        """Return the verified published script of a record, its files kept in the cache.
 
-        given: the user named the source, so it is read there whatever the cache holds. look: what would have to be
-        downloaded may be missing. Raises StoreError, with the reason, where it is not available.
+        original: the one that a log proves, whatever was merged. given: the user named the source, so it is read there
+        whatever the cache holds. look: what would have to be downloaded may be missing. Raises StoreError, with the
+        reason, where it is not available.
         """
-        subject = self.described_original(record)
-        originals.obtain(record, self.name(record), subject.files_folder, source, given=given, look=look)
+        subject = self.described_script(record, original=original)
+        script = program(record, original=original)
+        assert script is not None
+        originals.obtain(script, self.name(record), subject.files_folder, source, given=given, look=look)
         return subject
 
-    def script(self, named: Named, source: Source, *, given: bool = False, frozen: bool = True) -> Subject:
-        """Return a submission, or a record with the script in its folder, else its frozen original.
+    def script(
+        self, named: Named, source: Source, *, original: bool = False, given: bool = False, frozen: bool = True
+    ) -> Subject:
+        """Return a submission, or a record with the script in its folder, else with its published one.
 
-        Raises HarnessError where an original is not available.
+        original: the script that the record's log proves, where one was published. Raises HarnessError where a script
+        is not available.
         """
         if named.record is None:
             return self.subject(named, frozen=frozen)
         record = self.run_with(named.record)
-        if self.has_script(record):
+        if self.has_script(record) and not (original and program(record, original=True) is not None):
             return self.script_here(record)
-        if not published(record):
+        if program(record, original=original) is None:
             raise StoreError.at(self.name(record), "has no script here, and none was published", "name another record")
-        return self.original(record, source, given=given)
+        return self.published_script(record, source, original=original, given=given)
 
     def run_with(self, record: Record) -> Record:
         """Return the record whose script a record is run with: of a re-timing without one, the record that it times."""
         if record.kind == "record" or published(record) or self.has_script(record):
             return record
-        return self._timed(record) or record
-
-    def official_sha256(self, record: Record) -> str | None:
-        """Return what a comparison calls the script that set a record's time; None where it was never published.
-
-        That is the original, or a script in the record's folder that is not a reimplementation.
-        """
-        if record.original is not None and record.original.files:
-            return chain_of(dict(record.original.files))
-        if self.has_script(record):
-            subject = self.script_here(record)
-            if not subject.reimplementation:
-                return subject.chain
-        timed = self._timed(record)
-        return None if timed is None else self.official_sha256(timed)
+        return self.timed(record) or record
 
     def chains(self) -> set[str]:
-        """Return the ledger's names for the scripts of all records: those in the folders here, and the originals."""
+        """Return the ledger's names for the scripts of all records: those in the folders here, and the published ones."""
         folders = sorted(self.project.records.glob(f"*/*/{records.SCRIPT}"))
         here = [{path.name: sha256_file(path) for path in records.script_files(folder)} for folder in folders]
-        past = [dict(record.original.files) for record in self.records() if record.original is not None]
+        both = (program(record, original=original) for record in self.records() for original in (True, False))
+        past = [dict(script.files) for script in both if script is not None]
         return {chain_of(files) for files in (*here, *past) if files}
 
     def best_with_script(self, track: Track, suits: Callable[[Record], bool] = lambda _: True) -> list[Subject]:
@@ -291,7 +292,7 @@ class Catalog:
         except HarnessError:  # `check` says what is wrong with the name
             return None
 
-    def _timed(self, record: Record) -> Record | None:
+    def timed(self, record: Record) -> Record | None:
         """Return the record that a re-timing times."""
         if record.kind == "record":
             return None

@@ -56,22 +56,24 @@ class Upstream(Protocol):
 Source = Callable[[str], Upstream]  # repository -> where it is read from
 
 
-def resolve(record: Record, name: str, source: Source) -> Resolved:
-    """Find and verify one original; never raises for what a record or a checkout lacks."""
-    original = record.original
+def resolve(original: Original | None, name: str, source: Source) -> Resolved:
+    """Find and verify one script; never raises for what a record or a checkout lacks."""
     if original is None or original.kind == "none":
         return Resolved(name, "none", original.reason or "none was published" if original else "it was measured here")
+    plain = False
     try:
         upstream = source(original.repository or "")
-        if original.kind == "git" and not upstream.has_git:
-            return Resolved(name, "none", "it is in git only, and this checkout is a plain tree")
+        plain = original.kind == "git" and not upstream.has_git
         files = read_files(original, upstream)
         verify(name, original, files)
     except HarnessError as error:
+        if plain:  # a tree may be that of the commit; here it is not
+            return Resolved(name, "none", "it is in git only, and this checkout is a plain tree of another commit")
         said, todo = "; ".join(f"{p.where}: {p.what}" for p in error.problems), error.problems[0].todo
         state: Literal["not here", "broken"] = "not here" if isinstance(error, NotFetched) else "broken"
         return Resolved(name, state, said, todo=todo, foreign=isinstance(error, NotInside))
-    where = {"log": "out of its log", "file": "a file", "git": f"commit {original.path}"}[original.kind]
+    commit, path = where_it_lies(original)
+    where = {"log": "out of its log", "file": "a file", "git": f"commit {commit[:8]}:{path}"}[original.kind]
     return Resolved(name, "resolved", f"{plural(len(files), 'file')}, {where}", files)
 
 
@@ -79,13 +81,11 @@ def read_files(original: Original, upstream: Upstream) -> dict[str, bytes]:
     """Read the files of an original, the entry first; they are not verified yet."""
     commit, path = where_it_lies(original)
     expected, main = dict(original.files), original.entry
-    if original.kind == "git":
-        return {main: upstream.read(commit, path)}
-    raw = upstream.read(original.commit, path)
+    raw = upstream.read(commit or None, path)
     if original.kind == "log":
         return embedded_files(raw, path, script=main)
     folder = PurePosixPath(path).parent
-    beside = {name: upstream.read(original.commit, str(folder / name)) for name in expected if name != main}
+    beside = {name: upstream.read(commit or None, str(folder / name)) for name in expected if name != main}
     return {main: raw, **beside}
 
 
@@ -98,35 +98,50 @@ def verify(name: str, original: Original, files: dict[str, bytes]) -> None:
         if not re.fullmatch(FILE_NAME, file):
             problems.append(Problem(name, f"names the file {ascii(file)[:80]}", "only plain file names are replayed"))
         elif file not in expected:
-            problems.append(Problem(name, f"its log embeds {file}, which the record does not name", "import again"))
+            what = f"its log embeds {file} ({(actual or '')[:12]}), which the record does not name"
+            problems.append(Problem(name, what, "import again"))
         elif actual is None:
-            problems.append(Problem(name, f"{file} is not where the record says", "check the repository"))
+            what = f"{file} ({expected[file][:12]}) is not where the record says"
+            problems.append(Problem(name, what, "check the repository"))
         elif actual != expected[file]:
             what = f"{file} has sha256 {actual[:12]}, the record says {expected[file][:12]}"
             problems.append(Problem(name, what, "nothing is run; check the repository"))
     raise_if(problems, StoreError)
 
 
-def obtain(record: Record, name: str, kept: Path, source: Source, *, given: bool = False, look: bool = False) -> None:
-    """Put the files of a record's original into the folder `kept` of the cache, each verified.
+def obtain(
+    original: Original, name: str, kept: Path, source: Source, *, given: bool = False, look: bool = False
+) -> None:
+    """Put the files of a published script into the folder `kept` of the cache, each verified.
 
     given: the user named the source, so it is read there whatever the cache holds. look: what would have to be
     downloaded may be missing. Raises StoreError, with the reason, where it is not available.
     """
-    expected = dict(record.original.files) if record.original is not None else {}
+    expected = dict(original.files)
     if not given and is_whole(kept, expected):
         return
-    resolved = resolve(record, name, source)
+    resolved = resolve(original, name, source)
     if resolved.state != "resolved" and not (look and resolved.state == "not here"):
-        what, todo = f"its original is not available: {resolved.said}", "see `speedrun replay --original --plan`"
+        what, todo = f"its script is not available: {resolved.said}", "see `speedrun replay --original --plan`"
         raise StoreError.at(name, what, resolved.todo or todo)
     if resolved.files and not is_whole(kept, expected):
         keep(kept, resolved.files)
 
 
+def program(record: Record, *, original: bool = False) -> Original | None:
+    """Return where the published script of a record lies: the merged one where it differs, else its original.
+
+    original: the one that its log proves, whatever was merged. None where nobody published any.
+    """
+    if not original and record.merged is not None and record.merged.program is not None:
+        return record.merged.program
+    proven = record.original
+    return proven if proven is not None and proven.kind != "none" and proven.files else None
+
+
 def published(record: Record) -> bool:
-    """Return whether a record has an original that somebody published."""
-    return record.original is not None and record.original.kind != "none" and bool(record.original.files)
+    """Return whether a record has a script that somebody published."""
+    return program(record) is not None
 
 
 def kept_folder(original: Original) -> Path:
@@ -166,8 +181,8 @@ def where_it_lies(original: Original) -> tuple[str, str]:
 
 def resolve_all(named: Sequence[tuple[str, Record]], source: Source) -> list[Resolved]:
     """Find and verify the original of every record, given with its name."""
-    originals = [record.original for _, record in named if record.original is not None and published(record)]
+    originals = [original for _, record in named if (original := program(record, original=True)) is not None]
     for repository in sorted({original.repository for original in originals if original.repository}):
         with contextlib.suppress(HarnessError):  # `resolve` says for each record what is wrong
             source(repository).prefetch(where_it_lies(o) for o in originals if o.repository == repository)
-    return [resolve(record, name, source) for name, record in named]
+    return [resolve(record.original, name, source) for name, record in named]

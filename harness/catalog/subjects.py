@@ -32,6 +32,7 @@ class Subject:
     claim: Claim | None = None
     parent: str | None = None  # the record that it builds on, as people type it
     reimplementation: bool = False  # of a record whose own program is another
+    merged: bool = False  # the program of a record on master, which is not its original
 
     @property
     def script_sha256(self) -> str:
@@ -87,7 +88,7 @@ def of_record(
     track: Track,
     train_tokens: int | None,
 ) -> Subject:
-    """Return a record as a subject: with the script in its own or another record's folder, or with its original.
+    """Return a record as a subject: with the script in its own or another record's folder, or a published one.
 
     train_tokens: None where the script reads as many as the track says.
     """
@@ -103,6 +104,6 @@ def of_record(
         record=record,
     )
     if isinstance(script, Original):
-        return subject
+        return dataclasses.replace(subject, merged=record.merged is not None and script == record.merged.program)
     own = script.origin == "original"
     return dataclasses.replace(subject, claim=script.claim, parent=script.parent, reimplementation=not own)

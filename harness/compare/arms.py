@@ -1,8 +1,8 @@
 """Resolve one arm of a comparison: the script that a name means, its environment and its launcher.
 
-Hard because a name may mean three kinds of script. A submission, and a record whose folder holds a script, run in the
-harness's own environment. A record without a script here is run as its frozen original: verified, in an environment of
-its own and without arguments, as its author ran it.
+Hard because a name may mean several kinds of script. A submission, and a record whose folder holds a script, run in
+the harness's own environment. A record without a script here is run with its published one, the merged program or the
+original that its log proves: verified, in an environment of its own and without arguments, as its author ran it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.catalog.lookup import Catalog, Named
-from harness.catalog.originals import published
+from harness.catalog.originals import program
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError, TrackError
 from harness.core.measurement import Machine
@@ -22,7 +22,7 @@ from harness.machine import computer
 from harness.replay import outlook, plan, session, venv
 from harness.run import execution
 
-Kind = Literal["submission", "record", "reimplementation", "original"]
+Kind = Literal["submission", "record", "reimplementation", "original", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Contender:
     subject: Subject
     kind: Kind
     name: str  # as people type it: "submissions/…" or "short/89"
-    replay: plan.Plan | None = None  # of an original, which runs in an environment of its own
+    replay: plan.Plan | None = None  # of a published script, which runs in an environment of its own
 
     @property
     def requirement_sets(self) -> tuple[tuple[str, ...], ...]:
@@ -67,27 +67,35 @@ class Ready:
 
 
 def find(
-    catalog: Catalog, named: Named, *, checkout: Path | None = None, allow_network: bool = True, plan_only: bool = False
+    catalog: Catalog,
+    named: Named,
+    *,
+    original: bool = False,
+    checkout: Path | None = None,
+    allow_network: bool = True,
+    plan_only: bool = False,
 ) -> Contender:
-    """Return the arm that a name means; a track means its current record, by its original where that was published.
+    """Return the arm that a name means; a track means its current record, by its published script where there is one.
 
-    plan_only: nothing will be run, so an original that would have to be downloaded is described by its record. Raises
-    HarnessError where an original cannot be had.
+    original: take the original of a record, whatever was merged. plan_only: nothing will be run, so a script that would
+    have to be downloaded is described by its record. Raises HarnessError where a script cannot be had.
     """
     if named.record is None:
         subject = catalog.subject(named)
         return Contender(subject, "submission", subject.name)
     record = catalog.run_with(named.record)
     name = catalog.name(record)
-    if catalog.has_script(record) and not (named.by_track and published(record)):
+    wanted = (original and program(record, original=True)) or (named.by_track and program(record))
+    if catalog.has_script(record) and not wanted:
         subject = catalog.script_here(record)
         return Contender(subject, "reimplementation" if subject.reimplementation else "record", name)
-    if not published(record):
+    if program(record, original=original) is None:
         raise StoreError.at(name, "has no script here, and none was published", "name another record")
+    which: plan.Which = "original" if original else "published"
     replay = plan.plan(
-        catalog, record, original=True, checkout=checkout, allow_network=allow_network, plan_only=plan_only
+        catalog, record, which=which, checkout=checkout, allow_network=allow_network, plan_only=plan_only
     )
-    return Contender(replay.subject, "original", name, replay)
+    return Contender(replay.subject, "merged" if replay.subject.merged else "original", name, replay)
 
 
 def require_one_track(a: tuple[str, Track], b: tuple[str, Track]) -> None:

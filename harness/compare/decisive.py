@@ -9,11 +9,12 @@ decided, else the first fixed one that did.
 from collections.abc import Sequence
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.originals import published
+from harness.catalog.originals import program, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.core.record import Record
 from harness.store.comparisons import Comparison, other_torch, read_comparisons
+from harness.store.ledger import chain_of
 
 DECIDED = ("faster", "tie", "slower")
 USUAL_PAIRS = 16  # of a fixed comparison that has still to be made
@@ -43,7 +44,7 @@ def find_comparison(catalog: Catalog, subject: Subject, best: Record) -> Compari
     that makes one, where there is none.
     """
     name = catalog.name(best)
-    official = catalog.official_sha256(best)
+    official = official_sha256(catalog, best)
     if official is None:
         why = f"the current record {name} was set with a script that nobody published"
         raise StoreError.at(subject.name, why, "nothing can be compared with it; a maintainer decides")
@@ -70,9 +71,25 @@ def find_comparison(catalog: Catalog, subject: Subject, best: Record) -> Compari
     raise StoreError.at(subject.name, why, f"make one: {_command(catalog, subject, best, name, valid)}")
 
 
+def official_sha256(catalog: Catalog, record: Record) -> str | None:
+    """Return what a comparison calls the script that set a record's time; None where it was never published.
+
+    That is the merged one, the original, or a script in the record's folder that is not a reimplementation.
+    """
+    script = program(record)
+    if script is not None:
+        return chain_of(dict(script.files))
+    if catalog.has_script(record):
+        subject = catalog.script_here(record)
+        if not subject.reimplementation:
+            return subject.chain
+    timed = catalog.timed(record)
+    return None if timed is None else official_sha256(catalog, timed)
+
+
 def _command(catalog: Catalog, subject: Subject, best: Record, name: str, valid: Sequence[Comparison]) -> str:
     """Return the command of a comparison that counts; `valid`: those that exist and decided nothing."""
-    # A record's own name means the script in its folder; the track's name means the original of its current record.
+    # A record's own name means the script in its folder; the track's name the published one of its current record.
     a = best.track if catalog.has_script(best) and published(best) else name
     command = f"speedrun compare {a} {subject.name}"
     unfinished = next((c for c in valid if c.unfinished), None)

@@ -5,11 +5,11 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.core.constraints import Commit, Count, FileHashes, Line, Prose, RulesetId, Text
+from harness.core.constraints import Commit, Count, FileHashes, Line, Prose, RulesetId, Sha256, Text
 
 Status = Literal["measured", "logged", "published"]
 Spread = Literal["yes", "no", "unknown"]  # whether a mean loss lies within the spread of a record's own runs
-Script = Literal["original", "reimplementation"]
+Script = Literal["original", "merged", "reimplementation"]
 Label = Literal["exact", "substituted"]  # an environment beside the record's
 MAIN = "train_gpt.py"  # what nearly all originals are called
 
@@ -52,12 +52,38 @@ class Original:
         return MAIN if MAIN in self.files else next(iter(self.files), MAIN)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What merged.yaml says: the program on master just before the next record's merge, where that is not the original."""
+
+    repository: Line
+    commit: Commit | None  # that wrote it last; None: it cannot be told, and `reason` says why
+    files: FileHashes  # by their path, at the root of the repository; the entry first
+    script_sha256: Sha256 | None  # of what a log of it embeds
+    torch: Line | None  # of a known run of it
+    reason: Prose | None
+
+    @property
+    def program(self) -> Original | None:
+        """Where its files lie; None where no commit can be told."""
+        if self.commit is None or not self.files:
+            return None
+        path = f"{self.commit}:{next(iter(self.files))}"
+        return Original(self.repository, self.commit, "git", path, self.files, self.torch, None)
+
+    def ran_as(self, script_sha256: str | None) -> bool:
+        """Whether a run whose log proves this script ran this program."""
+        return script_sha256 is not None and script_sha256 in (self.script_sha256, *list(self.files.values())[:1])
+
+
 @dataclass(frozen=True, slots=True)
 class RecordRun:
     """One row of runs.csv: the figures of one run that stands for a record."""
 
     id: str
-    role: Literal["own", "baseline"]
+    role: Literal[
+        "own", "baseline", "other"
+    ]  # baseline: its author named it so; other: it lies beside the record's runs
     step: int | None
     metric: str
     value: float | None
@@ -138,6 +164,7 @@ class Record(RecordFile):
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
     replays: tuple[Replayed, ...] = ()
     official: bool = False  # a maintainer timed it: its folder holds the comparison
+    merged: Merged | None = None  # None: its original is the program that was merged, or nobody looked
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,14 @@ def parse(raw: bytes, name: str) -> Document:
 
 def dump(data: dict[str, Any]) -> str:
     """Write a mapping as YAML in the order of its keys; the same data gives the same bytes everywhere."""
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False)
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value out wherever it stands: `load` refuses anchors and aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 class _Builder:

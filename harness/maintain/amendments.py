@@ -7,6 +7,7 @@ import datetime
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import SCRIPT_FORM, ScriptFile
@@ -15,7 +16,7 @@ from harness.catalog.subjects import Subject
 from harness.compare.decisive import find_comparison, sentence
 from harness.core import stats
 from harness.core.errors import StoreError
-from harness.core.record import Claimed, Record, RecordRun, Script, Withdrawal
+from harness.core.record import Claimed, Record, RecordRun, Withdrawal
 from harness.core.text import plural
 from harness.maintain.acceptance import add_folder
 from harness.store import records
@@ -59,7 +60,7 @@ def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
         if not catalog.has_script(timed):
             return  # it is run with the original of the record that it times
         of = f"{subject.track.name}/{subject.files_folder.parent.name}"
-        origin: Script = "reimplementation" if subject.reimplementation else "original"
+        origin: Literal["original", "reimplementation"] = "reimplementation" if subject.reimplementation else "original"
         script = ScriptFile(origin=origin, of=f"{record.track}/{number}", same_as=of)
         write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
 
@@ -73,7 +74,7 @@ def _named(catalog: Catalog, name: str) -> Subject:
     record = None if named.record is None else catalog.run_with(named.record)
     if record is None or catalog.has_script(record) or not published(record):
         return catalog.subject(named if record is None else replace(named, record=record))
-    return catalog.described_original(record)
+    return catalog.described_script(record)
 
 
 def _stored(project: Project, record: Record) -> bytes | None:

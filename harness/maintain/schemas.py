@@ -16,7 +16,7 @@ from harness.replay import environments
 from harness.store import retimings
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
-from harness.store.records import RECORD_FORM, WITHDRAWAL_FORM
+from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
 from harness.store.replays import REPLAY_FORM
 from harness.store.run_files import OUTCOME_FORM, RUN_FORM
 
@@ -26,6 +26,7 @@ FORMS: dict[str, Form[Any]] = {
     "environments": environments.FORM,
     "manifest": MANIFEST_FORM,
     "manifest.lock": LOCK_FORM,
+    "merged": MERGED_FORM,
     "outcome": OUTCOME_FORM,
     "pins": PINS_FORM,
     "record": RECORD_FORM,

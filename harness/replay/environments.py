@@ -1,14 +1,15 @@
 """environments.yaml: what each past record ran with, the nearest thing that can still be installed, and why that one.
 
-Written by `import` from the facts about the originals, read by `replay`. Most records used pre-release builds of
+Written by `import` from the texts and logs of the originals, read by `replay`. Most records used pre-release builds of
 torch, which are deleted after some weeks; nobody knows which ones can still be had until a replay tries, so every
-environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there.
+environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there. What the default
+package index lists is asked for all at once by `python -m harness.maintain.torch_index`.
 """
 
 import dataclasses
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -20,13 +21,9 @@ from harness.store.layout import Project
 FILE = "environments.yaml"
 HEADER = """\
 # What the originals of the recorded past ran with, and what stands in for a build that is gone.
-# Written by `speedrun import` from the facts; an import keeps the `availability` that is written here.
+# Written by `speedrun import` from scripts and logs; what is here stays, such as what a replay or the index said of a build.
 """
 _OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
-# Python modules that an original imports -> what installs them; None: nothing on the default index does.
-_PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
-_BUILT = {"flash_attn_interface": "FlashAttention-3, which is built from its source"}
-_SHIPPED = {"triton", "evals"}  # with torch; with the script
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +38,17 @@ class Build:
     availability: Annotated[str, Text("unchecked, installed or not found", rf"unchecked|{_OLD}|installed|not found")]
     checked: datetime.date | None = None  # when a replay asked for it, and on what
     checked_with: Line | None = None
+    # Whether the default package index lists its release; it keeps no nightly builds, and of those nobody asks it.
+    default_index: Literal["listed", "not listed", "unchecked"] | None = None
+    index_checked: datetime.date | None = None
 
     @property
     def found(self) -> str:
         """What is known of it, in words."""
-        return self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        told = self.availability + (f" on {self.checked} ({self.checked_with})" if self.checked else "")
+        return told + (
+            f"; {self.default_index} by the default index on {self.index_checked}" if self.index_checked else ""
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +117,18 @@ def _structured(build: Build) -> Build:
     return dataclasses.replace(build, availability=old["found"], checked=checked, checked_with=old["by"])
 
 
-def write_environments(project: Project, rows: Iterable[tuple[str, dict[str, str]]]) -> int:
-    """Write the file from rows of scripts.csv, each with its record; 1 if it changed, else 0."""
-    known = read_environments(project).builds
-    builds: dict[str, Build] = {}
-    needs = []
-    for record, row in rows:
-        build = build_of(row["torch_run"])
-        old = known.get(build.name, build)
-        builds[build.name] = dataclasses.replace(
-            build, availability=old.availability, checked=old.checked, checked_with=old.checked_with
-        )
-        needs.append(needs_of(record, build.name, row))
-    return _write(project, builds, needs)
+def add_needs(project: Project, added: Sequence[tuple[str, Needs]]) -> int:
+    """Add what new originals need, each with its torch as a log prints it ("" where it does not); 1 if that changed the file.
+
+    What is said of a record or a build stays.
+    """
+    known = read_environments(project)
+    builds, needs = dict(known.builds), dict(known.needs)
+    for torch, need in added:
+        build = build_of(torch)
+        builds.setdefault(build.name, build)
+        needs.setdefault(need.record, dataclasses.replace(need, build=build.name))
+    return _write(project, builds, needs.values()) if added else 0
 
 
 def note_availability(project: Project, name: str, found: Literal["installed", "not found"], checked_with: str) -> int:
@@ -141,6 +143,25 @@ def note_availability(project: Project, name: str, found: Literal["installed", "
     today = datetime.datetime.now(datetime.UTC).date()
     new = dataclasses.replace(build, availability=found, checked=today, checked_with=checked_with)
     return _write(project, known.builds | {name: new}, known.needs.values())
+
+
+def note_index(project: Project, releases: Collection[str], today: datetime.date) -> int:
+    """Say beside every build whether the default index lists its release; 1 if that changed the file, else 0.
+
+    releases: what it lists. A build whose answer is the same keeps the date of the earlier one.
+    """
+    known = read_environments(project)
+    builds = {}
+    for name, build in known.builds.items():
+        release = (build.torch or "").partition("+")[0]
+        if not release or "dev" in release:
+            new = dataclasses.replace(build, default_index="unchecked" if release else None, index_checked=None)
+        else:
+            new = dataclasses.replace(build, default_index="listed" if release in releases else "not listed")
+            same = new.default_index == build.default_index and build.index_checked is not None
+            new = new if same else dataclasses.replace(new, index_checked=today)
+        builds[name] = new
+    return _write(project, builds, known.needs.values())
 
 
 def _write(project: Project, builds: dict[str, Build], needs: Iterable[Needs]) -> int:
@@ -170,26 +191,3 @@ def build_of(torch: str) -> Build:
     else:
         why = "the same release"
     return Build("torch-" + torch.replace("+", "-"), torch, cuda, stable, why, "unchecked")
-
-
-def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
-    """Say what scripts.csv says of one original."""
-    modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
-    world_size = row["world_size_required"].split(";")[0] or None
-    files = [name for name in re.split(r";(?! )", row["needs_files"]) if name and "optional" not in name]
-    beside = [name for name in files if name.endswith(".py") and name not in row["extra_parts"]]
-    library = [name for name in files if not name.endswith(".py")]
-    missing = [*(_BUILT[name] for name in modules if name in _BUILT), *library, *beside]
-    # "{DATA_DIR}": the script asks a variable, which a replay sets to the track's folder.
-    folder = re.match(r"(?!\{)(.*)/[^/]*$", row["data_glob"].split(";")[0])
-    return Needs(
-        record=record,
-        build=build,
-        python=row["python_run"] or None,
-        triton=row["triton_run"] or None,
-        packages=tuple(_PACKAGES[name] for name in modules if name in _PACKAGES),
-        hub_kernels=tuple(name for name in row["kernels_hub"].split(";") if name),
-        world_size=world_size,
-        data=folder[1] if folder else None,
-        missing="; ".join(missing) or None,
-    )

@@ -6,18 +6,20 @@ environments.yaml say is printed, with the remark that its files were not read.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.catalog import originals
 from harness.catalog.checkout import given, source_of
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import MachineError, Problem, StoreError
-from harness.core.record import Record
+from harness.core.record import Record, Script
 from harness.core.text import plural
 from harness.replay import environments
 from harness.replay import obstacles as feasible
 from harness.replay.environments import Build, Needs
 
+Which = Literal["usual", "published", "original"]  # usual: in the record's folder, else the published one
 TRAINING = ("torch==2.13.0", "numpy")  # what the scripts in records/ are tested with; numpy silences torch's warning
 
 
@@ -28,23 +30,27 @@ class Plan:
     subject: Subject
     record: Record
     name: str  # of the record, as people type it: "short/12", "short/21.1"
-    original: bool  # the record's own script, not a reimplementation
     processes: int
     runs: int
     requirement_sets: tuple[tuple[str, ...], ...]  # of its environment, the best first
     build: Build | None
     needs: Needs | None
     loss_only: tuple[str, ...]  # why the time will not count
-    upstream: bool = False  # the frozen original of another repository, started without arguments
+    upstream: bool = False  # a published script of another repository, started without arguments
     obstacles: tuple[Problem, ...] = ()  # what is certain to stop it here
     here: bool = True  # its files are on this machine; False only where nothing may be downloaded for a plan
+
+    @property
+    def script(self) -> Script:
+        """Say whether it is the record's own script, or another that stands for it."""
+        return "reimplementation" if self.subject.reimplementation else "merged" if self.subject.merged else "original"
 
 
 def plan(
     catalog: Catalog,
     record: Record,
     *,
-    original: bool = False,
+    which: Which = "usual",
     checkout: Path | None = None,
     gpus: int | None = None,
     count: int | None = None,
@@ -53,38 +59,48 @@ def plan(
 ) -> Plan:
     """Find the script and what it needs. Raises HarnessError where there is none, or where it cannot run as asked.
 
-    plan_only: nothing will be run, so nothing is downloaded, and the files of an original may be missing.
+    plan_only: nothing will be run, so nothing is downloaded, and the files of a published script may be missing.
     """
     name = catalog.name(record)
-    if record.original is None:
-        original = False  # this harness measured it: the script in its folder is the original
-    if checkout is not None and not original:
-        what = f"{name} was measured here, and its script lies in its folder"
+    published = record.original is not None and (which != "usual" or not catalog.has_script(record))
+    if checkout is not None and not published:
+        what = f"the script of {name} lies in its folder"
         raise StoreError.at("--checkout", what, "leave --checkout out; nothing is read from there")
-    if original:
-        source = source_of(checkout, allow_network=allow_network and not plan_only)
-        subject = catalog.original(record, source, given=checkout is not None, look=plan_only)
+    if published and (which == "original" or originals.published(record)):
+        source, is_given = source_of(checkout, allow_network=allow_network and not plan_only), checkout is not None
+        original = which == "original"
+        subject = catalog.published_script(record, source, original=original, given=is_given, look=plan_only)
     else:
-        subject = catalog.script_here(record)
-    here = not original or originals.is_whole(subject.files_folder, subject.files)
-    known = environments.read_environments(catalog.project).of(name) if original else None
-    build, needs = known or (None, None)
+        subject, published = catalog.script_here(record), False
+    here = not published or originals.is_whole(subject.files_folder, subject.files)
+    build, needs = environment_of(catalog, record, subject) if published else (None, None)
     processes = ranks(subject, needs, gpus, here=here)
     return Plan(
         subject=subject,
         record=record,
         name=name,
-        original=not subject.reimplementation,
         processes=processes,
-        runs=count or (subject.track.runs if not original else 1),
+        runs=count or (1 if published else subject.track.runs),
         requirement_sets=requirement_sets(build, needs),
         build=build,
         needs=needs,
         loss_only=loss_only(subject, processes),
-        upstream=original,
+        upstream=published,
         obstacles=tuple(feasible.obstacles(subject, needs)) if here else (),
         here=here,
     )
+
+
+def environment_of(catalog: Catalog, record: Record, subject: Subject) -> tuple[Build | None, Needs | None]:
+    """Return the torch build and the other needs of a published script, as far as they are known.
+
+    Those of a merged one are taken to be those of the original, unless a known run of it says another torch.
+    """
+    build, needs = environments.read_environments(catalog.project).of(catalog.name(record)) or (None, None)
+    torch = record.merged.torch if record.merged is not None and subject.merged else None
+    if torch is not None and needs is not None:
+        return environments.build_of(torch), needs
+    return build, needs
 
 
 def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
@@ -93,6 +109,9 @@ def loss_only(subject: Subject, processes: int) -> tuple[str, ...]:
     reasons = []
     if subject.reimplementation:
         reasons.append("the script is a reimplementation of the record's")
+    elif subject.record is not None and subject.record.merged is not None and not subject.merged:
+        known = subject.record.merged.program is not None and originals.program(subject.record, original=True)
+        reasons += ["the claimed time is that of the merged script, which is another"] if known else []
     if hardware.kind == "gpu" and processes != hardware.processes:
         reasons.append(f"{plural(processes, 'GPU')}, not {hardware.processes}")
     if hardware.kind == "any":

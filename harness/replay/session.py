@@ -92,14 +92,18 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    own = [run.value for run in held.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
+    # The record's runs and its curve are of its original, also where another script was merged.
+    mine = [
+        run for run in held.runs if plan.script != "merged" or (held.merged and held.merged.ran_as(run.script_sha256))
+    ]
+    own = [run.value for run in mine if run.role == "own" and run.metric == "val_loss" and run.value is not None]
     return ReplayResult(
         record=plan.name,
         date=run_files.now()[:10],
         by=by,
         machine=here,
         gpus=f"{plan.processes}× {here.gpus[0].name}" if here.gpus else f"no GPU, {plural(plan.processes, 'process')}",
-        script="original" if plan.original else "reimplementation",
+        script=plan.script,
         script_sha256=plan.subject.script_sha256,
         environment=environment,
         why_not=tuple(why_not),
@@ -109,7 +113,7 @@ def compare(
         runs=tuple(
             ReplayedRun(run.run_id, run.seed, run.step, run.val_loss, run.train_time_s, run.wall_time_s) for run in made
         ),
-        curve=points(curve, made),
+        curve=points(curve if own or plan.script != "merged" else (), made),
     )
 
 

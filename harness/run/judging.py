@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from harness.catalog.lookup import Catalog
-from harness.catalog.originals import is_whole
+from harness.catalog.originals import is_whole, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError
 from harness.core.judgement import Finding, Verdict
@@ -39,7 +39,7 @@ def verify_past(project: Project, record: Record) -> tuple[Evidence, Verdict]:
 
 
 def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
-    """Find the parent's script in its record's folder, else its original; None where no parent is named or known."""
+    """Find the parent's script in its record's folder, else its published one; None where no parent is named or known."""
     record = catalog.parent(subject)
     if record is None:
         return None
@@ -49,9 +49,9 @@ def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
             return ParentScript(
                 parent.name, parent.script_sha256, parent.chain, parent.script, True, parent.files, parent.files_folder
             )
-        if record.original is None or not record.original.files:
+        if not published(record):
             return None
-        original = catalog.described_original(record)
+        original = catalog.described_script(record)
     except HarnessError:  # what is wrong with the parent's folder is said by `check`
         return None
     folder = original.files_folder if is_whole(original.files_folder, original.files) else None  # of the cache

@@ -149,6 +149,13 @@ def embedded_files(data: bytes | bytearray, path: str = "the log", script: str =
     return files
 
 
+def embed(files: dict[str, bytes]) -> bytes:
+    """Join the files of a script as a log embeds them, the script first: what `embedded_files` takes apart."""
+    line = b"-" * 40
+    first, *others = files.items()
+    return first[1] + b"".join(b"\n\n%s\n# %s\n%s\n\n%s" % (line, n.encode(), line, text) for n, text in others)
+
+
 def metrics_before(data: bytes | bytearray, layout: Layout) -> int | None:
     """Find a metric line before the last separator and outside the source; its position, or None without one."""
     position = layout.header_start

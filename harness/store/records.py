@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.core.codec import Form
 from harness.core.constraints import show
 from harness.core.errors import StoreError, read_all
-from harness.core.record import Record, RecordFile, RecordRun, Withdrawal
+from harness.core.record import Merged, Record, RecordFile, RecordRun, Withdrawal
 from harness.core.tables import read_table, table_text
 from harness.store.files import write_atomic
 from harness.store.layout import Project, is_slug
@@ -21,6 +21,7 @@ from harness.store.replays import read_replays
 
 RECORD, RUNS, CURVE, SCRIPT = "record.yaml", "runs.csv", "curve.csv", "script"
 WITHDRAWN, COMPARISON = "withdrawn.yaml", "comparison.json"  # added by `accept`
+MERGED = "merged.yaml"  # added by `import`
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class CurvePoint:
 Curve = tuple[tuple[int, float, float | None], ...]
 RECORD_FORM = Form(RecordFile, "yaml", (1,))
 WITHDRAWAL_FORM = Form(Withdrawal, "yaml", (1,))
+MERGED_FORM = Form(Merged, "yaml", (1,))
 
 
 # ------------------------------------------------------------------------------------------------ finding
@@ -78,7 +80,21 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         has_evidence=(folder / PACK / LEDGER).is_file(),
         replays=tuple(result.mark for _, result in read_replays(folder)),
         official=(folder / COMPARISON).is_file(),
+        merged=_read_merged(folder / MERGED, f"{name}/{MERGED}") if (folder / MERGED).exists() else None,
     )
+
+
+def _read_merged(path: Path, name: str) -> Merged:
+    reading = MERGED_FORM.open(path, name=name)
+    match reading.data:
+        case {"commit": None, "reason": None}:
+            reading.problem(("reason",), "there is neither a commit nor a reason", "say why no commit can be told")
+        case {"commit": str(_), "files": {}, "script_sha256": str(_)}:
+            if not reading.data["files"]:
+                reading.problem(("files",), "a commit is named and no file", "list the files of the program")
+        case {"commit": str(_)}:
+            reading.problem(("script_sha256",), "a commit is named and no hash", "give that of what a log embeds")
+    return reading.done()
 
 
 def read_curve(folder: Path) -> Curve:
@@ -112,3 +128,11 @@ def write_record(folder: Path, record: Record, curve: Curve = ()) -> list[Path]:
             write_atomic(path, text)
             written.append(path)
     return written
+
+
+def add_merged(folder: Path, merged: Merged) -> bool:
+    """Write merged.yaml beside record.yaml; False where there is one already, which never changes."""
+    if (folder / MERGED).exists() or (folder / MERGED).is_symlink():
+        return False
+    write_atomic(folder / MERGED, MERGED_FORM.text(merged))
+    return True

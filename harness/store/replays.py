@@ -104,7 +104,7 @@ class ReplayResult:
     @property
     def time_ratio(self) -> float | None:
         """Replayed / claimed; None where the time does not count."""
-        if self.script != "original" or self.why_not or self.replayed_time_s is None or not self.claimed_time_s:
+        if self.script == "reimplementation" or self.why_not or self.replayed_time_s is None or not self.claimed_time_s:
             return None
         return self.replayed_time_s / self.claimed_time_s
 

@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.catalog.lookup import Catalog
-from harness.catalog.originals import Source, published
+from harness.catalog.lookup import Catalog, Named
+from harness.catalog.originals import Source, program, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.verdict.scan.carried import docstrings
@@ -39,20 +39,46 @@ class CodeDiff:
         return f"+{self.added} −{self.removed} lines of code"
 
 
-def against(catalog: Catalog, subject: Subject, name: str | None, source: Source, *, given: bool = False) -> Subject:
-    """Return the record that a submission is compared with: `name`, else the parent of its manifest.
+def sides(
+    catalog: Catalog, name: str, against: str | None, source: Source, *, original: bool = False, given: bool = False
+) -> tuple[Subject, Subject]:
+    """Return what a submission or a record is compared with, and its own script.
 
-    A record without a script in its folder is compared by its frozen original, from the cache or from `source`;
-    nothing is downloaded. Raises HarnessError where there is no record, or no script of it.
+    That is `against`, else the parent of its manifest, else the original of a merged script. original: of records take
+    what their logs prove. A record without a script in its folder is compared by its published one, from the cache or
+    from `source`; nothing is downloaded. Raises HarnessError where there is no record, or no script of it.
     """
-    name = name or (subject.manifest.parent if subject.manifest else None)
-    if name is None:
+    named = catalog.find(name)
+    subject = _script(catalog, named, source, original=original, given=given)
+    if against is None and named.record is not None and subject.merged and program(named.record, original=True):
+        return _script(catalog, named, source, original=True, given=given), subject
+    if against is None:
+        return parent_of(catalog, subject, source, original=original, given=given), subject
+    return _script(catalog, catalog.find(against), source, original=original, given=given), subject
+
+
+def parent_of(
+    catalog: Catalog, subject: Subject, source: Source, *, original: bool = False, given: bool = False
+) -> Subject:
+    """Return the parent that a submission's manifest names, with its script; raises HarnessError where it has none."""
+    parent = subject.manifest.parent if subject.manifest else None
+    if parent is None:
         raise StoreError.at(
             subject.name, "has no parent in its manifest", "name what to compare with: --against RECORD"
         )
-    named = catalog.find(name)
+    return _script(catalog, catalog.find(parent), source, original=original, given=given)
+
+
+def described(subject: Subject) -> str:
+    """Name one side of a comparison, and say which script of a record it is where there are two."""
+    if subject.record is None or subject.record.merged is None or subject.reimplementation:
+        return subject.name
+    return f"{subject.name} ({'merged' if subject.merged else 'original'})"
+
+
+def _script(catalog: Catalog, named: Named, source: Source, *, original: bool, given: bool) -> Subject:
     try:
-        return catalog.script(named, source, given=given, frozen=False)
+        return catalog.script(named, source, original=original, given=given, frozen=False)
     except StoreError as error:
         if given or named.record is None or not published(named.record):
             raise
@@ -72,6 +98,16 @@ def _read(subject: Subject) -> dict[str, bytes]:
         "train_gpt.py" if name == subject.entry else name: (subject.files_folder / name).read_bytes()
         for name in subject.files
     }
+
+
+def same_code(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:
+    """Tell whether two sets of files hold the same code; False where one of them cannot be parsed and differs."""
+    if old.keys() != new.keys():
+        return False
+    remarks: list[str] = []
+    return all(
+        old[name] == new[name] or _code(name, old[name], remarks) == _code(name, new[name], remarks) for name in old
+    )
 
 
 def diff(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> CodeDiff:

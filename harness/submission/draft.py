@@ -36,11 +36,12 @@ TEMPLATE = "_template"
 
 
 def make(
-    catalog: Catalog, name: str, start: str | None = None, *, checkout: Path | None = None
+    catalog: Catalog, name: str, start: str | None = None, *, original: bool = False, checkout: Path | None = None
 ) -> tuple[Path, Subject]:
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
-    A record without a script here is copied from its frozen original: from the cache, `checkout`, or its repository.
+    A record without a script here is copied from its published one: from the cache, `checkout`, or its repository;
+    original: from the one that its log proves, whatever was merged.
     Returns the folder and what was copied. Raises HarnessError where the folder exists, the name is not valid, git does
     not name an author, or an original is not available.
     """
@@ -53,7 +54,9 @@ def make(
     if start is None:
         source = catalog.submission(template, frozen=False)
     else:
-        source = catalog.script(catalog.find(start), source_of(checkout), given=checkout is not None, frozen=False)
+        source = catalog.script(
+            catalog.find(start), source_of(checkout), original=original, given=checkout is not None, frozen=False
+        )
     parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
     values: dict[str, object] = {
         "track": source.track.name,
@@ -85,7 +88,8 @@ def described(catalog: Catalog, source: Subject) -> str:
     if source.record is None:
         return source.name
     kind = "the reimplementation that stands for" if source.reimplementation else "the script of"
-    kind = kind if source.files_folder.is_relative_to(catalog.project.records) else "the frozen original of"
+    if not source.files_folder.is_relative_to(catalog.project.records):
+        kind = "the merged script of" if source.merged else "the frozen original of"
     return f"{kind} {catalog.name(source.record)} ({source.record.title})"
 
 

@@ -115,7 +115,7 @@ def markdown(catalog: Catalog, checked: Checked) -> str:
 def _size(catalog: Catalog, checked: Checked) -> str:
     assert checked.subject is not None
     try:
-        old = codediff.against(catalog, checked.subject, None, source_of(None, allow_network=False))
+        old = codediff.parent_of(catalog, checked.subject, source_of(None, allow_network=False))
     except HarnessError as error:
         return f"not compared: {error.problems[0].what}"
     return f"{codediff.between(old, checked.subject).size} against {old.name}"

@@ -69,6 +69,7 @@ def script(contender: Contender) -> str:
         "record": "the script of the record",
         "reimplementation": "a reimplementation of the record",
         "original": "the frozen original of the record",
+        "merged": "the merged script of the record",
     }
     folder = "" if contender.name == contender.subject.name else f" ({contender.subject.name})"
     file = f"{contender.subject.entry} ({contender.subject.script_sha256[:12]})"
@@ -153,7 +154,7 @@ def waiting(plan: Plan) -> AbstractContextManager[None]:
     originals = [contender for contender in plan.contenders.values() if contender.requirement_sets]
     if plan.decided or all(contender.environment for contender in originals):
         return contextlib.nullcontext()
-    return console.waiting("the environment of the original (a minute or more, once)")
+    return console.waiting("the environment of the published script (a minute or more, once)")
 
 
 def watch(plan: Plan) -> interleaving.Watcher:

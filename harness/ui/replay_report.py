@@ -57,7 +57,11 @@ def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
 
 def _script(plan: Plan) -> str:
     subject = plan.subject
-    kind = "the frozen original" if plan.original else "a reimplementation of the original"
+    kind = {
+        "original": "the frozen original",
+        "merged": "the merged script",
+        "reimplementation": "a reimplementation of the original",
+    }[plan.script]
     script = f"{kind}, {subject.entry} ({subject.script_sha256[:12]}), {plural(len(subject.files), 'file')}"
     if plan.here:
         return f"{script}, verified"

@@ -31,7 +31,7 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         ("script", _script_sentence(folder, record)),
         ("evidence", "evidence/ in its folder" if record.has_evidence else None),
         ("withdrawn", record.withdrawn),
-        ("notes", record.notes),
+        ("notes", row.notes),
         ("folder", project.show(folder)),
     ):
         if value:
@@ -127,6 +127,15 @@ def _runs_sentence(row: Row) -> str | None:
 def _script_sentence(folder: Path, record: Record) -> str:
     if (folder / "script").is_dir():
         return "script/ in its folder"
+    told = _original_sentence(record)
+    if record.merged is None:
+        return told
+    if record.merged.program is None:
+        return f"{told}; the merged one: {record.merged.reason}"
+    return f"the merged one: {', '.join(record.merged.files)} at {record.merged.commit} of {record.merged.repository}; {told}"
+
+
+def _original_sentence(record: Record) -> str:
     if record.original is None or record.original.kind == "none":
         return f"none: {record.original.reason if record.original else 'not known'}"
     return f"the original: {record.original.kind} {record.original.path} of {record.original.repository}"

@@ -35,7 +35,10 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
+        "--original", action="store_true", help="of a record, take what its log proves, not what was merged"
+    )
+    parser.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="read published scripts from a clone or a copy of their repository"
     )
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
@@ -58,7 +61,15 @@ def _compare(args: argparse.Namespace) -> int:
     names = catalog.find(args.a), catalog.find(args.b)
     arms.require_one_track((args.a, catalog.track_of(names[0])), (args.b, catalog.track_of(names[1])))
     a, b = (
-        arms.find(catalog, name, checkout=args.checkout, allow_network=network, plan_only=args.plan) for name in names
+        arms.find(
+            catalog,
+            name,
+            original=args.original,
+            checkout=args.checkout,
+            allow_network=network,
+            plan_only=args.plan,
+        )
+        for name in names
     )
     if args.plan:
         plan = interleaving.plan(project, a, b, terms, plan_only=True)

@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from harness.verbs.verb import Verb, catalog_of, project_of
+from harness.verbs.verb import Verb, catalog_of, print_json
 
 
 def _accept_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,16 +61,39 @@ def _accept(args: argparse.Namespace) -> int:
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("facts", metavar="FACTS_DIR", help="the folder with records.csv, evidence.csv, scripts.csv, …")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--checkout", type=Path, metavar="DIR", help="read a clone of the upstream repository")
+    place.add_argument("--upstream", action="store_true", help="clone or fetch the public repository, and read that")
+    parser.add_argument("--commit", metavar="COMMIT", help="read it as of this commit")
+    parser.add_argument(
+        "--own",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="say which runs are a row's own, like short/88=prefix-1375-8x; a pattern of file names, or - for none",
+    )
+    parser.add_argument("--plan", action="store_true", help="say what is new and write nothing")
+    parser.add_argument("--json", action="store_true", help="print it as JSON on stdout")
 
 
 def _import(args: argparse.Namespace) -> int:
-    from harness.maintain import history
-    from harness.ui import console
+    from harness.catalog import checkout
+    from harness.maintain import importing
+    from harness.ui import import_report
 
-    records, written = history.import_history(project_of(args), Path(args.facts))
-    console.say(f"{records} records imported; {written} files written")
-    return 0
+    catalog = catalog_of(args)
+    own = importing.checked_own(args.own)
+    repository = importing.REPOSITORY
+    place = checkout.updated(repository) if args.upstream else checkout.given(args.checkout, repository)
+    plan = importing.plan_import(catalog, place, commit=args.commit, own=own)
+    if not args.plan:
+        importing.write_import(catalog, plan)
+    if args.json:
+        print_json(plan)
+    else:
+        import_report.say_plan(plan)
+    import_report.say_end(plan, lambda new: catalog.project.show(catalog.folder(new.record)), planned=args.plan)
+    return 1 if plan.left_out else 0
 
 
 VERBS = (
@@ -80,5 +103,5 @@ VERBS = (
         _accept_arguments,
         _accept,
     ),
-    Verb("import", "write the records of the past from tables of facts (maintainers)", _import_arguments, _import),
+    Verb("import", "bring new rows of modded-nanogpt into records/ (maintainers)", _import_arguments, _import),
 )

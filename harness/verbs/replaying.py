@@ -20,15 +20,20 @@ AGAIN = "the same command starts again with the first run; environments, tokens 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", nargs="?", help="a record like short/12 or smoke/2; all with --original --plan")
-    parser.add_argument("--original", action="store_true", help="run the frozen original from its repository")
     parser.add_argument(
-        "--runs", type=count_of_runs, metavar="N", help="number of runs (default: that of the track; 1 for originals)"
+        "--original", action="store_true", help="run the original that its log proves, from its repository"
+    )
+    parser.add_argument(
+        "--runs",
+        type=count_of_runs,
+        metavar="N",
+        help="number of runs (default: that of the track; 1 for a published script)",
     )
     parser.add_argument(
         "--gpus", type=_gpus, metavar="N", help="use fewer GPUs if the script allows it; compares the loss only"
     )
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="with --original: read it from a clone or a copy of its repository"
+        "--checkout", type=Path, metavar="DIR", help="read a published script from a clone or a copy of its repository"
     )
     parser.add_argument(
         "--plan", action="store_true", help="print what would be run on this machine; install and run nothing"
@@ -62,7 +67,7 @@ def _replay(args: argparse.Namespace) -> int:
     replay = plan.plan(
         catalog,
         catalog.find_record(args.record),
-        original=args.original,
+        which="original" if args.original else "usual",
         checkout=args.checkout,
         gpus=args.gpus,
         count=args.runs,
@@ -88,8 +93,6 @@ def _useless_flags(args: argparse.Namespace) -> Iterator[Problem]:
         "--runs": args.runs is not None,
         "--dry": args.dry,
     }
-    if args.checkout is not None and not args.original:
-        yield Problem("--checkout", "is where an original is read from, and no original is asked for", "add --original")
     if args.record is None:
         if not (args.original and args.plan):
             yield Problem("replay", "no record was named", "name one like short/12, or add --original --plan")

@@ -23,9 +23,7 @@ def _new_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RECORD",
         help="start from this script: a record like smoke/2, or a track for its current record",
     )
-    parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
-    )
+    _script_arguments(parser)
     parser.add_argument("--refresh", action="store_true", help="freeze the files as they are now")
 
 
@@ -37,10 +35,10 @@ def _new(args: argparse.Namespace) -> int:
     if args.refresh:
         console.say(draft.refresh(catalog, args.name))
         return 0
-    folder, source = draft.make(catalog, args.name, args.start, checkout=args.checkout)
+    folder, source = draft.make(catalog, args.name, args.start, original=args.original, checkout=args.checkout)
     name = catalog.project.show(folder)
     console.say(f"made {name} from {draft.described(catalog, source)}")
-    console.say("edit train_gpt.py, answer the questions in its README.md, then:")
+    console.say(f"edit {source.entry}, answer the questions in its README.md, then:")
     for step in (f"run {name}", f"pack {name}", f"check {name}"):
         console.say(f"  speedrun {step}")
     return 0
@@ -49,10 +47,19 @@ def _new(args: argparse.Namespace) -> int:
 def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submission", help="submissions/<slug> or a record like short/12")
     parser.add_argument(
-        "--against", metavar="RECORD", help="compare with this record (default: the parent in its manifest)"
+        "--against",
+        metavar="RECORD",
+        help="compare with this record (default: the parent in its manifest; of a merged script, its original)",
+    )
+    _script_arguments(parser)
+
+
+def _script_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--original", action="store_true", help="of a record, take what its log proves, not what was merged"
     )
     parser.add_argument(
-        "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
+        "--checkout", type=Path, metavar="DIR", help="read published scripts from a clone or a copy of their repository"
     )
 
 
@@ -62,15 +69,17 @@ def _diff(args: argparse.Namespace) -> int:
     from harness.ui import console
 
     catalog = catalog_of(args)
-    subject = catalog.subject(catalog.find(args.submission), frozen=False)
-    source = source_of(args.checkout, allow_network=False)
-    old = codediff.against(catalog, subject, args.against, source, given=args.checkout is not None)
+    source, is_given = source_of(args.checkout, allow_network=False), args.checkout is not None
+    old, subject = codediff.sides(
+        catalog, args.submission, args.against, source, original=args.original, given=is_given
+    )
     change = codediff.between(old, subject)
     for line in change.lines:
         console.say(line, style=codediff.style(line), stdout=True)
     for remark in change.remarks:
         console.say(remark, style="yellow")
-    console.say(f"{change.size} from {old.name} to {subject.name}; comments, docstrings and blank lines do not count")
+    sides = f"from {codediff.described(old)} to {codediff.described(subject)}"
+    console.say(f"{change.size} {sides}; comments, docstrings and blank lines do not count")
     return 0
 
 

@@ -15,7 +15,7 @@ import yaml
 from harness.catalog.lookup import Catalog
 from harness.catalog.ranking import current
 from harness.catalog.tracks import load_track
-from harness.compare import arms
+from harness.compare import arms, decisive
 from harness.core.judgement import ComparisonOutcome
 from harness.core.measurement import Gpu, Machine
 from harness.store import comparisons
@@ -209,7 +209,7 @@ def test_a_record_without_a_script_is_timed_again_and_keeps_its_original(project
     catalog = Catalog(Project(project.root))
     timed = catalog.record("smoke/1.1")
     assert catalog.run_with(timed).slug == FIRST
-    assert catalog.official_sha256(timed) == digest
+    assert decisive.official_sha256(catalog, timed) == digest
 
 
 def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(accepted: Repository) -> None:

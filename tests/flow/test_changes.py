@@ -19,6 +19,7 @@ import yaml
 from harness.core.measurement import Machine
 from harness.store import replays
 from tests.flow.repositories import ANSWERS, ROOT, Repository
+from tests.flow.small_upstream import SHORT, SmallUpstream, log, row
 
 SLUG = "2026-11-20_an-idea"
 MUON = Path("records/smoke/2026-11-21_muon")
@@ -349,15 +350,27 @@ def test_anybody_may_add_a_replay_of_the_record_that_it_names(project: Repositor
         assert "is no replay of" in said or "rums" in said
 
 
-def test_what_was_imported_changes_only_by_an_import_that_is_done_again(project: Repository, tmp_path: Path) -> None:
-    project.branch("better")
-    record = project.root / IMPORTED / "record.yaml"
-    record.write_text(record.read_text().replace("train_time_s: ", "train_time_s: 1"))
-    project.commit("a slower past")
-    said = project.changes("pull-request", "main", "better", status=1)
-    assert "only `speedrun import` writes this, and the facts are not here" in said
-    said = project.changes("pull-request", "main", "better", str(tmp_path), status=1)
-    assert "there is no such table" in said
+def test_what_is_imported_is_imported_again_and_every_byte_is_compared(project: Repository, tmp_path: Path) -> None:
+    upstream = SmallUpstream(tmp_path / "clone")
+    upstream.commit("Folders (#5)", {f"{SHORT}/2026-07-13_New/{name}.txt": log(name) for name in ("own", "other")})
+    where = f"{SHORT}/2026-07-13_New"
+    upstream.readme([row(90, "1.2 minutes", "A `title` <b>", "07/13/26", where, "@somebody", 5)])
+    project.branch("import")
+    said = project.speedrun("import", "--checkout", str(upstream.folder), "--own=short/90=own.txt")
+    assert "1 row imported" in said
+    project.speedrun("board")
+    project.commit("a new row")
+    # Later states of upstream change nothing: the records name the commit.
+    upstream.readme([row(90, "1.1 minutes", "Another title", "07/13/26", where, "@somebody", 5)])
+    said = project.changes("pull-request", "main", "import", str(upstream.folder), status=0)
+    assert "in order" in said
+    [record] = (project.root / "records" / "short").glob("2026-07-13_new/record.yaml")
+    for name, old, new in (("faster", "train_time_s: 72.0", "train_time_s: 70.0"), ("by", "@somebody", "@me")):
+        project.git("switch", "-q", "-C", name, "import")
+        record.write_text(record.read_text().replace(old, new))
+        project.commit(name)
+        said = project.changes("pull-request", "main", name, str(upstream.folder), status=1)
+        assert "record.yaml is not what `speedrun import` writes from that commit of upstream" in said
 
 
 # ------------------------------------------------------------------------------------------------ odd trees
@@ -498,6 +511,7 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
         "train_gpt.py was changed",
     ),
     "an imported record": (lambda r: (r / IMPORTED / "record.yaml").unlink(), "record.yaml was deleted"),
+    "an imported figure": (lambda r: (r / IMPORTED / "runs.csv").write_text("again"), "runs.csv was changed"),
     "a link": (
         lambda r: ((r / MUON / "runs.csv").unlink(), (r / MUON / "runs.csv").symlink_to("curve.csv")),
         "became another type",
@@ -516,7 +530,7 @@ def test_a_file_of_a_record_never_changes(project: Repository, case: str) -> Non
 
 
 def test_a_timing_that_accept_added_never_changes(project: Repository) -> None:
-    """It holds a comparison and no evidence of its own; the past, which may be imported again, says where it was."""
+    """It holds a comparison and no evidence of its own."""
     timing = project.root / "records" / "smoke" / "2026-11-22_timed-again"
     timing.mkdir()
     (timing / "record.yaml").write_text("schema: 1\ntitle: a timing\noriginal: null\nnotes: null\n")
@@ -531,12 +545,11 @@ def test_a_timing_that_accept_added_never_changes(project: Repository) -> None:
         assert f"{name} was changed" in project.changes("append-only", "main", f"change-{name}", status=1)
 
 
-def test_records_may_be_added_to_and_an_import_may_run_again(project: Repository) -> None:
+def test_records_may_be_added_to(project: Repository) -> None:
     project.branch("change")
     (project.root / MUON / "withdrawn.yaml").write_text("schema: 1\n")
     (project.root / IMPORTED / "replays" / "x").mkdir(parents=True)
     (project.root / IMPORTED / "replays" / "x" / "runs.csv").write_text("x")
-    (project.root / IMPORTED / "runs.csv").write_text("imported again")
     project.commit("additions")
     assert "in order" in project.changes("append-only", "main", "change", status=0)
     assert "in order" in project.changes("append-only", "0" * 40, "change", status=0)

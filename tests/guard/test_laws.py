@@ -239,7 +239,7 @@ def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[
 VERBS = {
     "doctor": {"--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
-    "new": {"--from", "--checkout", "--refresh"},
+    "new": {"--from", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
     "log": {
@@ -256,6 +256,7 @@ VERBS = {
     "verify": {"--usd-per-hour", "--json"},
     "compare": {
         "--pairs",
+        "--original",
         "--until-decided",
         "--budget-usd",
         "--usd-per-hour",
@@ -267,9 +268,9 @@ VERBS = {
     "probe": {"--probe", "--quick", "--plan", "--json"},
     "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
-    "diff": {"--against", "--checkout"},
+    "diff": {"--against", "--checkout", "--original"},
     "accept": {"--retime", "--withdraw", "--why", "--pull-request"},
-    "import": set(),
+    "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "board": {"--check", "--json", "--upstream-row"},
     "show": {"--json"},
 }

@@ -103,6 +103,7 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         "environments": "environments.yaml",
         "manifest": "submissions/*/manifest.yaml",
         "manifest.lock": "submissions/*/manifest.lock",
+        "merged": "records/*/*/merged.yaml",
         "record": "records/*/*/record.yaml",
         "retimings": "retimings.yaml",
         "script": "records/*/*/script/script.yaml",

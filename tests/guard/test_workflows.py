@@ -27,6 +27,8 @@ EXAMPLES = dict(
     re.findall(r"<!-- example: (\S+) -->\n```yaml\n(.*?)```\n", (ROOT / "docs/sidecar.md").read_text(), re.S)
 )
 FIRST, SECOND = ".github/workflows/log-table.yml", ".github/workflows/log-table-comment.yml"
+# The jobs that may do more than read, and exactly what. None of them runs anything of a pull request.
+MORE = {("import.yml", "propose"): {"contents": "write", "pull-requests": "write"}}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def steps(path: Path) -> list[dict[str, Any]]:
 def test_a_workflow_can_only_read_and_knows_no_secret(path: Path) -> None:
     held = load(path)
     assert held["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job for job in held["jobs"].values())
+    more = {(path.name, name): job["permissions"] for name, job in held["jobs"].items() if "permissions" in job}
+    assert more == {key: value for key, value in MORE.items() if key[0] == path.name}
     assert "${{ secrets" not in path.read_text()
     assert "pull_request_target" not in path.read_text()
     assert all("timeout-minutes" in job for job in held["jobs"].values())
@@ -59,6 +62,15 @@ def test_actions_are_pinned_and_leave_no_token_behind(path: Path) -> None:
             assert step["with"]["persist-credentials"] is False
         # An expression inside a command would let a branch's name become a command.
         assert "${{" not in step.get("run", "")
+
+
+def test_a_job_that_may_write_starts_by_the_clock_or_by_hand_and_after_one_that_may_only_read() -> None:
+    for name, writer in MORE:
+        held = load(ROOT / ".github" / "workflows" / name)
+        assert held[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads `on` as true
+        assert held["jobs"][writer]["needs"] == "read"
+        assert "harness" not in " ".join(step.get("run", "") for step in held["jobs"][writer]["steps"])
+        assert "starts no other workflow" in (ROOT / ".github" / "workflows" / name).read_text()
 
 
 def test_the_judge_of_a_pull_request_is_the_base_branch() -> None:

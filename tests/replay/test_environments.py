@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.core.errors import MachineError, StoreError
+from harness.maintain import torch_index
 from harness.replay import environments, own_environment, plan, venv
 from harness.replay.environments import Build, Needs, build_of
 from harness.store.layout import Project, cache_folder
@@ -89,7 +92,7 @@ def a_plan(torch: str, *, python: str | None = None) -> plan.Plan:
     build = build_of(torch)
     needs = Needs("smoke/2", build.name, python, None, (), (), None, None, None)
     requirement_sets = plan.requirement_sets(build, needs)
-    return plan.Plan(subject, subject.record, "2", True, 2, 1, requirement_sets, build, needs, ())
+    return plan.Plan(subject, subject.record, "2", 2, 1, requirement_sets, build, needs, ())
 
 
 @pytest.mark.usefixtures("copied")
@@ -139,6 +142,31 @@ def test_what_an_older_harness_wrote_of_a_build_in_one_text_is_read_as_parts(pro
     assert environments.note_availability(project, name, "not found", "Python 3.12") == 1
     assert "availability: not found\n  checked: 2" in path.read_text()
     assert environments.read_environments(project).builds[name].found.endswith("(Python 3.12)")
+
+
+PIP = "torch (2.15.0)\nAvailable versions: 2.15.0, 2.13.0+cpu, 2.13.0, 2.9.1\n  INSTALLED: 2.13.0+cpu\n"
+
+
+def test_what_the_default_index_lists_stands_beside_each_build_with_the_date(project: Project) -> None:
+    day, later = datetime.date(2026, 11, 27), datetime.date(2026, 12, 1)
+    releases = torch_index.parse_versions(PIP)
+    assert releases == {"2.15.0", "2.13.0", "2.9.1"}
+    rows = [dict.fromkeys(COLUMNS, "") | {"torch_run": torch} for torch in ("2.9.1", "2.7.1+cu128", NIGHTLY, "")]
+    named = [(f"smoke/{n}", row) for n, row in enumerate(rows, start=1)]
+    environments.write_environments(project, named)
+    assert environments.note_index(project, releases, day) == 1
+    assert environments.note_index(project, releases, later) == 0, "the same answer keeps its date"
+    assert environments.write_environments(project, named) == 0, "an import keeps what is there"
+    builds = environments.read_environments(project).builds.values()
+    assert {build.torch: (build.default_index, build.index_checked) for build in builds} == {
+        "2.9.1": ("listed", day),
+        "2.7.1+cu128": ("not listed", day),
+        NIGHTLY: ("unchecked", None),
+        None: (None, None),
+    }
+    assert environments.note_index(project, {*releases, "2.7.1"}, later) == 1
+    found = environments.read_environments(project).builds[build_of("2.7.1+cu128").name].found
+    assert found == "unchecked; listed by the default index on 2026-12-01"
 
 
 def test_a_record_that_needs_an_unknown_build_is_named_beside_other_problems(project: Project) -> None:
@@ -194,6 +222,8 @@ def test_the_file_of_environments_covers_every_record_of_the_past() -> None:
     assert len(told.needs) == 155
     assert {need.build for need in told.needs.values()} == set(told.builds)
     assert all(build.availability for build in told.builds.values())
+    said = Counter(build.default_index for build in told.builds.values() if build.torch)
+    assert said == {"listed": 17, "not listed": 1, "unchecked": 25}
     build, needs = told.of("short/89") or (None, None)
     assert build == Build(
         "torch-2.10.0-cu128",
@@ -202,6 +232,8 @@ def test_the_file_of_environments_covers_every_record_of_the_past() -> None:
         "2.10.0",
         "the same release; the default index may hold it for another CUDA than 12.8",
         "unchecked",
+        default_index="listed",
+        index_checked=datetime.date(2026, 11, 27),
     )
     assert needs is not None
     assert needs.world_size == "divides 8"

@@ -72,7 +72,7 @@ def test_a_replay_that_cannot_be_ends_before_anything_is_made(monkeypatch: pytes
     needs = dataclasses.replace(NEEDS, data="/home/somebody/data")
     assert SUBJECT.record is not None
     obstacles = tuple(feasible.obstacles(SUBJECT, needs))
-    replay = plan.Plan(SUBJECT, SUBJECT.record, "2", True, 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
+    replay = plan.Plan(SUBJECT, SUBJECT.record, "2", 2, 1, (("torch",),), None, needs, (), obstacles=obstacles)
     with pytest.raises(MachineError, match="outside of any run folder"):
         outlook.check_machine(replay)
     assert not (tmp_path / "cache").exists()
@@ -84,7 +84,7 @@ def test_modules_that_an_environment_lacks_are_named_before_any_token_is_fetched
     script = "import json, kernels, flash_attn_interface\nif 0:\n    import optional_thing\n"
     subject = subject_of(tmp_path, script, "kernels.py")
     assert SUBJECT.record is not None
-    replay = plan.Plan(subject, SUBJECT.record, "2", True, 2, 1, (("torch",),), None, NEEDS, ())
+    replay = plan.Plan(subject, SUBJECT.record, "2", 2, 1, (("torch",),), None, NEEDS, ())
     with pytest.raises(StoreError) as error:
         own_environment.check_modules(replay, made)
     assert [problem.what for problem in error.value.problems] == [

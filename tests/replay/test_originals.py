@@ -15,11 +15,14 @@ import pytest
 
 from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
+from harness.compare import arms, decisive
 from harness.core.errors import StoreError
+from harness.replay import plan
 from harness.replay.plan import resolve_all
 from harness.store.layout import cache_folder
+from harness.submission import codediff
 from tests import warm
-from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, make_upstream, sha256
+from tests.replay.upstream import KERNELS, LAYOUTS, SCRIPT, Upstream, log_of, make_upstream, sha256
 
 ROOT = Path(__file__).parents[2]
 FILES = {"train_gpt.py": sha256(SCRIPT)}
@@ -46,7 +49,8 @@ def filled(upstream: Upstream) -> Upstream:
     upstream.commit_files(logs)
     upstream.add_record("2026-01-01_file", "file", "records/a/train_gpt.py", FILES | {"kernels.py": sha256(KERNELS)})
     for name in LAYOUTS:
-        extra = {"triton_kernels.py": sha256(KERNELS)} if name == "kernels" else {}
+        extra = {"triton_kernels.py": sha256(KERNELS)} if name in ("kernels", "two") else {}
+        extra |= {"dc_triton_kernels.py": sha256(KERNELS * 2)} if name == "two" else {}
         upstream.add_record(f"2026-01-02_{name}", "log", f"records/{name}.txt", FILES | extra)
     upstream.add_record("2026-01-03_git", "git", f"{old[:8]}:train_gpt.py", FILES)
     upstream.add_record("2026-01-04_none", "none", None, {})
@@ -57,9 +61,10 @@ def test_a_clone_and_the_cache_resolve_every_row(upstream: Upstream) -> None:
     filled(upstream)
     for checkout in (upstream.folder, None):
         found = states(upstream, checkout)
-        assert [state for state, _ in found.values()] == ["resolved"] * 5 + ["none"]
+        assert [state for state, _ in found.values()] == ["resolved"] * 6 + ["none"]
         assert found["tiny/4"][1] == "2 files, out of its log"
-        assert found["tiny/6"][1] == "it was never published"
+        assert found["tiny/5"][1] == "3 files, out of its log"
+        assert found["tiny/7"][1] == "it was never published"
     assert [path.name for path in (cache_folder() / "upstream").iterdir() if path.is_dir()] == ["somebody--upstream"]
 
 
@@ -68,8 +73,8 @@ def test_a_plain_tree_resolves_all_but_what_is_in_git_only(upstream: Upstream, t
     plain = tmp_path / "plain"
     shutil.copytree(upstream.folder, plain, ignore=shutil.ignore_patterns(".git"))
     found = states(upstream, plain)
-    assert [state for state, _ in found.values()] == ["resolved"] * 4 + ["none", "none"]
-    assert "plain tree" in found["tiny/5"][1]
+    assert [state for state, _ in found.values()] == ["resolved"] * 5 + ["none", "none"]
+    assert "plain tree" in found["tiny/6"][1]
 
 
 def test_the_files_that_are_handed_out_have_the_right_bytes(upstream: Upstream) -> None:
@@ -78,6 +83,8 @@ def test_the_files_that_are_handed_out_have_the_right_bytes(upstream: Upstream) 
     assert rows["tiny/2"].files == {"train_gpt.py": SCRIPT}
     assert rows["tiny/3"].files == {"train_gpt.py": SCRIPT}
     assert rows["tiny/4"].files == {"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS}
+    three = {"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS, "dc_triton_kernels.py": KERNELS * 2}
+    assert rows["tiny/5"].files == three
 
 
 def broken(upstream: Upstream, checkout: Path | None = None) -> str:
@@ -129,7 +136,63 @@ def test_a_link_is_refused_in_git_and_in_a_plain_tree(upstream: Upstream, tmp_pa
 def test_a_file_that_the_record_does_not_name_is_refused(upstream: Upstream) -> None:
     upstream.commit_files({"records/x.txt": LAYOUTS["kernels"]()})
     upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES)
-    assert "triton_kernels.py, which the record does not name" in broken(upstream)
+    digest = sha256(KERNELS)[:12]
+    assert f"its log embeds triton_kernels.py ({digest}), which the record does not name" in broken(upstream)
+
+
+def test_a_refusal_says_of_every_file_what_was_expected_and_found(upstream: Upstream) -> None:
+    # The name between dashes on one line is no separator: one file with another hash, and none of the kernels.
+    text = SCRIPT.decode() + f"\n\n{'-' * 40} # triton_kernels.py {'-' * 40}\n\n" + KERNELS.decode()
+    upstream.commit_files({"records/x.txt": log_of({"train_gpt.py": text.encode()})})
+    upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES | {"triton_kernels.py": sha256(KERNELS)})
+    said = broken(upstream)
+    found, wanted = sha256(text.encode())[:12], sha256(SCRIPT)[:12]
+    assert f"train_gpt.py has sha256 {found}, the record says {wanted}" in said
+    assert f"triton_kernels.py ({sha256(KERNELS)[:12]}) is not where the record says" in said
+
+
+MERGED = {"train_gpt.py": SCRIPT + b"print('refined')\n", "triton_kernels.py": KERNELS}
+
+
+def with_merged(upstream: Upstream) -> Upstream:
+    """A record whose log proves one script, while another stood on master; the program went on since."""
+    upstream.commit_files({"records/x.txt": log_of({"train_gpt.py": SCRIPT})})
+    upstream.commit_files(MERGED)
+    upstream.add_record("2026-01-01_x", "log", "records/x.txt", FILES, time_s=60.0, merged=MERGED)
+    upstream.commit_files({"train_gpt.py": b"the next record\n"})
+    return upstream
+
+
+def test_the_merged_script_is_what_a_record_is_run_with_and_its_original_is_asked_for(upstream: Upstream) -> None:
+    with_merged(upstream)
+    catalog = Catalog(upstream.project)
+    record = catalog.record("tiny/1")
+    source = source_of(upstream.folder)
+    merged, original = (catalog.published_script(record, source, original=o) for o in (False, True))
+    assert (merged.merged, dict(merged.files)) == (True, {name: sha256(text) for name, text in MERGED.items()})
+    assert (original.merged, dict(original.files)) == (False, FILES)
+    assert {*catalog.chains()} == {merged.chain, original.chain}
+    assert decisive.official_sha256(catalog, record) == merged.chain
+    whose = "the claimed time is that of the merged script, which is another"
+    usual, proven = (plan.plan(catalog, record, which=w, checkout=upstream.folder) for w in ("usual", "original"))
+    assert (usual.script, whose in usual.loss_only) == ("merged", False)
+    assert (proven.script, whose in proven.loss_only) == ("original", True)
+    for wanted, kind in ((False, "merged"), (True, "original")):
+        assert arms.find(catalog, catalog.find("tiny"), original=wanted, checkout=upstream.folder).kind == kind
+    old, new = codediff.sides(catalog, "tiny/1", None, source)
+    assert (codediff.described(old)[-10:], codediff.described(new)[-8:]) == ("(original)", "(merged)")
+    assert codediff.between(old, new).size == "+2 −0 lines of code"
+
+
+def test_a_plain_tree_gives_the_merged_script_only_while_it_stands_there(upstream: Upstream, tmp_path: Path) -> None:
+    with_merged(upstream)
+    plain = tmp_path / "plain"
+    shutil.copytree(upstream.folder, plain, ignore=shutil.ignore_patterns(".git"))
+    catalog = Catalog(upstream.project)
+    with pytest.raises(StoreError, match="this checkout is a plain tree of another commit"):
+        catalog.published_script(catalog.record("tiny/1"), source_of(plain), given=True)
+    (plain / "train_gpt.py").write_bytes(MERGED["train_gpt.py"])
+    assert catalog.published_script(catalog.record("tiny/1"), source_of(plain), given=True).merged
 
 
 def test_a_log_whose_source_was_taken_out_is_said_to_be_so(upstream: Upstream) -> None:
@@ -210,7 +273,7 @@ def test_the_table_is_printed_and_only_a_broken_row_fails_it(upstream: Upstream)
     asked = ("replay", "--original", "--plan", "--checkout", str(upstream.folder))
     done = speedrun(upstream, *asked)
     assert done.returncode == 0, done.stderr
-    assert "5 found and verified, 1 never published, 0 broken" in done.stderr
+    assert "6 found and verified, 1 never published, 0 broken" in done.stderr
     (upstream.folder / "records" / "leads.txt").write_text("nothing\n")
     upstream.add_record("2026-01-05_gone", "file", "nowhere.py", FILES)
     done = speedrun(upstream, *asked)

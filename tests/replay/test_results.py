@@ -33,8 +33,9 @@ def h100(count: int = 8) -> Machine:
 def plan_of(name: str, *, original: bool, loss_only: tuple[str, ...] = (), processes: int = 8) -> replay_plan.Plan:
     folder = record_folder(PROJECT, name)
     record: Record = records.read_record(folder)
-    subject: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=record)
-    return replay_plan.Plan(subject, record, name, original, processes, 1, (), None, None, loss_only)
+    script: Subject = dataclasses.replace(find_subject(PROJECT, "short/12"), folder=folder, record=record)
+    subject = dataclasses.replace(script, reimplementation=not original)
+    return replay_plan.Plan(subject, record, name, processes, 1, (), None, None, loss_only)
 
 
 def made(name: str, *, shift: float = 0.0, slower: float = 1.0) -> tuple[Metrics, ...]:

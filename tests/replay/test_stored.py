@@ -210,7 +210,7 @@ def stored_with(project: Project, forge: Callable[[dict[str, Any]], None]) -> Pa
 
 FORGED = [
     (change(("runs",), []), "`runs` is a list of 0; it must be a list with at least 1"),
-    (change(("script",), "authentic"), "it must be one of original, reimplementation"),
+    (change(("script",), "authentic"), "it must be one of original, merged, reimplementation"),
     (change(("environment", "label"), "best"), "it must be one of exact, substituted"),
     (
         change(("own_losses",), [1e200, 3.28]),

@@ -204,20 +204,20 @@ def test_a_record_without_a_script_names_what_can_be_run_instead(project: Small)
     add_record(project, 1, HONEST)
     add_record(project, 2, None)
     add_record(project, 3, None, published=True)
-    for arguments in (("--plan",), ("--dry",), ()):
-        done = project.run("replay", "tiny/3", *arguments)
-        assert done.returncode == 2
-        assert "`speedrun replay tiny/3 --original` runs its frozen original" in done.stderr
-        assert "records with a script in their folder: tiny/1" in done.stderr
+    done = project.run("replay", "tiny/3", "--dry")
+    assert done.returncode == 2
+    assert "`speedrun replay tiny/3` runs its published script" in done.stderr
+    assert "records with a script in their folder: tiny/1" in done.stderr
+    assert "the frozen original, train_gpt.py" in project.run("replay", "tiny/3", "--plan").stderr
     said = project.run("replay", "tiny/2", "--plan").stderr
-    assert "its original was never published" in said
-    assert "--original`" not in said
+    assert "none was ever published" in said
+    assert "`speedrun replay" not in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("tiny/1", "--checkout", "."), "--checkout: is where an original is read from"),
+        (("tiny/1", "--checkout", "."), "nothing is read from there"),
         (("tiny/1", "--original", "--checkout", "."), "nothing is read from there"),
         (("tiny/1", "--dry", "--runs", "4"), "--runs: --dry makes one run"),
         (("tiny/1", "--dry", "--gpus", "2"), "--gpus: has no effect with --dry"),

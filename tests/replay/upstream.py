@@ -35,13 +35,31 @@ def log_printed() -> bytes:
     return f"{SCRIPT.decode()}\n{SEP}\n{MACHINE}{SEP}\n{TAIL}".encode()
 
 
+def log_of(files: dict[str, bytes], machine: str = "") -> bytes:
+    """A log since January 2026, of one, two or three files: each behind its name between two lines of 40 dashes."""
+    machine = machine or (
+        "Running Python 3.12.3 (main, Jan 22 2026, 20:57:42) [GCC 13.3.0]\n"
+        "Running PyTorch 2.10.0+cu128 compiled for CUDA 12.8\nRunning Triton version 3.6.0\n"
+    )
+    (_, text), *others = files.items()
+    parts = [f"\n\n{'-' * 40}\n# {name}\n{'-' * 40}\n\n".encode() + content for name, content in others]
+    return text + b"".join(parts) + f"\n{SEP}\n{machine}{SEP}\n{TAIL}".encode()
+
+
 def log_with_kernels() -> bytes:
-    """The same with an extra file behind the script."""
-    extra = f"\n\n{'-' * 40}\n# triton_kernels.py\n{'-' * 40}\n\n{KERNELS.decode()}"
-    return f"{SCRIPT.decode()}{extra}\n{SEP}\n{MACHINE}{SEP}\n{TAIL}".encode()
+    return log_of({"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS})
 
 
-LAYOUTS = {"leads": log_that_leads, "printed": log_printed, "kernels": log_with_kernels}
+def log_with_two_kernels() -> bytes:
+    return log_of({"train_gpt.py": SCRIPT, "triton_kernels.py": KERNELS, "dc_triton_kernels.py": KERNELS * 2})
+
+
+LAYOUTS = {
+    "leads": log_that_leads,
+    "printed": log_printed,
+    "kernels": log_with_kernels,
+    "two": log_with_two_kernels,
+}
 
 
 @dataclass
@@ -77,8 +95,9 @@ class Upstream:
         files: dict[str, str],
         commit: str | None = None,
         time_s: float | None = None,
+        merged: dict[str, bytes] | None = None,
     ) -> str:
-        """A record whose original this repository holds; its name."""
+        """A record whose original this repository holds; its name. merged: the program at its last commit."""
         number = len(self.records) + 1
         folder = self.project.records / "tiny" / slug
         folder.mkdir(parents=True)
@@ -108,6 +127,11 @@ class Upstream:
             "withdrawn": None,
         }
         (folder / "record.yaml").write_text(yamlfile.dump(data))
+        if merged is not None:
+            files = {name: sha256(text) for name, text in merged.items()}
+            told = {"schema": 1, "repository": REPOSITORY, "commit": self.commit, "files": files}
+            told |= {"script_sha256": "0" * 64, "torch": None, "reason": None}
+            (folder / "merged.yaml").write_text(yamlfile.dump(told))
         self.records.append(f"tiny/{number}")
         return self.records[-1]
 

@@ -14,7 +14,7 @@ from harness.board import export, rows
 from harness.catalog.differences import differences, scripts
 from harness.catalog.tracks import load_tracks
 from harness.core.errors import StoreError
-from harness.core.record import Claimed, Elsewhere, Record, RecordRun
+from harness.core.record import Claimed, Elsewhere, Merged, Record, RecordRun
 from harness.store.layout import Project
 from harness.store.retimings import read_retimings
 
@@ -60,6 +60,8 @@ def test_a_hash_tells_the_record_whose_script_the_baseline_is() -> None:
     before, mine = record(1, run("own", BEFORE, 3.279, 81.0)), record(2, *OWN, *THEIRS)
     known = scripts([mine, before], {before.slug: "1", mine.slug: "2"})
     assert known == {BEFORE: "1", MINE: "2"}
+    merged = Merged(repository="a/b", commit="0" * 40, files={}, script_sha256=ABLATION, torch=None, reason=None)
+    assert scripts([dataclasses.replace(before, merged=merged)], {before.slug: "1"}) == {BEFORE: "1", ABLATION: "1"}
     [one] = differences(mine, known, 3.28)
     assert rows.baseline_text("short", one) == (
         "−0.900 s (−1.316 to −0.484), +0.00000 loss (−0.00114 to +0.00114) against 3 runs of script bbbbbbbb of short/1, "
@@ -80,6 +82,9 @@ def test_other_gpus_are_not_compared_and_what_speaks_against_one_machine_is_said
     assert differences(record(2, *OWN, run("baseline", BEFORE, 3.279, 590.0, gpu_count=1)), {}, 3.28) == ()
     assert differences(record(2, *OWN, run("baseline", BEFORE, 3.279, 80.0, gpu_name=None)), {}, 3.28) == ()
     assert differences(record(2, *OWN, run("baseline", BEFORE, None, 80.0)), {}, 3.28) == ()
+    assert (
+        differences(record(2, *OWN, run("other", BEFORE, 3.279, 80.0)), {}, 3.28) == ()
+    )  # nobody called it a baseline
     later = {"driver": "570", "torch": "2.9.1", "started_at": "2026-05-27T12:00:00"}
     [one] = differences(record(2, *OWN, run("baseline", BEFORE, 3.279, 80.0, **later)), {}, 3.28)
     assert one.unlike == ("driver", "torch", "day")
@@ -97,7 +102,10 @@ def test_the_23_records_with_baseline_runs_have_22_on_the_same_gpus_and_20_with_
     assert len([row for row in short if row["baselines"]]) == 22
     assert len([row for row in short if row["baselines"] and row["baselines"][0]["time_low_s"] is not None]) == 20
     known = {row["number"]: row["baselines"][0]["record"] for row in short if row["baselines"]}
-    assert {n: r for n, r in known.items() if r} == {"9": "8", "56": "55", "61": "60", "79": "78", "80": "78"}
+    assert {n: r for n, r in known.items() if r} == {
+        "9": "8", "56": "55", "61": "60", "67": "66", "71": "66", "78": "77",
+        "79": "78", "80": "78", "81": "80", "82": "80", "88": "84", "89": "84",
+    }  # fmt: skip
     newest = next(row["baselines"][0] for row in short if row["number"] == "89")
     assert (round(newest["time_s"], 6), newest["script_sha256"][:8]) == (
         -1.043692,
