@@ -84,7 +84,7 @@ def test_a_command_that_needs_a_script_says_where_the_current_record_has_its_own
     assert main(["--root", str(tmp_path), verb, "medium", "--plan"]) == 2
     said = capsys.readouterr().err
     assert "medium/18: there is no script in its folder" in said
-    assert "`speedrun replay medium/18 --original` runs its frozen original" in said
+    assert "`speedrun replay medium/18` runs its published script" in said
     assert "`speedrun new NAME --from medium/18` starts a submission from it" in said
 
 
