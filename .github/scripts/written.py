@@ -25,7 +25,7 @@ from commits import PLAIN, ROOT, Change, File, content, files, git, named, shown
 
 RECORDS, SUBMISSIONS = "records", "submissions"
 BOARD, BOARD_FOLDER, ENVIRONMENTS = "leaderboard.md", "leaderboard", "environments.yaml"
-PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS)
+PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS, "retimings.yaml")
 IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # what `speedrun import` adds
 MERGED = "merged.yaml"  # and beside the record before, whose program the merge of the next one settles
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
@@ -174,9 +174,14 @@ def unpack(name: str, project: Path) -> None:
 
 def number_of(name: str, folder: str) -> int:
     """Read the number that a record has in a commit; 0 where it has none."""
-    text = next((content(f.blob) for f in files(name, folder) if f.path == f"{folder}/record.yaml"), b"")
-    found = re.search(rb"^number: (\d{1,9})$", text, re.M)
+    found = re.search(rb"^number: (\d{1,9})$", record_text(name, folder), re.M)
     return int(found[1]) if found else 0
+
+
+def named_pull_request(name: str, folder: str) -> list[str]:
+    """Read which pull request a record says it came by, as options of `speedrun accept`."""
+    found = re.search(rb"^pull_request: '([1-9]\d{0,8})'$", record_text(name, folder), re.M)
+    return ["--pull-request", found[1].decode()] if found else []
 
 
 def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]) -> list[str]:
@@ -200,7 +205,7 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
     if kind == "accept" and files(head, f"{SUBMISSIONS}/{slug}"):
         return [f"{SUBMISSIONS}/{slug} became a record and is still there; `speedrun accept` moves the folder"]
     if kind == "accept":
-        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}"], folder)
+        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}", *named_pull_request(head, folder)], folder)
     else:
         problems = time_again(project, head, folder)
     todo = "is not what `speedrun accept` writes; run it again on the base branch as it is now"

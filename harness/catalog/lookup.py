@@ -102,12 +102,10 @@ class Catalog:
         if name in self.track_names():
             best = self.current(self.track(name))
             if best is None:
-                where = f"{self.project.records.name}/{name}"
-                raise StoreError.at(where, "there is no record", "name a submission instead")
+                raise StoreError.at(f"{self.project.records.name}/{name}", "there is no record", "name a submission")
             return Named(self.name(best), self.folder(best), best, by_track=True)
         if folder.parts and folder.parts[0] == self.project.submissions.name:
-            todo = "make a submission with `speedrun new NAME`"
-            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", todo)
+            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", "make a submission with `speedrun new NAME`")
         record = self.record(name)
         return Named(self.name(record), self.folder(record), record)
 
@@ -125,9 +123,8 @@ class Catalog:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]
         if not meant:
-            way = (
-                f"name its track too, like short/{rest}" if rest.isdecimal() and not track else "name it like short/12"
-            )
+            bare = rest.isdecimal() and not track
+            way = f"name its track too, like short/{rest}" if bare else "name it like short/12"
             raise StoreError.at(shown, "there is no such record", f"{way} or by its folder; leaderboard.md lists all")
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])

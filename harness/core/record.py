@@ -123,6 +123,17 @@ class Replayed:
     within_spread: Spread
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What somebody else measured of one record, beside others on one kind of hardware."""
+
+    source: str
+    origin: str  # repository@commit:path
+    date: str  # of that commit
+    against: int  # the number of the record that it was timed against
+    faster_s: float | None  # mean seconds that it takes less than that one; None where the source has no figure
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFile:
     """What record.yaml says, in the order of its keys."""

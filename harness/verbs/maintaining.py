@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, print_json, project_of, terminated
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
@@ -23,6 +24,9 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
     parser.add_argument("--why", metavar="TEXT", help="why a record is withdrawn, one line")
+    parser.add_argument(
+        "--pull-request", type=_number, metavar="N", help="the number of the pull request that brought the submission"
+    )
     session = parser.add_argument_group("a session of fresh runs, where the ruleset asks for one")
     session.add_argument("--timer", metavar="@HANDLE", help="who makes it: somebody in tracks/timers.yaml")
     session.add_argument(
@@ -39,6 +43,12 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     session.add_argument("--no-fetch", action="store_true", help="download nothing; fail where something is missing")
 
 
+def _number(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a pull request")
+    return text
+
+
 def _accept(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.core.errors import HarnessError
@@ -48,6 +58,8 @@ def _accept(args: argparse.Namespace) -> int:
     if (args.withdraw is None) != (args.why is None):
         todo = "write accept --withdraw RECORD --why 'the reason'"
         raise HarnessError.at("accept", "--withdraw and --why are given together or not at all", todo)
+    if args.pull_request is not None and args.submission is None:
+        raise HarnessError.at("--pull-request", "belongs to a submission that becomes a record", "leave it out")
     catalog = catalog_of(args)
     if args.withdraw is not None:
         path = amendments.withdraw(catalog, args.withdraw, args.why)
@@ -67,11 +79,16 @@ def _accept(args: argparse.Namespace) -> int:
 
 def _accept_submission(args: argparse.Namespace, catalog: Catalog) -> int | None:
     """Make a record of a submission; the exit status where it is none, else None."""
+    from harness.core.errors import HarnessError
     from harness.maintain import acceptance
     from harness.ui import console, run_report
 
     done = acceptance.moved(catalog.project, args.submission)
     if done is not None:
+        noted = catalog.read(done).pull_request
+        if args.pull_request not in (None, noted):
+            what = f"was accepted already, with {f'pull request {noted}' if noted else 'no pull request'} noted"
+            raise HarnessError.at(args.submission, what, "a record never changes: leave out --pull-request")
         console.say(f"{args.submission} was accepted already: {catalog.project.show(done)}")
         return None
     subject = catalog.subject(catalog.find(args.submission))
@@ -79,7 +96,7 @@ def _accept_submission(args: argparse.Namespace, catalog: Catalog) -> int | None
         record = _accept_by_session(args, catalog, subject)
     else:
         _refuse_flags(args, subject)
-        verdict, record = acceptance.accept(catalog, subject)
+        verdict, record = acceptance.accept(catalog, subject, pull_request=args.pull_request)
         console.say_verdict(verdict)
         run_report.say_newer(catalog.project, subject)
     if isinstance(record, int):
@@ -140,7 +157,7 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     elif args.plan:
         console.say(f"the session {session.id} is done; nothing is run again")
         return 0
-    judgement, record = acceptance.accept_session(catalog, subject, session)
+    judgement, record = acceptance.accept_session(catalog, subject, session, pull_request=args.pull_request)
     accept_report.say_judgement(judgement, subject.name)
     return record
 

@@ -238,7 +238,7 @@ def accepted_once(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.submit("adamw", SLUG)
     project.commit("an idea")
     project.branch("accepting")
-    project.speedrun("accept", f"submissions/{SLUG}")
+    project.speedrun("accept", f"submissions/{SLUG}", "--pull-request", "7")
     project.commit("accepted")
     return root
 
@@ -255,6 +255,7 @@ RECORD = Path("records/smoke") / SLUG
 def test_what_accept_wrote_is_written_again_and_in_order(accepted: Repository) -> None:
     said = accepted.changes("pull-request", "main", "accepting", status=0, anew=True)
     assert "this pull request adds no submission: in order" in said
+    assert "\npull_request: '7'\n" in (accepted.root / RECORD / "record.yaml").read_text()
     accepted.changes("append-only", "main", "accepting", status=0)
 
 
