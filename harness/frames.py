@@ -29,12 +29,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.catalog.differences import differences, scripts
 from harness.catalog.ranking import current, numbers
 from harness.catalog.tracks import load_tracks
 from harness.core.record import Claimed, Record, RecordRun
 from harness.core.task import Track
 from harness.store.layout import Project, find_project
 from harness.store.records import Curve, read_curve, read_records
+from harness.store.retimings import NO_TIMINGS, Timings, read_retimings
 
 Source = Project | str | os.PathLike[str] | None
 Curves = Mapping[str, Mapping[str, Curve]]  # track -> slug -> points
@@ -59,6 +61,14 @@ _RECORDS = _IDENTITY | {
     "faster_than": "string",
     "withdrawn": "string",
     "notes": "string",
+    "baseline_s": "float64",
+    "baseline_low_s": "float64",
+    "baseline_high_s": "float64",
+    "baseline_script": "string",
+    "baseline_record": "string",
+    "elsewhere_faster_s": "float64",
+    "elsewhere_against": "Int64",
+    "elsewhere_source": "string",
 }
 RUN_COLUMNS = [column.name for column in dataclasses.fields(RecordRun)]
 _FLOATS, _WHOLES = ("value", "train_time_s"), ("step", "gpu_count")
@@ -73,40 +83,53 @@ _CURVES = _IDENTITY | {"step": "int64", "val_loss": "float64", "train_time_s": "
 def records(project: Source = None) -> pd.DataFrame:
     """Read one row per record, in the order of tracks and numbers.
 
-    column          dtype          unit  meaning; what a missing value means
-    --------------  -------------  ----  -------------------------------------------------------------------------
-    track           string               name of the track
-    number          string               12, or 21.1 for the first re-timing of 21
-    slug            string               folder below records/<track>/
-    kind            string               record or retiming
-    date            datetime64[s]  day   when it was set; missing where the history has none
-    title           string               what it is, in a few words
-    contributors    object               a tuple of names
-    pull_request    string               its number; missing where there was none
-    ruleset         string               the rules that it is judged by, like short@2
-    claimed_time_s  float64        s     claimed training time; missing where a track ranks by steps
-    claimed_steps   Int64                claimed optimizer steps; missing where a track ranks by time
-    claimed_loss    float64        nats  claimed mean validation loss per token; missing where none is claimed
-    claimed_runs    Int64                how many runs the claim rests on; missing where it does not say
-    runs            int64                complete runs of its own in runs.csv
-    replays         int64                replays stored with it
-    measured        bool                 whether this harness ran it and holds the evidence
-    official        bool                 whether a maintainer timed it beside the current record
-    current         bool                 whether it is the record to beat
-    faster_than     string               the record that it beat on the same machine; missing where nobody compared
-    withdrawn       string               why it was withdrawn; missing where it stands
-    notes           string               remarks; missing where there are none
+    column              dtype          unit  meaning; what a missing value means
+    ------------------  -------------  ----  -------------------------------------------------------------------------
+    track               string               name of the track
+    number              string               12, or 21.1 for the first re-timing of 21
+    slug                string               folder below records/<track>/
+    kind                string               record or retiming
+    date                datetime64[s]  day   when it was set; missing where the history has none
+    title               string               what it is, in a few words
+    contributors        object               a tuple of names
+    pull_request        string               its number; missing where there was none
+    ruleset             string               the rules that it is judged by, like short@2
+    claimed_time_s      float64        s     claimed training time; missing where a track ranks by steps
+    claimed_steps       Int64                claimed optimizer steps; missing where a track ranks by time
+    claimed_loss        float64        nats  claimed mean validation loss per token; missing where none is claimed
+    claimed_runs        Int64                how many runs the claim rests on; missing where it does not say
+    runs                int64                complete runs of its own in runs.csv
+    replays             int64                replays stored with it
+    measured            bool                 whether this harness ran it and holds the evidence
+    official            bool                 whether a maintainer timed it beside the current record
+    current             bool                 whether it is the record to beat
+    faster_than         string               the record that it beat on the same machine; missing where nobody compared
+    withdrawn           string               why it was withdrawn; missing where it stands
+    notes               string               remarks; missing where there are none
+    baseline_s          float64        s     time of its runs less that of its baseline's, means; missing where it has none
+    baseline_low_s      float64        s     lower end of the 95 % interval of that; missing where either has one run
+    baseline_high_s     float64        s     its upper end; missing where either has one run
+    baseline_script     string               sha256 of that baseline's script; missing where there is none
+    baseline_record     string               the number of the record whose script it is; missing where no hash tells
+    elsewhere_faster_s  float64        s     less than another record, as others measured; missing where they did not
+    elsewhere_against   Int64                the number of that other record; missing where nobody else measured
+    elsewhere_source    string               repository@commit:path of that figure; missing where nobody else measured
     """
     project = _project(project)
-    return record_frame(load_tracks(project.tracks), read_records(project))
+    return record_frame(load_tracks(project.tracks), read_records(project), read_retimings(project))
 
 
-def record_frame(tracks: Mapping[str, Track], records: Sequence[Record]) -> pd.DataFrame:
-    """Make the table of `records` from records that were read before."""
+def record_frame(tracks: Mapping[str, Track], records: Sequence[Record], timings: Timings = NO_TIMINGS) -> pd.DataFrame:
+    """Make the table of `records` from records, and what others measured of them, that were read before."""
     best = {id(current(track, records)) for track in tracks.values()}
+    known = {name: scripts(mine, numbers(mine)) for name in tracks if (mine := [r for r in records if r.track == name])}
     rows = []
     for identity, record in _numbered(records):
         claimed: Claimed = record.claimed
+        track = tracks.get(record.track)
+        found = () if track is None else differences(record, known[track.name], track.target_loss)
+        base = found[0] if found else None
+        other = timings.get((record.track, record.number)) if record.kind == "record" else None
         rows.append(
             (
                 *identity,
@@ -128,6 +151,9 @@ def record_frame(tracks: Mapping[str, Track], records: Sequence[Record]) -> pd.D
                 record.faster_than,
                 record.withdrawn,
                 record.notes,
+                *((base.time_s, base.time_low_s, base.time_high_s) if base else (None, None, None)),
+                *((base.script_sha256, base.record) if base else (None, None)),
+                *((other.faster_s, other.against, other.origin) if other else (None, None, None)),
             )
         )
     return _frame(_RECORDS, rows)
@@ -142,7 +168,7 @@ def runs(project: Source = None) -> pd.DataFrame:
     number         string         the record's number, 12 or 21.1
     slug           string         the record's folder below records/<track>/
     id             string         name of the run; for the history the path of its log
-    role           string         own, or baseline for a run of its parent that came with it
+    role           string         own; baseline: named so by its author; other: beside them
     step           Int64          the last step; missing where the log has none
     metric         string         what `value` is: val_loss, val_ema_loss or above_entropy
     value          float64  nats  final validation loss per token; missing where it did not validate at its last step

@@ -7,8 +7,8 @@
 Both read git's objects and never check HEAD out. The folder of a submission is written, as plain files, into a
 temporary folder beside the tracks and records of this checkout, and the harness of this checkout judges it there:
 nothing that was submitted is executed. What is added to records/ is written again and compared (`written.py`); for an
-import of the past that takes the folder with its facts as a third argument. Exit status: 0 in order or for a maintainer's
-review, 1 refused, 2 unusable commits.
+import that fetches the upstream repository, or reads a clone of it that is given as a third argument. Exit status: 0 in
+order or for a maintainer's review, 1 refused, 2 unusable commits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from commits import (
     parting,
     shown,
 )
-from written import BOARD, BOARD_FOLDER, IMPORTED, RECORDS, SUBMISSIONS, is_imported
+from written import BOARD, BOARD_FOLDER, ENVIRONMENTS, RECORDS, SUBMISSIONS
 
 TEMPLATES = ("_template", "_smoke")  # scripts to start from, which nobody submits
 NAME = (
@@ -61,18 +61,14 @@ TEXT_FOLDER, TEXT = "docs/", ("README.md", "CONTRIBUTING.md", "CITATION.cff", "L
 # ------------------------------------------------------------------------------------------------ records
 
 
-def altered(old: str, new: str, *, free: Sequence[str], may_import: bool) -> list[str]:
+def altered(old: str, new: str, *, free: Sequence[str]) -> list[str]:
     """Say for every file of a record in `old` that is not the same in `new` what happened to it.
 
-    free: paths that may change. may_import: leave out the files that `speedrun import` may write again.
+    free: paths that may change.
     """
     problems = []
     for change in changes(old, new):
-        folder, _, file = change.path.rpartition("/")
         if change.kind == "A" or change.path in free or not change.path.startswith(f"{RECORDS}/"):
-            continue
-        again = change.kind == "M" and change.mode == PLAIN and file in IMPORTED and folder.count("/") == 2
-        if may_import and again and is_imported(old, folder):
             continue
         event = {"D": "was deleted", "T": "became another type of file"}.get(change.kind, "was changed")
         problems.append(
@@ -302,7 +298,7 @@ def as_code(lines: Sequence[str]) -> str:
 # ------------------------------------------------------------------------------------------------ the commands
 
 
-def pull_request(base_name: str, head_name: str, facts: str | None = None) -> int:
+def pull_request(base_name: str, head_name: str, clone: str | None = None) -> int:
     """Judge what HEAD adds to the commit at which it left BASE."""
     base, head = commit(base_name), commit(head_name)
     old = parting(base, head)
@@ -315,13 +311,15 @@ def pull_request(base_name: str, head_name: str, facts: str | None = None) -> in
         problems, said = judge(head, slugs[0])
         problems = foreign(changed, slugs[0]) + on_main(slugs[0], base, old) + odd + problems
         return tell(f"the submission {named(slugs[0])[:100]}", problems, said)
-    found, review = written.sort(base, head, changed), for_review(changed)
+    found = written.sort(base, head, changed)
+    # An import writes environments.yaml too, and is compared with every byte of it.
+    review = for_review([c for c in changed if c.path != ENVIRONMENTS or not found.imported])
     free = replaced(old, changed, head, base)
     told: list[str] = []
-    problems = odd + in_place_of_folders(changed) + altered(old, head, free=free, may_import=bool(found.imported))
+    problems = odd + in_place_of_folders(changed) + altered(old, head, free=free)
     problems += taken_away(changed, found.accepted, head)
     if not odd:
-        wrong, told = written.verify(base, head, found, board=not review, facts=None if facts is None else Path(facts))
+        wrong, told = written.verify(base, head, found, board=not review, clone=None if clone is None else Path(clone))
         problems += wrong
         if review and found.board:
             told.append("the board was not compared with the records: what writes it may have changed")
@@ -344,7 +342,7 @@ def append_only(before: str, after: str) -> int:
         return tell("nothing was here before", [])
     old, new = commit(before), commit(after)
     free = replaced(old, changes(old, new), new)
-    return tell("records are only added to", altered(old, new, free=free, may_import=True))
+    return tell("records are only added to", altered(old, new, free=free))
 
 
 def main(arguments: list[str]) -> int:

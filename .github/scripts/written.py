@@ -2,8 +2,8 @@
 
 The harness of this checkout does it again, in a temporary project made of the base commit, and every byte is compared.
 What it is done from are the submission on the base branch and what the record's folder holds beside it: the comparison
-of a timed race, and all that a session of fresh runs left. The facts that the past was imported from are not in the
-repository: without them an import is refused.
+of a timed race, and all that a session of fresh runs left. For an import it is the upstream repository at the commit
+that the new records name.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from commits import PLAIN, ROOT, Change, File, content, files, git, named, shown
 
 RECORDS, SUBMISSIONS = "records", "submissions"
 BOARD, BOARD_FOLDER, ENVIRONMENTS = "leaderboard.md", "leaderboard", "environments.yaml"
-PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS)
-IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # `speedrun import` may rewrite what it wrote
-MERGED = "merged.yaml"  # `speedrun import` adds it beside a record of the past and never writes it again
+PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS, "retimings.yaml")
+IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # what `speedrun import` adds
+MERGED = "merged.yaml"  # and beside the record before, whose program the merge of the next one settles
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
 MAX_JSON_BYTES = 1 << 20
 SESSION = "session.json"  # of a record that rests on fresh runs; with these beside it: what the session left
@@ -44,14 +44,15 @@ class Sorted:
     made: dict[str, str] = field(default_factory=dict)  # folder of a new record -> accept or retime
     withdrawn: list[str] = field(default_factory=list)  # folders
     replays: list[str] = field(default_factory=list)  # paths
-    imported: set[str] = field(default_factory=set)  # paths
+    imported: set[str] = field(default_factory=set)  # folders
+    merged: list[str] = field(default_factory=list)  # paths of merged.yaml in folders that are there
     board: bool = False
     problems: list[str] = field(default_factory=list)
 
     @property
     def anything(self) -> bool:
         """Whether there is anything to do again."""
-        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported)
+        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported or self.merged)
 
     @property
     def accepted(self) -> set[str]:
@@ -88,16 +89,15 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
         elif change.path.split("/")[0] != RECORDS:
             continue
         elif change.kind != "A" or change.path in there:
-            if change.kind == "M" and inside in IMPORTED and is_imported(base, folder):
-                found.imported.add(change.path)
+            continue  # a file of a record never changes: `changes.py` refuses it
         elif folder not in old:
             fresh.setdefault(folder, {})[inside] = change
         elif inside == "withdrawn.yaml":
             found.withdrawn.append(folder)
         elif REPLAY.fullmatch(inside):
             found.replays.append(change.path)
-        elif inside in {*IMPORTED, MERGED} and is_imported(base, folder):
-            found.imported.add(change.path)
+        elif inside == MERGED and is_imported(base, folder):
+            found.merged.append(change.path)
         else:
             found.problems.append(f"{named(change.path)} is nothing that a tool adds to a record; remove it")
     for folder, inside_of in fresh.items():
@@ -106,7 +106,7 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
         elif "comparison.json" in inside_of:
             found.made[folder] = "retime"
         elif set(inside_of) <= {*IMPORTED, MERGED} and is_imported(head, folder):
-            found.imported |= {change.path for change in inside_of.values()}
+            found.imported.add(folder)
         else:
             why = "is no record that `speedrun accept` makes of a submission on the base branch"
             found.problems.append(f"{named(folder)} {why}; submit it first, or remove it")
@@ -114,39 +114,43 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
 
 
 def is_imported(name: str, folder: str) -> bool:
-    """Return whether a record came from the past: only `speedrun import` writes `original` as a mapping."""
-    [*listed] = [file for file in files(name, folder) if file.path == f"{folder}/record.yaml"]
-    return bool(listed) and re.search(rb"^original:[ ]*\n[ ]+\w", content(listed[0].blob), re.M) is not None
+    """Return whether a record is upstream's: only `speedrun import` writes `original` as a mapping."""
+    return re.search(rb"^original:[ ]*\n[ ]+\w", record_text(name, folder), re.M) is not None
+
+
+def record_text(name: str, folder: str) -> bytes:
+    """Read the record.yaml of a folder in a commit; nothing where there is none."""
+    return next((content(f.blob) for f in files(name, folder) if f.path == f"{folder}/record.yaml"), b"")
 
 
 # ------------------------------------------------------------------------------------------------ verifying
 
 
 def verify(
-    base: str, head: str, found: Sorted, *, board: bool, facts: Path | None = None
+    base: str, head: str, found: Sorted, *, board: bool, clone: Path | None = None
 ) -> tuple[list[str], list[str]]:
     """Do again what was done, and compare: what is wrong, and what no machine can prove and a maintainer must look at.
 
-    base: the base branch as it is now. board: whether to hold the board against the records as well.
+    base: the base branch as it is now. board: whether to hold the board against the records as well. clone: of the
+    upstream repository; None: the public one is fetched where there is something to import.
     """
     problems = list(found.problems)
     told: list[str] = []
-    if found.imported and facts is None:
-        paths = ", ".join(map(named, sorted(found.imported)[:3]))
-        said = f"{paths} and {len(found.imported) - 3} more" if len(found.imported) > 3 else paths
-        problems.append(
-            f"{said}: only `speedrun import` writes this, and the facts are not here to do it again; a maintainer who has "
-            "them verifies it with `changes.py pull-request BASE HEAD FACTS_DIR` and pushes it"
-        )
-    if sum(map(bool, (found.imported, found.withdrawn, found.made))) > 1 or len({*found.made.values()}) > 1:
+    if found.merged and not found.imported:
+        said = "only `speedrun import` writes this, beside a new row that shows what was merged before it"
+        problems += [f"{named(path)}: {said}" for path in found.merged]
+    if (
+        sum(map(bool, (found.imported or found.merged, found.withdrawn, found.made))) > 1
+        or len({*found.made.values()}) > 1
+    ):
         problems.append("accepting, timing again, withdrawing and importing are pull requests of their own; split it")
     if problems or not found.anything:
         return problems, told
     with tempfile.TemporaryDirectory(prefix="speedrun-") as made:
         project = Path(made)
         unpack(base, project)
-        if facts is not None and found.imported:
-            problems += import_again(project, base, head, facts)
+        if found.imported:
+            problems += import_again(project, head, found, clone)
         # In the order in which they were numbered; re-timings, which have the number of what they time, by date.
         for folder in sorted(found.made, key=lambda folder: (number_of(head, folder), folder)):
             problems += make_again(project, head, folder, found.made[folder], told)
@@ -170,9 +174,14 @@ def unpack(name: str, project: Path) -> None:
 
 def number_of(name: str, folder: str) -> int:
     """Read the number that a record has in a commit; 0 where it has none."""
-    text = next((content(f.blob) for f in files(name, folder) if f.path == f"{folder}/record.yaml"), b"")
-    found = re.search(rb"^number: (\d{1,9})$", text, re.M)
+    found = re.search(rb"^number: (\d{1,9})$", record_text(name, folder), re.M)
     return int(found[1]) if found else 0
+
+
+def named_pull_request(name: str, folder: str) -> list[str]:
+    """Read which pull request a record says it came by, as options of `speedrun accept`."""
+    found = re.search(rb"^pull_request: '([1-9]\d{0,8})'$", record_text(name, folder), re.M)
+    return ["--pull-request", found[1].decode()] if found else []
 
 
 def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]) -> list[str]:
@@ -196,7 +205,7 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
     if kind == "accept" and files(head, f"{SUBMISSIONS}/{slug}"):
         return [f"{SUBMISSIONS}/{slug} became a record and is still there; `speedrun accept` moves the folder"]
     if kind == "accept":
-        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}"], folder)
+        problems = again(project, ["accept", f"{SUBMISSIONS}/{slug}", *named_pull_request(head, folder)], folder)
     else:
         problems = time_again(project, head, folder)
     todo = "is not what `speedrun accept` writes; run it again on the base branch as it is now"
@@ -282,19 +291,27 @@ def add_replay(project: Path, base: str, head: str, path: str, told: list[str]) 
     return []
 
 
-def import_again(project: Path, base: str, head: str, facts: Path) -> list[str]:
-    """Import the past from the facts, and compare every file that this or the pull request changes."""
-    problems = again(project, ["import", str(facts.absolute())], "the import")
-    before = {file.path: file for file in files(base)}
-    after = {file.path: file for file in files(head)}
-    for path in sorted({*before, *after, *written_in(project)}):
-        if path != ENVIRONMENTS and not (path.startswith(f"{RECORDS}/") and path.count("/") == 3):
-            continue
-        mine = project / path
-        wanted = mine.read_bytes() if mine.is_file() else None
-        if (content(after[path].blob) if path in after else None) != wanted:
-            problems.append(f"{named(path)} is not what `speedrun import` writes from these facts")
-    return problems
+def import_again(project: Path, head: str, found: Sorted, clone: Path | None) -> list[str]:
+    """Import the new rows again, from the commit of upstream that they name, and compare every file."""
+    texts = {folder: record_text(head, folder) for folder in found.imported}
+    commits = {c for text in texts.values() for c in re.findall(rb"^  commit: ([0-9a-f]{40})$", text, re.M)}
+    if len(commits) > 1:
+        return ["the new records name several commits of upstream; import them all from one, with `--commit`"]
+    place = ["--upstream"] if clone is None else ["--checkout", str(clone.absolute())]
+    place += ["--commit", next(iter(commits)).decode()] if commits else []
+    for text in texts.values():  # which runs a maintainer named, as the notes of the record say
+        flat = " ".join(text.decode("utf-8", "replace").split())
+        place += [f"--own={choice}" for choice in re.findall(r"by `--own ([^`]{1,300})`", flat)]
+    before = set(written_in(project))
+    status, _, said = harness(project, "import", *place)
+    if status not in (0, 1):  # 1: it leaves rows out, which may be in a later pull request
+        return [f"`speedrun import` says here: {' '.join(shown(said).split())[-600:]}"]
+    made = [path for path in written_in(project) if path not in before]
+    mine = {file.path: file for folder in found.imported for file in files(head, folder)}
+    mine |= {file.path: file for file in files(head) if file.path in (*found.merged, ENVIRONMENTS)}
+    made += [ENVIRONMENTS] if (project / ENVIRONMENTS).is_file() else []
+    todo = "is not what `speedrun import` writes from that commit of upstream"
+    return [f"{named(path)} {todo}" for path in differing(project, mine, made)]
 
 
 def board_again(project: Path, head: str, current: bool) -> list[str]:

@@ -1,8 +1,12 @@
-"""Make the leaderboard, its data and its pictures from records.
+"""Make the leaderboard, its data and its pictures from records, and the table that reviewers make of logs.
 
 leaderboard  reads the records, writes the files, or says which of them are stale
 rows         the computed figures of each record, and its status with the reason
 markdown     leaderboard.md
 export       leaderboard/records.json and records.csv
+upstream_row one record's row for the README of modded-nanogpt
+tabulation   the table that reviewers make of logs, as `core.log_table`
+log_oddities what is odd in it
+log_markdown the same as Markdown, for a comment
 plots        leaderboard/progress-<track>.svg and curves-<track>.svg, from `harness.frames`
 """

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
-from harness.board.rows import Row, replayed_texts
+from harness.board.rows import Row, baseline_text, elsewhere_text, replayed_texts
 
 SCHEMA = 1
 COLUMNS = {
@@ -44,6 +44,12 @@ COLUMNS = {
     "official": "whether a maintainer timed it beside the current record",
     "merged": "commit whose program holds the record, where that is not its original; the runs may be of the original",
     "notes": "remarks",
+    "baselines": "its own runs less those of each other script in its folder on the same GPUs, the likeliest baseline first:"
+    " script_sha256, record (whose script it is, where a hash tells), step, runs, own_runs, reaches_target (whether its mean"
+    " loss does; null where that is of another kind), time_s and loss with their 95 % intervals, unlike (what the logs name"
+    " differently); in the CSV in short",
+    "elsewhere": "what somebody else measured, never ranked: source, origin, date, against (a number of the track), faster_s"
+    " (mean seconds that it takes less than that one); in the CSV in short",
 }
 _values = operator.attrgetter(*COLUMNS)
 
@@ -63,6 +69,8 @@ def to_csv(rows: Iterable[Row]) -> str:
         plain = _plain(row)
         plain["contributors"] = ";".join(row.contributors)
         plain["replayed"] = "; ".join(replayed_texts(row.replayed)) or None
+        plain["baselines"] = "; ".join(baseline_text(row.track, one) for one in row.baselines) or None
+        plain["elsewhere"] = None if row.elsewhere is None else elsewhere_text(row.track, row.elsewhere)
         writer.writerow(map(_guarded, plain.values()))
     return text.getvalue()
 
@@ -71,8 +79,14 @@ def _plain(row: Row) -> dict[str, Any]:
     """Give a row's values by column as JSON holds them."""
     plain = dict(zip(COLUMNS, map(_digits, _values(row)), strict=True))
     plain["contributors"] = list(row.contributors)
-    plain["replayed"] = [{key: _digits(value) for key, value in dataclasses.asdict(m).items()} for m in row.replayed]
+    plain["replayed"] = [_inside(mark) for mark in row.replayed]
+    plain["baselines"] = [_inside(one) for one in row.baselines]
+    plain["elsewhere"] = None if row.elsewhere is None else _inside(row.elsewhere)
     return plain
+
+
+def _inside(value: Any) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else _digits(v) for key, v in dataclasses.asdict(value).items()}
 
 
 def _digits(value: Any) -> Any:

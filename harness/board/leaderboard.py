@@ -12,6 +12,7 @@ from harness.core.task import Track
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.records import read_records
+from harness.store.retimings import NO_TIMINGS, Timings, read_retimings
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,15 @@ class Stale:
     why: str
 
 
-def render(tracks: Mapping[str, Track], records: Sequence[Record], curves: frames.Curves) -> dict[str, str]:
+def render(
+    tracks: Mapping[str, Track],
+    records: Sequence[Record],
+    curves: frames.Curves,
+    timings: Timings = NO_TIMINGS,
+) -> dict[str, str]:
     """Make all files of the board, by their path relative to the project; pure."""
-    rows_of = {name: rows.make_rows(track, records) for name, track in tracks.items()}
-    record_table, curve_table = frames.record_frame(tracks, records), frames.curve_frame(records, curves)
+    rows_of = {name: rows.make_rows(track, records, timings) for name, track in tracks.items()}
+    record_table, curve_table = frames.record_frame(tracks, records, timings), frames.curve_frame(records, curves)
     files: dict[str, str] = {}
     for name in markdown.order(tracks):
         mine = record_table[record_table.track == name]
@@ -45,7 +51,8 @@ def render(tracks: Mapping[str, Track], records: Sequence[Record], curves: frame
 def read_and_render(project: Project) -> dict[str, str]:
     """Read the project's records and render the board; raises HarnessError with every problem of the records."""
     records = read_records(project)
-    return render(load_tracks(project.tracks), records, frames.read_curves(project, records))
+    curves, timings = frames.read_curves(project, records), read_retimings(project)
+    return render(load_tracks(project.tracks), records, curves, timings)
 
 
 def write(project: Project) -> list[Path]:

@@ -5,15 +5,17 @@ with its own complete runs on the track's hardware), or `published` (a claim onl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.catalog.differences import Difference, differences, scripts
 from harness.catalog.lookup import Catalog
-from harness.catalog.ranking import current, numbers
+from harness.catalog.ranking import current, given_twice, numbers
 from harness.core import stats
 from harness.core.errors import StatisticsError
-from harness.core.record import Record, RecordRun, Replayed, Status
+from harness.core.record import Elsewhere, Record, RecordRun, Replayed, Status
 from harness.core.task import Ruleset, Track
 from harness.core.text import plural
+from harness.store.retimings import NO_TIMINGS, Timings, read_retimings
 
 AGREES_WITHIN = 0.01  # of the claimed time
 
@@ -52,23 +54,43 @@ class Row:
     current: bool = False  # the track's current record
     notes: str | None = None
     official: bool = False  # timed by a maintainer
+    baselines: tuple[Difference, ...] = ()  # its runs less those of other scripts on the same machine
+    elsewhere: Elsewhere | None = None  # what somebody else measured
     merged: str | None = None  # the commit whose program holds the record, where that is not its original
 
 
-def make_rows(track: Track, records: Sequence[Record]) -> list[Row]:
+def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIMINGS) -> list[Row]:
     """Compute one track's rows, the current record first, then newest first; the order of the records does not matter."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
     shown = numbers(mine)
-    rows = [make_row(track, record, shown, record is best) for record in mine]
+    known = scripts(mine, shown)
+    rows = [
+        replace(
+            make_row(track, record, shown, record is best),
+            baselines=differences(record, known, track.target_loss),
+            elsewhere=timings.get((track.name, record.number)) if record.kind == "record" else None,
+        )
+        for record in mine
+    ]
+    twice = given_twice(mine)
+    rows = [replace(row, notes=_clash(row, twice[row.slug])) if row.slug in twice else row for row in rows]
     rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
+
+
+def _clash(row: Row, other: Record) -> str:
+    """Add to a row's notes that another record has its number."""
+    where = "upstream" if other.original is not None else "here"
+    said = f"the number {row.number} was also given {where}, to {other.slug}"
+    return f"{row.notes}; {said}" if row.notes else said
 
 
 def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:
     """Read the record that `name` means, by any name that people use, and compute its row."""
     record = catalog.find_record(name)
-    rows = make_rows(catalog.track(record.track), catalog.records(record.track))
+    timings = read_retimings(catalog.project)
+    rows = make_rows(catalog.track(record.track), catalog.records(record.track), timings)
     return record, next(row for row in rows if row.slug == record.slug)
 
 
@@ -181,6 +203,33 @@ def _figures(marks: Sequence[Replayed]) -> list[str]:
         inside = sum(mark.within_spread == "yes" for mark in known)
         parts.append(f"{inside} of {len(known)} within its spread")
     return parts
+
+
+def baseline_text(track: str, one: Difference) -> str:
+    """Say how far a record's runs are from those of one baseline, which one that is, and what speaks against it."""
+    parts = [_with_interval(one.time_s, one.time_low_s, one.time_high_s, ".3f", " s") or "no times"]
+    parts.append(_with_interval(one.loss, one.loss_low, one.loss_high, ".5f", " loss") or "no losses")
+    whose = "a script without a hash" if one.script_sha256 is None else f"script {one.script_sha256[:8]}"
+    whose += "" if one.record is None else f" of {track}/{one.record}"
+    steps = "" if one.step is None else f", {one.step:,} steps"
+    missed = ", not below the target" if one.reaches_target is False else ""
+    unlike = f"; another {' and '.join(one.unlike)}" if one.unlike else ""
+    return f"{', '.join(parts)} against {plural(one.runs, 'run')} of {whose}{steps}{missed}{unlike}"
+
+
+def _with_interval(value: float | None, low: float | None, high: float | None, form: str, unit: str) -> str | None:
+    if value is None:
+        return None
+    shown = [f"{number:+{form}}".replace("-", "−") for number in (value, low, high) if number is not None]
+    return f"{shown[0]}{unit}" + (f" ({shown[1]} to {shown[2]})" if len(shown) == 3 else "")
+
+
+def elsewhere_text(track: str, one: Elsewhere) -> str:
+    """Say what somebody else measured of a record, and where that stands."""
+    figure = "no figure"
+    if one.faster_s is not None:
+        figure = f"{abs(one.faster_s):.2f} s {'less' if one.faster_s >= 0 else 'more'} than {track}/{one.against}"
+    return f"{figure}, by {one.source} of {one.date}"
 
 
 def _range(values: Sequence[float], form: str) -> str:

@@ -156,6 +156,21 @@ def cloned(repository: str, *, allow_network: bool = True) -> Checkout:
     return Checkout(folder, repository, partial=True, network=allow_network)
 
 
+def updated(repository: str) -> Checkout:
+    """Return the clone of a repository in the cache as the repository is now: made, or fetched.
+
+    Raises StoreError where that fails; the clone stays as it was then.
+    """
+    checkout = cloned(repository)
+    with locked(checkout.folder):
+        wanted = "+HEAD:refs/remotes/origin/HEAD"
+        done = git("-C", checkout.folder, "fetch", "--quiet", "--no-tags", "--filter=blob:none", "origin", wanted)
+    if done.returncode:
+        todo = "check the network, or name a clone with --checkout DIR"
+        raise StoreError.at(repository, f"cannot be fetched: {last_error(done)}", todo)
+    return checkout
+
+
 def _clone(repository: str, folder: Path) -> None:
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)

@@ -87,8 +87,8 @@ class Catalog:
         return self._numbers[record.track][record.slug]
 
     def name(self, record: Record) -> str:
-        """Return a record's name as people write it: short/12, or short/21.1."""
-        return f"{record.track}/{self.number(record)}"
+        """Return a record's name as people write it: short/12, short/21.1, or its slug where upstream has its number."""
+        return f"{record.track}/{ranking.own_slug(record, self.records(record.track)) or self.number(record)}"
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -102,12 +102,10 @@ class Catalog:
         if name in self.track_names():
             best = self.current(self.track(name))
             if best is None:
-                where = f"{self.project.records.name}/{name}"
-                raise StoreError.at(where, "there is no record", "name a submission instead")
+                raise StoreError.at(f"{self.project.records.name}/{name}", "there is no record", "name a submission")
             return Named(self.name(best), self.folder(best), best, by_track=True)
         if folder.parts and folder.parts[0] == self.project.submissions.name:
-            todo = "make a submission with `speedrun new NAME`"
-            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", todo)
+            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", "make a submission with `speedrun new NAME`")
         record = self.record(name)
         return Named(self.name(record), self.folder(record), record)
 
@@ -120,14 +118,13 @@ class Catalog:
         track, _, rest = asked.rpartition("/")
         folders = [f for f in records.record_folders(self.project) if not track or f.parent.name == track]
         if re.fullmatch(r"\d+(\.\d+)?", rest):
-            meant = [self.folder(r) for r in self.records(track) if self.number(r) == rest] if track else []
+            meant = [self.folder(r) for r in ranking.numbered(self.records(track), rest)] if track else []
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         shown = name.encode("unicode_escape").decode()[:100]
         if not meant:
-            way = (
-                f"name its track too, like short/{rest}" if rest.isdecimal() and not track else "name it like short/12"
-            )
+            bare = rest.isdecimal() and not track
+            way = f"name its track too, like short/{rest}" if bare else "name it like short/12"
             raise StoreError.at(shown, "there is no such record", f"{way} or by its folder; leaderboard.md lists all")
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])

@@ -37,13 +37,13 @@ class History:
         return next((place for place, commit in enumerate(self.commits) if commit.pull_request == number), None)
 
 
-def read_history(checkout: Checkout) -> History:
+def read_history(checkout: Checkout, commit: str = "HEAD") -> History:
     """Read the history of a clone; raises StoreError for a plain tree, and for a clone that lacks the older commits."""
     if not checkout.has_git:
         raise StoreError.at(checkout.folder, "is a plain tree, which holds no history", "name a clone with --checkout")
     if checkout.ask("rev-parse", "--is-shallow-repository").stdout.strip() == b"true":
         raise StoreError.at(checkout.folder, "is a shallow clone", "fetch the rest: git fetch --unshallow")
-    line = _main_branch(checkout)
+    line = _main_branch(checkout, commit)
     changes = _changes(checkout, [name for name, _ in line])
     appeared: dict[str, int] = {}
     programs: dict[str, str] = {}
@@ -60,11 +60,11 @@ def read_history(checkout: Checkout) -> History:
     return History(tuple(commits), appeared)
 
 
-def _main_branch(checkout: Checkout) -> list[tuple[str, str]]:
+def _main_branch(checkout: Checkout, commit: str) -> list[tuple[str, str]]:
     """List the commits that were the tip of the main branch, the oldest first, with their subjects."""
     host = r"(https://github\.com/|git@github\.com:)"
     pull = re.compile(rf"Merge branch '(master|main)' of {host}{re.escape(checkout.repository)}(\.git)?")
-    listed = checkout.ask("log", "--format=%H%x00%P%x00%s", "HEAD")
+    listed = checkout.ask("log", "--format=%H%x00%P%x00%s", commit)
     if listed.returncode:
         raise StoreError.at(checkout.folder, f"has no history: {last_error(listed)}", "name a clone with --checkout")
     known: dict[str, tuple[list[str], str]] = {}

@@ -45,6 +45,33 @@ def rank(track: Track, records: Sequence[Record]) -> list[Record]:
     return sorted(filter(stands, mine.values()), key=key)
 
 
+def given_twice(records: Sequence[Record]) -> dict[str, Record]:
+    """Map the slug of each record whose number upstream and this project both gave to the other record of that number.
+
+    The number is upstream's: the record that was accepted here goes by its slug from then on.
+    """
+    firsts = [record for record in records if record.kind == "record"]
+    pairs = [
+        (mine, theirs)
+        for mine in firsts
+        for theirs in firsts
+        if mine.number == theirs.number and mine.track == theirs.track
+        if mine.original is None and theirs.original is not None
+    ]
+    return {one.slug: other for mine, theirs in pairs for one, other in ((mine, theirs), (theirs, mine))}
+
+
+def own_slug(record: Record, records: Sequence[Record]) -> str | None:
+    """Return the slug of a record that was accepted here, if upstream gave its number as well; else None."""
+    return record.slug if record.original is None and record.slug in given_twice(records) else None
+
+
+def numbered(records: Sequence[Record], number: str) -> list[Record]:
+    """Return the records that a number means, of a track's: one, upstream's where two have it, or none."""
+    shown = numbers(records)
+    return [r for r in records if shown[r.slug] == number and own_slug(r, records) is None]
+
+
 def numbers(records: Sequence[Record]) -> dict[str, str]:
     """Map each slug to its number as people write it: 12, or 21.1 for the first re-timing of 21."""
     counts: dict[int, int] = {}

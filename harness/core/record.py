@@ -81,7 +81,9 @@ class RecordRun:
     """One row of runs.csv: the figures of one run that stands for a record."""
 
     id: str
-    role: Literal["own", "baseline"]
+    role: Literal[
+        "own", "baseline", "other"
+    ]  # baseline: its author named it so; other: it lies beside the record's runs
     step: int | None
     metric: str
     value: float | None
@@ -119,6 +121,17 @@ class Replayed:
     time_off: float | None  # replayed / claimed − 1; None where the time does not count
     loss_off: float | None  # replayed − claimed mean loss, nats per token
     within_spread: Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What somebody else measured of one record, beside others on one kind of hardware."""
+
+    source: str
+    origin: str  # repository@commit:path
+    date: str  # of that commit
+    against: int  # the number of the record that it was timed against
+    faster_s: float | None  # mean seconds that it takes less than that one; None where the source has no figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

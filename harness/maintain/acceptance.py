@@ -39,8 +39,8 @@ from harness.verdict.distance import by_distance
 SUBMITTED = "submitted"  # the pack that came with a submission, where the record rests on other runs
 
 
-def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
-    """Judge a packed submission and, if it passes, make it the track's next record.
+def accept(catalog: Catalog, subject: Subject, *, pull_request: str | None = None) -> tuple[Verdict, Record | None]:
+    """Judge a packed submission and, if it passes, make it the track's next record; pull_request: its number.
 
     The submission's folder becomes the record's. Returns the verdict, with None where it is not pass. Raises StoreError
     with every reason why the folder cannot be accepted at all.
@@ -49,7 +49,7 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     gathered, verdict = judging.verify(catalog, subject)
     if verdict.outcome != "pass":
         return verdict, None
-    record = make_record(catalog, subject, manifest, gathered)
+    record = replace(make_record(catalog, subject, manifest, gathered), pull_request=pull_request)
     comparison = None
     best = catalog.current(subject.track)
     if subject.track.metric == "train_time" and best is not None:
@@ -70,7 +70,9 @@ def accept(catalog: Catalog, subject: Subject) -> tuple[Verdict, Record | None]:
     return verdict, record
 
 
-def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tuple[Judgement, Record | None]:
+def accept_session(
+    catalog: Catalog, subject: Subject, session: Session, *, pull_request: str | None = None
+) -> tuple[Judgement, Record | None]:
     """Judge a session that is done and, if it passes, make its submission the track's next record.
 
     Nothing is run, and nothing is looked at but the submission, the records and the session's folder. Returns the
@@ -80,7 +82,7 @@ def accept_session(catalog: Catalog, subject: Subject, session: Session) -> tupl
     judgement = session_judgement.judge(catalog, subject, session)
     if judgement.reasons:
         return judgement, None
-    record = make_record(catalog, subject, manifest, judgement.gathered)
+    record = replace(make_record(catalog, subject, manifest, judgement.gathered), pull_request=pull_request)
     best = catalog.current(subject.track)
     if judgement.comparison is not None and best is not None:
         said = sentence(judgement.comparison, catalog.name(best))

@@ -1,28 +1,20 @@
 """Find the program that holds each record of the past: what stood on master just before the next record was merged.
 
-    python -m harness.maintain.merges CLONE
-
-writes merged.yaml beside every record.yaml that has none; `speedrun import` calls the same functions. Hard because a row
-does not say when it was merged: rows are dated by their runs and merged weeks later, several a day, as one commit, as a
-merge or in pieces. A record is taken to be merged where the history first names its pull request, holds its log, or
-has its original as the program of the track. Where that leaves a doubt no commit is told, and the file says why.
+Hard because a row does not say when it was merged: rows are dated by their runs and merged weeks later, several a day, as
+one commit, as a merge or in pieces. A record is taken to be merged where the history first names its pull request, holds
+its log, or has its original as the program of the track. Where that leaves a doubt no commit is told, and the reason is.
 """
 
 import hashlib
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.catalog import originals
-from harness.catalog.checkout import Checkout, given
-from harness.catalog.lookup import Catalog
+from harness.catalog.checkout import Checkout
 from harness.catalog.mainline import Commit, History, read_blobs, read_history
 from harness.core.record import Merged, Record
 from harness.runlog.source import embed
-from harness.store.layout import Project
-from harness.store.records import add_merged
 from harness.submission.codediff import same_code
 
 # What the program of a track is called at the root, the newest name first. Other tracks have none.
@@ -88,14 +80,14 @@ def git_name(data: bytes) -> str:
 # ------------------------------------------------------------------------------------------------ finding
 
 
-def find_merged(records: Sequence[Record], checkout: Checkout) -> dict[str, Merged]:
+def find_merged(records: Sequence[Record], checkout: Checkout, commit: str = "HEAD") -> dict[str, Merged]:
     """Find the merged program of every record of `short` and `medium` whose program on master is not its original.
 
     records: all of the project, so that each has its next one. Returns, by "track/slug", what merged.yaml has to say: the
     program, or why no commit can be told. A record that is not in it needs no file: its original, comments aside, is
     what was merged. Raises StoreError for a checkout without its history.
     """
-    history = read_history(checkout)
+    history = read_history(checkout, commit)
     contents = read_blobs(checkout, {blob for commit in history.commits for blob in commit.programs.values()})
     torches = {run.script_sha256: run.torch for record in records for run in record.runs if run.torch}
     found: dict[str, Merged] = {}
@@ -186,28 +178,3 @@ def _renamed(merged: Files) -> Files:
 
 
 # ------------------------------------------------------------------------------------------------ writing
-
-
-def write_merged(project: Project, found: Mapping[str, Merged]) -> list[Path]:
-    """Write merged.yaml of every record that has none; those that are there stay as they are. Returns the new folders."""
-    folders = {project.records / name: merged for name, merged in found.items()}
-    return [folder for folder, merged in folders.items() if folder.is_dir() and add_merged(folder, merged)]
-
-
-def main(arguments: list[str]) -> int:
-    """Write what a clone says beside the records of the project in the current folder."""
-    if len(arguments) != 1:
-        print(__doc__, file=sys.stderr)
-        return 2
-    catalog = Catalog(Project(Path()))
-    records = catalog.records()
-    repository = next((r.original.repository for r in records if r.original and r.original.repository), None)
-    found = find_merged(records, given(Path(arguments[0]), repository or ""))
-    written = write_merged(catalog.project, found)
-    told = sum(merged.program is not None for merged in found.values())
-    print(f"{told} merged scripts found, {len(found) - told} not told; {len(written)} files written")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from harness.catalog.tracks import PINS_FORM, TRACK_FORM
 from harness.core.codec import Form
 from harness.probe.stored import EVIDENCE_FORM
 from harness.replay import environments
+from harness.store import retimings
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
 from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
@@ -34,6 +35,7 @@ FORMS: dict[str, Form[Any]] = {
     "probe": EVIDENCE_FORM,
     "record": RECORD_FORM,
     "replay": REPLAY_FORM,
+    "retimings": retimings.FORM,
     "run": RUN_FORM,
     "script": SCRIPT_FORM,
     "session": SESSION_FORM,

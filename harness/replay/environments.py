@@ -1,6 +1,6 @@
 """environments.yaml: what each past record ran with, the nearest thing that can still be installed, and why that one.
 
-Written by `import` from the facts about the originals, read by `replay`. Most records used pre-release builds of
+Written by `import` from the texts and logs of the originals, read by `replay`. Most records used pre-release builds of
 torch, which are deleted after some weeks; nobody knows which ones can still be had until a replay tries, so every
 environment starts as `availability: unchecked`, and an import keeps what a maintainer wrote there. What the default
 package index lists is asked for all at once by `python -m harness.maintain.torch_index`.
@@ -9,7 +9,7 @@ package index lists is asked for all at once by `python -m harness.maintain.torc
 import dataclasses
 import datetime
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -21,13 +21,11 @@ from harness.store.layout import Project
 FILE = "environments.yaml"
 HEADER = """\
 # What the originals of the recorded past ran with, and what stands in for a build that is gone.
-# Written by `speedrun import` from the facts; an import keeps `availability`, which a replay found, and `default_index`.
+# Written by `speedrun import` from scripts and logs; what is here stays, such as what a replay or the index said of a build.
 """
 _OLD = r"(?P<found>installed|not found) on (?P<date>\d{4}-\d{2}-\d{2}) \((?P<by>.*)\)"
-# Python modules that an original imports -> what installs them; None: nothing on the default index does.
-_PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
-_BUILT = {"flash_attn_interface": "FlashAttention-3, which is built from its source"}
-_SHIPPED = {"triton", "evals"}  # with torch; with the script
+# Python modules that an original imports -> what installs them.
+PACKAGES = {"kernels": "kernels", "pynvml": "nvidia-ml-py", "tiktoken": "tiktoken", "flash_attn": "flash-attn"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Environments:
     needs: dict[str, Needs]
 
     def of(self, record: str) -> tuple[Build, Needs] | None:
-        """Say what a record needs; None where the facts have nothing on it."""
+        """Say what a record needs; None where the file has nothing on it."""
         needs = self.needs.get(record)
         return None if needs is None else (self.builds[needs.build], needs)
 
@@ -121,19 +119,18 @@ def _structured(build: Build) -> Build:
     return dataclasses.replace(build, availability=old["found"], checked=checked, checked_with=old["by"])
 
 
-def write_environments(project: Project, rows: Iterable[tuple[str, dict[str, str]]]) -> int:
-    """Write the file from rows of scripts.csv, each with its record; 1 if it changed, else 0."""
-    known = read_environments(project).builds
-    builds: dict[str, Build] = {}
-    needs = []
-    for record, row in rows:
-        build = build_of(row["torch_run"])
-        old = known.get(build.name, build)
-        builds[build.name] = dataclasses.replace(
-            old, torch=build.torch, cuda=build.cuda, substitute=build.substitute, why=build.why
-        )
-        needs.append(needs_of(record, build.name, row))
-    return _write(project, builds, needs)
+def add_needs(project: Project, added: Sequence[tuple[str, Needs]]) -> int:
+    """Add what new originals need, each with its torch as a log prints it ("" where it does not); 1 if that changed the file.
+
+    What is said of a record or a build stays.
+    """
+    known = read_environments(project)
+    builds, needs = dict(known.builds), dict(known.needs)
+    for torch, need in added:
+        build = build_of(torch)
+        builds.setdefault(build.name, build)
+        needs.setdefault(need.record, dataclasses.replace(need, build=build.name))
+    return _write(project, builds, needs.values()) if added else 0
 
 
 def note_availability(project: Project, name: str, found: Literal["installed", "not found"], checked_with: str) -> int:
@@ -200,27 +197,4 @@ def build_of(torch: str) -> Build:
 
 def packages_of(modules: Iterable[str]) -> tuple[str, ...]:
     """Name the packages that these modules are in, as far as they are known to be more than torch gives."""
-    return tuple(_PACKAGES[name] for name in modules if name in _PACKAGES)
-
-
-def needs_of(record: str, build: str, row: dict[str, str]) -> Needs:
-    """Say what scripts.csv says of one original."""
-    modules = [name for name in row["imports_third_party"].split(";") if name and name not in _SHIPPED]
-    world_size = row["world_size_required"].split(";")[0] or None
-    files = [name for name in re.split(r";(?! )", row["needs_files"]) if name and "optional" not in name]
-    beside = [name for name in files if name.endswith(".py") and name not in row["extra_parts"]]
-    library = [name for name in files if not name.endswith(".py")]
-    missing = [*(_BUILT[name] for name in modules if name in _BUILT), *library, *beside]
-    # "{DATA_DIR}": the script asks a variable, which a replay sets to the track's folder.
-    folder = re.match(r"(?!\{)(.*)/[^/]*$", row["data_glob"].split(";")[0])
-    return Needs(
-        record=record,
-        build=build,
-        python=row["python_run"] or None,
-        triton=row["triton_run"] or None,
-        packages=packages_of(modules),
-        hub_kernels=tuple(name for name in row["kernels_hub"].split(";") if name),
-        world_size=world_size,
-        data=folder[1] if folder else None,
-        missing="; ".join(missing) or None,
-    )
+    return tuple(PACKAGES[name] for name in modules if name in PACKAGES)

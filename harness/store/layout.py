@@ -19,6 +19,7 @@ class Project:
         self.submissions = root / "submissions"
         self.leaderboard = root / "leaderboard.md"
         self.leaderboard_data = root / "leaderboard"
+        self.retimings = root / "retimings.yaml"
         self.runs = root / ".runs"
         self.ledger = self.runs / "ledger.jsonl"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from harness.board.markdown import time_text
-from harness.board.rows import Row
+from harness.board.rows import Row, baseline_text, elsewhere_text
 from harness.core.record import Record
 from harness.store import records
 from harness.store.layout import Project
@@ -25,11 +25,14 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         ("pull request", record.pull_request),
         ("rules", record.ruleset),
         ("runs", _runs_sentence(row)),
+        *(("baseline", baseline_text(record.track, one)) for one in row.baselines),
+        ("elsewhere", None if row.elsewhere is None else elsewhere_text(record.track, row.elsewhere)),
+        ("source", None if row.elsewhere is None else row.elsewhere.origin),
         ("machine", row.machine),
         ("script", _script_sentence(folder, record)),
         ("evidence", "evidence/ in its folder" if record.has_evidence else None),
         ("withdrawn", record.withdrawn),
-        ("notes", record.notes),
+        ("notes", row.notes),
         ("folder", project.show(folder)),
     ):
         if value:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.verbs import accepting
-from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, project_of, terminated
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
@@ -26,6 +27,9 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--withdraw", metavar="RECORD", help="mark a record as withdrawn; needs --why")
     parser.add_argument("--why", metavar="TEXT", help="why a record is withdrawn, one line")
+    parser.add_argument(
+        "--pull-request", type=_number, metavar="N", help="the number of the pull request that brought the submission"
+    )
     session = parser.add_argument_group("a session of fresh runs, where the ruleset asks for one")
     session.add_argument("--timer", metavar="@HANDLE", help="who makes it: somebody in tracks/timers.yaml")
     session.add_argument(
@@ -45,6 +49,12 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     session.add_argument("--no-fetch", action="store_true", help="download nothing; fail where something is missing")
 
 
+def _number(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of a pull request")
+    return text
+
+
 def _accept(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.core.errors import HarnessError
@@ -54,6 +64,9 @@ def _accept(args: argparse.Namespace) -> int:
     if (args.withdraw is None) != (args.why is None):
         todo = "write accept --withdraw RECORD --why 'the reason'"
         raise HarnessError.at("accept", "--withdraw and --why are given together or not at all", todo)
+    if args.pull_request is not None and len(args.submission) != 1:
+        what = "belongs to one submission that becomes a record"
+        raise HarnessError.at("--pull-request", what, "leave it out, or name one submission")
     catalog = catalog_of(args)
     _require_price(args)
     status: int | None = 0
@@ -79,11 +92,16 @@ def _accept(args: argparse.Namespace) -> int:
 
 def _accept_submission(args: argparse.Namespace, catalog: Catalog, name: str) -> int | None:
     """Make a record of a submission; the exit status where it is none, else None."""
+    from harness.core.errors import HarnessError
     from harness.maintain import acceptance
     from harness.ui import console, run_report
 
     done = acceptance.moved(catalog.project, name)
     if done is not None:
+        noted = catalog.read(done).pull_request
+        if args.pull_request not in (None, noted):
+            what = f"was accepted already, with {f'pull request {noted}' if noted else 'no pull request'} noted"
+            raise HarnessError.at(name, what, "a record never changes: leave out --pull-request")
         console.say(f"{name} was accepted already: {catalog.project.show(done)}")
         return None
     subject = catalog.subject(catalog.find(name))
@@ -91,7 +109,7 @@ def _accept_submission(args: argparse.Namespace, catalog: Catalog, name: str) ->
         record = _accept_by_session(args, catalog, subject)
     else:
         _refuse_flags(args, subject)
-        verdict, record = acceptance.accept(catalog, subject)
+        verdict, record = acceptance.accept(catalog, subject, pull_request=args.pull_request)
         console.say_verdict(verdict)
         run_report.say_newer(catalog.project, subject)
     if isinstance(record, int):
@@ -158,22 +176,45 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     elif args.plan:
         console.say(f"the session {session.id} is done; nothing is run again")
         return 0
-    judgement, record = acceptance.accept_session(catalog, subject, session)
+    judgement, record = acceptance.accept_session(catalog, subject, session, pull_request=args.pull_request)
     accept_report.say_judgement(judgement, subject.name)
     return record
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("facts", metavar="FACTS_DIR", help="the folder with records.csv, evidence.csv, scripts.csv, …")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--checkout", type=Path, metavar="DIR", help="read a clone of the upstream repository")
+    place.add_argument("--upstream", action="store_true", help="clone or fetch the public repository, and read that")
+    parser.add_argument("--commit", metavar="COMMIT", help="read it as of this commit")
+    parser.add_argument(
+        "--own",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="say which runs are a row's own, like short/88=prefix-1375-8x; a pattern of file names, or - for none",
+    )
+    parser.add_argument("--plan", action="store_true", help="say what is new and write nothing")
+    parser.add_argument("--json", action="store_true", help="print it as JSON on stdout")
 
 
 def _import(args: argparse.Namespace) -> int:
-    from harness.maintain import history
-    from harness.ui import console
+    from harness.catalog import checkout
+    from harness.maintain import importing
+    from harness.ui import import_report
 
-    records, written = history.import_history(project_of(args), Path(args.facts))
-    console.say(f"{records} records imported; {written} files written")
-    return 0
+    catalog = catalog_of(args)
+    own = importing.checked_own(args.own)
+    repository = importing.REPOSITORY
+    place = checkout.updated(repository) if args.upstream else checkout.given(args.checkout, repository)
+    plan = importing.plan_import(catalog, place, commit=args.commit, own=own)
+    if not args.plan:
+        importing.write_import(catalog, plan)
+    if args.json:
+        print_json(plan)
+    else:
+        import_report.say_plan(plan)
+    import_report.say_end(plan, lambda new: catalog.project.show(catalog.folder(new.record)), planned=args.plan)
+    return 1 if plan.left_out else 0
 
 
 VERBS = (
@@ -183,5 +224,5 @@ VERBS = (
         _accept_arguments,
         _accept,
     ),
-    Verb("import", "write the records of the past from tables of facts (maintainers)", _import_arguments, _import),
+    Verb("import", "bring new rows of modded-nanogpt into records/ (maintainers)", _import_arguments, _import),
 )

@@ -32,6 +32,15 @@ def _log_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a log has problems")
     parser.add_argument("--extract", metavar="DIR", help="write the script that is embedded in one log into DIR")
+    parser.add_argument(
+        "--markdown",
+        action="store_true",
+        help="print a table of the runs by script, steps and GPUs on stdout, as Markdown or with --json as data",
+    )
+    parser.add_argument(
+        "--baseline", metavar="DIR", help="with --markdown: hold all against the runs in DIR, or of this name or hash"
+    )
+    parser.add_argument("--target", type=_target, metavar="LOSS", help="with --markdown: the loss to be reached")
 
 
 def _jobs(text: str) -> int:
@@ -40,9 +49,23 @@ def _jobs(text: str) -> int:
     return int(text)
 
 
+def _target(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no loss; give nats per token, like 3.28")
+    return value
+
+
 def _log(args: argparse.Namespace) -> int:
     if args.extract is not None:
         return _extract(args)
+    if args.markdown:
+        return _log_table(args)
+    if args.baseline is not None or args.target is not None:
+        raise HarnessError.at("log", "--baseline and --target belong to --markdown", "add --markdown")
     from harness.runlog import collection
     from harness.ui import console
 
@@ -69,6 +92,32 @@ def _log(args: argparse.Namespace) -> int:
     if table:
         _say_table(table, final_only=args.final_only)
     console.say(_summary(counts))
+    return collection.exit_status(files, strict=args.strict)
+
+
+def _log_table(args: argparse.Namespace) -> int:
+    """Print the table that reviewers make of logs; it needs no project."""
+    from harness.board import log_markdown, tabulation
+    from harness.core import log_table
+    from harness.runlog import collection
+    from harness.ui import console
+
+    if args.final_only or args.curve:
+        raise HarnessError.at("log", "--markdown reads whole logs", "leave out --final-only and --curve")
+    base = args.baseline if args.baseline is not None and os.path.exists(args.baseline) else None
+    once = {os.path.realpath(t.name): t for t in collection.find_logs([*args.paths, *([base] if base else [])])}
+    readings = list(collection.read_logs(list(once.values()), curve=True, jobs=args.jobs))
+    counts: Counter[str] = Counter()
+    for reading in readings:
+        counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
+        counts["runs"] += len(reading.runs)
+        if reading.refusal is not None and (reading.target.named or not reading.no_log):
+            console.say(str(reading.refusal))
+    console.say(_summary(counts))
+    files = [(r.target.named, bool(r.runs), any(run.problems for run in r.runs)) for r in readings]
+    if any(read for _, read, _ in files):
+        table = tabulation.read(readings, args.baseline, target=args.target)
+        sys.stdout.write(log_table.FORM.text(table) if args.json else log_markdown.markdown(table))
     return collection.exit_status(files, strict=args.strict)
 
 
@@ -148,12 +197,17 @@ def _extract(args: argparse.Namespace) -> int:
 def _board_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on stdout")
+    parser.add_argument(
+        "--upstream-row", metavar="RECORD", help="print the row of one record for the README of modded-nanogpt"
+    )
 
 
 def _board(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.ui import console
 
+    if args.upstream_row is not None:
+        return _upstream_row(args)
     project = project_of(args)
     if args.json:
         sys.stdout.write(leaderboard.read_and_render(project)["leaderboard/records.json"])
@@ -170,6 +224,19 @@ def _board(args: argparse.Namespace) -> int:
         console.say(f"wrote {project.show(path)}")
     if not changed:
         console.say("the board is current; nothing was written")
+    return 0
+
+
+def _upstream_row(args: argparse.Namespace) -> int:
+    from harness.board import rows, upstream_row
+    from harness.ui import console
+
+    catalog = catalog_of(args)
+    record, row = rows.row_of(catalog, args.upstream_row)
+    all_rows = rows.make_rows(catalog.track(record.track), catalog.records(record.track))
+    print(upstream_row.upstream_row(record, row, all_rows))
+    if not upstream_row.is_linked(record):
+        console.say("no log or pull request of their repository is known here: fill in that column")
     return 0
 
 

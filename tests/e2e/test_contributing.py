@@ -19,9 +19,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 # The printed commands cost over a minute of CPU time with the real script. Here its target is one that a smaller model
 # reaches in as many steps; the validation tokens, the ranks, the number of runs and all rules are the track's own.
-TARGET = ("target_loss: 2.95", "target_loss: 5.2")
+TARGET = ("above_entropy: 0.15 ", "above_entropy: 2.6 ")
 SMALLER = {
-    "batch_size: int = 32": "batch_size: int = 2",
     "val_loss_every: int = 20": "val_loss_every: int = 50",
     "n_layer: int = 2": "n_layer: int = 1",
     "d_model: int = 64": "d_model: int = 16",
@@ -79,7 +78,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name)
-    as_of(tree, "smoke/2")  # the page's example beats this one
+    as_of(tree, "smoke/4")  # the page's example beats this one
     replace(tree / "tracks" / "smoke.yaml", dict([TARGET]))
     (folder / "gitconfig").write_text(
         "[user]\nname = A Newcomer\nemail = newcomer@example.org\n[init]\ndefaultBranch = main\n"
@@ -119,7 +118,7 @@ def test_a_run_is_submitted_in_five_steps(clone: Path) -> None:
         "froze train_gpt.py",
         "packed 3 runs",
         "verdict: pass",
-        "5 fewer: a new record",
+        "3 fewer: a new record",
     ):
         assert words in said
     assert re.search(r"the submission \S+_fewer-steps: in order", said)
@@ -127,16 +126,14 @@ def test_a_run_is_submitted_in_five_steps(clone: Path) -> None:
     names = subprocess.run(pushed, capture_output=True, text=True, check=True).stdout.splitlines()
     assert names
     assert all(re.match(r"submissions/\d{4}-\d{2}-\d{2}_fewer-steps/", name) for name in names)
-    assert "smoke/2 holds the record with 100 steps; this is 5 fewer: a new record" in said
+    assert "smoke/4 holds the record with 68 steps; this is 3 fewer: a new record" in said
     assert "tokens/s" in said
     shutil.rmtree(clone / ".runs")  # the maintainer has only the pack
     verdict = execute(clone, ".venv/bin/speedrun verify --json submissions/*_fewer-steps 2>/dev/null")
     assert json.loads(verdict)["outcome"] == "pass"
-    accepted = execute(clone, ".venv/bin/speedrun accept submissions/*_fewer-steps; .venv/bin/speedrun board --check")
-    assert "accepted as smoke/3" in accepted
-    assert "| **3** | **95** |" in (clone / "leaderboard.md").read_text()
-    assert not list((clone / "submissions").glob("*_fewer-steps"))
-    assert "verdict: pass" in execute(clone, ".venv/bin/speedrun verify smoke/3")
+    # Fresh runs of whoever is listed are what a record rests on; tests/flow makes such sessions on a smaller track.
+    refused = execute(clone, "! .venv/bin/speedrun accept submissions/*_fewer-steps --timer @a-newcomer")
+    assert "tracks/timers.yaml" in refused
 
 
 def test_the_harness_is_changed_in_three_steps(clone: Path) -> None:
@@ -145,7 +142,7 @@ def test_the_harness_is_changed_in_three_steps(clone: Path) -> None:
         shutil.copytree(ROOT / ".mypy_cache", clone / ".mypy_cache")
     if not (Path(sys.executable).parent / "ruff").exists():
         pytest.skip("ruff is not installed beside this Python")
-    execute(clone, "git stash -q -u")  # what the other test accepted
+    execute(clone, "git stash -q -u")  # what the other test left
     # Of the tests that the command names some are enough to see that it runs them; all of them run outside the clone.
     said = execute(clone, commands("Change the harness"), PYTEST_ADDOPTS="-k import_cycle")
     assert re.search(r"^[1-9]\d* passed", said, re.M)

@@ -10,7 +10,6 @@ import pytest
 from harness.replay import environments
 from tests.faults.projects import SCRIPT, TRACK, Small
 from tests.flow.repositories import ANSWERS
-from tests.replay.test_environments import COLUMNS
 from tests.replay.upstream import Upstream, make_upstream, sha256
 from tests.replay.wheels import make_torch, make_wheel, only_from
 
@@ -42,8 +41,7 @@ def upstream(tmp_path: Path) -> Upstream:
     (made.project.tracks / "tiny.yaml").write_text(track)
     made.commit_files({"train_gpt.py": ORIGINAL.encode()})
     made.add_record("2026-01-01_past", "file", "train_gpt.py", {"train_gpt.py": sha256(ORIGINAL.encode())}, time_s=1.5)
-    row = dict.fromkeys(COLUMNS, "") | {"torch_run": TORCH}
-    environments.write_environments(made.project, [("tiny/1", row)])
+    environments.add_needs(made.project, [(TORCH, environments.Needs("tiny/1", ""))])
     return made
 
 

@@ -18,7 +18,9 @@ import yaml
 
 from harness.core.measurement import Machine
 from harness.store import replays
+from tests import warm
 from tests.flow.repositories import ANSWERS, ROOT, Repository
+from tests.flow.small_upstream import SHORT, SmallUpstream, log, row
 
 SLUG = "2026-11-20_an-idea"
 MUON = Path("records/smoke/2026-11-21_muon")
@@ -236,7 +238,7 @@ def accepted_once(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project.submit("adamw", SLUG)
     project.commit("an idea")
     project.branch("accepting")
-    project.speedrun("accept", f"submissions/{SLUG}")
+    project.speedrun("accept", f"submissions/{SLUG}", "--pull-request", "7")
     project.commit("accepted")
     return root
 
@@ -253,6 +255,7 @@ RECORD = Path("records/smoke") / SLUG
 def test_what_accept_wrote_is_written_again_and_in_order(accepted: Repository) -> None:
     said = accepted.changes("pull-request", "main", "accepting", status=0, anew=True)
     assert "this pull request adds no submission: in order" in said
+    assert "\npull_request: '7'\n" in (accepted.root / RECORD / "record.yaml").read_text()
     accepted.changes("append-only", "main", "accepting", status=0)
 
 
@@ -348,15 +351,27 @@ def test_anybody_may_add_a_replay_of_the_record_that_it_names(project: Repositor
         assert "is no replay of" in said or "rums" in said
 
 
-def test_what_was_imported_changes_only_by_an_import_that_is_done_again(project: Repository, tmp_path: Path) -> None:
-    project.branch("better")
-    record = project.root / IMPORTED / "record.yaml"
-    record.write_text(record.read_text().replace("train_time_s: ", "train_time_s: 1"))
-    project.commit("a slower past")
-    said = project.changes("pull-request", "main", "better", status=1)
-    assert "only `speedrun import` writes this, and the facts are not here" in said
-    said = project.changes("pull-request", "main", "better", str(tmp_path), status=1)
-    assert "there is no such table" in said
+def test_what_is_imported_is_imported_again_and_every_byte_is_compared(project: Repository, tmp_path: Path) -> None:
+    upstream = SmallUpstream(tmp_path / "clone")
+    upstream.commit("Folders (#5)", {f"{SHORT}/2026-07-13_New/{name}.txt": log(name) for name in ("own", "other")})
+    where = f"{SHORT}/2026-07-13_New"
+    upstream.readme([row(90, "1.2 minutes", "A `title` <b>", "07/13/26", where, "@somebody", 5)])
+    project.branch("import")
+    said = project.speedrun("import", "--checkout", str(upstream.folder), "--own=short/90=own.txt")
+    assert "1 row imported" in said
+    project.speedrun("board")
+    project.commit("a new row")
+    # Later states of upstream change nothing: the records name the commit.
+    upstream.readme([row(90, "1.1 minutes", "Another title", "07/13/26", where, "@somebody", 5)])
+    said = project.changes("pull-request", "main", "import", str(upstream.folder), status=0)
+    assert "in order" in said
+    [record] = (project.root / "records" / "short").glob("2026-07-13_new/record.yaml")
+    for name, old, new in (("faster", "train_time_s: 72.0", "train_time_s: 70.0"), ("by", "@somebody", "@me")):
+        project.git("switch", "-q", "-C", name, "import")
+        record.write_text(record.read_text().replace(old, new))
+        project.commit(name)
+        said = project.changes("pull-request", "main", name, str(upstream.folder), status=1)
+        assert "record.yaml is not what `speedrun import` writes from that commit of upstream" in said
 
 
 def test_a_merged_script_is_added_by_an_import_alone_and_never_changes(project: Repository) -> None:
@@ -516,6 +531,7 @@ ALTERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "what is said of it": (lambda r: (r / MUON / "script/script.yaml").write_text("x"), "script.yaml was changed"),
     "an imported script": (lambda r: (r / IMPORTED / "script/train_gpt.py").unlink(), "train_gpt.py was deleted"),
     "an imported record": (lambda r: (r / IMPORTED / "record.yaml").unlink(), "record.yaml was deleted"),
+    "an imported figure": (lambda r: (r / IMPORTED / "runs.csv").write_text("again"), "runs.csv was changed"),
     "a merged script": (lambda r: (r / IMPORTED / "merged.yaml").write_text("x"), "merged.yaml was changed"),
     "a link": (
         lambda r: ((r / MUON / "runs.csv").unlink(), (r / MUON / "runs.csv").symlink_to("curve.csv")),
@@ -535,7 +551,7 @@ def test_a_file_of_a_record_never_changes(project: Repository, case: str) -> Non
 
 
 def test_a_timing_that_accept_added_never_changes(project: Repository) -> None:
-    """It holds a comparison and no evidence of its own; the past, which may be imported again, says where it was."""
+    """It holds a comparison and no evidence of its own."""
     timing = project.root / "records" / "smoke" / "2026-11-22_timed-again"
     timing.mkdir()
     (timing / "record.yaml").write_text("schema: 1\ntitle: a timing\noriginal: null\nnotes: null\n")
@@ -588,12 +604,11 @@ def test_a_script_cannot_be_replaced_together_with_its_first_run(project: Reposi
     assert "train_gpt.py was changed" in project.changes("append-only", "main", "change", status=1)
 
 
-def test_records_may_be_added_to_and_an_import_may_run_again(project: Repository) -> None:
+def test_records_may_be_added_to(project: Repository) -> None:
     project.branch("change")
     (project.root / MUON / "withdrawn.yaml").write_text("schema: 1\n")
     (project.root / IMPORTED / "replays" / "x").mkdir(parents=True)
     (project.root / IMPORTED / "replays" / "x" / "runs.csv").write_text("x")
-    (project.root / IMPORTED / "runs.csv").write_text("imported again")
     project.commit("additions")
     assert "in order" in project.changes("append-only", "main", "change", status=0)
     assert "in order" in project.changes("append-only", "0" * 40, "change", status=0)
@@ -638,3 +653,32 @@ def test_the_steps_of_the_workflow_judge_a_pull_request_from_a_fork(
         filled = {name: values[value] for name, value in environment.items()}
         failing = not good and number == len(steps)
         runner.do("bash", "-euo", "pipefail", "-c", command, status=1 if failing else 0, **filled)
+
+
+def test_the_workflow_that_imports_proposes_what_the_workflow_of_pull_requests_accepts(
+    project: Repository, tmp_path: Path
+) -> None:
+    public = tmp_path / "mirror" / "KellerJordan" / "modded-nanogpt"
+    upstream = SmallUpstream(public)
+    upstream.git("config", "uploadpack.allowFilter", "true")
+    upstream.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    upstream.commit("A folder (#5)", {f"{SHORT}/2026-07-13_New/own.txt": log("own")})
+    line = row(90, "1.2 minutes", "A `title` <b> @you", "07/13/26", f"{SHORT}/2026-07-13_New/own.txt", "@somebody", 5)
+    upstream.readme([line, row(91, "soon", "Another", "07/14/26", None, "@a")])
+    places = {"SPEEDRUN_UPSTREAM": f"file://{tmp_path}/mirror", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    script = project.root / ".github" / "scripts" / "proposal.py"
+    made = warm.speedrun(str(tmp_path / "made"), cwd=project.root, env=project.environment(**places), script=script)
+    assert (made.returncode, made.stdout) == (0, "new=true\n"), made.stderr
+    assert (tmp_path / "made" / "title.txt").read_text() == "Import short/90 from upstream\n"
+    words, _, quoted = (tmp_path / "made" / "body.md").read_text().partition("\n\n    ")
+    assert "no checks start by themselves" in words
+    assert all(text.startswith("    ") for text in f"    {quoted}".splitlines())
+    assert "left out: README.md:" in quoted
+    project.git("reset", "-q", "--hard")
+    project.branch("import/upstream")
+    project.git("apply", "--index", str(tmp_path / "made" / "new.patch"))
+    project.git("commit", "-q", "-F", str(tmp_path / "made" / "title.txt"))
+    assert "in order" in project.changes("pull-request", "main", "import/upstream", status=0, **places)
+    project.git("switch", "-q", "import/upstream")
+    again = warm.speedrun(str(tmp_path / "again"), cwd=project.root, env=project.environment(**places), script=script)
+    assert (again.returncode, again.stdout) == (0, "new=false\n"), again.stderr

@@ -113,7 +113,7 @@ def test_the_record_rests_on_the_fresh_runs_and_keeps_what_was_submitted(
     before = {
         path.relative_to(submission / "evidence"): path.read_bytes() for path in files_of(submission / "evidence")
     }
-    assert speedrun(done, "accept", str(submission)) == 0
+    assert speedrun(done, "accept", str(submission), "--pull-request", "7") == 0
     assert "accepted as tiny/1" in capsys.readouterr().err
     record = done.root / RECORD
     assert not submission.exists()
@@ -123,7 +123,8 @@ def test_the_record_rests_on_the_fresh_runs_and_keeps_what_was_submitted(
     finished = [run_id for run_id in known if chain.ends[run_id].state == "finished"]
     rows = (record / "runs.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == finished
-    assert yaml.safe_load((record / "record.yaml").read_text())["claimed"]["runs"] == 3
+    figures = yaml.safe_load((record / "record.yaml").read_text())
+    assert (figures["claimed"]["runs"], figures["pull_request"]) == (3, "7")
     assert json.loads((record / "session.json").read_text())["timer"] == "@Timer"
     read = Catalog(done).read(record)
     assert read.official and read.has_evidence
@@ -136,6 +137,8 @@ def test_the_record_rests_on_the_fresh_runs_and_keeps_what_was_submitted(
     assert "as aborted" in next(finding.text for finding in verdict.findings if finding.rule == "G2")
     assert speedrun(done, "accept", str(submission)) == 0, "a kill behind the record leaves nothing to do"
     assert "was accepted already" in capsys.readouterr().err
+    assert speedrun(done, "accept", str(submission), "--pull-request", "8") == 2
+    assert "with pull request 7 noted; a record never changes" in capsys.readouterr().err
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -281,7 +284,7 @@ def accepted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = Project(root)
     repository = sessions.as_repository(project)
     repository.branch("accepting")
-    repository.speedrun("accept", f"submissions/{SLUG}")
+    repository.speedrun("accept", f"submissions/{SLUG}", "--pull-request", "7")
     repository.commit("accepted")
     return root
 

@@ -1,11 +1,9 @@
-"""The imported past: 155 records, their runs and statuses, and an import that changes nothing the second time."""
+"""The imported past: 155 records, their runs and statuses."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import pytest
 from harness.core.constraints import FILE_NAME
 from harness.store.layout import Project
 from harness.store.records import read_curve, read_records
-from tests import warm
 from tests.named import record_folder
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +19,6 @@ PROJECT = Project(ROOT)
 ROWS = {
     (r["track"], r["number"]): r for r in json.loads((ROOT / "leaderboard" / "records.json").read_text())["records"]
 }
-
-
-def shared() -> Path:
-    for base in (os.environ.get("SPEEDRUN_SHARED"), *(str(p / "shared") for p in ROOT.parents)):
-        if base and (Path(base) / "history" / "records.csv").is_file():
-            return Path(base) / "history"
-    pytest.skip("the shared facts are not here")
 
 
 def test_every_row_of_the_past_is_a_record() -> None:
@@ -88,24 +78,6 @@ def test_the_curves_start_and_end_where_the_records_did() -> None:
     curve = read_curve(record_folder(PROJECT, "short/12"))
     assert curve[0][:2] == (0, 10.8258)
     assert curve[-1] == (1875, 3.2783, 301.825)
-
-
-def test_importing_again_changes_nothing_and_touches_nothing_else(tmp_path: Path) -> None:
-    facts = shared()
-    shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
-    shutil.copytree(ROOT / "records", tmp_path / "records")
-    shutil.copy(ROOT / "environments.yaml", tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = warm.speedrun("--root", str(tmp_path), "import", str(facts), cwd=ROOT, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    assert "155 records imported; 0 files written" in done.stderr
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    done = warm.speedrun("import", str(tmp_path), cwd=ROOT, env=os.environ)
-    assert done.returncode == 2
-    assert done.stderr.count("there is no such table") == 5
 
 
 def test_every_original_names_plain_files_only() -> None:

@@ -223,6 +223,7 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
     [
         ("show", "short/12"),
         ("log", "tests/golden/logs/L0-llmc-plain.txt"),
+        ("log", "tests/golden/logs/L0-llmc-plain.txt", "--markdown"),
         ("check", "submissions/_template"),
         ("verify", "records/smoke/2026-11-21_muon"),
     ],
@@ -241,7 +242,17 @@ VERBS = {
     "new": {"--from", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
-    "log": {"--json", "--curve", "--final-only", "--jobs", "--strict", "--extract"},
+    "log": {
+        "--json",
+        "--curve",
+        "--final-only",
+        "--jobs",
+        "--strict",
+        "--extract",
+        "--markdown",
+        "--baseline",
+        "--target",
+    },
     "verify": {"--usd-per-hour", "--json"},
     "compare": {
         "--pairs",
@@ -263,6 +274,7 @@ VERBS = {
         "--retime",
         "--withdraw",
         "--why",
+        "--pull-request",
         "--timer",
         "--runs",
         "--plan",
@@ -272,8 +284,8 @@ VERBS = {
         "--no-fetch",
         "--cold",
     },
-    "import": set(),
-    "board": {"--check", "--json"},
+    "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
+    "board": {"--check", "--json", "--upstream-row"},
     "show": {"--json"},
 }
 

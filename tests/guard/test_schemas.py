@@ -122,6 +122,7 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         "manifest.lock": "submissions/*/manifest.lock",
         "merged": "records/*/*/merged.yaml",
         "record": "records/*/*/record.yaml",
+        "retimings": "retimings.yaml",
         "script": "records/*/*/script/script.yaml",
         "timers": "tracks/timers.yaml",
         "track": "tracks/*.yaml",

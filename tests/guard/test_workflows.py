@@ -18,7 +18,17 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 PINS = {
     "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
     "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
+    "actions/upload-artifact": ("ea165f8d65b6e75b540449e92b4886f43607fa02", "v4.6.2"),
+    "actions/download-artifact": ("d3f86a106a0bac45b974a628896c90dbdf5c8093", "v4.3.0"),
 }
+ACTION = ROOT / "action.yml"
+# The two workflows that another repository copies, by the path that the page gives them.
+EXAMPLES = dict(
+    re.findall(r"<!-- example: (\S+) -->\n```yaml\n(.*?)```\n", (ROOT / "docs/sidecar.md").read_text(), re.S)
+)
+FIRST, SECOND = ".github/workflows/log-table.yml", ".github/workflows/log-table-comment.yml"
+# The jobs that may do more than read, and exactly what. None of them runs anything of a pull request.
+MORE = {("import.yml", "propose"): {"contents": "write", "pull-requests": "write"}}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -35,7 +45,8 @@ def steps(path: Path) -> list[dict[str, Any]]:
 def test_a_workflow_can_only_read_and_knows_no_secret(path: Path) -> None:
     held = load(path)
     assert held["permissions"] == {"contents": "read"}
-    assert all("permissions" not in job for job in held["jobs"].values())
+    more = {(path.name, name): job["permissions"] for name, job in held["jobs"].items() if "permissions" in job}
+    assert more == {key: value for key, value in MORE.items() if key[0] == path.name}
     assert "${{ secrets" not in path.read_text()
     assert "pull_request_target" not in path.read_text()
     assert all("timeout-minutes" in job for job in held["jobs"].values())
@@ -53,16 +64,73 @@ def test_actions_are_pinned_and_leave_no_token_behind(path: Path) -> None:
         assert "${{" not in step.get("run", "")
 
 
+def test_a_job_that_may_write_starts_by_the_clock_or_by_hand_and_after_one_that_may_only_read() -> None:
+    for name, writer in MORE:
+        held = load(ROOT / ".github" / "workflows" / name)
+        assert held[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads `on` as true
+        assert held["jobs"][writer]["needs"] == "read"
+        assert "harness" not in " ".join(step.get("run", "") for step in held["jobs"][writer]["steps"])
+        assert "starts no other workflow" in (ROOT / ".github" / "workflows" / name).read_text()
+
+
 def test_the_judge_of_a_pull_request_is_the_base_branch() -> None:
     [checkout] = [s for s in steps(ROOT / ".github/workflows/pull_request.yml") if "checkout" in s.get("uses", "")]
     assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
 
 
-def test_zizmor_finds_nothing() -> None:
+def pinned(text: str) -> None:
+    used = re.findall(
+        r"uses: (\S+)@(\S+) # (\S+)$", text.replace("OWNER/REPOSITORY@COMMIT", "OWNER/OURS@COMMIT # ours"), re.M
+    )
+    assert len(used) == text.count("uses:")
+    assert all(PINS[name] == (pin, version) for name, pin, version in used if name != "OWNER/OURS")
+
+
+def test_the_action_is_pinned_and_has_no_expression_in_a_command() -> None:
+    text, held = ACTION.read_text(), load(ACTION)
+    pinned(text)
+    assert held["runs"]["using"] == "composite"
+    for step in held["runs"]["steps"]:
+        assert "${{" not in step.get("run", "")
+    assert "${{ secrets" not in text
+    assert held["inputs"]["token"]["default"] == ""  # the first step gets none
+
+
+def test_the_first_workflow_to_copy_can_only_read_and_the_second_can_only_comment() -> None:
+    assert list(EXAMPLES) == [FIRST, SECOND]
+    first, second = (yaml.safe_load(EXAMPLES[path]) for path in (FIRST, SECOND))
+    assert first["permissions"] == {"contents": "read"} and second["permissions"] == {}
+    [(_, table)], [(_, comment)] = first["jobs"].items(), second["jobs"].items()
+    assert "permissions" not in table
+    assert comment["permissions"] == {"actions": "read", "pull-requests": "write"}
+    # True is how YAML 1.1 reads the key `on`.
+    assert set(first[True]) == {"pull_request"} and set(second[True]) == {"workflow_run"}
+    assert second[True]["workflow_run"]["workflows"] == [first["name"]]
+    for text in EXAMPLES.values():
+        pinned(text)
+        assert "${{ secrets" not in text and "pull_request_target" not in text
+    uses = [step["uses"].partition("@")[0] for step in comment["steps"]]
+    assert uses == ["actions/download-artifact", "OWNER/REPOSITORY"]  # it checks nothing out
+    [checkout, ours, upload] = table["steps"]
+    assert checkout["with"] == {"fetch-depth": 2, "persist-credentials": False}
+    assert "token" not in ours["with"]
+    known = load(ACTION)["inputs"].keys()
+    steps = {step["with"]["step"]: set(step["with"]) for step in (ours, comment["steps"][1])}
+    assert set(steps) == {"table", "comment"} and all(used <= known for used in steps.values())
+    name = upload["with"]["path"]
+    assert name == load(ACTION)["inputs"]["file"]["default"]
+    assert comment["steps"][1]["with"]["file"] == f"{comment['steps'][0]['with']['path']}/{name}"
+
+
+def test_zizmor_finds_nothing(tmp_path: Path) -> None:
     zizmor = shutil.which("zizmor", path=str(Path(sys.executable).parent)) or shutil.which("zizmor")
     if zizmor is None:
         pytest.skip("zizmor is not installed: pip install '.[test]'")
-    command = [zizmor, "--offline", "--no-progress", "--persona", "pedantic", str(ROOT / ".github")]
+    for path, text in EXAMPLES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text.replace("OWNER/REPOSITORY@COMMIT", f"OWNER/REPOSITORY@{'0' * 40} # main"))
+    read = [str(folder) for folder in (ROOT / ".github", ACTION, tmp_path / ".github")]
+    command = [zizmor, "--offline", "--no-progress", "--persona", "pedantic", *read]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

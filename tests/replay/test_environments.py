@@ -28,10 +28,6 @@ ROOT = Path(__file__).parents[2]
 PROJECT = Project(ROOT)
 NIGHTLY = "2.10.0.dev20251210+cu126"
 TORCHES = (NIGHTLY, "2.9.1", "2.8.0")
-COLUMNS = (
-    *("torch_run", "imports_third_party", "world_size_required", "needs_files", "extra_parts"),
-    *("python_run", "triton_run", "kernels_hub", "data_glob"),
-)
 
 
 @pytest.fixture
@@ -72,8 +68,7 @@ def project(tmp_path: Path) -> Project:
     """A project that knows of three builds."""
     made = Project(tmp_path / "project")
     made.root.mkdir()
-    rows = [dict.fromkeys(COLUMNS, "") | {"torch_run": torch} for torch in TORCHES]
-    environments.write_environments(made, [(f"smoke/{n}", row) for n, row in enumerate(rows, start=1)])
+    environments.add_needs(made, [(torch, Needs(f"smoke/{n}", "")) for n, torch in enumerate(TORCHES, start=1)])
     return made
 
 
@@ -151,16 +146,17 @@ def test_what_the_default_index_lists_stands_beside_each_build_with_the_date(pro
     day, later = datetime.date(2026, 11, 27), datetime.date(2026, 12, 1)
     releases = torch_index.parse_versions(PIP)
     assert releases == {"2.15.0", "2.13.0", "2.9.1"}
-    rows = [dict.fromkeys(COLUMNS, "") | {"torch_run": torch} for torch in ("2.9.1", "2.7.1+cu128", NIGHTLY, "")]
-    named = [(f"smoke/{n}", row) for n, row in enumerate(rows, start=1)]
-    environments.write_environments(project, named)
+    torches = ("2.9.1", "2.7.1+cu128", NIGHTLY, "")
+    added = [(torch, Needs(f"smoke/{n}", "")) for n, torch in enumerate(torches, start=5)]
+    environments.add_needs(project, added)
     assert environments.note_index(project, releases, day) == 1
     assert environments.note_index(project, releases, later) == 0, "the same answer keeps its date"
-    assert environments.write_environments(project, named) == 0, "an import keeps what is there"
+    assert environments.add_needs(project, added) == 0, "an import keeps what is there"
     builds = environments.read_environments(project).builds.values()
     assert {build.torch: (build.default_index, build.index_checked) for build in builds} == {
         "2.9.1": ("listed", day),
         "2.7.1+cu128": ("not listed", day),
+        "2.8.0": ("not listed", day),
         NIGHTLY: ("unchecked", None),
         None: (None, None),
     }

@@ -11,9 +11,9 @@ from harness.catalog.checkout import Checkout
 from harness.catalog.mainline import read_history
 from harness.core.errors import StoreError
 from harness.core.record import Claimed, Merged, Original, Record, RecordRun
-from harness.maintain.merges import find_merged, write_merged
+from harness.maintain.merges import find_merged
 from harness.runlog.source import embed
-from harness.store.records import read_record, write_record
+from harness.store.records import add_merged, read_record, write_record
 from tests.replay.upstream import KERNELS, REPOSITORY, Upstream, log_of, make_upstream, sha256
 
 IMPORTS = b"import torch\nfrom triton_kernels import XXT\n\n"
@@ -166,10 +166,11 @@ def test_the_file_is_written_once(upstream: Upstream) -> None:
     row = record(upstream, 1, "other", pr=1)
     folder = upstream.project.records / "short" / row.slug
     write_record(folder, row)
-    found = find_merged([row], Checkout(upstream.folder, REPOSITORY))
-    assert write_merged(upstream.project, found) == [folder]
+    [found] = find(upstream, row).values()
+    assert add_merged(folder, found)
     before = (folder / "merged.yaml").read_bytes()
     push(upstream, program("more"), "Update train_gpt.py")
-    assert write_merged(upstream.project, find_merged([row], Checkout(upstream.folder, REPOSITORY))) == []
+    [other] = find(upstream, row).values()
+    assert other != found and not add_merged(folder, other)
     assert (folder / "merged.yaml").read_bytes() == before
-    assert read_record(folder).merged == found[f"short/{row.slug}"]
+    assert read_record(folder).merged == found

@@ -85,7 +85,7 @@ def test_all_problems_of_a_table_come_at_once(tmp_path: Path) -> None:
         read_table(path, RecordRun, name="t.csv")
     said = [str(problem) for problem in caught.value.problems]
     assert len(said) == 5
-    assert "t.csv:3: role is 'theirs'; it must be one of own, baseline" in said
+    assert "t.csv:3: role is 'theirs'; it must be one of own, baseline, other" in said
     assert "t.csv:3: id is ''; it must be text" in said
     path.write_text(text.replace("id,role", "role,id"))
     with pytest.raises(StoreError, match=r"t\.csv:1: has other columns than it must"):
