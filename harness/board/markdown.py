@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from harness.board.rows import Row, replayed_texts
+from harness.catalog.standing import MEANINGS
 from harness.core.task import Track
 
 _CUT = "<!-- -->"
@@ -25,20 +26,22 @@ _HEAD = """# Leaderboard
 Every row is a folder under [records/](records/). A time or a number of steps is what the record claims; the figures
 beside it are computed from the record's own complete runs, where it has any.
 
-| status | means |
+| evidence | means |
 |---|---|
-| measured | this harness ran it and holds the evidence |
-| logged | the claim agrees with its own complete runs: within 1 % on the track's hardware, or by the rule at the claimed step |
-| published | a claim only; the reason stands beside it |
+@EVIDENCE@
 
-`p` is the one-sided t-test of the mean loss against the target over the runs listed (null with one run); `rule` is
+Flags say what must be known beside that word; `speedrun show` and [records.json](leaderboard/records.json) have a sentence
+for each. Seconds of two hosts differ by −7 % to +17 % for one script: *contradicted* is said only of the same script on the
+same hardware, beyond that.
+
+`p` is the one-sided t-test of the mean loss against the target over the runs listed (none with one run); `rule` is
 (target − mean)·√n, which must reach 0.004. Rows were judged by the rules of their time; the figures here are the same
 computation for all. `replayed` holds what later runs by anyone differ by: time / claim − 1 on the track's hardware, and
 loss − the mean of the record's own runs; a reimplementation is named as one and has no time. Where a source is drawn
 anew for each series of runs, the loss is a distance, written as *entropy + 0.12*: how far it lies above the entropy of its
 source, against a target of its own.
 Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/records.csv).
-"""
+""".replace("@EVIDENCE@", "\n".join(f"| {word} | {meaning} |" for word, meaning in MEANINGS.items()))
 
 
 def leaderboard(tracks: Mapping[str, Track], rows: Mapping[str, Sequence[Row]], plots: Sequence[str] = ()) -> str:
@@ -67,7 +70,7 @@ def section(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> str:
     claimed = "time" if by_time else "steps"
     test = "rule" if any(row.rule_value is not None for row in rows) else "p"
     lines += [
-        f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | status | replayed | date | title | by | PR |",
+        f"| # | {claimed} | runs: time, mean ± sd (n) | mean val loss | {test} | evidence | replayed | date | title | by | PR |",
         "|--:|--:|--:|--:|--:|---|---|---|---|---|---|",
     ]
     lines += [table_row(row, by_time=by_time, with_machine=track.hardware.kind == "any") for row in rows]
@@ -97,7 +100,7 @@ def table_row(row: Row, *, by_time: bool, with_machine: bool = False) -> str:
         runs_text(row, with_machine),
         loss_text(row),
         test,
-        status_text(row),
+        evidence_text(row),
         "; ".join(replayed_texts(row.replayed)),
         row.date or "",
         link(row),
@@ -129,18 +132,10 @@ def runs_text(row: Row, with_machine: bool) -> str:
     return f"{row.time_mean_s:.2f}{spread} s ({row.runs}){where}"
 
 
-def status_text(row: Row) -> str:
-    """Write a row's status, its reason and its marks."""
-    text = row.status if row.reason is None else f"{row.status}: {cell(row.reason)}"
-    if row.replays:
-        text += f"; replayed ×{row.replays}"
-    if row.kind == "retiming":
-        text += f"; re-timing of {row.number.partition('.')[0]}"
-    if row.official:
-        text += "; official"
-    if row.withdrawn:
-        text += f"; withdrawn: {cell(row.withdrawn)}"
-    return text
+def evidence_text(row: Row) -> str:
+    """Write the word for a row's evidence and its flags."""
+    told = [row.evidence, *(flag.name for flag in row.flags if flag.name != "withdrawn")]
+    return cell(", ".join(told if row.withdrawn is None else [*told, f"withdrawn: {row.withdrawn}"]))
 
 
 def link(row: Row) -> str:

@@ -49,24 +49,35 @@ def record(number: int, time_s: float, *runs: RecordRun, track: str = "short", *
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def flags(row: rows.Row) -> list[str]:
+    return [flag.name for flag in row.flags]
+
+
 @pytest.mark.parametrize(
-    ("made", "status", "reason"),
+    ("made", "word", "named"),
     [
-        (record(1, 80.0), "published", "no runs"),
-        (record(1, 80.0, run(3.278), run(3.279)), "logged", None),
-        (record(1, 79.3, run(3.278), run(3.279)), "logged", None),
-        (record(1, 75.0, run(3.278), run(3.279)), "published", "its runs take +6.7 %"),
-        (record(1, 80.0, run(3.278, gpu="NVIDIA H200")), "published", "runs on 8× NVIDIA H200"),
-        (record(1, 80.0, run(3.278, count=1)), "published", f"runs on 1× {H100}"),
-        (record(1, 80.0, run(3.278, gpu=None, count=None)), "published", "the hardware of its runs is not known"),
-        (record(1, 80.0, run(3.278, None)), "published", "its runs print no times"),
-        (record(1, 80.0, run(None)), "published", "no runs"),
-        (record(1, 80.0, has_evidence=True), "measured", None),
+        (record(1, 80.0), "claimed", ["no logs"]),
+        (record(1, 80.0, run(3.275), run(3.2751)), "logged", []),
+        (record(1, 79.3, run(3.275), run(3.2751)), "logged", []),
+        (record(1, 75.0, run(3.275), run(3.2751)), "logged", ["other host (+6.7 %)"]),
+        (record(1, 50.0, run(3.275), run(3.2751)), "logged", ["other host (+60.0 %)"]),
+        (record(1, 80.0, run(3.275), run(3.2799)), "logged", ["loss open"]),
+        (record(1, 80.0, run(3.278, gpu="NVIDIA H200")), "logged", ["other GPU", "one run"]),
+        (record(1, 80.0, run(3.278, count=1)), "logged", ["other GPU", "one run"]),
+        (record(1, 80.0, run(3.278, gpu=None, count=None)), "logged", ["GPU not known", "one run"]),
+        (record(1, 80.0, run(3.278, None)), "logged", ["one run"]),
+        (record(1, 80.0, run(None)), "claimed", ["no logs"]),
+        (record(1, 70.0, run(3.3), run(3.31), has_evidence=True), "verified", []),
+        (record(1, 80.0, has_evidence=True, scored=True, official=True), "verified", ["scored", "official"]),
+        (record(1, 80.0, run(3.275), run(3.2751), official=True), "timed", ["official"]),
+        (record(1, 80.0, run(3.275), run(3.2751), kind="retiming", retimes=1), "timed", ["retimed"]),
+        (record(1, 80.0, withdrawn="broken"), "claimed", ["no logs", "withdrawn"]),
     ],
 )
-def test_the_status_is_computed_and_says_why(made: Record, status: str, reason: str | None) -> None:
+def test_evidence_and_flags_are_computed(made: Record, word: str, named: list[str]) -> None:
     [row] = rows.make_rows(TRACKS["short"], [made])
-    assert (row.status, row.reason) == (status, reason)
+    assert (row.evidence, flags(row)) == (word, named)
+    assert all(flag.said.endswith((".", "broken")) for flag in row.flags), "each has a sentence"
 
 
 def merged_as(script: str | None) -> Merged:
@@ -75,19 +86,22 @@ def merged_as(script: str | None) -> Merged:
     return Merged(repository="owner/name", commit=commit, files=files, script_sha256=script, torch=None, reason=reason)
 
 
-def test_runs_of_another_script_than_the_merged_one_contradict_no_claim() -> None:
-    runs = [replace(run(3.278), script_sha256="a" * 64), replace(run(3.279), script_sha256="a" * 64)]
-    accused = "its runs take +6.7 %"
-    for merged, reason in (
-        (merged_as("b" * 64), "its runs are of another script than the merged one (+6.7 % time)"),
-        (merged_as("a" * 64), accused),
-        (merged_as(None), accused),
-        (None, accused),
+def test_only_the_same_script_on_the_same_hardware_contradicts_a_claim() -> None:
+    runs = [replace(run(3.275), script_sha256="a" * 64), replace(run(3.2751), script_sha256="a" * 64)]
+    for merged, claimed, word, flag in (
+        (merged_as("b" * 64), 50.0, "claimed", "other script (+60.0 % time)"),
+        (merged_as("a" * 64), 50.0, "logged", "contradicted (+60.0 %)"),
+        (merged_as("a" * 64), 75.0, "logged", "other host (+6.7 %)"),
+        (merged_as("a" * 64), 100.0, "logged", "contradicted (−20.0 %)"),
+        (merged_as(None), 50.0, "logged", "other host (+60.0 %)"),
     ):
-        [row] = rows.make_rows(TRACKS["short"], [record(1, 75.0, *runs, merged=merged)])
-        assert (row.status, row.reason) == ("published", reason)
+        [row] = rows.make_rows(TRACKS["short"], [record(1, claimed, *runs, merged=merged)])
+        assert (row.evidence, flags(row)) == (word, [flag])
+    elsewhere = [replace(one, gpu_name="NVIDIA H200") for one in runs]
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 50.0, *elsewhere, merged=merged_as("a" * 64))])
+    assert flags(row) == ["other GPU"]
     [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, *runs, merged=merged_as("b" * 64))])
-    assert (row.status, row.merged) == ("logged", "c" * 40)
+    assert (row.evidence, flags(row), row.merged) == ("claimed", ["other script"], "c" * 40)
     assert "held by the script that was merged, at commit cccccccc." in markdown.current_line(TRACKS["short"], row)
 
 
@@ -106,14 +120,14 @@ def test_an_incomplete_run_gives_no_figure_and_a_run_without_gpus_names_its_proc
 
 
 def test_steps_follow_the_closed_form() -> None:
-    def status(*losses: float) -> str:
+    def open_(*losses: float) -> bool:
         made = record(
             1, 0.0, *[run(v, None) for v in losses], track="optimization", claimed=Claimed(None, 3000, None, None)
         )
-        return rows.make_rows(TRACKS["optimization"], [made])[0].status
+        return "loss open" in flags(rows.make_rows(TRACKS["optimization"], [made])[0])
 
-    assert status(3.278, 3.278, 3.278, 3.278) == "logged"  # 0.002 · 2 = 0.004
-    assert status(3.278, 3.278, 3.278) == "published"
+    assert not open_(3.278, 3.278, 3.278, 3.278)  # 0.002 · 2 = 0.004
+    assert open_(3.278, 3.278, 3.278)
 
 
 def test_a_record_on_a_secret_source_ranks_by_its_steps_and_shows_a_distance() -> None:
@@ -144,7 +158,8 @@ def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden(
     table = rows.make_rows(TRACKS["short"], held)
     assert [row.number for row in table] == ["2", "4", "3", "1"]
     assert [row.current for row in table] == [True, False, False, False]
-    assert "withdrawn: could not be run again" in markdown.status_text(table[1])
+    assert "withdrawn" in markdown.evidence_text(table[1])
+    assert table[1].flags[-1].said.endswith("could not be run again")
 
 
 def test_re_timings_are_numbered_below_their_record() -> None:
