@@ -43,6 +43,7 @@ COLUMNS = {
     "machine": "what the runs ran on",
     "current": "whether it is the track's current record",
     "official": "whether a maintainer timed it beside the current record",
+    "log": "address of the log that its original is",
     "merged": "commit whose program holds the record, where that is not its original; the runs may be of the original",
     "notes": "remarks",
     "baselines": "its own runs less those of each other script in its folder on the same GPUs, the likeliest baseline first:"

@@ -5,6 +5,7 @@ The word for its evidence and the flags beside it are computed too, by `harness.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from harness.catalog.differences import Difference, differences, scripts
 from harness.catalog.lookup import Catalog
@@ -62,11 +63,12 @@ class Row:
     official: bool = False  # timed by a maintainer
     baselines: tuple[Difference, ...] = ()  # its runs less those of other scripts on the same machine
     elsewhere: Elsewhere | None = None  # what somebody else measured
+    log: str | None = None  # address of the log that its original is
     merged: str | None = None  # the commit whose program holds the record, where that is not its original
 
 
 def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIMINGS) -> list[Row]:
-    """Compute one track's rows, the current record first, then newest first; the order of the records does not matter."""
+    """Compute one track's rows, the current record first, then the greatest number; the order of the records does not matter."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
     shown = numbers(mine)
@@ -81,7 +83,7 @@ def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIM
     ]
     twice = given_twice(mine)
     rows = [replace(row, notes=_clash(row, twice[row.slug])) if row.slug in twice else row for row in rows]
-    rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
+    rows.sort(key=lambda row: ([int(part) for part in row.number.split(".")], row.date or "", row.slug), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 
 
@@ -138,8 +140,17 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         current=is_current,
         official=record.official,
         notes=record.notes,
+        log=log_address(record),
         merged=record.merged.commit if record.merged is not None else None,
     )
+
+
+def log_address(record: Record) -> str | None:
+    """Return the address of the log that a record's original is, at its commit; None where it is something else."""
+    original = record.original
+    if original is None or original.kind != "log" or not (original.repository and original.commit and original.path):
+        return None
+    return f"https://github.com/{quote(original.repository)}/blob/{original.commit}/{quote(original.path)}"
 
 
 def replayed_texts(marks: Sequence[Replayed]) -> list[str]:

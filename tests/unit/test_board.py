@@ -16,6 +16,7 @@ import pytest
 
 from harness import frames
 from harness.board import export, leaderboard, markdown, plots, rows
+from harness.catalog.differences import Difference
 from harness.catalog.tracks import load_tracks
 from harness.core.record import INCOMPLETE, Claimed, Merged, Original, Record, RecordRun, cpu_note
 
@@ -115,8 +116,6 @@ def test_an_incomplete_run_gives_no_figure_and_a_run_without_gpus_names_its_proc
     on_cpu = replace(run(2.9, gpu=None, count=None), note=f"run of smoke/a; {cpu_note(4, 'Xeon')}")
     [row] = rows.make_rows(TRACKS["smoke"], [record(1, 80.0, cut, on_cpu, track="smoke")])
     assert (row.runs, row.time_mean_s, row.machine) == (1, 80.0, "4 cores of Xeon")
-    assert "80.00 s (1), 4 cores of Xeon" in markdown.section(TRACKS["smoke"], [row], [])
-    assert "80.00 s (1) |" in markdown.section(TRACKS["short"], [row], []), "seconds of one kind of machine compare"
 
 
 def test_steps_follow_the_closed_form() -> None:
@@ -162,6 +161,61 @@ def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden(
     assert table[1].flags[-1].said.endswith("could not be run again")
 
 
+def difference(**changes: object) -> Difference:
+    base = Difference("a" * 64, "7", 1390, 4, 5, True, -1.25, -1.5, -1.0, 0.0, None, None, ())
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("baselines", "said"),
+    [
+        ((), "claims 20.00 s less than #1 claims, maybe of another host"),
+        ((difference(),), "1.25 s less than the script of #7, run beside it (5 and 4 runs)"),
+        (
+            (difference(record=None, unlike=("day",)),),
+            "1.25 s less than its baseline, run beside it (5 and 4 runs; another day)",
+        ),
+        (
+            (difference(reaches_target=False), difference(time_s=0.5)),
+            "0.50 s more than the script of #7, run beside it",
+        ),
+        ((difference(reaches_target=False),), "claims 20.00 s less"),
+    ],
+)
+def test_a_gain_is_that_of_runs_beside_it_else_one_of_claims(baselines: tuple[Difference, ...], said: str) -> None:
+    new, old = rows.make_rows(TRACKS["short"], [record(1, 80.0), record(2, 60.0)])
+    assert markdown.gain_text(replace(new, baselines=baselines), old, {}).startswith(said)
+
+
+def test_rows_that_take_no_fewer_steps_stand_apart() -> None:
+    steps = {1: 3600, 2: 5625, 3: 3500, 4: 3500, 5: 3000, 6: 3400}
+    held = [
+        record(n, 0.0, track="optimization", claimed=Claimed(None, s, None, None), withdrawn="no" if n == 5 else None)
+        for n, s in steps.items()
+    ]
+    table = rows.make_rows(TRACKS["optimization"], held)
+    told = markdown.section(TRACKS["optimization"], table, [])
+    first, apart = told.split("Baselines and rows")
+    found = [re.findall(r"^\| \**(\d)\** \| \**([\d,]+)\** \| (\S*) ?\|", part, re.M) for part in (first, apart)]
+    assert found == [
+        [("6", "3,400", "−100"), ("3", "3,500", "−100"), ("1", "3,600", "")],
+        [("5", "3,000", "−500"), ("4", "3,500", "0"), ("2", "5,625", "+2,025")],
+    ]
+
+
+def test_undated_rows_stand_by_their_number() -> None:
+    held = [record(1, 80.0), record(2, 70.0, date=None), record(3, 60.0), record(4, 65.0)]
+    assert [row.number for row in rows.make_rows(TRACKS["short"], held)] == ["3", "4", "2", "1"]
+
+
+def test_the_address_of_a_log_is_quoted_and_only_a_log_has_one() -> None:
+    log = Original("owner/name", "c" * 40, "log", "a b](x)|/<log>.txt", {}, None, None)
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, original=log)])
+    assert row.log == f"https://github.com/owner/name/blob/{'c' * 40}/a%20b%5D%28x%29%7C/%3Clog%3E.txt"
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, original=replace(log, kind="file"))])
+    assert row.log is None
+
+
 def test_re_timings_are_numbered_below_their_record() -> None:
     first = record(1, 80.0)
     again = [replace(record(n, 81.0), number=1, kind="retiming", retimes=1) for n in (3, 2)]
@@ -198,12 +252,15 @@ LIVE = re.compile(r"://|www\.|@\w|#\d|#</?\d|GH-\d", re.IGNORECASE)
 def test_no_title_can_break_the_table_or_become_something_else(title: str) -> None:
     hostile = record(1, 80.0, title=title, contributors=(title,), pull_request=title, withdrawn=title)
     table = rows.make_rows(TRACKS["short"], [hostile])
-    [line] = [markdown.table_row(row, by_time=True) for row in table]
-    assert line.count("|") == 12
+    [line] = [markdown.time_row(row) for row in table]
+    assert line.count("|") == 11
     assert not set("\x1b\x07\n<>`‮") & set(line.replace("<!-- -->", ""))
     told = html.unescape(line.replace("https://github.com/KellerJordan", ""))
     assert not LIVE.search(told)
-    assert line.count("](") == 1, "only the harness makes links"
+    assert line.count("](") == 2, "only the harness makes links"
+    told = markdown.section(TRACKS["short"], rows.make_rows(TRACKS["short"], [replace(hostile, withdrawn=None)]), [])
+    assert not set("\x1b\x07<`‮") & set(told.replace("<!-- -->", ""))
+    assert told.count("](") == 4, "the record, the idea, and two in the table"
     assert json.loads(export.to_json(table))["records"][0]["title"] == title
     [_, cells] = list(csv.reader(io.StringIO(export.to_csv(table))))
     assert not cells[4].startswith("=")
