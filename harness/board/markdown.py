@@ -21,7 +21,8 @@ _ESCAPED = str.maketrans({char: f"&#{ord(char)};" for char in "&<>|`*_[]\\~!#"} 
 _LIVE = re.compile(r"@(?=\S)|:(?=//)|www(?=\.)|#(?=[0-9])|GH(?=-[0-9])", re.IGNORECASE)
 
 
-def _line(cells: Iterable[str]) -> str:
+def line(cells: Iterable[str]) -> str:
+    """Write one line of a table from escaped cells."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -48,7 +49,7 @@ to +17 % for one script, so *contradicted* is said only of the same script on th
 - A loss written as *entropy + 0.12* is a distance to the entropy of a source that is drawn anew for each series of runs.
 
 Data: [records.json](leaderboard/records.json), [records.csv](leaderboard/records.csv).
-""".format(words="\n".join([_line(["evidence", "means"]), "|---|---|", *map(_line, MEANINGS.items())]))
+""".format(words="\n".join([line(["evidence", "means"]), "|---|---|", *map(line, MEANINGS.items())]))
 NEWEST = 5  # ideas that are told in words
 
 
@@ -87,7 +88,7 @@ _SHARED = ["evidence", "date", "idea", "by", "links"]
 
 
 def _table(head: Sequence[str], rows: Sequence[str]) -> list[str]:
-    return [_line(head), _line(["--:"] * (len(head) - len(_SHARED)) + ["---"] * len(_SHARED)), *rows, ""]
+    return [line(head), line(["--:"] * (len(head) - len(_SHARED)) + ["---"] * len(_SHARED)), *rows, ""]
 
 
 def _step_tables(rows: Sequence[Row], deltas: Mapping[str, int | None]) -> list[str]:
@@ -199,8 +200,12 @@ def step_row(row: Row, deltas: Mapping[str, int | None]) -> str:
 
 def _row(row: Row, claimed: str, figures: Sequence[str]) -> str:
     bold = "**" if row.current else ""
-    links = [pull_request(row), f"[log]({row.log})" if row.log else "", f"[page]({folder(row)})"]
-    return _line(
+    links = [
+        pull_request(row),
+        f"[log]({row.log})" if row.log else "",
+        f"[page](leaderboard/{quote(f'{row.track}/{row.slug}')}.md)",
+    ]
+    return line(
         [
             f"{bold}{row.number}{bold}",
             f"{bold}{claimed}{bold}" if claimed else "",

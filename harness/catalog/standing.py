@@ -98,13 +98,13 @@ def _about_runs(track: Track, record: Record, own: Sequence[RecordRun]) -> Itera
     off = _time_off(record, fitting) if by_time and not record.has_evidence else None
     if _is_other_script(record, own):
         figure = "" if off is None else f" They take {_amount(off)}, which says nothing about the merged one."
-        said = f"The runs listed are of the author's script, and another one was merged as the record.{figure}"
+        said = f"The known runs are of the author's script, and another one was merged as the record.{figure}"
         yield "other script" + ("" if off is None else f" ({_percent(off)} time)"), said
     elif off is not None:
         yield _about_time(off, same_script=_is_same_script(record, fitting))
     if by_time and not fitting:
         machine = machine_text(own)
-        where = f"The runs listed were on {machine}" if machine else "No log names the GPUs of the runs listed"
+        where = f"The known runs were on {machine}" if machine else "No log names the GPUs of the known runs"
         yield "other GPU" if machine else "GPU not known", f"{where}; the track is timed on {_hardware(track)}."
     if len(own) == 1:
         yield "one run", "One run is known, and one shows no spread: the t-test asks for two."
@@ -120,7 +120,7 @@ def _time_off(record: Record, fitting: Sequence[RecordRun]) -> float | None:
 
 def _about_time(off: float, *, same_script: bool) -> tuple[str, str]:
     low, high = HOSTS_DIFFER
-    said = f"The runs listed take {_amount(off)}"
+    said = f"The known runs take {_amount(off)}"
     if same_script and not low <= off <= high:
         why = "of the same script on the same hardware, more than hosts were seen to differ"
         return f"contradicted ({_percent(off)})", f"{said}, {why}."

@@ -272,6 +272,50 @@ def test_no_title_can_break_the_table_or_become_something_else(title: str) -> No
     assert "<img" not in svg
 
 
+def test_a_page_says_nothing_that_a_later_record_changes() -> None:
+    beside = [replace(run(3.279, 81.0), role="baseline", script_sha256="b" * 64) for _ in range(2)]
+    first = record(1, 90.0, *[replace(run(3.278, 90.0 + n), script_sha256="b" * 64) for n in (0, 1)])
+    second = record(2, 80.0, run(3.278, 80.0), run(3.277, 80.5), *beside)
+    later = record(3, 70.0, *[replace(run(3.278, 81.0 + n), script_sha256="b" * 64) for n in (0, 1)])
+    curves = {"short": {r.slug: ((0, 10.8, 0.0), (100, 3.3, 60.0)) for r in (first, second, later)}}
+    old, new = (leaderboard.render(TRACKS, held, curves) for held in ([first, second], [first, second, later]))
+    added = f"leaderboard/short/{later.slug}.md"
+    assert {
+        path: text for path, text in new.items() if path.endswith(".md") and path not in (added, "leaderboard.md")
+    } == {path: text for path, text in old.items() if path.endswith(".md") and path != "leaderboard.md"}
+    page = new[f"leaderboard/short/{second.slug}.md"]
+    assert "0.75 s less than the script of #1, run beside it (2 and 2 runs)" in page
+    assert "| 100 | 3.3000 | 60 | 3.3000 |" in page, "its curve beside that of the record before"
+    assert f"](leaderboard/short/{second.slug}.md)" in new["leaderboard.md"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_page_quotes_its_submitter_escaped(text: str) -> None:
+    hostile = record(
+        1, 80.0, run(3.278), title=text, contributors=(text,), pull_request=text, notes=text, withdrawn=text
+    )
+    page = leaderboard.render(TRACKS, [hostile], {}, readmes={"short": {hostile.slug: f"{text}\n\n---\n{text}"}})[
+        f"leaderboard/short/{hostile.slug}.md"
+    ]
+    ours = ("<!-- -->", "<!-- Generated", "it again. -->", "\n>")
+    told = re.sub("|".join(map(re.escape, ours)), "\n", page)
+    assert not set("\x1b\x07<>‮") & set(told)
+    assert told.count("](") == 2, "the board and its folder"
+    assert not LIVE.search(html.unescape(page).split("## What its submitter wrote")[1])
+    assert "What its submitter wrote\n\n> " in page
+    assert all(line.startswith(">") for line in page.split("submitter wrote\n\n")[1].splitlines())
+
+
+def test_a_long_text_of_a_submitter_is_cut() -> None:
+    held = record(1, 80.0)
+    text = "word\n" * 500
+    page = leaderboard.render(TRACKS, [held], {}, readmes={"short": {held.slug: text}})[
+        f"leaderboard/short/{held.slug}.md"
+    ]
+    assert page.count("> word") == 120
+    assert "380 more lines are in its README.md." in page
+
+
 def test_a_picture_carries_the_digest_of_its_data() -> None:
     held = [record(n, 100.0 - n) for n in (1, 2, 3)]
     first = plots.progress(TRACKS["short"], frames.record_frame(TRACKS, held))
