@@ -31,6 +31,7 @@ import pandas as pd
 
 from harness.catalog.differences import differences, scripts
 from harness.catalog.ranking import current, numbers
+from harness.catalog.standing import evidence_of, flags_of
 from harness.catalog.tracks import load_tracks
 from harness.core.record import Claimed, Record, RecordRun
 from harness.core.task import Track
@@ -55,7 +56,8 @@ _RECORDS = _IDENTITY | {
     "claimed_runs": "Int64",
     "runs": "int64",
     "replays": "int64",
-    "measured": "bool",
+    "evidence": "string",
+    "flags": "object",
     "official": "bool",
     "current": "bool",
     "faster_than": "string",
@@ -100,7 +102,8 @@ def records(project: Source = None) -> pd.DataFrame:
     claimed_runs        Int64                how many runs the claim rests on; missing where it does not say
     runs                int64                complete runs of its own in runs.csv
     replays             int64                replays stored with it
-    measured            bool                 whether this harness ran it and holds the evidence
+    evidence            string               verified, timed, logged or claimed, as the board says it
+    flags               object               a tuple of what must be known beside that word
     official            bool                 whether a maintainer timed it beside the current record
     current             bool                 whether it is the record to beat
     faster_than         string               the record that it beat on the same machine; missing where nobody compared
@@ -145,7 +148,8 @@ def record_frame(tracks: Mapping[str, Track], records: Sequence[Record], timings
                 claimed.runs,
                 sum(run.role == "own" and run.complete for run in record.runs),
                 len(record.replays),
-                record.has_evidence,
+                evidence_of(record),
+                () if track is None else tuple(flag.name for flag in flags_of(track, record)),
                 record.official,
                 id(record) in best,
                 record.faster_than,

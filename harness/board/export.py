@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.board.rows import Row, baseline_text, elsewhere_text, replayed_texts
+from harness.catalog.standing import MEANINGS
 
 SCHEMA = 1
 COLUMNS = {
@@ -33,8 +34,8 @@ COLUMNS = {
     "loss_sd": "its sample standard deviation (n - 1)",
     "p": "one-sided one-sample t-test of the mean loss below the target",
     "rule_value": "(target - mean) * sqrt(n), where the rules name it",
-    "status": "measured, logged or published",
-    "reason": "why a row is no more than published",
+    "evidence": "; ".join(f"{word}: {meaning}" for word, meaning in MEANINGS.items()),
+    "flags": "what must be known beside that word: name, said (one sentence); in the CSV the names",
     "replays": "how many replays are stored with it",
     "replayed": "each replay: date, by, gpus, script, environment, runs, time_off (replayed / claimed - 1), loss_off"
     " (replayed - claimed), within_spread of its own runs; in the CSV in short",
@@ -42,6 +43,7 @@ COLUMNS = {
     "machine": "what the runs ran on",
     "current": "whether it is the track's current record",
     "official": "whether a maintainer timed it beside the current record",
+    "log": "address of the log that its original is",
     "merged": "commit whose program holds the record, where that is not its original; the runs may be of the original",
     "notes": "remarks",
     "baselines": "its own runs less those of each other script in its folder on the same GPUs, the likeliest baseline first:"
@@ -68,6 +70,7 @@ def to_csv(rows: Iterable[Row]) -> str:
     for row in rows:
         plain = _plain(row)
         plain["contributors"] = ";".join(row.contributors)
+        plain["flags"] = "; ".join(flag.name for flag in row.flags) or None
         plain["replayed"] = "; ".join(replayed_texts(row.replayed)) or None
         plain["baselines"] = "; ".join(baseline_text(row.track, one) for one in row.baselines) or None
         plain["elsewhere"] = None if row.elsewhere is None else elsewhere_text(row.track, row.elsewhere)
@@ -79,6 +82,7 @@ def _plain(row: Row) -> dict[str, Any]:
     """Give a row's values by column as JSON holds them."""
     plain = dict(zip(COLUMNS, map(_digits, _values(row)), strict=True))
     plain["contributors"] = list(row.contributors)
+    plain["flags"] = [_inside(flag) for flag in row.flags]
     plain["replayed"] = [_inside(mark) for mark in row.replayed]
     plain["baselines"] = [_inside(one) for one in row.baselines]
     plain["elsewhere"] = None if row.elsewhere is None else _inside(row.elsewhere)

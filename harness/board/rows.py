@@ -1,23 +1,30 @@
 """Compute a leaderboard's rows: every figure that a record's runs can give comes from them, none is typed.
 
-A row's status is computed too: `measured` (this harness ran it and holds the evidence), `logged` (the claim agrees
-with its own complete runs on the track's hardware), or `published` (a claim only, with the reason why it is no more).
+The word for its evidence and the flags beside it are computed too, by `harness.catalog.standing`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from harness.catalog.differences import Difference, differences, scripts
 from harness.catalog.lookup import Catalog
 from harness.catalog.ranking import current, given_twice, numbers
+from harness.catalog.standing import (
+    Evidence,
+    Flag,
+    evidence_of,
+    flags_of,
+    machine_text,
+    own_runs,
+    rules_of,
+    significance,
+)
 from harness.core import stats
-from harness.core.errors import StatisticsError
-from harness.core.record import Elsewhere, Record, RecordRun, Replayed, Status
-from harness.core.task import Ruleset, Track
+from harness.core.record import Elsewhere, Record, Replayed
+from harness.core.task import Track
 from harness.core.text import plural
 from harness.store.retimings import NO_TIMINGS, Timings, read_retimings
-
-AGREES_WITHIN = 0.01  # of the claimed time
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,8 @@ class Row:
     loss_sd: float | None
     p: float | None  # one-sided, where the ruleset's test gives one
     rule_value: float | None  # (target − mean)·√n, where the ruleset names the closed form
-    status: Status
-    reason: str | None  # why a row is no more than published
+    evidence: Evidence
+    flags: tuple[Flag, ...]  # what must be known beside that word
     replays: int
     replayed: tuple[Replayed, ...]
     withdrawn: str | None
@@ -56,11 +63,12 @@ class Row:
     official: bool = False  # timed by a maintainer
     baselines: tuple[Difference, ...] = ()  # its runs less those of other scripts on the same machine
     elsewhere: Elsewhere | None = None  # what somebody else measured
+    log: str | None = None  # address of the log that its original is
     merged: str | None = None  # the commit whose program holds the record, where that is not its original
 
 
 def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIMINGS) -> list[Row]:
-    """Compute one track's rows, the current record first, then newest first; the order of the records does not matter."""
+    """Compute one track's rows, the current record first, then the greatest number; the order of the records does not matter."""
     mine = sorted((r for r in records if r.track == track.name), key=lambda r: (r.number, str(r.date), r.slug))
     best = current(track, mine)
     shown = numbers(mine)
@@ -75,7 +83,7 @@ def make_rows(track: Track, records: Sequence[Record], timings: Timings = NO_TIM
     ]
     twice = given_twice(mine)
     rows = [replace(row, notes=_clash(row, twice[row.slug])) if row.slug in twice else row for row in rows]
-    rows.sort(key=lambda row: (row.date or "", [int(part) for part in row.number.split(".")]), reverse=True)
+    rows.sort(key=lambda row: ([int(part) for part in row.number.split(".")], row.date or "", row.slug), reverse=True)
     return [row for row in rows if row.current] + [row for row in rows if not row.current]
 
 
@@ -96,12 +104,11 @@ def row_of(catalog: Catalog, name: str) -> tuple[Record, Row]:
 
 def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bool) -> Row:
     """Compute one row; `shown` is how people write the number of each slug."""
-    ruleset = next((r for r in track.rulesets if r.id == record.ruleset), track.rulesets[-1])
-    own = [run for run in record.runs if run.role == "own" and run.complete]
+    ruleset, target = rules_of(track, record)
+    own = own_runs(record)
     losses = [run.value for run in own if run.value is not None]
     times = [run.train_time_s for run in own if run.train_time_s is not None]
-    p, rule_value = significance(ruleset, losses, ruleset.above_entropy or track.target_loss)
-    status, reason = judge_status(track, record, own, rule_value, ruleset)
+    p, rule_value = significance(ruleset, losses, target)
     return Row(
         track=track.name,
         number=shown[record.slug],
@@ -124,8 +131,8 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         loss_sd=stats.sd(losses) if len(losses) > 1 else None,
         p=p,
         rule_value=rule_value,
-        status=status,
-        reason=reason,
+        evidence=evidence_of(record),
+        flags=flags_of(track, record),
         replays=len(record.replays),
         replayed=record.replays,
         withdrawn=record.withdrawn,
@@ -133,54 +140,17 @@ def make_row(track: Track, record: Record, shown: dict[str, str], is_current: bo
         current=is_current,
         official=record.official,
         notes=record.notes,
+        log=log_address(record),
         merged=record.merged.commit if record.merged is not None else None,
     )
 
 
-def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tuple[float | None, float | None]:
-    """Compute the p-value and the rule value by the ruleset's test; None where it gives none."""
-    if losses and ruleset.significance.test == "closed-form":
-        return None, stats.closed_form(losses, target)
-    try:
-        return stats.t_below(losses, target), None
-    except StatisticsError:
-        return None, None  # the test is not defined: fewer than two losses, or equal ones
-
-
-def judge_status(
-    track: Track, record: Record, own: Sequence[RecordRun], rule_value: float | None, ruleset: Ruleset
-) -> tuple[Status, str | None]:
-    """Decide a row's status, and say why it is no more than published."""
-    if record.has_evidence:
-        return "measured", None
-    if not own:
-        return "published", "no runs"
-    if track.metric == "steps":
-        margin = ruleset.significance.margin
-        if rule_value is None or margin is None or rule_value >= margin - 1e-12:
-            return "logged", None
-        return "published", f"rule value {rule_value:.4f} of {plural(len(own), 'run')} is below {margin:g}"
-    fitting = [run for run in own if _fits(track, run)]
-    if not fitting:
-        machine = machine_text(own)
-        return "published", f"runs on {machine}" if machine else "the hardware of its runs is not known"
-    times = [run.train_time_s for run in fitting if run.train_time_s is not None]
-    claimed = record.claimed.train_time_s
-    if not times or claimed is None:
-        return "published", "its runs print no times"
-    off = stats.mean(times) / claimed - 1
-    if abs(off) <= AGREES_WITHIN:
-        return "logged", None
-    merged = record.merged
-    if merged is not None and merged.program is not None and not any(merged.ran_as(r.script_sha256) for r in fitting):
-        return "published", f"its runs are of another script than the merged one ({100 * off:+.1f} % time)"
-    return "published", f"its runs take {100 * off:+.1f} %"
-
-
-def _fits(track: Track, run: RecordRun) -> bool:
-    """Whether a run was on the track's number and model of GPUs; a log without a GPU table says neither."""
-    hardware = track.hardware
-    return hardware.kind == "any" or (run.gpu_name == hardware.gpu_name and run.gpu_count == hardware.processes)
+def log_address(record: Record) -> str | None:
+    """Return the address of the log that a record's original is, at its commit; None where it is something else."""
+    original = record.original
+    if original is None or original.kind != "log" or not (original.repository and original.commit and original.path):
+        return None
+    return f"https://github.com/{quote(original.repository)}/blob/{original.commit}/{quote(original.path)}"
 
 
 def replayed_texts(marks: Sequence[Replayed]) -> list[str]:
@@ -235,9 +205,3 @@ def elsewhere_text(track: str, one: Elsewhere) -> str:
 def _range(values: Sequence[float], form: str) -> str:
     low, high = (f"{value:{form}}".replace("-", "−") for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
-
-
-def machine_text(runs: Sequence[RecordRun]) -> str | None:
-    """Say what the runs ran on: their GPUs, or the processor of a computer without any; None where no run says it."""
-    names = {f"{run.gpu_count or '?'}× {run.gpu_name}" if run.gpu_name else run.cpu for run in runs}
-    return " and ".join(sorted(name for name in names if name)) or None

@@ -63,6 +63,11 @@ def differences(record: Record, known: Mapping[str, str], target: float) -> tupl
             elif run.role == "baseline":  # what else lies there is not one, whatever it is called
                 baselines.setdefault((gpus, run.script_sha256, run.step), []).append(run)
     found = [_difference(own[gpus], theirs, known, target) for (gpus, *_), theirs in baselines.items() if gpus in own]
+    return by_likelihood(found)
+
+
+def by_likelihood(found: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Order baselines: a script that a record was set with, one that reaches the target, the one with the most runs."""
     return tuple(sorted(found, key=_order))
 
 

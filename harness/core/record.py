@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from harness.core.constraints import Commit, Count, FileHashes, Line, Prose, RulesetId, Sha256, Text
 
-Status = Literal["measured", "logged", "published"]
 Spread = Literal["yes", "no", "unknown"]  # whether a mean loss lies within the spread of a record's own runs
 Script = Literal["original", "merged", "reimplementation"]
 Label = Literal["exact", "substituted"]  # an environment beside the record's
@@ -163,6 +162,7 @@ class Record(RecordFile):
     runs: tuple[RecordRun, ...] = ()
     has_evidence: bool = False  # this harness ran it and the folder holds the pack
     replays: tuple[Replayed, ...] = ()
+    scored: bool = False  # the harness scored the weights of a run, and the pack says so
     official: bool = False  # a maintainer timed it: its folder holds the comparison
     merged: Merged | None = None  # None: its original is the program that was merged, or nobody looked
 

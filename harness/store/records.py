@@ -79,6 +79,7 @@ def read_record(folder: Path, *, name: str | None = None) -> Record:
         slug=folder.name,
         runs=read_table(folder / RUNS, RecordRun, name=f"{name}/{RUNS}") if (folder / RUNS).is_file() else (),
         has_evidence=(folder / PACK / LEDGER).is_file(),
+        scored=any((folder / PACK / "runs").glob("*/score.json")),
         replays=tuple(result.mark for _, result in read_replays(folder)),
         official=any((folder / name).is_file() for name in (COMPARISON, SESSION)),
         merged=_read_merged(folder / MERGED, f"{name}/{MERGED}") if (folder / MERGED).exists() else None,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from harness.board.markdown import time_text
 from harness.board.rows import Row, baseline_text, elsewhere_text
+from harness.catalog.standing import MEANINGS
 from harness.core.record import Record
 from harness.store import records
 from harness.store.layout import Project
@@ -14,12 +15,13 @@ RUN_WIDTH = 60  # of a run's name in a table; those of the history are paths of 
 
 
 def say_record(project: Project, record: Record, row: Row) -> None:
-    """Print what a record claims, what its runs gave, where its script is, its status and why, its curve and replays."""
+    """Print what a record claims, what its runs gave, where its script is, its evidence and flags, its curve and replays."""
     folder = project.records / record.track / record.slug
     console.say(f"{record.track}/{row.number}: {record.title}" + ("  (current record)" if row.current else ""))
     for label, value in (
         ("claims", _claim_text(row)),
-        ("status", row.status if row.reason is None else f"{row.status}: {row.reason}"),
+        ("evidence", f"{row.evidence}: {MEANINGS[row.evidence]}"),
+        *(("" if index else "flags", f"{flag.name}: {flag.said}") for index, flag in enumerate(row.flags)),
         ("date", row.date),
         ("by", ", ".join(record.contributors)),
         ("pull request", record.pull_request),
@@ -30,8 +32,7 @@ def say_record(project: Project, record: Record, row: Row) -> None:
         ("source", None if row.elsewhere is None else row.elsewhere.origin),
         ("machine", row.machine),
         ("script", _script_sentence(folder, record)),
-        ("evidence", "evidence/ in its folder" if record.has_evidence else None),
-        ("withdrawn", record.withdrawn),
+        ("pack", "evidence/ in its folder" if record.has_evidence else None),
         ("notes", row.notes),
         ("folder", project.show(folder)),
     ):

@@ -241,7 +241,7 @@ def test_a_record_is_timed_again(accepted: Repository, outcome: str) -> None:
     assert (made["kind"], made["number"], made["retimes"]) == ("retiming", 1, 1)
     assert made["claimed"] == {"train_time_s": 71.5, "steps": None, "val_loss": 2.9, "runs": 2}
     row = json.loads(project.speedrun("show", "smoke/1.1", "--json"))["row"]
-    assert (row["number"], row["status"], row["runs"], row["baseline_runs"]) == ("1.1", "logged", 2, 2)
+    assert (row["number"], row["evidence"], row["runs"], row["baseline_runs"]) == ("1.1", "timed", 2, 2)
     assert best(project) == (slug if outcome == "faster" else SECOND)
     refused = project.speedrun("accept", "--retime", "smoke/1", status=2)
     assert "a re-timing already" in refused or "compare" in refused

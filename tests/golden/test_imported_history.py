@@ -1,4 +1,4 @@
-"""The imported past: 155 records, their runs and statuses."""
+"""The imported past: 155 records, their runs and their evidence."""
 
 from __future__ import annotations
 
@@ -30,23 +30,29 @@ def test_every_row_of_the_past_is_a_record() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "status", "words"),
+    ("row", "word", "flags"),
     [
-        (("short", "3"), "published", "no runs"),
-        (("short", "66"), "published", "no runs"),
-        (("short", "82"), "published", "H200"),
-        (("short", "80"), "published", "its runs are of another script than the merged one (+9.8 % time)"),
-        (("short", "89"), "published", "its runs are of another script than the merged one (+8.0 % time)"),
-        (("short", "85"), "logged", ""),
-        (("medium", "11"), "published", "no runs"),
-        (("optimization", "1"), "published", "rule value 0.0023"),
-        (("optimization", "36"), "logged", ""),
-        (("smoke", "2"), "measured", ""),
+        (("short", "3"), "claimed", ["no logs"]),
+        (("short", "66"), "claimed", ["no logs"]),
+        (("short", "82"), "claimed", ["other script", "other GPU"]),
+        (("short", "80"), "claimed", ["other script (+9.8 % time)"]),
+        (("short", "89"), "claimed", ["other script (+8.0 % time)"]),
+        (("short", "85"), "claimed", ["other script"]),
+        (("short", "78"), "logged", []),
+        (("short", "21.1"), "timed", ["one run", "retimed"]),
+        (("medium", "11"), "claimed", ["no logs"]),
+        (("optimization", "1"), "logged", ["one run", "loss open"]),
+        (("optimization", "36"), "logged", []),
+        (("smoke", "2"), "verified", []),
+        (("smoke", "4"), "verified", ["scored", "official"]),
     ],
 )
-def test_known_rows_have_the_status_that_their_runs_give(row: tuple[str, str], status: str, words: str) -> None:
-    assert ROWS[row]["status"] == status
-    assert words in (ROWS[row]["reason"] or "")
+def test_known_rows_have_the_evidence_that_their_runs_give(row: tuple[str, str], word: str, flags: list[str]) -> None:
+    assert (ROWS[row]["evidence"], [flag["name"] for flag in ROWS[row]["flags"]]) == (word, flags)
+
+
+def test_no_row_of_the_past_is_called_contradicted() -> None:
+    assert not [row for row in ROWS.values() if any("contradicted" in flag["name"] for flag in row["flags"])]
 
 
 def test_known_figures_are_those_of_the_logs() -> None:

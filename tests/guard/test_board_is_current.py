@@ -12,6 +12,7 @@ import pytest
 from tests import warm
 
 ROOT = Path(__file__).parents[2]
+PAGES = ("2024-11-19_flex-attention.md is missing", "nobody.md belongs to no record")
 
 
 def board(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,9 +40,16 @@ def test_every_kind_of_drift_is_named(copy: Path) -> None:
     record.write_text(record.read_text().replace("10.8258", "10.7258"))
     for figure in ("leaderboard/progress-short.svg",):
         (copy / figure).write_text("<svg/>")
+    (copy / "leaderboard" / "short" / "2024-11-19_flex-attention.md").unlink()
+    (copy / "leaderboard" / "short" / "nobody.md").write_text("left over")
     done = board(copy, "--check")
     assert done.returncode == 1
-    for name in ("leaderboard.md is not what", "records.json is missing", "progress-short.svg shows other data"):
+    for name in (
+        "leaderboard.md is not what",
+        "records.json is missing",
+        "progress-short.svg shows other data",
+        *PAGES,
+    ):
         assert name in done.stderr
     assert board(copy).returncode == 0
     assert board(copy, "--check").returncode == 0

@@ -16,6 +16,7 @@ import pytest
 
 from harness import frames
 from harness.board import export, leaderboard, markdown, plots, rows
+from harness.catalog.differences import Difference
 from harness.catalog.tracks import load_tracks
 from harness.core.record import INCOMPLETE, Claimed, Merged, Original, Record, RecordRun, cpu_note
 
@@ -49,24 +50,35 @@ def record(number: int, time_s: float, *runs: RecordRun, track: str = "short", *
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def flags(row: rows.Row) -> list[str]:
+    return [flag.name for flag in row.flags]
+
+
 @pytest.mark.parametrize(
-    ("made", "status", "reason"),
+    ("made", "word", "named"),
     [
-        (record(1, 80.0), "published", "no runs"),
-        (record(1, 80.0, run(3.278), run(3.279)), "logged", None),
-        (record(1, 79.3, run(3.278), run(3.279)), "logged", None),
-        (record(1, 75.0, run(3.278), run(3.279)), "published", "its runs take +6.7 %"),
-        (record(1, 80.0, run(3.278, gpu="NVIDIA H200")), "published", "runs on 8× NVIDIA H200"),
-        (record(1, 80.0, run(3.278, count=1)), "published", f"runs on 1× {H100}"),
-        (record(1, 80.0, run(3.278, gpu=None, count=None)), "published", "the hardware of its runs is not known"),
-        (record(1, 80.0, run(3.278, None)), "published", "its runs print no times"),
-        (record(1, 80.0, run(None)), "published", "no runs"),
-        (record(1, 80.0, has_evidence=True), "measured", None),
+        (record(1, 80.0), "claimed", ["no logs"]),
+        (record(1, 80.0, run(3.275), run(3.2751)), "logged", []),
+        (record(1, 79.3, run(3.275), run(3.2751)), "logged", []),
+        (record(1, 75.0, run(3.275), run(3.2751)), "logged", ["other host (+6.7 %)"]),
+        (record(1, 50.0, run(3.275), run(3.2751)), "logged", ["other host (+60.0 %)"]),
+        (record(1, 80.0, run(3.275), run(3.2799)), "logged", ["loss open"]),
+        (record(1, 80.0, run(3.278, gpu="NVIDIA H200")), "logged", ["other GPU", "one run"]),
+        (record(1, 80.0, run(3.278, count=1)), "logged", ["other GPU", "one run"]),
+        (record(1, 80.0, run(3.278, gpu=None, count=None)), "logged", ["GPU not known", "one run"]),
+        (record(1, 80.0, run(3.278, None)), "logged", ["one run"]),
+        (record(1, 80.0, run(None)), "claimed", ["no logs"]),
+        (record(1, 70.0, run(3.3), run(3.31), has_evidence=True), "verified", []),
+        (record(1, 80.0, has_evidence=True, scored=True, official=True), "verified", ["scored", "official"]),
+        (record(1, 80.0, run(3.275), run(3.2751), official=True), "timed", ["official"]),
+        (record(1, 80.0, run(3.275), run(3.2751), kind="retiming", retimes=1), "timed", ["retimed"]),
+        (record(1, 80.0, withdrawn="broken"), "claimed", ["no logs", "withdrawn"]),
     ],
 )
-def test_the_status_is_computed_and_says_why(made: Record, status: str, reason: str | None) -> None:
+def test_evidence_and_flags_are_computed(made: Record, word: str, named: list[str]) -> None:
     [row] = rows.make_rows(TRACKS["short"], [made])
-    assert (row.status, row.reason) == (status, reason)
+    assert (row.evidence, flags(row)) == (word, named)
+    assert all(flag.said.endswith((".", "broken")) for flag in row.flags), "each has a sentence"
 
 
 def merged_as(script: str | None) -> Merged:
@@ -75,19 +87,22 @@ def merged_as(script: str | None) -> Merged:
     return Merged(repository="owner/name", commit=commit, files=files, script_sha256=script, torch=None, reason=reason)
 
 
-def test_runs_of_another_script_than_the_merged_one_contradict_no_claim() -> None:
-    runs = [replace(run(3.278), script_sha256="a" * 64), replace(run(3.279), script_sha256="a" * 64)]
-    accused = "its runs take +6.7 %"
-    for merged, reason in (
-        (merged_as("b" * 64), "its runs are of another script than the merged one (+6.7 % time)"),
-        (merged_as("a" * 64), accused),
-        (merged_as(None), accused),
-        (None, accused),
+def test_only_the_same_script_on_the_same_hardware_contradicts_a_claim() -> None:
+    runs = [replace(run(3.275), script_sha256="a" * 64), replace(run(3.2751), script_sha256="a" * 64)]
+    for merged, claimed, word, flag in (
+        (merged_as("b" * 64), 50.0, "claimed", "other script (+60.0 % time)"),
+        (merged_as("a" * 64), 50.0, "logged", "contradicted (+60.0 %)"),
+        (merged_as("a" * 64), 75.0, "logged", "other host (+6.7 %)"),
+        (merged_as("a" * 64), 100.0, "logged", "contradicted (−20.0 %)"),
+        (merged_as(None), 50.0, "logged", "other host (+60.0 %)"),
     ):
-        [row] = rows.make_rows(TRACKS["short"], [record(1, 75.0, *runs, merged=merged)])
-        assert (row.status, row.reason) == ("published", reason)
+        [row] = rows.make_rows(TRACKS["short"], [record(1, claimed, *runs, merged=merged)])
+        assert (row.evidence, flags(row)) == (word, [flag])
+    elsewhere = [replace(one, gpu_name="NVIDIA H200") for one in runs]
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 50.0, *elsewhere, merged=merged_as("a" * 64))])
+    assert flags(row) == ["other GPU"]
     [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, *runs, merged=merged_as("b" * 64))])
-    assert (row.status, row.merged) == ("logged", "c" * 40)
+    assert (row.evidence, flags(row), row.merged) == ("claimed", ["other script"], "c" * 40)
     assert "held by the script that was merged, at commit cccccccc." in markdown.current_line(TRACKS["short"], row)
 
 
@@ -101,19 +116,17 @@ def test_an_incomplete_run_gives_no_figure_and_a_run_without_gpus_names_its_proc
     on_cpu = replace(run(2.9, gpu=None, count=None), note=f"run of smoke/a; {cpu_note(4, 'Xeon')}")
     [row] = rows.make_rows(TRACKS["smoke"], [record(1, 80.0, cut, on_cpu, track="smoke")])
     assert (row.runs, row.time_mean_s, row.machine) == (1, 80.0, "4 cores of Xeon")
-    assert "80.00 s (1), 4 cores of Xeon" in markdown.section(TRACKS["smoke"], [row], [])
-    assert "80.00 s (1) |" in markdown.section(TRACKS["short"], [row], []), "seconds of one kind of machine compare"
 
 
 def test_steps_follow_the_closed_form() -> None:
-    def status(*losses: float) -> str:
+    def open_(*losses: float) -> bool:
         made = record(
             1, 0.0, *[run(v, None) for v in losses], track="optimization", claimed=Claimed(None, 3000, None, None)
         )
-        return rows.make_rows(TRACKS["optimization"], [made])[0].status
+        return "loss open" in flags(rows.make_rows(TRACKS["optimization"], [made])[0])
 
-    assert status(3.278, 3.278, 3.278, 3.278) == "logged"  # 0.002 · 2 = 0.004
-    assert status(3.278, 3.278, 3.278) == "published"
+    assert not open_(3.278, 3.278, 3.278, 3.278)  # 0.002 · 2 = 0.004
+    assert open_(3.278, 3.278, 3.278)
 
 
 def test_a_record_on_a_secret_source_ranks_by_its_steps_and_shows_a_distance() -> None:
@@ -144,7 +157,63 @@ def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden(
     table = rows.make_rows(TRACKS["short"], held)
     assert [row.number for row in table] == ["2", "4", "3", "1"]
     assert [row.current for row in table] == [True, False, False, False]
-    assert "withdrawn: could not be run again" in markdown.status_text(table[1])
+    assert "withdrawn" in markdown.evidence_text(table[1])
+    assert table[1].flags[-1].said.endswith("could not be run again")
+
+
+def difference(**changes: object) -> Difference:
+    base = Difference("a" * 64, "7", 1390, 4, 5, True, -1.25, -1.5, -1.0, 0.0, None, None, ())
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("baselines", "said"),
+    [
+        ((), "claims 20.00 s less than #1 claims, maybe of another host"),
+        ((difference(),), "1.25 s less than the script of #7, run beside it (5 and 4 runs)"),
+        (
+            (difference(record=None, unlike=("day",)),),
+            "1.25 s less than its baseline, run beside it (5 and 4 runs; another day)",
+        ),
+        (
+            (difference(reaches_target=False), difference(time_s=0.5)),
+            "0.50 s more than the script of #7, run beside it",
+        ),
+        ((difference(reaches_target=False),), "claims 20.00 s less"),
+    ],
+)
+def test_a_gain_is_that_of_runs_beside_it_else_one_of_claims(baselines: tuple[Difference, ...], said: str) -> None:
+    new, old = rows.make_rows(TRACKS["short"], [record(1, 80.0), record(2, 60.0)])
+    assert markdown.gain_text(replace(new, baselines=baselines), old, {}).startswith(said)
+
+
+def test_rows_that_take_no_fewer_steps_stand_apart() -> None:
+    steps = {1: 3600, 2: 5625, 3: 3500, 4: 3500, 5: 3000, 6: 3400}
+    held = [
+        record(n, 0.0, track="optimization", claimed=Claimed(None, s, None, None), withdrawn="no" if n == 5 else None)
+        for n, s in steps.items()
+    ]
+    table = rows.make_rows(TRACKS["optimization"], held)
+    told = markdown.section(TRACKS["optimization"], table, [])
+    first, apart = told.split("Baselines and rows")
+    found = [re.findall(r"^\| \**(\d)\** \| \**([\d,]+)\** \| (\S*) ?\|", part, re.M) for part in (first, apart)]
+    assert found == [
+        [("6", "3,400", "−100"), ("3", "3,500", "−100"), ("1", "3,600", "")],
+        [("5", "3,000", "−500"), ("4", "3,500", "0"), ("2", "5,625", "+2,025")],
+    ]
+
+
+def test_undated_rows_stand_by_their_number() -> None:
+    held = [record(1, 80.0), record(2, 70.0, date=None), record(3, 60.0), record(4, 65.0)]
+    assert [row.number for row in rows.make_rows(TRACKS["short"], held)] == ["3", "4", "2", "1"]
+
+
+def test_the_address_of_a_log_is_quoted_and_only_a_log_has_one() -> None:
+    log = Original("owner/name", "c" * 40, "log", "a b](x)|/<log>.txt", {}, None, None)
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, original=log)])
+    assert row.log == f"https://github.com/owner/name/blob/{'c' * 40}/a%20b%5D%28x%29%7C/%3Clog%3E.txt"
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, original=replace(log, kind="file"))])
+    assert row.log is None
 
 
 def test_re_timings_are_numbered_below_their_record() -> None:
@@ -183,12 +252,15 @@ LIVE = re.compile(r"://|www\.|@\w|#\d|#</?\d|GH-\d", re.IGNORECASE)
 def test_no_title_can_break_the_table_or_become_something_else(title: str) -> None:
     hostile = record(1, 80.0, title=title, contributors=(title,), pull_request=title, withdrawn=title)
     table = rows.make_rows(TRACKS["short"], [hostile])
-    [line] = [markdown.table_row(row, by_time=True) for row in table]
-    assert line.count("|") == 12
+    [line] = [markdown.time_row(row) for row in table]
+    assert line.count("|") == 11
     assert not set("\x1b\x07\n<>`‮") & set(line.replace("<!-- -->", ""))
     told = html.unescape(line.replace("https://github.com/KellerJordan", ""))
     assert not LIVE.search(told)
-    assert line.count("](") == 1, "only the harness makes links"
+    assert line.count("](") == 2, "only the harness makes links"
+    told = markdown.section(TRACKS["short"], rows.make_rows(TRACKS["short"], [replace(hostile, withdrawn=None)]), [])
+    assert not set("\x1b\x07<`‮") & set(told.replace("<!-- -->", ""))
+    assert told.count("](") == 4, "the record, the idea, and two in the table"
     assert json.loads(export.to_json(table))["records"][0]["title"] == title
     [_, cells] = list(csv.reader(io.StringIO(export.to_csv(table))))
     assert not cells[4].startswith("=")
@@ -198,6 +270,50 @@ def test_no_title_can_break_the_table_or_become_something_else(title: str) -> No
     svg = plots.curves(TRACKS["short"], frames.record_frame(TRACKS, [standing]), curve)
     assert svg is not None
     assert "<img" not in svg
+
+
+def test_a_page_says_nothing_that_a_later_record_changes() -> None:
+    beside = [replace(run(3.279, 81.0), role="baseline", script_sha256="b" * 64) for _ in range(2)]
+    first = record(1, 90.0, *[replace(run(3.278, 90.0 + n), script_sha256="b" * 64) for n in (0, 1)])
+    second = record(2, 80.0, run(3.278, 80.0), run(3.277, 80.5), *beside)
+    later = record(3, 70.0, *[replace(run(3.278, 81.0 + n), script_sha256="b" * 64) for n in (0, 1)])
+    curves = {"short": {r.slug: ((0, 10.8, 0.0), (100, 3.3, 60.0)) for r in (first, second, later)}}
+    old, new = (leaderboard.render(TRACKS, held, curves) for held in ([first, second], [first, second, later]))
+    added = f"leaderboard/short/{later.slug}.md"
+    assert {
+        path: text for path, text in new.items() if path.endswith(".md") and path not in (added, "leaderboard.md")
+    } == {path: text for path, text in old.items() if path.endswith(".md") and path != "leaderboard.md"}
+    page = new[f"leaderboard/short/{second.slug}.md"]
+    assert "0.75 s less than the script of #1, run beside it (2 and 2 runs)" in page
+    assert "| 100 | 3.3000 | 60 | 3.3000 |" in page, "its curve beside that of the record before"
+    assert f"](leaderboard/short/{second.slug}.md)" in new["leaderboard.md"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_page_quotes_its_submitter_escaped(text: str) -> None:
+    hostile = record(
+        1, 80.0, run(3.278), title=text, contributors=(text,), pull_request=text, notes=text, withdrawn=text
+    )
+    page = leaderboard.render(TRACKS, [hostile], {}, readmes={"short": {hostile.slug: f"{text}\n\n---\n{text}"}})[
+        f"leaderboard/short/{hostile.slug}.md"
+    ]
+    ours = ("<!-- -->", "<!-- Generated", "it again. -->", "\n>")
+    told = re.sub("|".join(map(re.escape, ours)), "\n", page)
+    assert not set("\x1b\x07<>‮") & set(told)
+    assert told.count("](") == 2, "the board and its folder"
+    assert not LIVE.search(html.unescape(page).split("## What its submitter wrote")[1])
+    assert "What its submitter wrote\n\n> " in page
+    assert all(line.startswith(">") for line in page.split("submitter wrote\n\n")[1].splitlines())
+
+
+def test_a_long_text_of_a_submitter_is_cut() -> None:
+    held = record(1, 80.0)
+    text = "word\n" * 500
+    page = leaderboard.render(TRACKS, [held], {}, readmes={"short": {held.slug: text}})[
+        f"leaderboard/short/{held.slug}.md"
+    ]
+    assert page.count("> word") == 120
+    assert "380 more lines are in its README.md." in page
 
 
 def test_a_picture_carries_the_digest_of_its_data() -> None:

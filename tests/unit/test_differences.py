@@ -140,8 +140,8 @@ def test_a_time_of_others_changes_neither_rank_nor_status() -> None:
     held = [record(1, *OWN), record(2, *OWN)]
     timings = {("short", 1): Elsewhere("x", "x", "2026-06-10", 1, 70.0)}
     plain, with_them = rows.make_rows(SHORT, held), rows.make_rows(SHORT, held, timings)
-    assert [(row.number, row.status, row.current) for row in plain] == [
-        (row.number, row.status, row.current) for row in with_them
+    assert [(row.number, row.evidence, row.current) for row in plain] == [
+        (row.number, row.evidence, row.current) for row in with_them
     ]
     assert "70.00 s less than short/1, by x" in export.to_csv(with_them)
 
