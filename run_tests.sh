@@ -3,7 +3,7 @@
 #
 #   ./run_tests.sh [--quick] [pytest arguments]
 #
-# --quick: lint, types and the tests marked quick, a minute of CPU time instead of ten.
+# --quick: lint, types and the tests marked quick, two minutes of CPU time instead of thirteen.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./setup_env.sh
