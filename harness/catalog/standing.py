@@ -171,7 +171,7 @@ def _about_record(record: Record) -> Iterator[tuple[str, str]]:
     if record.scored:
         yield "scored", "The harness scored the weights of its runs itself."
     if record.official:
-        yield "official", "A maintainer ran it beside the record that was current then."
+        yield "official", "A maintainer made the runs that it rests on."
     if record.withdrawn is not None:
         yield "withdrawn", f"It was withdrawn: {record.withdrawn}"
 
