@@ -65,7 +65,7 @@ def folder_of(project: Project) -> Path:
 # ------------------------------------------------------------------------------------------------ shown
 
 
-def test_a_stored_replay_is_a_mark_a_column_and_a_line_of_show(project: Project) -> None:
+def test_a_stored_replay_is_a_flag_a_line_of_its_page_and_a_line_of_show(project: Project) -> None:
     assert speedrun(project, "board").returncode == 0
     add_replay(folder_of(project), result())
     add_replay(folder_of(project), result(original=False))
@@ -76,14 +76,13 @@ def test_a_stored_replay_is_a_mark_a_column_and_a_line_of_show(project: Project)
     assert speedrun(project, "board", "--check").returncode == 0
 
     [line] = [line for line in project.leaderboard.read_text().splitlines() if line.startswith("| **88**")]
-    assert "; replayed ×2 |" in line
+    assert ", replayed ×2 |" in line
     times = [run.train_time_s or 0.0 for run in records.read_record(folder_of(project)).runs if run.role == "own"]
     claimed = records.read_record(folder_of(project)).claimed.train_time_s or 0.0
     off = 100 * (1.02 * sum(times) / len(times) / claimed - 1)
-    assert (
-        f"| original ×1: {off:+.1f} % time, +0.0002 loss, 1 of 1 within its spread; reimplementation ×1: +0.0002 loss,"
-        in line
-    )
+    page = (project.leaderboard_data / "short" / f"{folder_of(project).name}.md").read_text()
+    assert f"| replayed | original ×1: {off:+.1f} % time, +0.0002 loss, 1 of 1 within its spread |" in page
+    assert "| replayed | reimplementation ×1: +0.0002 loss," in page
 
     shown = speedrun(project, "show", "short/88").stderr
     table = shown[shown.index("replayed  ") :].splitlines()
@@ -105,15 +104,15 @@ def test_a_range_is_shown_where_replays_differ_and_the_csv_says_it_in_short() ->
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=marks)])
     said = "original ×2: −1.2 to +1.9 % time, −0.0004 to +0.0000 loss, 1 of 2 within its spread"
     assert rows.replayed_texts(row.replayed) == [said]
-    assert f"| {said} |" in markdown.table_row(row, by_time=True)
+    assert ", replayed ×2 |" in markdown.time_row(row)
     [cells] = csv.DictReader(io.StringIO(export.to_csv([row])))
     assert (cells["replays"], cells["replayed"]) == ("2", said)
 
 
-def test_a_record_that_nobody_replayed_has_an_empty_cell() -> None:
+def test_a_record_that_nobody_replayed_has_no_flag_and_an_empty_cell() -> None:
     held = records.read_record(record_folder(Project(ROOT), "short/88"))
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=())])
-    assert "replayed" not in markdown.table_row(row, by_time=True)
+    assert "replayed" not in markdown.time_row(row)
     [cells] = csv.DictReader(io.StringIO(export.to_csv([row])))
     assert (cells["replays"], cells["replayed"]) == ("0", "")
 
