@@ -112,7 +112,7 @@ def test_a_bad_manifest_is_one_message_and_exit_status_2(project: Small, case: s
 
 def test_a_number_of_a_pull_request_is_one_and_belongs_to_a_submission(project: Small) -> None:
     done = project.run("accept", "--withdraw", "tiny/1", "--why", "a reason", "--pull-request", "7")
-    assert done.returncode == 2 and "belongs to a submission" in done.stderr
+    assert done.returncode == 2 and "belongs to one submission" in done.stderr
     for number in ("0", "x", "7\n", "1234567890"):
         done = project.run("accept", "submissions/x", "--pull-request", number)
         assert done.returncode == 2 and "is no number of a pull request" in done.stderr
