@@ -59,11 +59,15 @@ def usual_run_s(project: Project, subject: Subject, *, warm: bool = False) -> fl
 def unpaid(
     project: Project, subject: Subject, sessions: Sequence[Session], price: Price, *, warm: bool = False
 ) -> str | None:
-    """Say that the next run would exceed the budget; None where it stays within it, or none was given."""
+    """Say that the next run would exceed the budget; None where it stays within it, or none was given.
+
+    A script whose time is unknown gets its first run while anything of the budget is left, as in a comparison.
+    """
     if price.budget_usd is None:
         return None
     spent = price.cost_usd(spent_s(project, *sessions)) or 0.0
-    following = price.cost_usd(usual_run_s(project, subject, warm=warm)) or 0.0
-    if spent + following <= price.budget_usd:
+    following = price.cost_usd(usual_run_s(project, subject, warm=warm))
+    left = price.budget_usd - spent
+    if left > 0 if following is None else following <= left:
         return None
     return f"{spent:.2f} USD are spent, and the next run would exceed the budget of {price.budget_usd:g} USD"
