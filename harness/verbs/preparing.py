@@ -20,7 +20,9 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
         "target", nargs="?", metavar="RECORD", help="what you want to run: a record, a track or submissions/<slug>"
     )
     parser.add_argument(
-        "--make", action="store_true", help="make the environment that RECORD needs, for `run --env RECORD`; examine nothing"
+        "--make",
+        action="store_true",
+        help="make the environment that RECORD needs, for `run --env RECORD`; examine nothing",
     )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON on stdout")
 
