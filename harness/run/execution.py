@@ -25,7 +25,7 @@ from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
 from harness.store import caches, run_files
-from harness.store.entries import Chain, Declared, Started
+from harness.store.entries import Chain, Declared, Started, Tried
 from harness.store.files import disk_error
 from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
@@ -144,6 +144,8 @@ def execute(
     with run_files.held(folder), one_path:
         if file.purpose == "judged":
             declare(ledger, subject, ready.planned)
+        elif file.purpose == "screening":
+            note_trial(ledger, subject)
         started = Started(script=subject.chain, run=run_id, series=series, seed=plan.seed, purpose=file.purpose)
         ledger.append(started)
         before = ledger.snapshot()
@@ -255,11 +257,17 @@ def lay_out(ready: Prepared, work: Path) -> None:
     fetching.offer(ready.fetched, ready.track, work)
 
 
+def note_trial(ledger: Ledger, subject: Subject) -> None:
+    """Note the track of a script before the first run that only tries it, so that it is counted among those tried."""
+    if ledger.chain(subject.chain).track is None:
+        ledger.append(Tried(script=subject.chain, track=subject.track.name, subject=subject.slug))
+
+
 def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> None:
     """Declare a script's rule and the most runs that the rule may look at, before its first judged run.
 
     A test with a fixed number of runs looks at those that were planned before the first, and at no later ones. What was
-    tried before is counted: scripts of the same folder, and all others with judged runs on the track here.
+    tried before is counted: scripts of the same folder, and all others that were run on the track here.
     """
     whole = ledger.read()
     if any(isinstance(entry, Declared) for entry in whole.of_script(subject.chain).entries):
@@ -269,7 +277,7 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
     if rule.fixed_n:
         n_max = max(rule.min_runs, planned or subject.track.runs)
     declared = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
-    tried = [told for told in declared if told.track == subject.track.name and whole.scripts[told.script].counted]
+    others = [name for name, chain in whole.scripts.items() if chain.track == subject.track.name]
     ledger.append(
         Declared(
             script=subject.chain,
@@ -278,6 +286,6 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
             n_max=n_max,
             subject=subject.slug,
             earlier=sum(told.subject == subject.slug for told in declared),
-            others=len(tried),
+            others=len(set(others) - {subject.chain}),
         )
     )
