@@ -21,6 +21,7 @@ from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.constraints import show
 from harness.core.errors import HarnessError, ManifestError, StoreError, YamlError
+from harness.core.task import Track
 from harness.core.text import plural
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
@@ -63,18 +64,8 @@ def make(
     if start is None and track is not None and catalog.current(track) is not None:
         start = track.name
     source = _source(catalog, start, original=original, checkout=checkout)
-    track = track or source.track
-    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
-    if parent is not None and parent.track != track.name:
-        parent = None
-    values: dict[str, object] = {
-        "track": track.name,
-        "ruleset": current_ruleset(track).id,
-        "title": folder.name[11:].replace("-", " ").capitalize(),
-        "contributors": [people.checked(by) if by is not None else people.named_by_git(project)],
-        "parent": None if parent is None else catalog.name(parent),
-        "entry": source.entry,
-    }
+    values = _values(catalog, folder.name, source, track or source.track)
+    values["contributors"] = [people.checked(by) if by is not None else people.named_by_git(project)]
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
     try:
         aside.mkdir(parents=True)
@@ -98,6 +89,19 @@ def _source(catalog: Catalog, start: str | None, *, original: bool, checkout: Pa
         return catalog.submission(catalog.project.submissions / TEMPLATE, frozen=False)
     place, given = source_of(checkout), checkout is not None
     return catalog.script(catalog.find(start), place, original=original, given=given, frozen=False)
+
+
+def _values(catalog: Catalog, slug: str, source: Subject, track: Track) -> dict[str, object]:
+    """Return what a new manifest says of itself; its parent is the record that its script is of, if that is of the track."""
+    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
+    named = None if parent is None or parent.track != track.name else catalog.name(parent)
+    return {
+        "track": track.name,
+        "ruleset": current_ruleset(track).id,
+        "title": slug[11:].replace("-", " ").capitalize(),
+        "parent": named,
+        "entry": source.entry,
+    }
 
 
 def described(catalog: Catalog, source: Subject) -> str:
