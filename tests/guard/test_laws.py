@@ -239,7 +239,7 @@ def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[
 VERBS = {
     "doctor": {"--make", "--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
-    "new": {"--from", "--checkout", "--original", "--refresh"},
+    "new": {"--from", "--track", "--by", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {
         "--runs",
