@@ -7,6 +7,7 @@ killed.
 
 import contextlib
 import dataclasses
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Prepared:
     seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
     scored: bool = False  # the weights that its runs save are kept until they are scored
     python: str = sys.executable  # the interpreter that its runs are started with
+    limit_s: float | None = None  # of wall time, where it is less than the track's
     cache: caches.StoredCache | None = None  # that each run starts from a copy of; None: from an empty one
     cache_kept_in: Path | None = None  # of a priming run: where what it leaves in its cache is put
 
@@ -212,7 +214,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         seed=None if ready.bare else _seed(ready),
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
-        time_limit_s=subject.track.time_limit_s,
+        time_limit_s=min(subject.track.time_limit_s, math.inf if ready.limit_s is None else ready.limit_s),
         tokens=ready.track.data.folder,
         hidden=(project.root, cache_folder()),
         network="downloads while running" in subject.ruleset.allowed,

@@ -1,11 +1,11 @@
 """The list of every run that was started on this machine: append-only, chained by hashes, one chain per script.
 
 `.runs/ledger.jsonl` holds one JSON object per line. A script declares its rule, how many runs it may take and the
-folder that it is run from before its first judged run, and its track before the first that only tries it; every run adds one entry at its start, which names its purpose,
-and one at its end, which carries the hashes of everything that a pack keeps of it; one more holds the hash of its
-score. An entry carries the hash of the
-entry before it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no
-gap. No entry names a host, a user or a path outside of the project.
+folder that it is run from before its first judged run, and the track before the first that only tries it. Every run
+adds one entry at its start, which names its purpose, and one at its end, which carries the hashes of everything that a
+pack keeps of it; one more holds the hash of its score. An entry carries the hash of the entry before it of the same
+script, so a dropped, edited or reordered run is seen, while other work in between leaves no gap. No entry names a host,
+a user or a path outside of the project.
 
 Dropping a run from within is detected. Deleting the whole ledger, or its end with the last runs, and computing all
 hashes anew is not: the chain makes forgery laborious, not impossible. While a run goes on, what stood in the ledger

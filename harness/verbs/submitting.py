@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import functools
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.errors import HarnessError
 from harness.core.text import plural
-from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, print_json, terminated
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, hours, next_step, print_json, terminated
 
 if TYPE_CHECKING:
     from harness.core.judgement import Verdict
@@ -100,6 +100,12 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     trying = parser.add_mutually_exclusive_group()
     trying.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never judged")
     trying.add_argument("--screening", action="store_true", help="make whole runs to try the script; they never count")
+    trying.add_argument(
+        "--stage", choices=("check", "dry", "full"), help="try the script and answer in one form, made for programs"
+    )
+    parser.add_argument(
+        "--budget-gpu-hours", type=hours, metavar="H", help="with --stage: end the run when so much is spent"
+    )
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
         "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
@@ -112,6 +118,10 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.stage is not None:
+        return _try(args)
+    if args.budget_gpu_hours is not None:
+        raise HarnessError.at("--budget-gpu-hours", "is for --stage", "add --stage full, or leave it out")
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
     from harness.run import refusal, series
@@ -138,8 +148,7 @@ def _run(args: argparse.Namespace) -> int:
         until_decided=args.until_decided,
         screening=args.screening,
     )
-    own = own_environment.made_for(catalog, args.env) if args.env else None
-    python, torch = (str(own.python), own.torch) if own is not None else (sys.executable, None)
+    python, torch = own_environment.interpreter(catalog, args.env)
     launcher = TorchrunLauncher(python)
     look = functools.partial(refusal.problems, allow_network=not args.no_fetch, torch=torch)
     stops = look(catalog.project, series_plan, launcher) if args.plan else ()
@@ -164,6 +173,26 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _print_verdict(args, *judged, status)
+
+
+def _try(args: argparse.Namespace) -> int:
+    from harness.core import codec
+    from harness.launch.torchrun import TorchrunLauncher
+    from harness.replay import own_environment
+    from harness.screening import answer, stages
+    from harness.ui import run_report, screening_report
+    from harness.ui.bars import file_progress
+
+    signal.signal(signal.SIGTERM, terminated)
+    catalog = catalog_of(args)
+    python, torch = own_environment.interpreter(catalog, args.env)
+    order = answer.Order(args.stage, args.runs or 1, args.budget_gpu_hours, not args.no_fetch, python, torch)
+    with file_progress("fetching") as progress:
+        said = stages.attempt(catalog, args.subject, order, TorchrunLauncher(python), run_report.watch, progress)
+    if args.json:
+        print_json({"schema": 1} | codec.encode(said))
+    screening_report.say(said)
+    return answer.EXIT_STATUS[said.status]
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
