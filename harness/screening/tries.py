@@ -95,9 +95,8 @@ def weigh(subject: Subject, runs: list[Metrics], answer: Answer) -> Answer:
     losses = [run.val_loss for run in runs if run.val_loss is not None and math.isfinite(run.val_loss)]
     if len(losses) < len(runs):
         said = "a run ended without a finite loss at its last step"
-        numbers = any(run.log.last_val_loss is not None and not math.isfinite(run.log.last_val_loss) for run in runs)
-        odd = any(problem.kind == "nonfinite" for run in runs for problem in run.log.problems)
-        return dataclasses.replace(answer, status="failed", label="nan" if numbers or odd else "log", message=said)
+        odd = any(problem.kind == "non-finite-loss" for run in runs for problem in run.log.problems)
+        return dataclasses.replace(answer, status="failed", label="nan" if odd else "log", message=said)
     above = subject.ruleset.above_entropy is not None
     loss = figure("val_loss above the entropy of its source" if above else "val_loss", "nats per token", losses)
     answer = dataclasses.replace(answer, loss=loss)

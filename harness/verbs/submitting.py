@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.text import plural
+from harness.verbs.trying import attempt
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, hours, next_step, print_json, terminated
 
 if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
     from harness.core.judgement import Verdict
     from harness.evidence.contents import Evidence
+    from harness.run.series import SeriesPlan
 
 
 def _new_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,35 +122,19 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     if args.stage is not None:
-        return _try(args)
+        return attempt(args)
     if args.budget_gpu_hours is not None:
         raise HarnessError.at("--budget-gpu-hours", "is for --stage", "add --stage full, or leave it out")
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
     from harness.run import refusal, series
-    from harness.submission import admissible, draft
-    from harness.ui import console, run_report, score_report
+    from harness.ui import run_report, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    trying = args.dry or args.screening  # else the files must be frozen
-    if not trying and (message := draft.freeze_for_run(catalog, args.subject, looking=args.plan)):
-        console.say(message)
-    subject = catalog.subject(catalog.find(args.subject), frozen=not (trying or args.plan))
-    admissible.refuse(subject)
-    refusal.refuse_no_python(subject)
-    for found in admissible.objections(catalog, subject):
-        console.say(f"as it is, a verdict will say: {found}", style="yellow")
-    series_plan = series.plan(
-        catalog.project,
-        subject,
-        args.runs,
-        dry=args.dry,
-        settle=not args.plan,
-        until_decided=args.until_decided,
-        screening=args.screening,
-    )
+    series_plan = _plan(args, catalog)
+    subject = series_plan.subject
     python, torch = own_environment.interpreter(catalog, args.env)
     launcher = TorchrunLauncher(python)
     look = functools.partial(refusal.problems, allow_network=not args.no_fetch, torch=torch)
@@ -175,24 +162,29 @@ def _run(args: argparse.Namespace) -> int:
     return _print_verdict(args, *judged, status)
 
 
-def _try(args: argparse.Namespace) -> int:
-    from harness.core import codec
-    from harness.launch.torchrun import TorchrunLauncher
-    from harness.replay import own_environment
-    from harness.screening import answer, stages
-    from harness.ui import run_report, screening_report
-    from harness.ui.bars import file_progress
+def _plan(args: argparse.Namespace, catalog: Catalog) -> SeriesPlan:
+    """Freeze what has to be frozen, refuse what cannot be run, and decide how many runs are made."""
+    from harness.run import refusal, series
+    from harness.submission import admissible, draft
+    from harness.ui import console
 
-    signal.signal(signal.SIGTERM, terminated)
-    catalog = catalog_of(args)
-    python, torch = own_environment.interpreter(catalog, args.env)
-    order = answer.Order(args.stage, args.runs or 1, args.budget_gpu_hours, not args.no_fetch, python, torch)
-    with file_progress("fetching") as progress:
-        said = stages.attempt(catalog, args.subject, order, TorchrunLauncher(python), run_report.watch, progress)
-    if args.json:
-        print_json({"schema": 1} | codec.encode(said))
-    screening_report.say(said)
-    return answer.EXIT_STATUS[said.status]
+    trying = args.dry or args.screening  # else the files must be frozen
+    if not trying and (message := draft.freeze_for_run(catalog, args.subject, looking=args.plan)):
+        console.say(message)
+    subject = catalog.subject(catalog.find(args.subject), frozen=not (trying or args.plan))
+    admissible.refuse(subject)
+    refusal.refuse_no_python(subject)
+    for found in admissible.objections(catalog, subject):
+        console.say(f"as it is, a verdict will say: {found}", style="yellow")
+    return series.plan(
+        catalog.project,
+        subject,
+        args.runs,
+        dry=args.dry,
+        settle=not args.plan,
+        until_decided=args.until_decided,
+        screening=args.screening,
+    )
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:
