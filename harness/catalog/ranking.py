@@ -45,6 +45,13 @@ def rank(track: Track, records: Sequence[Record]) -> list[Record]:
     return sorted(filter(stands, mine.values()), key=key)
 
 
+def before(record: Record, records: Sequence[Record]) -> Record | None:
+    """Return the record of a track with the next lower number, of a re-timing that of what it times; None of the first."""
+    number = record.number if record.retimes is None else record.retimes
+    lower = [r for r in records if r.kind == "record" and r.track == record.track and r.number < number]
+    return max(lower, key=lambda r: (r.number, r.slug), default=None)
+
+
 def given_twice(records: Sequence[Record]) -> dict[str, Record]:
     """Map the slug of each record whose number upstream and this project both gave to the other record of that number.
 
