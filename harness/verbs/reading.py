@@ -220,8 +220,8 @@ def _board(args: argparse.Namespace) -> int:
             console.say("the board is current")
         return 1 if stale else 0
     changed = leaderboard.write(project)
-    for path in changed:
-        console.say(f"wrote {project.show(path)}")
+    for file in changed:
+        console.say(f"{project.show(file.path)} {file.why}")
     if not changed:
         console.say("the board is current; nothing was written")
     return 0
