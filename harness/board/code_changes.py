@@ -37,8 +37,7 @@ def read_changes(project: Project, records: Sequence[Record]) -> dict[str, dict[
     for track in sorted({record.track for record in records}):
         mine = [record for record in records if record.track == track]
         here = {r.slug: catalog.script_here(r) for r in mine if r.kind == "record" and catalog.has_script(r)}
-        by_name = {f"{track}/{name}": r for r in mine for name in (r.slug, numbers(mine)[r.slug])} if here else {}
-        before = predecessors(mine)
+        by_name, before = (_by_name(track, mine) if here else {}), predecessors(mine)
         for record in mine:
             if record.slug not in here:
                 continue
@@ -46,6 +45,13 @@ def read_changes(project: Project, records: Sequence[Record]) -> dict[str, dict[
             if against is not None and against.slug in here and against.slug != record.slug:
                 found.setdefault(track, {})[record.slug] = _change(here[against.slug], here[record.slug], against)
     return found
+
+
+def _by_name(track: str, records: Sequence[Record]) -> dict[str, Record]:
+    """Map the names that a parent may have. Of two records of one number that of this project was there first."""
+    shown = numbers(records)
+    ordered = sorted(records, key=lambda record: record.original is None)
+    return {f"{track}/{name}": record for record in ordered for name in (record.slug, shown[record.slug])}
 
 
 def _change(old: Subject, new: Subject, against: Record) -> Change:

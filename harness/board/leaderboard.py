@@ -101,7 +101,7 @@ def write(project: Project) -> list[Stale]:
             stale.path.unlink()
             done.append(Stale(stale.path, "was removed: no record makes it any more"))
         else:
-            done.append(Stale(stale.path, f"{stale.why}; it is left for you to remove"))
+            done.append(stale)
     return done
 
 
@@ -118,5 +118,8 @@ def find_stale(project: Project, files: Mapping[str, str]) -> list[Stale]:
         name = str(path.relative_to(project.root))
         hidden = path.name.startswith(".")  # of an editor, or of the system
         if name not in files and not hidden and (path.is_symlink() or not path.is_dir()):
-            stale.append(Stale(path, "is nothing that a record makes"))
+            todo = (
+                "" if path.suffix in SUFFIXES or path.is_symlink() else ", and no file of the board: remove it yourself"
+            )
+            stale.append(Stale(path, f"is nothing that a record makes{todo}"))
     return stale

@@ -49,7 +49,7 @@ def progress(track: Track, rows: Sequence[Row]) -> str | None:
         return None
     name = "claimed training time (s)" if track.metric == "train_time" else "steps"
     drawing = Drawing(HEIGHT, f"{track.name}: {name} of its records against their dates")
-    best = [min(value for _, value, _ in points[: index + 1]) for index in range(len(points))]
+    best = list(itertools.accumulate((value for _, value, _ in points), min))
     room = max(best[0] / best[-1], 1.1) ** 0.05
     y = Scale(best[-1] / room**2, best[0] * room, HEIGHT - BOTTOM, TOP, log=True)
     first, last = points[0][0], points[-1][0]

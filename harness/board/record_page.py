@@ -104,9 +104,7 @@ def _page(track: Track, record: Record, row: Row, gain: str) -> list[str]:
         "",
         f"[The board](../../leaderboard.md) · [its folder]({place}/)" + _links(record, row),
         "",
-        line(["", ""]),
-        line(["---", "---"]),
-        *(line([name, told]) for name, told in _facts(track, record, row, gain) if told),
+        *_table(_facts(track, record, row, gain)),
         "",
         f"Evidence: *{row.evidence}*, {MEANINGS[row.evidence]}.",
         *([""] if row.flags else []),
@@ -114,6 +112,12 @@ def _page(track: Track, record: Record, row: Row, gain: str) -> list[str]:
         "",
         *runs_table(record),
     ]
+
+
+def _table(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Write what is known; the first of it stands where such a table has its head."""
+    head, *rest = [line(fact) for fact in facts if fact[1]]
+    return [head, line(["---", "---"]), *rest]
 
 
 def _links(record: Record, row: Row) -> str:
@@ -157,8 +161,8 @@ def _facts(track: Track, record: Record, row: Row, gain: str) -> list[tuple[str,
         ("date", row.date or ""),
         ("by", cell(", ".join(name.removeprefix("@") for name in row.contributors))),
         ("runs of its own", f"{row.runs} complete" if row.runs else ""),
-        ("time", time),
-        ("loss", loss if row.loss_mean is not None else ""),
+        ("time of its runs", time),
+        ("loss of its runs", loss if row.loss_mean is not None else ""),
         ("p", "" if row.p is None else f"{row.p:.2g}"),
         ("margin·√n", "" if row.rule_value is None else f"{row.rule_value:.4f}"),
         *(("baseline", cell(baseline_text(row.track, one))) for one in row.baselines),

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from harness.board import board_page, export, markdown, rows
+from harness.board import board_page, export, rows
 from harness.catalog.tracks import load_tracks
 from harness.core import codec
 from harness.core.errors import StoreError

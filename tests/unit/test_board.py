@@ -271,10 +271,12 @@ def test_a_page_says_nothing_that_a_later_record_changes() -> None:
     later = record(3, 70.0, *[replace(run(3.278, 81.0 + n), script_sha256="b" * 64) for n in (0, 1)])
     curves = {"short": {r.slug: ((0, 10.8, 0.0), (100, 3.3, 60.0)) for r in (first, second, later)}}
     old, new = (leaderboard.render(TRACKS, held, curves) for held in ([first, second], [first, second, later]))
-    added = f"leaderboard/short/{later.slug}.md"
-    assert {
-        path: text for path, text in new.items() if path.endswith(".md") and path not in (added, "leaderboard.md")
-    } == {path: text for path, text in old.items() if path.endswith(".md") and path != "leaderboard.md"}
+    before, after = (
+        {path: text for path, text in files.items() if path.startswith("leaderboard/short/")} for files in (old, new)
+    )
+    added = {f"leaderboard/short/{later.slug}{suffix}" for suffix in (".md", ".svg")}
+    assert after.keys() - before.keys() == added, "it is a milestone, so its page has a picture"
+    assert {path: text for path, text in after.items() if path not in added} == before
     page = new[f"leaderboard/short/{second.slug}.md"]
     assert "0.75 s less than the script of #1, run beside it (2 and 2 runs)" in page
     assert "| 100 | 3.3000 | 60 | 3.3000 |" in page, "its curve beside that of the record before"
