@@ -235,11 +235,21 @@ def test_reading_one_thing_does_not_import_pandas(command: tuple[str, ...]) -> N
 
 
 VERBS = {
-    "doctor": {"--json"},
+    "doctor": {"--make", "--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "new": {"--from", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
-    "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
+    "run": {
+        "--runs",
+        "--plan",
+        "--dry",
+        "--screening",
+        "--until-decided",
+        "--usd-per-hour",
+        "--env",
+        "--no-fetch",
+        "--json",
+    },
     "log": {
         "--json",
         "--curve",
