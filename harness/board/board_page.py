@@ -28,8 +28,9 @@ to +17 % for one script, so *contradicted* is said only of the same script on th
 - *time* and *steps* are claims. *loss* is the mean of *n* complete runs of the record's own, and what stands beside it comes
   from these runs. The newest rules judge nothing here: each row was judged by the rules of its time.
 - *gain* is the mean time of its own runs less that of baseline runs which came with them, on the same number and model of
-  GPUs, in seconds: most likely on one host, which nothing proves. The number in brackets is the record whose script the
-  baseline was, where a hash tells. A baseline that misses the target, cut in steps, shows no gain in time.
+  GPUs, in seconds: most likely on one host, which nothing proves. In brackets stand the record whose script the baseline
+  was, where a hash tells, and what the logs name differently. A baseline that misses the target, cut in steps, shows no gain
+  in time.
 - *p* is the one-sided t-test of the mean loss against the target; one run gives none. *margin·√n* is
   (target − mean)·√n, which must reach 0.004.
 - *Δ* is steps less the fewest of any earlier row that stands. A row that took no fewer stands in a table of its own.
@@ -135,8 +136,7 @@ def _ideas(track: Track, rows: Sequence[Row], deltas: Mapping[str, int | None]) 
 def time_row(row: Row) -> str:
     """Write one line of a table ranked by time."""
     gain = markdown.same_host(row)
-    shown = "" if gain is None or gain.time_s is None else signed(gain.time_s, ".2f")
-    shown += f" (#{gain.record})" if gain is not None and gain.record is not None else ""
+    shown = "" if gain is None else markdown.measured_text(gain, ",.2f")
     return _row(row, seconds(row.claimed_time_s), [shown, markdown.loss_text(row, runs=True), _test(row)])
 
 

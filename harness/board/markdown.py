@@ -89,6 +89,15 @@ def same_host(row: Row) -> Difference | None:
     return next((one for one in row.baselines if one.time_s is not None and one.reaches_target is not False), None)
 
 
+def measured_text(gain: Difference, form: str) -> str:
+    """Write a gain in time, beside which record's script it was measured, and what was another there: `−1.04 (#84)`."""
+    if gain.time_s is None:
+        return ""
+    beside = [f"#{gain.record}"] if gain.record is not None else []
+    told = ", ".join([*beside, *(f"other {what}" for what in gain.unlike)])
+    return signed(gain.time_s, form) + (f" ({told})" if told else "")
+
+
 def names(row: Row) -> str:
     """Write who made a record."""
     return cell(", ".join(name.removeprefix("@") for name in row.contributors))

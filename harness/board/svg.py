@@ -18,7 +18,8 @@ SIZE, SMALL = 16, 14  # of letters, px
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 40, 34  # room around what is drawn
 _NARROW, _WIDE = frozenset(" ijlI.,:;'|![]()·-ftr/"), frozenset("mwMW@%—…")
 
-# name: in light, in dark. Each is at least 4.5 times as bright or dark as the background behind it.
+# name: in light, in dark. All that text is written in has a contrast of at least 4.5 to the background, as WCAG asks; claim
+# and grid are surfaces and lines.
 _COLOURS = {
     "back": ("#ffffff", "#0d1117"),
     "ink": ("#1f2328", "#e6edf3"),

@@ -7,7 +7,7 @@ most likely on one host, has a bar and a colour of its own, and the claims alone
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.board.markdown import same_host, signed
+from harness.board.markdown import measured_text, same_host, signed
 from harness.board.milestones import claim_of, ideas
 from harness.board.rows import Row
 from harness.board.scales import Scale, widened
@@ -76,11 +76,7 @@ def _step(track: Track, row: Row, held: Row) -> _Step:
     gain = same_host(row) if by_time else None
     if gain is None or gain.time_s is None:
         return _Step(row, before, value, claimed)
-    doubts = [f"#{gain.record}" if gain.record is not None else "", *(f"other {what}" for what in gain.unlike)]
-    beside = ", ".join(filter(None, doubts))
-    return _Step(
-        row, before, value, claimed, gain.time_s, signed(gain.time_s, form) + (f" ({beside})" if beside else "")
-    )
+    return _Step(row, before, value, claimed, gain.time_s, measured_text(gain, form))
 
 
 def _bars(drawing: Drawing, one: _Step, x: Scale, top: float, columns: tuple[float, float]) -> None:

@@ -185,6 +185,14 @@ def test_a_gain_is_that_of_runs_beside_it_else_one_of_claims(baselines: tuple[Di
     assert markdown.gain_text(replace(new, baselines=baselines), old, {}).startswith(said)
 
 
+def test_a_gain_in_the_table_says_what_was_not_alike() -> None:
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0)])
+    beside = difference(unlike=("torch", "day"))
+    assert "| −1.25 (#7, other torch, other day) |" in board_page.time_row(replace(row, baselines=(beside,)))
+    assert "| −1.25 |" in board_page.time_row(replace(row, baselines=(difference(record=None),)))
+    assert "| **80** |  |" in board_page.time_row(replace(row, baselines=(difference(reaches_target=False),)))
+
+
 def test_rows_that_take_no_fewer_steps_stand_apart() -> None:
     steps = {1: 3600, 2: 5625, 3: 3500, 4: 3500, 5: 3000, 6: 3400}
     held = [

@@ -162,6 +162,20 @@ def test_a_label_is_cut_only_where_it_must_and_says_so() -> None:
     assert svg.wrap("", 100, most=2, end="!") == ["!"]
 
 
+@pytest.mark.parametrize("name", sorted(svg._COLOURS.keys() - {"back", "grid", "claim"}))
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_can_be_told_from_its_background(name: str, scheme: int) -> None:
+    """The contrast ratio of WCAG 2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted(luminance(svg._COLOURS[one][scheme]) for one in (name, "back"))
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
 def test_an_axis_names_a_few_round_values() -> None:
     assert Scale(74, 2700, 0, 1, log=True).ticks(6) == [100, 200, 500, 1000, 2000]
     assert Scale(2690, 3600, 0, 1, log=True).ticks(6) == [2800, 3000, 3200, 3400, 3600]
