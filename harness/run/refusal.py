@@ -45,14 +45,17 @@ def _syntax_error(source: bytes) -> tuple[int | None, str] | None:
 
 
 def problems(
-    project: Project, plan: SeriesPlan, launcher: Launcher, *, allow_network: bool = True
+    project: Project, plan: SeriesPlan, launcher: Launcher, torch: str | None = None, allow_network: bool = True
 ) -> tuple[Problem, ...]:
-    """Return all that would stop the runs of a plan on this machine; nothing where no run is left."""
+    """Return all that would stop the runs of a plan on this machine; nothing where no run is left.
+
+    torch: the version in an environment of its own, if they are made in one.
+    """
     if not plan.runs:
         return ()
     subject = plan.subject
     asked: tuple[Callable[[], None], ...] = (
-        lambda: computer.check(computer.capture(), subject.track, dry=plan.dry),
+        lambda: computer.check(computer.capture(torch=torch), subject.track, dry=plan.dry),
         lambda: execution.refuse_survivors(project),
         lambda: _require_tier(project, plan, launcher),
         lambda: _require_tokens(plan) if not allow_network else None,

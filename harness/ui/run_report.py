@@ -28,8 +28,11 @@ if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
 
 
-def say_plan(plan: SeriesPlan, stops: Sequence[Problem] = ()) -> None:
-    """Print what is going to be run, where, and how it will be judged; stops: what would end it before its first run."""
+def say_plan(plan: SeriesPlan, stops: Sequence[Problem] = (), *, torch: str | None = None) -> None:
+    """Print what is going to be run, where, and how it will be judged.
+
+    stops: what would end it before its first run. torch: the version in an environment of its own, if it runs in one.
+    """
     for run_id, how in plan.settled:
         console.say(f"{run_id}, unfinished since an earlier start, was {how}; its output is kept", style="yellow")
     subject = plan.subject
@@ -40,7 +43,7 @@ def say_plan(plan: SeriesPlan, stops: Sequence[Problem] = ()) -> None:
             "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
         )
     console.say(f"  track    {track.name}: {track.title}; judged by {subject.ruleset.id}")
-    console.say(f"  machine  {computer.describe(computer.capture())}")
+    console.say(f"  machine  {computer.describe(computer.capture(torch=torch))}")
     for problem in stops:
         console.say(f"  cannot   {problem}", style="red")
     if plan.dry:
