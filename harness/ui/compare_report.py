@@ -223,7 +223,10 @@ def outlook(comparison: Comparison) -> str:
     running_s = comparison.elapsed_s - comparison.waited_s
     rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
-    needed = f"about {more} more {comparison.unit}s are likely needed at this difference and spread ({cost})"
+    are = "is" if more == 1 else "are"
+    needed = (
+        f"about {plural(more, f'more {comparison.unit}')} {are} likely needed at this difference and spread ({cost})"
+    )
     if comparison.outcome == "tie":
         return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:

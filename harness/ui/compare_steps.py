@@ -35,7 +35,7 @@ def sentence(project: Project, comparison: Comparison) -> str | None:
     low, high = sorted(bound if gain >= 0 else -bound for bound in bounds)
     between = f"95 % interval {_percent(low)} to {_percent(high)}"
     times = f"A {each[0]:.2f} ms ({plural(a, 'step')}), B {each[1]:.2f} ms ({plural(b, 'step')})"
-    return f"time per step: {times}; B takes {_percent(abs(gain))} {word} ({between}); {rank}"
+    return f"time per step: {times}; B takes {_percent(abs(gain))} {word}, any trend taken out ({between}); {rank}"
 
 
 def _percent(share: float) -> str:
