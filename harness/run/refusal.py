@@ -45,11 +45,11 @@ def _syntax_error(source: bytes) -> tuple[int | None, str] | None:
 
 
 def problems(
-    project: Project, plan: SeriesPlan, launcher: Launcher, torch: str | None = None, allow_network: bool = True
+    project: Project, plan: SeriesPlan, launcher: Launcher, *, allow_network: bool = True, torch: str | None = None
 ) -> tuple[Problem, ...]:
     """Return all that would stop the runs of a plan on this machine; nothing where no run is left.
 
-    torch: the version in an environment of its own, if they are made in one.
+    torch: the version in an environment of its own, if they run in one.
     """
     if not plan.runs:
         return ()
