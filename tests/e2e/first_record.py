@@ -192,6 +192,7 @@ def forms_of_page() -> set[str]:
 
 def main() -> None:
     """Write the output in the page anew."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs behind it without
     page = PAGE.read_text()
     for old, new in evening(page):
         page = page.replace(f"```console\n{old}```", f"```console\n{new}```", 1)
