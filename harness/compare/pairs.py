@@ -32,6 +32,7 @@ from harness.core import stats
 from harness.core.judgement import ComparisonOutcome
 
 BOUNDS = {8: 6.92, 12: 8.55, 16: 9.90}  # most pairs -> what z·√P must reach, for 1 % over all analyses
+MOST_PAIRS = 100  # that `--pairs` takes; a stored file may say any number
 ALPHA = 0.01  # one-sided, of the single analysis of a fixed number of pairs
 OUTLIER_LIMIT = 0.005  # above the fit in log seconds: no run of a quiet 8-GPU host is 0.5 % late by chance
 # A machine that others share varies by 1 to 6 % from run to run: at 0.5 % every third run would be an outlier.
@@ -142,7 +143,7 @@ def can_decide(fit: Fit, pairs: int, rule: Rule) -> bool:
     half = stats.student_range(fit.degrees, HOPE) * fit.standard_error
     spread = fit.spread * stats.least_spread(fit.degrees, HOPE)
     for end in (fit.beta - half, fit.beta + half):
-        for count in range(pairs + 1, rule.max_pairs + 1):
+        for count in range(pairs + 1, min(rule.max_pairs, MOST_PAIRS) + 1):
             beta = (pairs * fit.beta + (count - pairs) * end) / count
             t = abs(beta) / (spread * math.sqrt(method.variance / count))
             if _reaches(stats.student(method.runs * count - method.unknowns, -t), count, rule):
