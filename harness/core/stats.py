@@ -187,11 +187,23 @@ def student_range(degrees: float, level: float) -> float:
     return _finite(float(stdtrit(degrees, (1.0 + level) / 2.0)))
 
 
+def least_spread(degrees: float, level: float) -> float:
+    """Return the share of a standard deviation that was estimated which the true one exceeds with probability `level`."""
+    from scipy.special import chdtri
+
+    return math.sqrt(degrees / _finite(float(chdtri(degrees, 1.0 - level))))
+
+
 def normal_score(p: float) -> float:
     """Return the z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
     from scipy.special import ndtri
 
     return _finite(-float(ndtri(min(1.0 - 1e-16, max(1e-300, p)))))
+
+
+def normal_tail(z: float) -> float:
+    """Return the probability that a standard normal variable exceeds z."""
+    return 0.5 * math.erfc(z / math.sqrt(2))
 
 
 def _need(values: Sequence[float], count: int, what: str) -> None:
