@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from harness.core.errors import DatasetError
@@ -54,11 +54,19 @@ def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
-    """Ask the hub about one file of a dataset; one HEAD request.
+def describe(
+    repository: str,
+    revision: str | None,
+    name: str,
+    *,
+    kind: Literal["dataset", "model"] = "dataset",
+    pinned: str | None = None,
+) -> RemoteFile:
+    """Ask the hub about one file of a repository; one HEAD request.
 
-    revision: a commit, branch or tag; None means the main branch. Raises DatasetError for what a retry does not cure
-    (unknown repository, revision or file, access refused, no hash) and TransientFault for what it may.
+    revision: a commit, branch or tag; None means the main branch. pinned: a sha256 that is known from elsewhere and
+    stands in where the hub gives none, as of small files, which git itself keeps. Raises DatasetError for what a retry
+    does not cure (unknown repository, revision or file, access refused, no hash) and TransientFault for what it may.
     """
     _load()
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -66,7 +74,7 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
 
     where = f"{repository}/{name}"
     with _explained(where, repository, revision):
-        url = hf_hub_url(repository, name, repo_type="dataset", revision=revision, endpoint=endpoint())
+        url = hf_hub_url(repository, name, repo_type=kind, revision=revision, endpoint=endpoint())
         about = get_hf_file_metadata(
             url,
             timeout=_METADATA_TIMEOUT_S,
@@ -79,7 +87,7 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
         raise DatasetError.at(
             where, "the hub does not say how long it is", "try without HF_ENDPOINT, or with another mirror"
         )
-    sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else None
+    sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else pinned
     if sha256 is None:
         sha256 = _listed_sha256(repository, about.commit_hash or revision, name)
     on_hub = same_origin(url, about.location)
