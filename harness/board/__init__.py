@@ -4,6 +4,7 @@ leaderboard  reads the records, writes the files, or says which of them are stal
 rows         the computed figures of each record, and its status with the reason
 markdown     leaderboard.md
 record_page  leaderboard/<track>/<slug>.md, one per record
+eval_section the part of a page about trained models
 export       leaderboard/records.json and records.csv
 upstream_row one record's row for the README of modded-nanogpt
 tabulation   the table that reviewers make of logs, as `core.log_table`

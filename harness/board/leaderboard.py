@@ -8,8 +8,10 @@ from types import MappingProxyType
 from harness import frames
 from harness.board import export, markdown, plots, record_page, rows
 from harness.catalog.tracks import load_tracks
+from harness.core.errors import StoreError, read_all
 from harness.core.record import Record
 from harness.core.task import Track
+from harness.store.evals import EvalResult, read_evals
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.records import read_records
@@ -19,6 +21,8 @@ README = "README.md"
 MOST_README_BYTES = 100_000
 Readmes = Mapping[str, Mapping[str, str]]  # track -> slug -> text
 NO_READMES: Readmes = MappingProxyType({})
+Evals = Mapping[str, Mapping[str, Sequence[EvalResult]]]  # track -> slug -> results, by date
+NO_EVALS: Evals = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ def render(
     curves: frames.Curves,
     timings: Timings = NO_TIMINGS,
     readmes: Readmes = NO_READMES,
+    evals: Evals = NO_EVALS,
 ) -> dict[str, str]:
     """Make all files of the board, by their path relative to the project; pure."""
     rows_of = {name: rows.make_rows(track, records, timings) for name, track in tracks.items()}
@@ -54,7 +59,9 @@ def render(
     files["leaderboard/records.csv"] = export.to_csv(listed)
     for name, track in tracks.items():
         held = [record for record in records if record.track == name]
-        files |= record_page.pages(track, held, rows_of[name], curves.get(name, {}), readmes.get(name, {}))
+        files |= record_page.pages(
+            track, held, rows_of[name], curves.get(name, {}), readmes.get(name, {}), evals.get(name, {})
+        )
     return files
 
 
@@ -62,7 +69,21 @@ def read_and_render(project: Project) -> dict[str, str]:
     """Read the project's records and render the board; raises HarnessError with every problem of the records."""
     records = read_records(project)
     curves, timings = frames.read_curves(project, records), read_retimings(project)
-    return render(load_tracks(project.tracks), records, curves, timings, _read_readmes(project, records))
+    readmes, evals = _read_readmes(project, records), _read_evals(project, records)
+    return render(load_tracks(project.tracks), records, curves, timings, readmes, evals)
+
+
+def _read_evals(project: Project, records: Sequence[Record]) -> dict[str, dict[str, list[EvalResult]]]:
+    """Read what evaluations of the records' trained models found; raises StoreError with every problem."""
+
+    def read(record: Record) -> list[EvalResult]:
+        return [result for _, result in read_evals(project.records / record.track / record.slug)]
+
+    found: dict[str, dict[str, list[EvalResult]]] = {}
+    for record, results in zip(records, read_all(read, records, StoreError), strict=True):
+        if results:
+            found.setdefault(record.track, {})[record.slug] = results
+    return found
 
 
 def _read_readmes(project: Project, records: Sequence[Record]) -> dict[str, dict[str, str]]:

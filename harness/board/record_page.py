@@ -6,9 +6,10 @@ the records before. So accepting a record adds its page and leaves all others as
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from urllib.parse import quote
 
-from harness.board import markdown
+from harness.board import eval_section, markdown
 from harness.board.markdown import cell, line, seconds
 from harness.board.rows import Row, baseline_text, elsewhere_text, replayed_texts
 from harness.catalog.differences import by_likelihood, scripts
@@ -17,8 +18,10 @@ from harness.catalog.standing import MEANINGS
 from harness.core.record import Record
 from harness.core.task import Track
 from harness.core.text import printable
+from harness.store.evals import EvalResult
 from harness.store.records import Curve
 
+NO_EVALS: Mapping[str, Sequence[EvalResult]] = MappingProxyType({})
 POINTS = 8  # of a curve
 README_LINES = 120  # of the submitter's text that are quoted
 _WIDEST = 2_000  # characters of one of its lines
@@ -39,8 +42,9 @@ def pages(
     rows: Sequence[Row],
     curves: Mapping[str, Curve],
     readmes: Mapping[str, str],
+    evals: Mapping[str, Sequence[EvalResult]] = NO_EVALS,
 ) -> dict[str, str]:
-    """Write the pages of one track's records, by their path in the project; curves and readmes are by slug."""
+    """Write the pages of one track's records, by their path in the project; curves, readmes and evals are by slug."""
     shown = numbers(records)
     row_of = {row.slug: row for row in rows}
     deltas = markdown.step_changes(rows) if track.metric == "steps" else {}
@@ -53,7 +57,8 @@ def pages(
         row = _of_its_time(row_of[record.slug], known, record)
         curve = curves.get(record.slug, ())
         gain = markdown.gain_text(row, None if before is None else before.row, deltas)
-        lines = [*_page(track, record, row, before, curve, gain), *_readme(readmes.get(record.slug))]
+        lines = _page(track, record, row, before, curve, gain)
+        lines += [*eval_section.section(evals.get(record.slug, ())), *_readme(readmes.get(record.slug))]
         made[page_path(row)] = "\n".join(lines)
         if record.kind == "record" and record.withdrawn is None:
             before = Beside(row, curve, _name(record, row))

@@ -11,7 +11,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.core.errors import DatasetError
 from harness.dataset import hub
@@ -29,7 +28,7 @@ class HubFile:
 
     repository: str
     name: str  # with its folders
-    kind: Literal["dataset", "model"] = "dataset"
+    kind: hub.Kind = "dataset"
     revision: str | None = None  # None: the main branch
     sha256: str | None = None  # None: what the first fetch gave
 

@@ -5,7 +5,7 @@ checkpoints  what is evaluated: weights, the script that loads them, and whether
 questions    what is asked of a model, cut into pieces that are each answered once
 pieces       the answers so far, kept so that an evaluation that was killed goes on
 asking       the process that holds the targets and asks the confined model for logits
-int8         inside the confined process: the weights as int8, and how many bytes they have
+inside       in the confined process: the weights as int8, their size, the speed of the model
 hellaswag    the items of the test, as rows of tokens, and what answers make of them
 tokenizer    GPT-2's tokenizer from its two files
 sources      where tokenizer and items come from, and their hashes

@@ -8,7 +8,7 @@ and not in that of the harness. After the orders it says what the model is, then
     loss     a stretch of a file of tokens: the sum of the losses, nats, and their number
     choices  rows of tokens with the number of those that are scored: the sum of their losses for each row
     sample   tokens, how many more, temperature, the k most likely ones, seed: the tokens that were drawn
-    speed    tokens per second of requests of rows of tokens, the median of some
+    speed    tokens per second of its forward pass
     size     the number of weights, and their bytes
     int8     makes the weights int8, for all questions behind it
 """
@@ -17,16 +17,13 @@ import json
 import math
 import random
 import re
-import statistics
 import sys
-import time
 from typing import Any
 
 from harness.score import measuring
 from harness.score.scorer import BrokeOff, Refused, Scorer
 
 CPU_TOKENS = 1 << 12  # of a request on a CPU: 0.8 GB of logits of GPT-2 in fp32, and a copy
-SPEED_REQUESTS = 3
 PADDED_TO = 64  # tokens of a row on a GPU, where each length may be compiled for itself
 
 
@@ -118,18 +115,11 @@ def _draw(logits: Any, temperature: float, top_k: int | None, chance: float) -> 
 
 
 def speed(model: Model, asked: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:
-    """Measure requests of random tokens from their sending to their logits, after one that is not counted."""
-    import torch
-
-    chance = torch.Generator().manual_seed(0)
-    rows = torch.randint(0, orders["columns"] - 1, (model.rows, model.length), generator=chance)
-    model.logits(rows)
-    taken = []
-    for _ in range(SPEED_REQUESTS):
-        began = time.perf_counter()
-        model.logits(rows)
-        taken.append(time.perf_counter() - began)
-    return {"tokens_per_s": rows.numel() / statistics.median(taken), "request_tokens": rows.numel()}
+    """Ask the model how many tokens per second it takes; nobody need believe that."""
+    found = re.fullmatch(r"speed (\d{1,12}\.\d)", model.say("speed"))
+    if found is None or float(found[1]) == 0:
+        raise Refused("it answers with something else than its speed")
+    return {"tokens_per_s": float(found[1])}
 
 
 def size(model: Model, asked: dict[str, Any], orders: dict[str, Any]) -> dict[str, Any]:

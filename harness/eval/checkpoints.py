@@ -65,7 +65,12 @@ def find(catalog: Catalog, name: str, script: str | None, *, trust: bool) -> Che
     elif path.is_dir() and not (path / "manifest.yaml").is_file() and not (path / records.RECORD).is_file():
         raise HarnessError.at(name, "is a folder", "name the file that a script saved with save=PATH")
     else:
-        found = _script(catalog, script or name)
+        try:
+            found = _script(catalog, script or name)
+        except HarnessError:
+            if script is not None or name in catalog.track_names() or "/" in name.strip("/"):
+                raise
+            raise HarnessError.at(name, "is no file, and the name of no record or submission", SAVE) from None
         kept = references.kept_model(catalog.project, found.chain)
         if kept is None:
             raise HarnessError.at(name, "is no file, and no trained model of it is kept on this machine", SAVE)

@@ -1,6 +1,6 @@
 """Start the confined model and the process that asks it, and pass questions and answers between.
 
-evaluation  ←→  asking (holds the targets, has torch)  ←→  serving and int8 (the script's code, confined)
+evaluation  ←→  asking (holds the targets, has torch)  ←→  serving and inside (the script's code, confined)
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import IO, Any
 from harness.core.errors import HarnessError, RunError
 from harness.core.measurement import Confinement, Tier
 from harness.dataset.shard import DOCUMENT_START
-from harness.eval import int8
+from harness.eval import inside
 from harness.eval.checkpoints import Checkpoint
 from harness.eval.questions import Asked
 from harness.launch import confinement, processes, torchrun
@@ -28,6 +28,7 @@ from harness.store.layout import Project
 from harness.store.run_files import WORK
 
 SILENCE_LIMIT_S = 3600.0  # for one answer; a model of 1.5 billion weights takes minutes for 4,096 tokens on a CPU
+SAVED = "name weights that this script saved, or mend its `load`"
 AGAIN = "start the same command again: what was answered is kept"
 
 
@@ -53,7 +54,7 @@ class ModelProcess:
             said = ascii(last[0])[1:-1][:200] if last else f"exit code {self.process.wait()}"
             raise RunError.at(self.name, f"the process that asks its model ended with {said}", AGAIN) from None
         if "problem" in answer:
-            raise RunError.at(self.name, f"its model cannot be asked: {answer['problem']}", "mend the script's `load`")
+            raise RunError.at(self.name, f"its model cannot be asked: {answer['problem']}", SAVED)
         if "broke_off" in answer:
             raise RunError.at(self.name, f"its model said nothing: {answer['broke_off']}", AGAIN)
         return answer
@@ -102,12 +103,12 @@ def threads() -> int:
 
 
 def _program() -> str:
-    """Return the text that runs inside the confinement: what serves a model, with the words of `int8`."""
+    """Return the text that runs inside the confinement: what serves a model, with the words of `inside`."""
     parts = ["import sys, types", "from pathlib import Path"]
-    for name, file in (("serving", serving.__file__), ("int8", int8.__file__)):
+    for name, file in (("serving", serving.__file__), ("inside", inside.__file__)):
         parts.append(f"{name} = types.ModuleType({name!r})")
         parts.append(f"exec({Path(file).read_text()!r}, {name}.__dict__)")
-    parts.append("serving.serve(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]), int8.WORDS)")
+    parts.append("serving.serve(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]), inside.WORDS)")
     return "\n".join(parts)
 
 

@@ -83,6 +83,8 @@ def token_file(path: Path, limit: int | None, columns: int) -> TokenFile:
 
     columns: of the model, of which the last is the token that begins a document.
     """
+    if not path.is_file():
+        raise DatasetError.at(path, "is no file", "name files of tokens, like those that `speedrun fetch` lists")
     count = count_tokens(path, name=str(path)) - 1
     used = count if limit is None else min(limit, count)
     if used < 1:
@@ -101,6 +103,12 @@ def validation_file(track: Track, *, allow_network: bool, progress: Progress | N
     shard = fetching.fetch_for(track, tokens, allow_network=allow_network, progress=progress)
     stretch = held_out.official(track, shard.paths[0])
     return TokenFile(stretch.path, stretch.path.name, shard.receipt.shards[0].sha256, stretch.tokens)
+
+
+def planned_file(track: Track) -> TokenFile:
+    """Describe the track's official tokens without looking at any file, for a plan."""
+    name = track.data.val_pattern % 0
+    return TokenFile(Path(name), name, "", track.validation_tokens)
 
 
 def loss_questions(file: TokenFile, row_tokens: int) -> list[Question]:

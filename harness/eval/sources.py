@@ -49,6 +49,13 @@ def fetch(project: Project, *, items: bool, allow_network: bool = True, progress
     return Held(found[0], found[1], held)
 
 
+def missing(*, items: bool) -> list[str]:
+    """Name those of the files that are not on this machine; asks nobody and hashes nothing."""
+    places = dict(zip(_TOKENIZER, (vocabulary.folder() / name for name in vocabulary.FILES), strict=True))
+    places |= {ITEMS.name: items_path()} if items else {}
+    return [name for name, path in places.items() if not path.is_file()]
+
+
 def items_path() -> Path:
     """Return where the items lie in the cache."""
     return cache_folder() / "data" / _HELLASWAG.replace("/", "--") / Path(ITEMS.name).name

@@ -17,6 +17,7 @@ from harness.probe.stored import EVIDENCE_FORM
 from harness.replay import environments
 from harness.store import retimings
 from harness.store.comparisons import COMPARISON_FORM
+from harness.store.evals import EVAL_FORM
 from harness.store.files import write_atomic
 from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
 from harness.store.replays import REPLAY_FORM
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parents[2] / "schemas"
 FORMS: dict[str, Form[Any]] = {
     "comparison": COMPARISON_FORM,
     "environments": environments.FORM,
+    "eval": EVAL_FORM,
     "manifest": MANIFEST_FORM,
     "manifest.lock": LOCK_FORM,
     "merged": MERGED_FORM,

@@ -11,7 +11,7 @@ logits (B, T, V). Both lie in memory that is shared with whoever asks, so that o
     done              →  they are there; after `map B HANDLE`: they will be in memory of the GPU
     host              →  the handle cannot be used here: they will be in memory of the host
 
-Other words are answered by functions that `serve` is given, in one line each.
+Other words are answered by functions of the model that `serve` is given, in one line each.
 
 Only the standard library and torch are imported: in here there is nothing of the harness. The script shares this
 process, so nothing that comes out of it is believed.
@@ -27,7 +27,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-NO_WORDS: Mapping[str, Callable[[], str]] = MappingProxyType({})
+NO_WORDS: Mapping[str, Callable[[Any], str]] = MappingProxyType({})
 USUAL_TOKENS = 1024  # of a row, where the callable does not name its `sequence_tokens`
 TRIED_TOKENS = 8  # of a first row, which shows columns and type
 
@@ -73,7 +73,7 @@ def serve(
     tokens_fd: int,
     logits_fd: int,
     replies: int,
-    words: Mapping[str, Callable[[], str]] = NO_WORDS,
+    words: Mapping[str, Callable[[Any], str]] = NO_WORDS,
 ) -> None:
     """Answer until standard input closes."""
     requests = os.fdopen(os.dup(0), "r")  # the script may close or replace its own
@@ -99,7 +99,7 @@ def serve(
                     except (OSError, RuntimeError):
                         said = b"host\n"
             elif word in words:
-                said = words[word]().encode() + b"\n"
+                said = words[word](model).encode() + b"\n"
             else:
                 rows, length = map(int, told)
                 given = tokens[: rows * length].view(rows, length).clone()

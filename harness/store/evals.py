@@ -60,7 +60,7 @@ class Variant:
 
     weights_in: Literal["as loaded", "int8"]
     weights_bytes: Count | None  # None: nobody asked
-    tokens_per_s: Positive | None  # from a request to its logits, which come with it
+    tokens_per_s: Positive | None  # of the forward pass, as the model's own process says
     losses: tuple[TokenLoss, ...]
     hellaswag: HellaSwag | None
 

@@ -17,7 +17,8 @@ MODULES = sorted(HARNESS.rglob("*.py"))
 # A package (or a module at the top of harness/) imports only what stands before it.
 ORDER = (
     "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "score", "run",
-    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "ui", "verbs", "cli", "run_record", "__main__",
+    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "eval", "ui", "verbs", "cli", "run_record",
+    "__main__",
 )  # fmt: skip
 MOST_LEVELS = 15  # of packages that import one another
 HOMES = {
@@ -29,9 +30,12 @@ HOMES = {
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
     "matplotlib": {"board"},
-    "pandas": {"frames", "board"},
+    "pandas": {"frames", "board", "eval"},
     "rich": {"ui"},
-    "torch": {"score"},  # and in the training scripts
+    "pyarrow": {"eval"},
+    "tiktoken": {"eval"},
+    "tiktoken_ext": {"eval"},
+    "torch": {"score", "eval"},  # and in the training scripts
     "pynvml": {"launch"},
 }
 
@@ -287,6 +291,25 @@ VERBS = {
     "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "board": {"--check", "--json", "--upstream-row"},
     "show": {"--json"},
+    "eval": {
+        "--script",
+        "--trust",
+        "--hellaswag",
+        "--style",
+        "--items",
+        "--tokens",
+        "--limit",
+        "--int8",
+        "--sample",
+        "--length",
+        "--temperature",
+        "--top-k",
+        "--seed",
+        "--store",
+        "--no-fetch",
+        "--plan",
+        "--json",
+    },
 }
 
 
