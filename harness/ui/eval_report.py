@@ -7,7 +7,7 @@ import sys
 import time
 
 from harness.board import eval_section
-from harness.core.text import printable
+from harness.core.text import plural, printable
 from harness.eval.checkpoints import Checkpoint
 from harness.eval.evaluation import Evaluated
 from harness.eval.questions import Asked
@@ -100,7 +100,7 @@ class Progress:
         place = "a GPU" if device == "cuda" else "a CPU"
         console.say(f"model    loaded on {place}, confined by {tier}; rows of {row_tokens:,} tokens")
         if kept:
-            console.say(f"resumed  {kept:,} answers of an earlier start of this command are kept")
+            console.say(f"resumed  {plural(kept, 'answer')} of an earlier start of this command kept")
 
     def answered(self, weights_in: str, what: str, done: int, of: int, figure: str) -> None:
         """Say how far one part is, and what it shows so far."""
