@@ -28,8 +28,11 @@ if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
 
 
-def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
-    """Print what is going to be run, where, and how it will be judged; `looking`: and what would stop it here."""
+def say_plan(plan: SeriesPlan, *, looking: bool = False, torch: str | None = None) -> None:
+    """Print what is going to be run, where, and how it will be judged.
+
+    looking: and what would stop it here. torch: the version in an environment of its own, if it runs in one.
+    """
     for run_id, how in plan.settled:
         console.say(f"{run_id}, unfinished since an earlier start, was {how}; its output is kept", style="yellow")
     subject = plan.subject
@@ -40,7 +43,7 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
             "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
         )
     console.say(f"  track    {track.name}: {track.title}; judged by {subject.ruleset.id}")
-    here = computer.capture()
+    here = computer.capture(torch=torch)
     console.say(f"  machine  {computer.describe(here)}")
     if looking:
         say_refusal(here, track, dry=plan.dry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,12 +97,16 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
     )
+    parser.add_argument(
+        "--env", metavar="RECORD", help="run in the environment that `doctor RECORD --make` made (default: this one)"
+    )
     parser.add_argument("--no-fetch", action="store_true", help="download nothing; fail where tokens are missing")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
 
 
 def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
+    from harness.replay import own_environment
     from harness.run import series
     from harness.submission import admissible, draft
     from harness.ui import console, run_report, score_report
@@ -125,19 +130,23 @@ def _run(args: argparse.Namespace) -> int:
         until_decided=args.until_decided,
         screening=args.screening,
     )
-    run_report.say_plan(series_plan, looking=args.plan)
+    own = own_environment.made_for(catalog, args.env) if args.env else None
+    python, torch = (str(own.python), own.torch) if own is not None else (sys.executable, None)
+    run_report.say_plan(series_plan, looking=args.plan, torch=torch)
     if args.plan:
         return 0
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
-            ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
+            ready = series.prepare(
+                series_plan, allow_network=not args.no_fetch, progress=progress, python=python, torch=torch
+            )
+        launcher = TorchrunLauncher(python)
         if args.screening and ready is not None:
-            tried = series.screen(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+            tried = series.screen(catalog, series_plan, ready, launcher, run_report.watch(subject))
             run_report.say_screening(subject, tried)
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
-        launcher = TorchrunLauncher()
         scorer = score_report.scorer(catalog, subject, launcher.python)
         judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
     if judged is None:

@@ -241,11 +241,21 @@ def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[
 
 
 VERBS = {
-    "doctor": {"--json"},
+    "doctor": {"--make", "--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
     "new": {"--from", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
-    "run": {"--runs", "--plan", "--dry", "--screening", "--until-decided", "--usd-per-hour", "--no-fetch", "--json"},
+    "run": {
+        "--runs",
+        "--plan",
+        "--dry",
+        "--screening",
+        "--until-decided",
+        "--usd-per-hour",
+        "--env",
+        "--no-fetch",
+        "--json",
+    },
     "log": {
         "--json",
         "--curve",
