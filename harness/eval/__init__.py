@@ -7,6 +7,6 @@ pieces       the answers so far, kept so that an evaluation that was killed goes
 asking       the process that holds the targets and asks the confined model for logits
 inside       in the confined process: the weights as int8, their size, the speed of the model
 hellaswag    the items of the test, as rows of tokens, and what answers make of them
-tokenizer    GPT-2's tokenizer from its two files
+byte_pairs   GPT-2's tokenizer from its two files
 sources      where tokenizer and items come from, and their hashes
 """

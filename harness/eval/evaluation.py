@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.core.measurement import Machine
+from harness.eval.byte_pairs import Tokenizer, read_tokenizer
 from harness.eval.checkpoints import Checkpoint
 from harness.eval.hellaswag import Item, judge, read_items
 from harness.eval.model_process import ModelProcess, model_process
 from harness.eval.pieces import Pieces, forget, open_pieces
 from harness.eval.questions import Asked, Group, Question, TokenFile, groups_of, loss_questions, sample_question
 from harness.eval.sources import Held
-from harness.eval.tokenizer import Tokenizer, read_tokenizer
 from harness.machine import computer
 from harness.store import run_files
 from harness.store.evals import EvalResult, HellaSwag, TokenLoss, Variant

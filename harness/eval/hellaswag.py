@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.core.errors import DatasetError
-from harness.eval.tokenizer import Tokenizer
+from harness.eval.byte_pairs import Tokenizer
 
 Style = Literal["completion", "lm-eval"]
 STYLES: tuple[Style, ...] = ("completion", "lm-eval")
@@ -54,7 +54,7 @@ def read_items(path: Path) -> list[Item]:
         import pandas
         import pyarrow
     except ImportError:
-        todo = "install them: pip install 'speedrun-harness[eval]'"
+        todo = "install the eval extra: pip install '.[eval]'"
         raise DatasetError.at("pandas or pyarrow", "is not installed", todo) from None
     try:
         table = pandas.read_parquet(path, engine="pyarrow", columns=list(COLUMNS))

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.core.errors import DatasetError
 from harness.core.task import Track
 from harness.dataset import fetching, held_out
 from harness.dataset.progress import Progress
-from harness.dataset.shard import DOCUMENT_START, HEADER_BYTES, count_tokens, read_tokens
+from harness.dataset.shard import DOCUMENT_START, HEADER_BYTES, count_tokens, highest_id
+from harness.eval.byte_pairs import Tokenizer
 from harness.eval.hellaswag import Choice, Item, Style, choices_of
-from harness.eval.tokenizer import Tokenizer
 from harness.store.files import sha256_file
 
 LOSS_TOKENS = 1 << 14  # of one question, or one row
@@ -89,8 +87,7 @@ def token_file(path: Path, limit: int | None, columns: int) -> TokenFile:
     used = count if limit is None else min(limit, count)
     if used < 1:
         raise DatasetError.at(path, "holds one token, so there is none to predict", "give a longer file")
-    ids = np.asarray(read_tokens(path, name=str(path))[: used + 1])
-    highest = int(ids[ids != DOCUMENT_START].max(initial=0))
+    highest = highest_id(path, used + 1, name=str(path))
     if highest >= columns - 1:
         what = f"holds the id {highest:,}; the model knows those below {columns - 1:,} and {DOCUMENT_START:,}"
         raise DatasetError.at(path, what, "give a file of tokens of the same tokenizer")

@@ -13,8 +13,8 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
 from harness.core.errors import DatasetError
 from harness.eval import hellaswag
+from harness.eval.byte_pairs import Tokenizer, read_tokenizer
 from harness.eval.hellaswag import Choice, Item
-from harness.eval.tokenizer import Tokenizer, read_tokenizer
 from tests.evals.small_texts import ITEMS, MERGES, items_file, tokenizer_files
 
 

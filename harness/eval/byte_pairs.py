@@ -57,7 +57,7 @@ def read_tokenizer(merges: Path, ids: Path) -> Tokenizer:
         import tiktoken
         from tiktoken_ext.openai_public import r50k_pat_str
     except ImportError:
-        todo = "install it: pip install 'speedrun-harness[eval]'"
+        todo = "install the eval extra: pip install '.[eval]'"
         raise DatasetError.at("tiktoken", "is not installed", todo) from None
     encoding = tiktoken.Encoding(
         name="gpt2-files", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end}
