@@ -46,8 +46,13 @@ def origin(result: EvalResult) -> str:
     place = "a GPU" if result.device == "cuda" else "a CPU"
     return (
         f"{result.date}{by}, on {place} ({describe(result.machine)}); weights {str(result.weights.sha256)[:12]} {run}, "
-        f"confined by {result.tier}.{how}"
+        f"{confinement(result.tier)}.{how}"
     )
+
+
+def confinement(tier: str) -> str:
+    """Say how a model was confined."""
+    return "not confined" if tier == "none" else f"confined by {tier}"
 
 
 def section(results: Sequence[EvalResult]) -> list[str]:

@@ -17,7 +17,7 @@ from harness.core.scores import Weights
 from harness.core.task import Track
 from harness.score import references
 from harness.store import records
-from harness.store.files import disk_error, sha256_file
+from harness.store.files import sha256_file
 from harness.store.ledger import chain_of
 from harness.store.run_files import RUN_FILE
 
@@ -121,7 +121,7 @@ def _check(catalog: Catalog, script: ModelScript, trust: bool) -> None:
     try:
         source = (script.folder / script.entry).read_bytes()
     except OSError as error:
-        raise disk_error(script.folder / script.entry, error) from error
+        raise HarnessError.at(script.name, f"cannot be read ({error.strerror})", "check its permissions") from None
     if not keeps_contract(source):
         what = "has no `save` and `load(path)`, so what it trained cannot be loaded"
         raise HarnessError.at(script.name, what, "docs/scoring.md says what a script does for it")

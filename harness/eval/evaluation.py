@@ -4,7 +4,6 @@ Every answer is kept as soon as it is there, below `.runs/evals/`, under a name 
 machine. The same command goes on with the questions that are left; once all are answered, the answers are removed.
 """
 
-import contextlib
 import hashlib
 import math
 import sys
@@ -22,7 +21,7 @@ from harness.eval.questions import Asked, Group, Question, TokenFile, groups_of,
 from harness.eval.sources import Held
 from harness.machine import computer
 from harness.store import run_files
-from harness.store.evals import EvalResult, HellaSwag, TokenLoss, Variant
+from harness.store.evals import WAYS, EvalResult, HellaSwag, TokenLoss, Variant
 from harness.store.files import locked
 from harness.store.layout import Project
 
@@ -89,12 +88,10 @@ def evaluate(
     machine = computer.capture()
     identity = f"{checkpoint.script.chain} {checkpoint.weights.sha256} {machine.fingerprint}"
     folder = project.runs / FOLDER / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(folder))
-        pieces = stack.enter_context(open_pieces(folder))
-        model = stack.enter_context(model_process(project, checkpoint, asked, folder, python))
-        watcher.loaded(model.row_tokens, model.device, model.tier, pieces.found)
-        found = _Session(checkpoint, asked, texts, watcher, model, pieces).run(machine, by)
+    with locked(folder):
+        with open_pieces(folder) as pieces, model_process(project, checkpoint, asked, folder, python) as model:
+            watcher.loaded(model.row_tokens, model.device, model.tier, pieces.found)
+            found = _Session(checkpoint, asked, texts, watcher, model, pieces).run(machine, by)
         forget(folder)
     return found
 
@@ -175,7 +172,8 @@ class _Session:
                 for i, right in enumerate(chosen):
                     counts[i] += right
                 done += 1
-            said = f"{counts[0] / done:.1%} summed, {counts[1] / done:.1%} per token, {counts[2] / done:.1%} per byte"
+            shares = (f"{100 * count / done:.1f} % {way}" for count, way in zip(counts, WAYS, strict=True))
+            said = ", ".join(shares).replace("_", " ")
             self.watcher.answered(weights_in, "HellaSwag", done, len(items), said)
         cut = sum(choice.cut for group in groups for choices in group.choices for choice in choices)
         return HellaSwag(

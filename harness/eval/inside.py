@@ -20,12 +20,12 @@ SPEED_PASSES = 3
 
 
 def quantised(weight: Any) -> tuple[Any, Any]:
-    """Return a matrix (…, R, C) as int8 (…, R, C) and the scale of each row (…, R, 1), in the type of the matrix."""
+    """Return a matrix (…, R, C) as int8 (…, R, C) and the scale of each row (…, R, 1) in float32."""
     import torch
 
     scale = weight.float().abs().amax(-1, keepdim=True) / LEVELS
     steps = weight.float() / torch.where(scale == 0, 1.0, scale)
-    return steps.round().to(torch.int8), scale.to(weight.dtype)
+    return steps.round().to(torch.int8), scale
 
 
 def make_int8(model: Any) -> str:
@@ -36,10 +36,14 @@ def make_int8(model: Any) -> str:
     made: dict[int, tuple[Any, tuple[Any, Any]]] = {}  # the matrix is kept, so that its id stays its own
 
     class PerRow(torch.nn.Module):  # type: ignore[misc]
-        """int8 and scales on the one side, the weights on the other."""
+        """int8 and scales on the one side, the weights in their own type on the other."""
+
+        def __init__(self, dtype: Any) -> None:
+            super().__init__()
+            self.dtype = dtype
 
         def forward(self, steps: Any, scale: Any) -> Any:
-            return steps.to(scale.dtype) * scale
+            return (steps * scale).to(self.dtype)
 
         def right_inverse(self, weight: Any) -> tuple[Any, Any]:
             if id(weight) not in made:
@@ -51,7 +55,7 @@ def make_int8(model: Any) -> str:
             for name, parameter in tuple(module.named_parameters(recurse=False)):
                 if parameter.dim() >= 2 and parameter.is_floating_point():
                     parameter.requires_grad_(False)
-                    parametrize.register_parametrization(module, name, PerRow(), unsafe=True)
+                    parametrize.register_parametrization(module, name, PerRow(parameter.dtype), unsafe=True)
     if not made:
         raise TypeError("the model has no modules with weights of two dimensions, so none can be int8")
     return "done"

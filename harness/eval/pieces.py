@@ -65,5 +65,7 @@ def forget(folder: Path) -> None:
     """Remove the answers of an evaluation that is complete and told; raises StoreError where that cannot be done."""
     try:
         (folder / FILE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only where nothing else is in it
     except OSError as error:
         raise StoreError.at(folder, f"cannot be written ({error.strerror})", "check its permissions") from None

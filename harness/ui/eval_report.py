@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 
 from harness.board import eval_section
@@ -50,7 +51,9 @@ def say_result(found: Evaluated) -> None:
     result = found.result
     rows = eval_section.figures(result)
     if rows:
-        console.say(f"{result.script}: {eval_section.origin(result)}\n", stdout=True)
+        width = min(120, shutil.get_terminal_size().columns)
+        for text in (result.script, *textwrap.wrap(printable(eval_section.origin(result)), width), ""):
+            console.say(text, stdout=True)
         _say_table([("", eval_section.headings(result)), *rows])
     for sample in found.samples:
         end = "; the model ended it" if sample.ended else ""
@@ -98,7 +101,7 @@ class Progress:
     def loaded(self, row_tokens: int, device: str, tier: str, kept: int) -> None:
         """Say that the model is loaded."""
         place = "a GPU" if device == "cuda" else "a CPU"
-        console.say(f"model    loaded on {place}, confined by {tier}; rows of {row_tokens:,} tokens")
+        console.say(f"model    loaded on {place}, {eval_section.confinement(tier)}; rows of {row_tokens:,} tokens")
         if kept:
             console.say(f"resumed  {plural(kept, 'answer')} of an earlier start of this command kept")
 

@@ -151,6 +151,8 @@ def _asked(args: argparse.Namespace, checkpoint: Checkpoint, *, fetch: bool) -> 
     from harness.dataset import held_out
     from harness.eval.questions import GPT2_COLUMNS, Asked, Sampling
 
+    if args.items is not None and not args.hellaswag:
+        raise HarnessError.at("eval", "--items belongs to --hellaswag", "add --hellaswag")
     track = checkpoint.script.track
     columns, start = held_out.columns(track) if track is not None else (GPT2_COLUMNS, GPT2_COLUMNS - 1)
     if columns != GPT2_COLUMNS and (args.hellaswag or args.sample):
@@ -180,6 +182,8 @@ def _files(args: argparse.Namespace, checkpoint: Checkpoint, columns: int, fetch
     if args.tokens:
         return tuple(token_file(path, args.limit, columns) for path in args.tokens)
     if track is None or (not args.int8 and (args.hellaswag or args.sample)):
+        if args.limit is not None:
+            raise HarnessError.at("eval", "--limit belongs to --tokens", "add --tokens FILE")
         if not (args.hellaswag or args.sample):
             what = "belongs to no track, so there is no text that it is always held against"
             raise HarnessError.at(checkpoint.script.name, what, "ask something: --tokens FILE, --hellaswag or --sample")

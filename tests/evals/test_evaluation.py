@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -34,9 +36,17 @@ from tests.evals.small_texts import (  # noqa: E402
 
 RECORD = Path("records/short/2024-11-03_untie-embed")
 SMOKE = Path("records/smoke/2026-11-27_token-before")
-# One answer takes a moment in which nothing is computed, so that a kill comes in the middle.
-SLOW = SCRIPT.replace("import torch\n", "import time\nimport torch\n", 1).replace(
-    "        return model.head", "        time.sleep(0.2)\n        return model.head"
+# After the three calls that the loss takes it waits until somebody lays a file beside it, so that a kill comes in between.
+WAITING = (
+    SCRIPT.replace("import torch\n", "import os, time\nimport torch\n", 1)
+    .replace(
+        "        return model.head",
+        """        calls.append(1)
+        while len(calls) > 3 and not os.path.exists("go"):
+            time.sleep(0.01)
+        return model.head""",
+    )
+    .replace("    def logits(tokens", "    calls = []\n\n    def logits(tokens")
 )
 PATCHED = "import sys\nfrom tests.evals.small_texts import small_pins\nfrom harness.cli import main\n"
 PATCHED += "with small_pins(): sys.exit(main(sys.argv[1:]))"
@@ -58,12 +68,21 @@ def with_record(root: Path, script: str) -> Path:
     return project
 
 
+def lay_down(path: Path) -> None:
+    """Make a file as soon as its folder is there."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            path.touch()
+            return
+        time.sleep(0.01)
+
+
 def test_a_record_is_evaluated_killed_and_continued_and_its_page_shows_what_comes_out_by_hand(
     hub: TextHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = with_record(tmp_path / "project", SLOW)
+    project = with_record(tmp_path / "project", WAITING)
     ids = write_tokens(tmp_path / "text.bin")
-    command = ["eval", str(write_model(tmp_path / "model", SLOW)), "--script", "short/8", "--tokens", "../text.bin"]
+    command = ["eval", str(write_model(tmp_path / "model", WAITING)), "--script", "short/8", "--tokens", "../text.bin"]
     command += ["--hellaswag", "--sample", "The roof", "--length", "6", "--store", "--json"]
     monkeypatch.chdir(project)
     for arguments in (["init", "-q"], ["config", "user.name", "Somebody"]):
@@ -82,11 +101,15 @@ def test_a_record_is_evaluated_killed_and_continued_and_its_page_shows_what_come
         time.sleep(0.02)
     assert not (project / RECORD / "evals").exists()
 
+    shutil.rmtree(answers[0].parent / "model")  # what the killed one left
+    go_on = threading.Thread(target=lay_down, args=(answers[0].parent / "model" / "work" / "go",))
+    go_on.start()
     assert main(command) == 0
+    go_on.join()
     said = capsys.readouterr()
     data = json.loads(said.out)
-    assert re.search(r"^resumed  [1-9]\d* answers? of an earlier start", said.err, re.M)
-    assert not answers[0].exists() and not (answers[0].parent / "model").exists()
+    assert re.search(r"^resumed  1 answer of an earlier start", said.err, re.M)
+    assert not answers[0].parent.exists()
     table, head = weights()
     rows = [ids[first : first + 25] for first in range(0, 100, 24)]
     expected = float(np.concatenate([losses_of(row, table, head) for row in rows]).mean())

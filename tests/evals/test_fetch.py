@@ -13,9 +13,12 @@ from harness.core.errors import DatasetError
 from harness.dataset.retry import RetryPolicy
 from harness.dataset.single_files import HubFile, fetch_file
 from harness.eval import sources
+from harness.eval.questions import validation_file
 from harness.launch import vocabulary
 from harness.store.layout import Project
 from tests.evals.small_texts import TextHub, items_file, make_project, tokenizer_files
+from tests.faults.fetch_project import VAL, Place, shard_bytes
+from tests.faults.small_hub import Hub
 
 QUICK = RetryPolicy(first_wait_s=0.01, longest_wait_s=0.05, timeout_s=600.0)
 ITEMS = Path(sources.ITEMS.name).name
@@ -109,3 +112,18 @@ def test_more_of_the_same_text_is_listed_and_has_no_pins(
     assert len(listed["shards"]) == 1 + 101, "10.1 billion tokens, of which the preset 1.5b trains on 10.0"
     assert main(["fetch", "fineweb100B", "--pin"]) == 2
     assert "is no track" in capsys.readouterr().err
+
+
+def test_the_loss_that_is_always_asked_is_that_on_the_tracks_official_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Hub({VAL: shard_bytes(0)}) as running:
+        place = Place(tmp_path, running.url)
+        for name, value in place.environment().items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(DatasetError, match="the network is off"):
+            validation_file(place.track, allow_network=False)
+        file = validation_file(place.track, allow_network=True)
+        assert len(running.gets()) == 1, "the validation shard and no other"
+    assert (file.name, file.tokens, file.sha256) == (VAL, 1000, hashlib.sha256(shard_bytes(0)).hexdigest())
+    assert file.path.read_bytes() == shard_bytes(0)
