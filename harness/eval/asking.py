@@ -2,7 +2,7 @@
 
     python -I -c "… asking.main()"      one JSON object in a line each way: orders, then questions and their answers
 
-A process of its own, as `harness.score.measuring`, whose parts it uses: torch is at home in the interpreter of the model
+A process of its own, as `harness.model_score.measuring`, whose parts it uses: torch is at home in the interpreter of the model
 and not in that of the harness. After the orders it says what the model is, then it answers each question:
 
     loss     a stretch of a file of tokens: the sum of the losses, nats, and their number
@@ -20,8 +20,8 @@ import re
 import sys
 from typing import Any
 
-from harness.score import measuring
-from harness.score.scorer import BrokeOff, Refused, Scorer
+from harness.model_score import measuring
+from harness.model_score.scorer import BrokeOff, Refused, Scorer
 
 CPU_TOKENS = 1 << 12  # of a request on a CPU: 0.8 GB of logits of GPT-2 in fp32, and a copy
 PADDED_TO = 64  # tokens of a row on a GPU, where each length may be compiled for itself

@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError, StoreError
 from harness.core.record import Record
 from harness.core.scores import Weights
 from harness.core.task import Track
-from harness.score import references
+from harness.model_score import references
 from harness.store import records
 from harness.store.files import sha256_file
 from harness.store.ledger import chain_of

@@ -21,8 +21,8 @@ from harness.eval import inside
 from harness.eval.checkpoints import Checkpoint
 from harness.eval.questions import Asked
 from harness.launch import confinement, processes, torchrun
-from harness.score import serving
-from harness.score.confining_model import Place, Served, confined_model, isolated_call
+from harness.model_score import serving
+from harness.model_score.confining_model import Place, Served, confined_model, isolated_call
 from harness.store.files import sha256_file
 from harness.store.layout import Project
 from harness.store.run_files import WORK

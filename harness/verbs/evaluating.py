@@ -118,7 +118,7 @@ def _store(args: argparse.Namespace, catalog: Catalog, checkpoint: Checkpoint, f
 def _author(args: argparse.Namespace, catalog: Catalog, checkpoint: Checkpoint) -> str | None:
     """Return who evaluates, before anything is done; None where no result will be stored."""
     from harness.core.errors import HarnessError
-    from harness.submission.draft import author
+    from harness.submission.people import author
 
     if checkpoint.script.record is None:
         if args.store:

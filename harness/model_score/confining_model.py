@@ -16,7 +16,7 @@ from typing import Any
 from harness.core.measurement import Confinement
 from harness.launch import confinement, torchrun
 from harness.launch.launcher import LaunchPlan
-from harness.score import serving
+from harness.model_score import serving
 from harness.store import run_files
 from harness.store.files import disk_error
 from harness.store.layout import Project, cache_folder

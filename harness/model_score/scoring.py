@@ -29,8 +29,8 @@ from harness.core.task import Track
 from harness.dataset import fetching, held_out
 from harness.dataset.shard import DOCUMENT_START, to_bytes
 from harness.launch import processes
-from harness.score import gap, measuring, references
-from harness.score.confining_model import Place, Served, confined_model, isolated_call
+from harness.model_score import gap, measuring, references
+from harness.model_score.confining_model import Place, Served, confined_model, isolated_call
 from harness.store import run_files, weights
 from harness.store.entries import Chain, Scored
 from harness.store.files import locked, write_atomic
@@ -161,7 +161,7 @@ class Session:
     def _measure(self, orders: dict[str, Any]) -> dict[str, Any]:
         """Let the half that holds the targets do its work; raises RunError where it came to no result."""
         process = subprocess.Popen(
-            [self.python, "-I", "-c", isolated_call("harness.score.measuring")],
+            [self.python, "-I", "-c", isolated_call("harness.model_score.measuring")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
