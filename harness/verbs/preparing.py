@@ -88,12 +88,12 @@ def _fetch(args: argparse.Namespace) -> int:
     from harness.ui.bars import file_progress
 
     catalog = catalog_of(args)
+    if args.target == HELLASWAG:
+        return _fetch_hellaswag(args, catalog)
     if args.list:
         return _list_shards(args, catalog)
     if args.target is None:
         raise HarnessError.at("fetch", "no track was named", "name one; `speedrun fetch --list` shows them")
-    if args.target == HELLASWAG:
-        return _fetch_hellaswag(args, catalog)
     track, tokens = _tokens_of(catalog, args.target)
     if args.pin and track.name not in catalog.track_names():
         raise HarnessError.at(track.name, "is no track, and only tracks have pins", "leave out --pin")
@@ -125,6 +125,12 @@ def _fetch_hellaswag(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.eval import sources
     from harness.ui.bars import file_progress
 
+    if args.list:
+        missing = sources.missing(items=True)
+        print(f"hellaswag: missing {', '.join(missing) or 'nothing'}", file=sys.stderr)
+        if args.json:
+            print_json({"missing": missing})
+        return 0
     with file_progress("fetching") as progress:
         held = sources.fetch(catalog.project, items=True, progress=progress)
     pinned_in = sources.pin(catalog.project, held) if args.pin else None

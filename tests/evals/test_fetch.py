@@ -85,6 +85,9 @@ def test_the_command_fetches_all_three_files_and_pins_the_items_for_the_project(
 ) -> None:
     project = Project(make_project(tmp_path / "project"))
     monkeypatch.chdir(project.root)
+    assert main(["fetch", "hellaswag", "--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["missing"] == ["merges.txt", "vocab.json", sources.ITEMS.name]
+    assert not hub.requests
     assert main(["fetch", "hellaswag", "--pin", "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
     assert [file["pinned"] for file in files] == [True, True, False]
