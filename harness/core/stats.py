@@ -171,6 +171,16 @@ def share_bound(hits: int, count: int, level: float = 0.95) -> float:
     return 1.0 if hits >= count else _finite(float(betaincinv(hits + 1, count - hits, level)))
 
 
+def share_interval(hits: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval for the share of `hits` in `count` independent tries; raises StatisticsError for none."""
+    if not 0 <= hits <= count or count < 1:
+        raise _refusal(f"{hits} of {count} is no share", "give hits from 0 to the count, and a count from 1 up")
+    z = normal_score((1.0 - level) / 2.0)
+    centre = (hits + z * z / 2) / (count + z * z)
+    reach = z * math.sqrt(hits * (count - hits) / count + z * z / 4) / (count + z * z)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
 def student(degrees: float, t: float) -> float:
     """Student's cumulative distribution at t."""
     from scipy.special import stdtr
