@@ -8,6 +8,7 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from harness.catalog.lookup import Catalog
 from harness.core import codec
 from harness.core.text import plural
 from harness.dataset.progress import Progress
@@ -99,7 +100,7 @@ class Screen:
         self.project = project
         self.plan = plan
         self.as_json = as_json
-        self.watch = run_report.watch(plan.subject)
+        self.watch = run_report.watch(Catalog(project), plan.subject, beside=plan.record)
 
     def making(self) -> AbstractContextManager[None]:
         """Say that its environment is being made, or that it was made before."""

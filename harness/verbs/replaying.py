@@ -123,7 +123,7 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     if not args.plan:
         with next_step(run_report.after_a_stop(series_plan)):
             ready = series.prepare(series_plan)
-            series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+            series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(catalog, subject))
         run_report.say_dry_end(series_plan)
     return 0
 

@@ -94,7 +94,10 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     trying.add_argument("--screening", action="store_true", help="make whole runs to try the script; they never count")
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
-        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+        "--usd-per-hour",
+        type=dollars,
+        metavar="X",
+        help="price of this machine: show what the runs cost, and further ones would",
     )
     parser.add_argument("--no-fetch", action="store_true", help="download nothing; fail where tokens are missing")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
@@ -128,18 +131,19 @@ def _run(args: argparse.Namespace) -> int:
     run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
         return 0
+    watch = run_report.watch(catalog, subject, at_most=args.until_decided, usd_per_hour=args.usd_per_hour)
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
         if args.screening and ready is not None:
-            tried = series.screen(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+            tried = series.screen(catalog, series_plan, ready, TorchrunLauncher(), watch)
             run_report.say_screening(subject, tried)
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
         launcher = TorchrunLauncher()
         scorer = score_report.scorer(catalog, subject, launcher.python)
-        judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
+        judged = series.run(catalog, series_plan, ready, launcher, watch, scorer)
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0

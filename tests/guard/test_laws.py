@@ -31,6 +31,7 @@ HOMES = {
     "matplotlib": {"board"},
     "pandas": {"frames", "board"},
     "rich": {"ui"},
+    "plotext": {"ui"},
     "torch": {"score"},  # and in the training scripts
     "pynvml": {"launch"},
 }
@@ -266,7 +267,7 @@ VERBS = {
         "--plan",
         "--json",
     },
-    "probe": {"--probe", "--quick", "--plan", "--json"},
+    "probe": {"--probe", "--quick", "--usd-per-hour", "--plan", "--json"},
     "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
     "pack": set(),
     "diff": {"--against", "--checkout", "--original"},
@@ -286,7 +287,7 @@ VERBS = {
     },
     "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "board": {"--check", "--json", "--upstream-row"},
-    "show": {"--json"},
+    "show": {"--follow", "--json"},
 }
 
 

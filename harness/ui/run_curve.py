@@ -1,0 +1,94 @@
+"""Draw the validation curve of a run and that of the record in the terminal, with plotext 6.
+
+Hard because the first losses are three times the last ones: drawn to scale, everything that a run decides would lie in
+one row. So the picture begins where the curve has left its steep start, and shows the losses from there on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+from harness.run.run_progress import Point
+from harness.ui.run_status import Status
+
+OWN, THEIRS = "braille", "·"
+STEEP = 0.1  # the part of the steps whose losses set no scale
+MOST_LOSS = 1e6
+LEAST_SPAN = 0.05  # nats from the bottom to the top
+
+Curve = tuple[tuple[float, float], ...]
+
+
+def curve_rows(status: Status, width: int, height: int) -> list[str]:
+    """Draw both curves in a box of this size, and a line that says which is which; nothing where nothing tells."""
+    command, reference = status.command, status.reference
+    own = _known(status.state.curve, command.entropy or 0.0)
+    theirs = _known(reference.points, 0.0) if reference is not None else ()
+    total = status.state.total_steps or (theirs[-1][0] if theirs else 0)
+    if not 1 <= total < 10**9 or len(own) + len(theirs) < 3 or width < 40 or height < 6:
+        return []
+    end = max(float(total), theirs[-1][0] if theirs else 0.0)
+    limits = _limits(own, theirs, end)
+    if limits is None:
+        return []
+    drawn = _drawn(own, theirs, end, limits, command.target, width, height - 1)
+    named = "above the entropy" if command.entropy is not None else "val_loss"
+    beside = f"   {THEIRS * 3} {reference.name}" if reference is not None and theirs else ""
+    target = "" if command.target is None else f"   ─── target {command.target:g}"
+    return [f"      {named}   ⠤⠤⠤ this run{beside}{target}"[:width], *drawn]
+
+
+def _known(points: Sequence[Point], entropy: float) -> Curve:
+    return tuple((float(p.step), p.loss - entropy) for p in points if p.loss is not None and abs(p.loss) < MOST_LOSS)
+
+
+def _limits(own: Curve, theirs: Curve, end: float) -> tuple[float, float] | None:
+    """Choose the range of losses to show: all after the steep start, and the place where the run is now."""
+    later = [loss for step, loss in (*own, *theirs) if step >= STEEP * end] or [loss for _, loss in (*own, *theirs)]
+    low, high = min(later), max(later)
+    if theirs:  # a run that diverges goes out of the picture instead of flattening the rest
+        known = [loss for step, loss in theirs if step >= STEEP * end] or [loss for _, loss in theirs]
+        high = min(high, max(known) + (max(known) - min(known)) + LEAST_SPAN)
+        low = min(low, min(known))
+    if high - low < LEAST_SPAN:
+        low, high = low - LEAST_SPAN / 2, low + LEAST_SPAN / 2
+    return low, high
+
+
+@functools.lru_cache(maxsize=4)  # the picture changes once in many redraws
+def _drawn(
+    own: Curve, theirs: Curve, end: float, limits: tuple[float, float], target: float | None, width: int, height: int
+) -> tuple[str, ...]:
+    import plotext
+
+    low, high = limits
+    margin = 0.04 * (high - low)
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(width, height)
+    for points, marker in ((theirs, THEIRS), (own, OWN)):
+        seen = _clipped(points, high + margin)
+        if seen:
+            figure.draw(figure.signal([x for x, _ in seen], [y for _, y in seen], marker=marker).lines())
+    if target is not None and low - margin <= target <= high:
+        figure.line(target, 0)
+    figure.ruler("y", 0).lim(low - margin, high + margin)
+    figure.ruler("x", 0).lim(0, end)
+    ticks = [round(end * part / 4) for part in range(5)]
+    figure.ruler("x", 0).ticks(ticks, [f"{tick}" for tick in ticks])
+    return tuple(figure.build().string(colorless=True).rstrip("\n").split("\n"))
+
+
+def _clipped(points: Curve, top: float) -> Curve:
+    """Cut a curve where it comes into the picture from above, so that no line is drawn from far outside."""
+    seen: list[tuple[float, float]] = []
+    for index, (step, loss) in enumerate(points):
+        if loss <= top:
+            if index and points[index - 1][1] > top:
+                before = points[index - 1]
+                share = (before[1] - top) / (before[1] - loss)
+                seen.append((before[0] + share * (step - before[0]), top))
+            seen.append((step, loss))
+    return tuple(seen)
