@@ -23,7 +23,7 @@ from harness.runlog.grammar import MetricLine
 Phase = Literal["starting", "compiling", "warm-up", "training", "validating", "ending"]
 MOST_POINTS = 4096  # of a curve; a record of the field has up to 250
 MOST_STEPS = 1024  # step lines that are kept for the pace
-LEAST_WINDOW, MOST_WINDOW = 10, 200  # steps that the pace is measured over, a tenth of the run between
+LEAST_WINDOW, MOST_WINDOW = 16, 200  # steps that the pace is measured over, an eighth of the run between
 BUSY = 20  # per cent of use from which a GPU does more than wait for the compiler
 _FIGURE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _SLOW = frozenset(SLOW.values())
@@ -201,7 +201,7 @@ class Progress:
         timed = [one for one in self.steps if one.train_time_s is not None]
         if len(timed) < 2:
             return None, None, None
-        window = min(MOST_WINDOW, max(LEAST_WINDOW, (self.total or 0) // 10))
+        window = min(MOST_WINDOW, max(LEAST_WINDOW, (self.total or 0) // 8))
         last = timed[-1]
         middle = _latest_until(timed[:-1], last.step - window) or timed[0]
         first = _latest_until(timed, middle.step - (last.step - middle.step))

@@ -38,6 +38,7 @@ class Followed:
         self.command = ALONE
         self.reference: Reference | None = None
         self.told = False
+        self.name = self._name()
 
     def status(self) -> Status:
         """Read on, and say where the run stands."""
@@ -49,8 +50,7 @@ class Followed:
         if not self.told and (self.reader.command is not None or self.reader.over):
             self.told = True
             self._tell()
-        file = self.reader.file
-        return status_of(self.reader, self.command, self.reference, self.run_id if file is None else file.subject)
+        return status_of(self.reader, self.command, self.reference, self.name)
 
     @property
     def over(self) -> bool:
@@ -80,6 +80,14 @@ class Followed:
         file = self.reader.file
         entropy = None if file is None else entropy_of(track, file.data)
         return ALONE if entropy is None else replace(ALONE, entropy=entropy, target=ruleset.above_entropy)
+
+    def _name(self) -> str:
+        """Name its script as people type it."""
+        subject = self.run_id if self.reader.file is None else self.reader.file.subject
+        if subject.startswith(f"{self.catalog.project.records.name}/"):
+            with contextlib.suppress(HarnessError):
+                return self.catalog.name(self.catalog.record(subject))
+        return subject
 
     def _raise(self) -> None:
         """Raise StoreError: its folder holds no run that can be read."""

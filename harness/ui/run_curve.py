@@ -7,6 +7,7 @@ one row. So the picture begins where the curve has left its steep start, and sho
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 from harness.run.run_progress import Point
@@ -33,10 +34,12 @@ def curve_rows(status: Status, width: int, height: int) -> list[str]:
     if limits is None:
         return []
     drawn = _drawn(own, theirs, end, limits, command.target, width, height - 1)
-    named = "above the entropy" if command.entropy is not None else "val_loss"
-    beside = f"   {THEIRS * 3} {reference.name}" if reference is not None and theirs else ""
-    target = "" if command.target is None else f"   ─── target {command.target:g}"
-    return [f"      {named}   ⠤⠤⠤ this run{beside}{target}"[:width], *drawn]
+    legend = "above the entropy:" if command.entropy is not None else "val_loss:"
+    beside = [f"{THEIRS * 3} {reference.name}"] if reference is not None and theirs else []
+    target = [] if command.target is None else [f"─── target {command.target:g}"]
+    for part in ("⠤⠤⠤ this run", *beside, *target):
+        legend += f"  {part}" if len(legend) + len(part) + 2 <= width else ""
+    return [legend, *drawn]
 
 
 def _known(points: Sequence[Point], entropy: float) -> Curve:
@@ -64,19 +67,21 @@ def _drawn(
 
     low, high = limits
     margin = 0.04 * (high - low)
+    seen = [_clipped(points, high + margin) for points in (theirs, own)]
+    begin = min((points[0][0] for points in seen if points), default=0.0)
+    begin = math.floor(begin) if begin > STEEP / 2 * end else 0.0
     figure = plotext.figure
     figure.clear()
     figure.theme("colorless")
     figure.plot_size(width, height)
-    for points, marker in ((theirs, THEIRS), (own, OWN)):
-        seen = _clipped(points, high + margin)
-        if seen:
-            figure.draw(figure.signal([x for x, _ in seen], [y for _, y in seen], marker=marker).lines())
+    for points, marker in zip(seen, (THEIRS, OWN), strict=True):
+        if points:
+            figure.draw(figure.signal([x for x, _ in points], [y for _, y in points], marker=marker).lines())
     if target is not None and low - margin <= target <= high:
         figure.line(target, 0)
     figure.ruler("y", 0).lim(low - margin, high + margin)
-    figure.ruler("x", 0).lim(0, end)
-    ticks = [round(end * part / 4) for part in range(5)]
+    figure.ruler("x", 0).lim(begin, end)
+    ticks = [round(begin + (end - begin) * part / 4) for part in range(5)]
     figure.ruler("x", 0).ticks(ticks, [f"{tick}" for tick in ticks])
     return tuple(figure.build().string(colorless=True).rstrip("\n").split("\n"))
 

@@ -25,25 +25,30 @@ class RunLines:
             self.last_step = point.step
             latest = point is new[-1]
             time = [] if point.train_time_s is None else [f"train_time {run_status.number(point.train_time_s, 1)} s"]
+            rest = self._rest(status) if latest else []
             total = status.state.total_steps
             step = f"step {point.step}" if total is None else f"step {point.step}/{total}"
             loss = [part.replace(f" at step {point.step}", "") for part in run_status.loss_parts(status, point)[:1]]
-            parts = [step, *loss, *run_status.loss_parts(status, point)[1:]]
-            lines.append(_line(status, [*parts, *(self._rest(status) if latest else time)]))
+            lines.append(_line(status, [step, *loss, *run_status.loss_parts(status, point)[1:], *time, *rest]))
         if not lines and status.ended is None and now_s - self.said_s >= EVERY_S:
             step_now = run_status.step_text(status.state)
             lines.append(_line(status, [status.phase, *([step_now] if step_now else []), *self._rest(status)]))
         if status.ended is not None and not self.ended:
             self.ended = True
-            lines.append(_line(status, [status.ended, *run_status.left_parts(status), *run_status.cost_parts(status)]))
+            lines.append(_line(status, [status.ended, *_left(status), *run_status.cost_parts(status)]))
         if lines:
             self.said_s = now_s
         return lines
 
     def _rest(self, status: Status) -> list[str]:
-        state = status.state
-        left = run_status.left_parts(status) if status.ended is None else []
-        return [*run_status.pace_parts(state), *left, *run_status.gpu_parts(state.gpus), *run_status.cost_parts(status)]
+        pace = [part for part in run_status.pace_parts(status.state) if not part.startswith("train_time")]
+        left = _left(status) if status.ended is None else []
+        return [*pace, *left, *run_status.gpu_parts(status.state.gpus), *run_status.cost_parts(status)]
+
+
+def _left(status: Status) -> list[str]:
+    parts = run_status.left_parts(status)
+    return [f"left {', '.join(parts)}"] if parts else []
 
 
 def _line(status: Status, parts: list[str]) -> str:

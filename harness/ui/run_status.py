@@ -125,14 +125,16 @@ def pace_parts(state: State) -> list[str]:
 
 
 def left_parts(status: Status) -> list[str]:
-    """Say what is left of this run and of the command."""
+    """Say what is left of this run and of the command, to stand behind the word "left"."""
     rest, command = status.rest, status.command
-    parts = []
+    parts: list[str] = []
+    if not status.good:
+        return parts  # the command ends with this run
     if status.ended is None:
-        parts.append("time left is known once it trains" if rest.run_s is None else f"{span(rest.run_s)} left")
+        parts.append("not known before it trains" if rest.run_s is None else f"{span(rest.run_s)} of this run")
     if command.count > 1 and rest.command_s is not None and (status.ended is None or command.number < command.count):
         most = "at most" if command.at_most else "about"
-        parts.append(f"{most} {span(rest.command_s)} left of the command")
+        parts.append(f"{most} {span(rest.command_s)} of the command")
     return parts
 
 
@@ -142,7 +144,9 @@ def cost_parts(status: Status) -> list[str]:
     if rest.spent_usd is None:
         return []
     total = (
-        "" if rest.total_usd is None else f", {'at most' if command.at_most else 'about'} {rest.total_usd:,.2f} in all"
+        ""
+        if rest.total_usd is None or not status.good
+        else f", {'at most' if command.at_most else 'about'} {rest.total_usd:,.2f} in all"
     )
     return [f"{rest.spent_usd:,.2f} USD since it began{total}"]
 
