@@ -3,26 +3,31 @@
     python benchmarks/overhead.py [PAIRS] [--small]        default 40 pairs, about 20 minutes
 
 Each pair runs the current smoke record twice with the same seed, once bare and once confined and recorded by the
-launcher. Both run at once, each with one rank on one core, and a coin decides who gets which: the speed of a shared
-machine changes by 10 % within seconds, and so it changes for both. What the harness starts beside a run may use every core,
-as on a GPU host, which has cores to spare. The ratio of the script's own train times is given with its 95 % interval
-(Student's t over the log ratios), which must contain 1 and be at most 0.04 wide. What the harness adds to the start and
-end of a run, at most 0.3 s, comes from half as many pairs of a script that trains nothing, one run after the other.
+launcher, with the live view on a terminal of 100 columns. Both run at once, each with one rank on one core, and a coin
+decides who gets which: the speed of a shared machine changes by 10 % within seconds, and so it changes for both. What the
+harness starts beside a run, and the view, may use every core, as on a GPU host, which has cores to spare. The
+ratio of the script's own train times is given with its 95 % interval (Student's t over the log ratios), which must contain
+1 and be at most 0.04 wide. What the harness adds to the start and end of a run, at most 0.3 s, comes from half as many
+pairs of a script that trains nothing, one run after the other.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import multiprocessing
 import os
 import platform
+import pty
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +41,16 @@ from harness.dataset import fetching
 from harness.launch.launcher import LaunchPlan
 from harness.launch.recorder import Hashed, Recorder
 from harness.launch.torchrun import TorchrunLauncher, clean_environment
+from harness.machine import computer
+from harness.run.command_progress import Command
+from harness.run.record_curve import Reference
+from harness.run.run_progress import Point
+from harness.run.run_reading import RunReader
 from harness.runlog import reader
+from harness.store import records, run_files
 from harness.store.layout import Project
+from harness.ui.live import Display
+from harness.ui.run_status import Status, status_of
 
 PROJECT = Project(Path(__file__).parents[1])
 NO_TRAINING = 'print("step:1/1 val_loss:2.9 train_time:1000ms step_avg:1000.00ms")\n'
@@ -50,6 +63,68 @@ def lay_out(found: Subject, folder: Path) -> Path:
     shutil.copyfile(found.files_folder / found.entry, work / found.entry)
     fetching.offer(fetching.fetch_for(found.track), found.track, work)
     return work
+
+
+def write_run_file(found: Subject, folder: Path) -> None:
+    """What the view reads of a run beside its log."""
+    run_files.write_run_file(
+        folder,
+        run_files.RunFile(
+            schema=2,
+            id=folder.name,
+            series="benchmark",
+            subject=found.name,
+            track=found.track.name,
+            ruleset=found.ruleset.id,
+            script_sha256=found.script_sha256,
+            files=found.files,
+            processes=1,
+            arguments=(),
+            dry=False,
+            started_at=run_files.now(),
+            machine=computer.capture(),
+            data=fetching.fetch_for(found.track).receipt,
+            outcome=None,
+            log_sha256=None,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def viewed(found: Subject, folder: Path) -> Iterator[None]:
+    """Show a run on a terminal while it goes, as `run` does; nobody looks."""
+    terminal, end = pty.openpty()
+    os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    drain = threading.Thread(target=read_all, args=(terminal,), daemon=True)
+    drain.start()
+    write_run_file(found, folder)
+    points = tuple(Point(*point) for point in records.read_curve(found.folder))
+    beside = Reference(found.name, points, False) if points else None
+    entropy = found.track.data.oracle_loss
+    command = Command(1, 1, 1, False, None, None, found.ruleset.above_entropy, entropy, 24.0, 0.0, 0, None)
+    reading = RunReader(folder)
+
+    def status() -> Status:
+        reading.poll()
+        return status_of(reading, command, beside, found.name)
+
+    with open(end, "w") as stream:
+        display = Display(status, stream)
+        display.open()
+        try:
+            yield
+        finally:
+            display.close()
+    assert not display.broken and reading.progress.last is not None, "the view showed nothing"
+    drain.join()
+    os.close(terminal)
+
+
+def read_all(descriptor: int) -> None:
+    """Read what is drawn until nobody draws any more."""
+    with contextlib.suppress(OSError):
+        while os.read(descriptor, 1 << 16):
+            pass
 
 
 @dataclass(frozen=True)
@@ -85,7 +160,8 @@ def timed_run(found: Subject, seed: int, core: int | None, through_harness: bool
         (folder / "home").mkdir()
         began = time.perf_counter()
         if through_harness:
-            outcome = Pinned(core).run(plan, lambda line: None)
+            with viewed(found, folder):
+                outcome = Pinned(core).run(plan, lambda line: None)
             assert outcome.state == "finished", outcome
             raw = (folder / "log.txt").read_bytes()
         else:
