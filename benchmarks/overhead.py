@@ -91,8 +91,8 @@ def write_run_file(found: Subject, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def viewed(found: Subject, folder: Path) -> Iterator[None]:
-    """Show a run on a terminal while it goes, as `run` does; nobody looks."""
+def on_a_terminal(found: Subject, folder: Path) -> Iterator[Display]:
+    """Make what shows a run on a terminal, as `run` does; nobody looks."""
     terminal, end = pty.openpty()
     os.environ |= {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     drain = threading.Thread(target=read_all, args=(terminal,), daemon=True)
@@ -110,11 +110,7 @@ def viewed(found: Subject, folder: Path) -> Iterator[None]:
 
     with open(end, "w") as stream:
         display = Display(status, stream)
-        display.open()
-        try:
-            yield
-        finally:
-            display.close()
+        yield display
     assert not display.broken and reading.progress.last is not None, "the view showed nothing"
     drain.join()
     os.close(terminal)
@@ -160,8 +156,10 @@ def timed_run(found: Subject, seed: int, core: int | None, through_harness: bool
         (folder / "home").mkdir()
         began = time.perf_counter()
         if through_harness:
-            with viewed(found, folder):
+            with on_a_terminal(found, folder) as display:
+                display.open()
                 outcome = Pinned(core).run(plan, lambda line: None)
+                display.close()
             assert outcome.state == "finished", outcome
             raw = (folder / "log.txt").read_bytes()
         else:
@@ -179,6 +177,29 @@ def timed_run(found: Subject, seed: int, core: int | None, through_harness: bool
     train_time = reader.read_bytes(raw, "log.txt")[-1].final_train_time_s
     assert train_time is not None
     return Took(train_time, wall)
+
+
+def view_cost_ms(found: Subject, redraws: int = 100) -> float:
+    """Milliseconds of processor time to read five new lines of a run and redraw the view; it does that twice a second."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / run_files.CLOCK).write_text(f"line,monotonic_ns\nstart,{time.monotonic_ns()}\n")
+        with on_a_terminal(found, folder) as display, (folder / run_files.LOG).open("a") as log:
+            spent = 0.0
+            for step in range(0, 5 * redraws, 5):
+                for line in range(step, step + 5):
+                    print(f"step:{line}/{5 * redraws} train_time:{line * 90}ms step_avg:90.00ms", file=log)
+                loss = 6 - 3 * step / (5 * redraws)
+                print(
+                    f"step:{step + 4}/{5 * redraws} val_loss:{loss} train_time:9ms step_avg:90.00ms",
+                    file=log,
+                    flush=True,
+                )
+                began = time.thread_time()
+                display.sink.show(display.status())
+                spent += time.thread_time() - began
+            display.sink.leave()
+    return spent / redraws * 1e3
 
 
 def start_and_end(found: Subject, pairs: int) -> list[float]:
@@ -239,6 +260,7 @@ def main() -> int:
     added = start_and_end(found, max(1, pairs // 2))
     spread = (stats.interval(added)[1] - stats.mean(added)) if len(added) > 1 else math.inf
     print(f"start and end, harness - bare: {stats.mean(added):+.2f} s (± {spread:.2f} s, {len(added)} pairs)")
+    print(f"one look of the view, twice a second: {view_cost_ms(found, 4 if args.small else 100):.1f} ms")
     print(f"stamping and storing one line: {stamp_cost_us(1000 if args.small else 200_000):.1f} us")
     if args.small:
         return 0
