@@ -49,7 +49,8 @@ def write_run(
     """Write the folder of a run that goes on; `changes` of its run.json."""
     folder = project.runs / run_id
     folder.mkdir(parents=True)
-    told = json.loads((PACKED / "run.json").read_text()) | {"id": run_id, "outcome": None} | (changes or {})
+    own = {"id": run_id, "outcome": None, "subject": f"records/smoke/{PACKED.parents[2].name}"}
+    told = json.loads((PACKED / "run.json").read_text()) | own | (changes or {})
     (folder / "run.json").write_text(json.dumps(told))
     (folder / "clock.csv").write_text(f"line,monotonic_ns\nstart,{START_NS}\n")
     (folder / "log.txt").write_bytes(b"")

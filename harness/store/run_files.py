@@ -24,7 +24,7 @@ PROBES = "probes"  # the folder of the probes' runs
 # A script that keeps the contract saves its weights into a folder of its own. After the run they lie beside that, out of
 # reach of any run, until they are scored.
 SAVED, WEIGHTS, SCORE = "saved", "weights", "score.json"
-RUN_NAME = re.compile(r"2\d{7}T\d")  # how the id of a run begins, and the name of no record
+RUN_NAME = re.compile(r"2\d{7}(T|$)")  # how the id of a run begins, and the name of no record
 SAVE_ARGUMENT = f"save=../{SAVED}/model"  # seen from the work folder, so that it names no folder of this machine
 
 
