@@ -9,14 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from harness.run.command_progress import Command
+from harness.run.command_progress import Command, Rest
 from harness.run.record_curve import Reference
-from harness.run.run_progress import Gpus, Point
+from harness.run.run_progress import Gpus, Point, Progress
 from harness.run.run_reading import RunReader
 from harness.ui import run_status, run_view
+from harness.ui.run_curve import curve_rows
 from harness.ui.run_lines import EVERY_S, RunLines
 from harness.ui.run_status import Status, status_of
 from tests import recorded
@@ -118,6 +121,24 @@ def test_a_curve_of_any_losses_can_be_drawn(reader: RunReader, losses: tuple[flo
     for reference in (RECORD, None):
         odd = replace(status, state=replace(status.state, curve=curve), reference=reference)
         assert max(map(cell_len, drawn(odd, 80))) <= 80
+
+
+LOSSES = st.one_of(st.floats(2.5, 12.0), st.floats(allow_nan=False, allow_infinity=False), st.none())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 200) | st.integers(0, 10**12), LOSSES), max_size=12),
+    st.sampled_from([0, 1, 80, 10**12]),
+)
+def test_no_point_leaves_the_picture(curve: list[tuple[int, float | None]], total: int) -> None:
+    """A point far outside of it ends the process, in the native part of plotext."""
+    points = tuple(Point(step, loss, None) for step, loss in sorted(dict(curve).items()))
+    state = replace(Progress(on_gpus=False).state(1.0), curve=points, total_steps=total)
+    status = Status("", "", COMMAND, state, Rest(None, None, None, None), RECORD, None, True)
+    for reference in (RECORD, None):
+        rows = curve_rows(replace(status, reference=reference), 80, 12)
+        assert all(cell_len(row) <= 80 for row in rows)
 
 
 def test_a_loss_that_is_no_number_is_called_that(reader: RunReader) -> None:
