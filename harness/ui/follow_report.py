@@ -24,7 +24,7 @@ from harness.ui.live import EVERY_S, sink
 from harness.ui.run_status import Status, status_of
 from harness.ui.run_watch import UNSHOWN, entropy_of
 
-ALONE = Command(1, 0, 0, False, None, None, None, None, None, 0.0, 0, None)  # nobody says which command made it
+ALONE = Command(1, 0, 0, False, "this run", None, None, None, None, 0.0, 0, None)  # nobody says which command made it
 
 
 class Followed:

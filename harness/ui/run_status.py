@@ -131,7 +131,7 @@ def left_parts(status: Status) -> list[str]:
     if not status.good:
         return parts  # the command ends with this run
     if status.ended is None:
-        parts.append("not known before it trains" if rest.run_s is None else f"{span(rest.run_s)} of this run")
+        parts.append("not known yet" if rest.run_s is None else f"{span(rest.run_s)} of this run")
     if command.count > 1 and rest.command_s is not None and (status.ended is None or command.number < command.count):
         most = "at most" if command.at_most else "about"
         parts.append(f"{most} {span(rest.command_s)} of the command")
