@@ -14,7 +14,7 @@ from harness.maintain.session_plan import Outlook, Step
 from harness.maintain.session_price import Price
 from harness.maintain.session_work import Shown, Stop, Work
 from harness.store import sessions
-from harness.ui import compare_report, console, joint_report, run_report, score_report
+from harness.ui import compare_report, console, joint_report, run_report, run_watch, score_report
 from harness.ui.bars import file_progress
 
 
@@ -22,7 +22,7 @@ def shown(catalog: Catalog) -> Shown:
     """Return what shows the stages of a session on this terminal."""
     return Shown(
         say=console.say,
-        watch=functools.partial(run_report.watch, catalog),
+        watch=functools.partial(run_watch.watch, catalog),
         comparing=functools.partial(compare_report.watch, catalog.project),
         analysis=compare_report.say_analysis,
         several=functools.partial(joint_report.watch, catalog.project),

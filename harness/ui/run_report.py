@@ -6,7 +6,7 @@ It puts what the stages know into sentences and passes them to the console.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.catalog.lookup import Catalog
@@ -15,7 +15,6 @@ from harness.core import stats
 from harness.core.errors import MachineError
 from harness.core.judgement import Verdict
 from harness.core.measurement import Machine, Metrics
-from harness.core.record import Record
 from harness.core.task import Track
 from harness.core.text import plural
 from harness.evidence import gather, timeline
@@ -23,11 +22,10 @@ from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.store.layout import Project
 from harness.ui import console, score_report
-from harness.ui.run_watch import RunWatch, Shown, usual_s
 from harness.verdict.distance import by_distance
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
-    from harness.run.series import SeriesPlan, Watcher
+    from harness.run.series import SeriesPlan
 
 
 def say_plan(plan: SeriesPlan, *, looking: bool = False) -> None:
@@ -93,37 +91,6 @@ def _data(subject: Subject) -> str:
     shards = 1 + -(-subject.train_tokens // data.shard_tokens)
     size = shards * data.shard_tokens * 2 / 1e9
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
-
-
-def watch(
-    catalog: Catalog,
-    subject: Subject,
-    *,
-    beside: Record | None = None,
-    at_most: bool = False,
-    usd_per_hour: float | None = None,
-) -> Watcher:
-    """Return a watcher that shows how each of several runs of a script goes.
-
-    beside: the record whose curve stands beside theirs; None: the current one.
-    """
-    watch = RunWatch(
-        catalog, beside=beside, at_most=at_most, usd_per_hour=usd_per_hour, usual_s=usual_s(catalog, subject)
-    )
-    shown = Shown(subject, short_name(subject))
-
-    def begin(run_id: str, number: int, count: int, what: str | None = None) -> Callable[[bytes], None]:
-        title = f"run {number}/{count}" if number else "first run"
-        of = "" if what is None else f" of {what}"
-        console.say(f"{title}{of}  {run_id}")
-        return watch.begin(shown, run_id, number, count, what)
-
-    return begin
-
-
-def short_name(subject: Subject) -> str:
-    """Name a script as people type it."""
-    return subject.name if subject.record is None else f"{subject.record.track}/{subject.record.number}"
 
 
 def after_a_stop(plan: SeriesPlan) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
@@ -25,8 +26,12 @@ from harness.run.record_curve import Reference, reference_of
 from harness.run.run_reading import RunReader
 from harness.store import run_files
 from harness.store.files import write_atomic
+from harness.ui import console
 from harness.ui.live import Display
 from harness.ui.run_status import Status, status_of
+
+if TYPE_CHECKING:  # numpy comes with it
+    from harness.run.series import Watcher
 
 UNSHOWN = ("prime", "probe", "dry")  # purposes of runs whose losses say nothing beside a record's
 
@@ -133,3 +138,34 @@ def usual_s(catalog: Catalog, subject: Subject) -> float | None:
     with contextlib.suppress(HarnessError):
         return ending.usual_wall_time_s(catalog.project, subject.chain, computer.capture())
     return None
+
+
+def watch(
+    catalog: Catalog,
+    subject: Subject,
+    *,
+    beside: Record | None = None,
+    at_most: bool = False,
+    usd_per_hour: float | None = None,
+) -> Watcher:
+    """Return a watcher that shows how each of several runs of a script goes.
+
+    beside: the record whose curve stands beside theirs; None: the current one.
+    """
+    runs = RunWatch(
+        catalog, beside=beside, at_most=at_most, usd_per_hour=usd_per_hour, usual_s=usual_s(catalog, subject)
+    )
+    shown = Shown(subject, short_name(subject))
+
+    def begin(run_id: str, number: int, count: int, what: str | None = None) -> Callable[[bytes], None]:
+        title = f"run {number}/{count}" if number else "first run"
+        of = "" if what is None else f" of {what}"
+        console.say(f"{title}{of}  {run_id}")
+        return runs.begin(shown, run_id, number, count, what)
+
+    return begin
+
+
+def short_name(subject: Subject) -> str:
+    """Name a script as people type it."""
+    return subject.name if subject.record is None else f"{subject.record.track}/{subject.record.number}"

@@ -208,7 +208,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 def _probe(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
-    from harness.ui import console, run_report
+    from harness.ui import console, run_watch
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -218,7 +218,7 @@ def _probe(args: argparse.Namespace) -> int:
     _say_probe_plan(plan)
     if args.plan:
         return 0
-    watch = run_report.watch(catalog, plan.subject, usd_per_hour=args.usd_per_hour)
+    watch = run_watch.watch(catalog, plan.subject, usd_per_hour=args.usd_per_hour)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
             tokens = material.prepare(plan, progress=progress)

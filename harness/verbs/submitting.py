@@ -107,7 +107,7 @@ def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import series
     from harness.submission import admissible, draft
-    from harness.ui import console, run_report, score_report
+    from harness.ui import console, run_report, run_watch, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -131,7 +131,7 @@ def _run(args: argparse.Namespace) -> int:
     run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
         return 0
-    watch = run_report.watch(catalog, subject, at_most=args.until_decided, usd_per_hour=args.usd_per_hour)
+    watch = run_watch.watch(catalog, subject, at_most=args.until_decided, usd_per_hour=args.usd_per_hour)
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
