@@ -111,7 +111,7 @@ def on_a_terminal(found: Subject, folder: Path) -> Iterator[Display]:
     with open(end, "w") as stream:
         display = Display(status, stream)
         yield display
-    assert not display.broken and reading.progress.last is not None, "the view showed nothing"
+    assert display.broken is None and reading.progress.last is not None, f"nothing was shown: {display.broken!r}"
     drain.join()
     os.close(terminal)
 

@@ -40,7 +40,7 @@ class RunReader:
         self._clock, self._log = Follower(folder / CLOCK), Follower(folder / LOG)
         self._telemetry = Follower(folder / TELEMETRY)
         self._script_log: Follower | None = None
-        self._asked_s = time.monotonic()
+        self._asked_s, self._unheld = time.monotonic(), 0
 
     @property
     def over(self) -> bool:
@@ -112,9 +112,11 @@ class RunReader:
         self._asked_s = time.monotonic()
         if not (self.folder / RUN_FILE).exists():
             return True
+        free = False
         with contextlib.suppress(HarnessError, OSError):
-            return (self.folder / run_files.LOCK).exists() and not run_files.is_running(self.folder)
-        return False
+            free = (self.folder / run_files.LOCK).exists() and not run_files.is_running(self.folder)
+        self._unheld = self._unheld + 1 if free else 0
+        return self._unheld > 1  # once may be the moment between making the lock and taking it
 
     def _read(self) -> bool:
         """Read on; tell whether anything was there."""

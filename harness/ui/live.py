@@ -37,24 +37,24 @@ class Screen:
         self.live: Live = Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
     def show(self, status: Status) -> None:
-        """Draw a status where it differs from what is there."""
-        self._draw(status, whole=True)
+        """Draw a status where it differs from what is there; below it is a free line, for the echo of a Ctrl-C."""
+        self._draw(status, whole=True, below="\n")
 
     def close(self, status: Status, *, whole: bool = False) -> None:
         """Draw the last state and leave it; of a run that finished and is not the last one, the figures, unless `whole`."""
         last = status.command.number >= status.command.count
-        self._draw(status, whole=whole or last or not status.good or status.ended is None)
+        self._draw(status, whole=whole or last or not status.good or status.ended is None, below="")
 
     def leave(self) -> None:
         """Show the cursor again, and begin a line."""
         with contextlib.suppress(OSError):
             self.live.stop()
 
-    def _draw(self, status: Status, *, whole: bool) -> None:
+    def _draw(self, status: Status, *, whole: bool, below: str) -> None:
         from harness.ui import run_view
 
         width, height = self.console.size
-        text = run_view.frame(status, width, height, whole=whole)
+        text = run_view.frame(status, width, height - 1, whole=whole).append(below)
         if not self.live.is_started:
             self.live.start()
         if text.markup != self.drawn:
@@ -94,7 +94,8 @@ class Display:
 
     def __init__(self, status: Callable[[], Status], stream: TextIO) -> None:
         self.status, self.sink = status, sink(stream)
-        self.stop, self.broken = threading.Event(), False
+        self.stop = threading.Event()
+        self.broken: Exception | None = None  # what ended it before its run did
         self.thread = threading.Thread(target=self._run, name="display", daemon=True)
 
     def open(self) -> None:
@@ -120,12 +121,12 @@ class Display:
     def _guarded(self, show: Callable[[Status], None]) -> bool:
         """Show the status; whatever breaks here is told in a line, and the run, which may be dear, goes on."""
         try:
-            if not self.broken:
+            if self.broken is None:
                 show(self.status())
-        except OSError:  # the terminal is gone
-            self.broken = True
+        except OSError as error:  # the terminal is gone
+            self.broken = error
         except Exception as error:
-            self.broken = True
+            self.broken = error
             self.sink.leave()
             print(f"the display of this run broke, the run goes on: {error!r}"[:300], file=sys.stderr, flush=True)
-        return not self.broken
+        return self.broken is None
