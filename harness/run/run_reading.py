@@ -50,8 +50,7 @@ class RunReader:
     def poll(self) -> None:
         """Read what has come since the last call."""
         if self.file is None and not self._open():
-            self.lost = not self.folder.exists()  # thrown away, or moved
-            return
+            return  # it is still being made
         ended = None if self.final else self._ended()
         self._read()
         if ended is not None:
@@ -60,6 +59,13 @@ class RunReader:
             self.outcome = ended
         elif self.outcome is None:
             self.lost = self._is_abandoned()
+
+    def follow_to(self, folder: Path) -> None:
+        """Go on in the folder that the run was moved to, if it was moved: a probe's run is, when it has ended."""
+        if folder != self.folder and not self.folder.exists() and folder.is_dir():
+            self.folder, self.lost = folder, False
+            self._clock.path, self._log.path = folder / CLOCK, folder / LOG
+            self._telemetry.path = folder / TELEMETRY
 
     def state(self) -> State:
         """Say where the run stands now."""

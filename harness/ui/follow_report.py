@@ -43,11 +43,8 @@ class Followed:
 
     def status(self) -> Status:
         """Read on, and say where the run stands."""
+        self.reader.follow_to(run_files.run_folder(self.catalog.project, self.run_id))
         self.reader.poll()
-        moved = run_files.run_folder(self.catalog.project, self.run_id)
-        if self.reader.lost and moved != self.reader.folder and moved.is_dir():
-            self.reader = RunReader(moved)
-            self.reader.poll()
         if not self.told and (self.reader.command is not None or self.reader.over):
             self.told = True
             self._tell()

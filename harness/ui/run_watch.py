@@ -98,11 +98,13 @@ class WatchedRun:
 
     def __init__(self, watch: RunWatch, shown: Shown, reader: RunReader, command: Command) -> None:
         self.watch, self.shown, self.reader, self.command = watch, shown, reader, command
+        self.run_id = reader.folder.name
         self.reference: Reference | None = None
         self.told = False
 
     def status(self) -> Status:
         """Read on, and say where the run stands."""
+        self.reader.follow_to(run_files.run_folder(self.watch.catalog.project, self.run_id))
         self.reader.poll()
         if not self.told and self.reader.file is not None and self.reader.start_ns is not None:
             self.told = True

@@ -145,6 +145,22 @@ def test_the_run_of_a_probe_is_found_where_it_was_moved(project: Project, capsys
     assert "above smoke/4" not in out, "on other tokens the record's curve says nothing"
 
 
+def test_a_run_that_is_moved_while_it_is_watched_is_read_to_its_end(project: Project) -> None:
+    lines = training(68, 68, every=20)
+    folder = recorded.write_run(project, lines[:30], changes={"purpose": "probe"})
+    reader = RunReader(folder)
+    reader.poll()
+    recorded.add_lines(folder, lines[30:])
+    recorded.end_run(folder, 20.0, "stopped", "stopped by the user")
+    moved = project.runs / "probes" / "one" / f"01-own-known-{RUN_ID}"
+    moved.parent.mkdir(parents=True)
+    folder.rename(moved)
+    reader.follow_to(moved)
+    reader.poll()
+    assert (reader.state().step, reader.outcome and reader.outcome.state, reader.lost) == (68, "stopped", False)
+    assert [point.step for point in reader.state().curve] == [0, 20, 40, 60, 68]
+
+
 # ------------------------------------------------------------------------------------------------ reading a folder
 
 
@@ -179,6 +195,15 @@ def test_a_line_that_never_ends_is_held_in_little_memory(project: Project) -> No
         reader.poll()
     assert reader.state().step == 10
     assert len(reader._log.rest) <= 1 << 16
+
+
+def test_a_run_whose_folder_is_still_being_made_is_starting(project: Project) -> None:
+    reader = RunReader(project.runs / RUN_ID)
+    reader.poll()
+    assert (reader.over, reader.state().phase, reader.state().elapsed_s) == (False, "starting", None)
+    recorded.write_run(project, training(10, 68))
+    reader.poll()
+    assert reader.state().step == 10
 
 
 def test_a_folder_that_disappears_ends_the_run(project: Project) -> None:
