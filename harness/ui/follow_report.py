@@ -119,11 +119,6 @@ def figures(catalog: Catalog, run_id: str) -> dict[str, Any]:
     return {"run": run_id, "subject": status.subject, "ended": outcome, **state, "rest": asdict(status.rest)}
 
 
-def is_run(catalog: Catalog, name: str) -> bool:
-    """Tell whether a name is that of a run, and not of a record: it begins with a time, or with `.runs`."""
-    return run_files.RUN_NAME.match(name.removeprefix("./").removeprefix(f"{catalog.project.runs.name}/")) is not None
-
-
 def find_run(catalog: Catalog, name: str | None) -> str:
     """Return the id of the run that a name or its beginning means, None: of the run that was started last.
 

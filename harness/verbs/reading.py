@@ -252,11 +252,12 @@ def _show_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _show_run(args: argparse.Namespace, catalog: Catalog) -> int:
     """Show where a run stands, or follow it to its end."""
+    from harness.store import run_files
     from harness.ui import follow_report
 
     if args.follow and args.json:
         raise HarnessError.at("--follow", "shows a run to people, --json prints it once", "leave one of them out")
-    if args.record is not None and not follow_report.is_run(catalog, args.record):
+    if args.record is not None and not run_files.is_run_name(args.record):
         raise HarnessError.at(args.record, "is no run, and --follow shows one", "name a run by its id in .runs")
     run_id = follow_report.find_run(catalog, args.record)
     if args.json:
@@ -268,10 +269,11 @@ def _show_run(args: argparse.Namespace, catalog: Catalog) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from harness.board import rows
-    from harness.ui import follow_report, show_report
+    from harness.store import run_files
+    from harness.ui import show_report
 
     catalog = catalog_of(args)
-    if args.follow or (args.record is not None and follow_report.is_run(catalog, args.record)):
+    if args.follow or (args.record is not None and run_files.is_run_name(args.record)):
         return _show_run(args, catalog)
     if args.record is None:
         raise HarnessError.at("show", "what to show is not named", "name a record like short/12, or a run")
