@@ -6,7 +6,6 @@ message of the harness: control characters are shown as escapes and rich markup 
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +38,12 @@ def redraws(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-def columns() -> int:
-    """Return the width of the terminal, or what COLUMNS says."""
-    return shutil.get_terminal_size().columns
+def columns(stream: TextIO) -> int:
+    """Return the width of a stream's terminal, or what COLUMNS says; 80 where it has none."""
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 80
 
 
 def say(text: str, *, style: str | None = None, stdout: bool = False) -> None:

@@ -86,7 +86,7 @@ def sink(stream: TextIO) -> Screen | Lines:
     """Choose how to show a run: in place where a terminal of 60 columns or more can redraw, else in lines."""
     from harness.ui.run_view import LEAST_WIDTH
 
-    return Screen(stream) if console.redraws(stream) and console.columns() >= LEAST_WIDTH else Lines(stream)
+    return Screen(stream) if console.redraws(stream) and console.columns(stream) >= LEAST_WIDTH else Lines(stream)
 
 
 class Display:

@@ -276,3 +276,11 @@ def test_a_dumb_terminal_gets_lines(term: str, redraws: bool, monkeypatch: pytes
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(stream, "isatty", lambda: True)
     assert console.redraws(stream) is redraws  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("said", "columns"), [("60", 60), ("", 80), ("wide", 80)])
+def test_columns_says_how_wide_a_terminal_is(said: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream here is a file, whose width nobody knows."""
+    monkeypatch.setenv("COLUMNS", said)
+    with open(os.devnull, "w") as stream:
+        assert console.columns(stream) == columns
