@@ -9,5 +9,6 @@ upstream_row one record's row for the README of modded-nanogpt
 tabulation   the table that reviewers make of logs, as `core.log_table`
 log_oddities what is odd in it
 log_markdown the same as Markdown, for a comment
+site/        the same as a web site with charts
 plots        leaderboard/progress-<track>.svg and curves-<track>.svg, from `harness.frames`
 """

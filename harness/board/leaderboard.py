@@ -62,10 +62,10 @@ def read_and_render(project: Project) -> dict[str, str]:
     """Read the project's records and render the board; raises HarnessError with every problem of the records."""
     records = read_records(project)
     curves, timings = frames.read_curves(project, records), read_retimings(project)
-    return render(load_tracks(project.tracks), records, curves, timings, _read_readmes(project, records))
+    return render(load_tracks(project.tracks), records, curves, timings, read_readmes(project, records))
 
 
-def _read_readmes(project: Project, records: Sequence[Record]) -> dict[str, dict[str, str]]:
+def read_readmes(project: Project, records: Sequence[Record]) -> dict[str, dict[str, str]]:
     """Read what submitters wrote of their records, each as far as a page quotes it."""
     found: dict[str, dict[str, str]] = {}
     for record in records:

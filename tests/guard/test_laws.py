@@ -29,6 +29,8 @@ HOMES = {
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
     "matplotlib": {"board"},
+    "jinja2": {"board"},
+    "markupsafe": {"board"},
     "pandas": {"frames", "board"},
     "rich": {"ui"},
     "torch": {"score"},  # and in the training scripts
@@ -285,7 +287,7 @@ VERBS = {
         "--cold",
     },
     "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
-    "board": {"--check", "--json", "--upstream-row"},
+    "board": {"--check", "--json", "--site", "--upstream-row"},
     "show": {"--json"},
 }
 
