@@ -54,7 +54,7 @@ def render(material: Material) -> dict[str, bytes | str]:
     order = markdown.order(material.tracks)
     files: dict[str, bytes | str] = dict(static_files())
     for name, text in material.board.items():
-        if name.endswith(".svg"):
+        if name.endswith(".svg") and name.count("/") == 1:  # of a track; a record's curve is drawn by its page
             files[f"assets/{Path(name).name}"] = text
         elif name.endswith((".json", ".csv")):
             files[Path(name).name] = text
@@ -89,13 +89,14 @@ class _Track:
         self.material, self.track, self.rows, self.order = material, track, mine, order
         self.curves, self.target = chart_data.alike(track, mine, material.curves.get(track.name, {}))
         self.gains = track_page.gains(track, mine)
-        pictures = [Path(name).name for name in material.board if name.endswith(f"-{track.name}.svg")]
+        end = f"-{track.name}.svg"
+        pictures = [Path(name).name for name in material.board if name.count("/") == 1 and name.endswith(end)]
         self.shown = {
             "track": track,
             "rows": mine,
             "head": track_page.head(track, mine),
             "ideas": track_page.ideas(mine, self.gains),
-            "pictures": {name.removesuffix(f"-{track.name}.svg"): name for name in pictures},
+            "pictures": {name.removesuffix(end): name for name in pictures},
             "page": f"tracks/{track.name}.html",
         }
 

@@ -17,7 +17,7 @@ from harness.store.layout import Project
 MARK = "made-by-speedrun.json"
 MADE_BY = "speedrun board --site"
 MOST_MARK_BYTES = 50 << 20  # a name has at most 200 bytes
-_TODO = "name a folder that does not exist yet, or one that this command made"
+_ADVICE = "name a folder that does not exist yet, or one that this command made"
 _HERE = -100  # AT_FDCWD
 _EXCHANGE = 2  # RENAME_EXCHANGE
 
@@ -54,7 +54,7 @@ def require_ours(target: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
-        raise StoreError.at(target, "is no folder", _TODO)
+        raise StoreError.at(target, "is no folder", _ADVICE)
     there = {
         str(Path(folder, name).relative_to(target))
         for folder, folders, names in os.walk(target)
@@ -64,7 +64,7 @@ def require_ours(target: Path) -> None:
         return
     known = _listed(target / MARK)
     if known is None:
-        raise StoreError.at(target, "holds something else than a site of this project", _TODO)
+        raise StoreError.at(target, "holds something else than a site of this project", _ADVICE)
     others = sorted(there - known - {MARK})
     if others:
         few = ", ".join(ascii(name)[1:-1] for name in others[:3])

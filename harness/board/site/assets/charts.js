@@ -26,18 +26,19 @@
   }
 
   function picture(name, chart) {
+    chart.setAttribute("aria-hidden", "true"); // its parts have names that nobody could make sense of
     const box = element("div", { className: "chart-box" }, chart);
     box.setAttribute("role", "img");
     box.setAttribute("aria-label", name);
     return box;
   }
 
-  // Round values for the ticks of a log axis: 1, 2 and 5 of each power of ten, fewer where that is too many.
+  // Round values for the ticks of a log axis: 1, 2 and 5 of each power of ten, more or fewer where these do not fit.
   function ticksOf([low, high], most = 8) {
-    for (const steps of [[1, 1.5, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5], [1]]) {
-      const found = d3.range(-4, 8).flatMap((power) => steps.map((step) => step * 10 ** power)).filter((tick) => tick >= low && tick <= high);
-      if (found.length <= most || steps.length === 1) return found;
-    }
+    const inside = (steps) => d3.range(-4, 8).flatMap((power) => steps.map((step) => step * 10 ** power)).filter((tick) => tick >= low && tick <= high);
+    const found = [[1, 1.5, 2, 3, 4, 5, 6, 7, 8], [1, 2, 5], [1]].map(inside);
+    const fitting = found.find((ticks) => ticks.length <= most) ?? found[2];
+    return fitting.length < 3 ? d3.ticks(low, high, Math.min(most, 5)) : fitting;
   }
 
   // Plot would leave out the names of some ticks of a log axis; given as text they all stay.
@@ -169,7 +170,7 @@
     }
 
     function limits() {
-      const [low, high] = ["x0", "x1"].map((name) => (view.get(name) === "" ? NaN : Number(view.get(name))));
+      const [low, high] = ["x0", "x1"].map((name) => parseFloat(view.get(name)));
       return { low: low >= 0 ? low : null, high: high > 0 && !(high <= low) ? high : null };
     }
 
@@ -268,11 +269,10 @@
     const redraw = onWidth(place, draw);
     view.watch(() => {
       const slugs = chosen();
-      axis.value = view.get("x") || (byTimeFirst ? "time" : "step");
+      axis.value = ["time", "step"].includes(view.get("x")) ? view.get("x") : byTimeFirst ? "time" : "step";
       logX.checked = view.get("logx") === "" ? axis.value === "time" && !fixed : view.get("logx") === "1";
       logY.checked = view.get("logy") === "1";
-      from.value = view.get("x0");
-      to.value = view.get("x1");
+      for (const field of [from, to]) field.value = Number.isFinite(parseFloat(view.get(field.name))) ? parseFloat(view.get(field.name)) : "";
       list(slugs);
       Promise.allSettled(slugs.map((slug) => load(top, data.track, slug))).then((ends) => {
         const missing = slugs.filter((slug) => !speedrun.curves.has(slug));

@@ -38,18 +38,26 @@
     }
   }
 
-  function fits(one) {
-    const date = one.values.date, from = view.get("from"), to = view.get("to");
-    return (one.values.by ?? "").includes(view.get("by").trim().toLowerCase())
-      && (!from || (date !== null && date >= from))
-      && (!to || (date !== null && date <= to))
-      && (!view.get("evidence") || one.values.evidence === view.get("evidence"))
-      && (!view.get("machine") || one.machine === view.get("machine"));
+  // What is asked of a field; a value that it cannot have, in an address that somebody wrote, counts as none.
+  function asked(name) {
+    const field = form.elements[name], text = view.get(name);
+    if (field.tagName === "SELECT") return [...field.options].some((one) => one.value === text) ? text : "";
+    return field.type === "date" && !/^\d{4}-\d\d-\d\d$/.test(text) ? "" : text;
+  }
+
+  function test() {
+    const [by, from, to, evidence, machine] = ["by", "from", "to", "evidence", "machine"].map(asked);
+    const name = by.trim().toLowerCase();
+    return ({ values, machine: own }) => (values.by ?? "").includes(name)
+      && (!from || (values.date !== null && values.date >= from))
+      && (!to || (values.date !== null && values.date <= to))
+      && (!evidence || values.evidence === evidence)
+      && (!machine || own === machine);
   }
 
   function show() {
-    const text = view.get("sort"), sign = text.startsWith("-") ? -1 : 1;
-    const key = tables[0].heads.some((head) => head.dataset.key === text.replace("-", "")) ? text.replace("-", "") : "";
+    const text = asked("sort"), sign = text.startsWith("-") ? -1 : 1, key = text.replace("-", "");
+    const fits = test();
     let shown = 0, all = 0;
     for (const table of tables) {
       sort(table, key, sign);
@@ -60,7 +68,7 @@
       }
     }
     for (const field of form.querySelectorAll("[name]")) {
-      if (field !== document.activeElement || field.tagName === "SELECT") field.value = view.get(field.name);
+      if (field !== document.activeElement || field.tagName === "SELECT") field.value = asked(field.name);
     }
     document.getElementById("count").value = shown === all ? `all ${all} rows` : `${shown} of ${all} rows`;
   }
