@@ -267,7 +267,7 @@
     }
 
     const redraw = onWidth(place, draw);
-    view.watch(() => {
+    view.watch(["curves", "x", "logx", "logy", "x0", "x1"], () => {
       const slugs = chosen();
       axis.value = ["time", "step"].includes(view.get("x")) ? view.get("x") : byTimeFirst ? "time" : "step";
       logX.checked = view.get("logx") === "" ? axis.value === "time" && !fixed : view.get("logx") === "1";

@@ -62,8 +62,9 @@
     for (const table of tables) {
       sort(table, key, sign);
       for (const one of table.rows) {
-        one.row.hidden = !fits(one);
-        shown += !one.row.hidden;
+        const fit = fits(one);
+        if (one.row.hidden === fit) one.row.hidden = !fit;
+        shown += fit;
         all += 1;
       }
     }
@@ -93,5 +94,5 @@
     document.activeElement.blur();
     view.set({ sort: "", by: "", from: "", to: "", evidence: "", machine: "" });
   });
-  view.watch(show);
+  view.watch(["sort", "by", "from", "to", "evidence", "machine"], show);
 })();

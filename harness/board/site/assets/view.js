@@ -33,13 +33,21 @@ const view = (() => {
     tell();
   }
 
-  function watch(watcher) {
-    watchers.push(watcher);
+  // Call `watcher` now, and whenever one of these values is another than before.
+  function watch(names, watcher) {
+    const state = () => JSON.stringify(names.map(get));
+    watchers.push({ watcher, state, last: state() });
     watcher();
   }
 
   function tell() {
-    for (const watcher of watchers) watcher();
+    for (const one of watchers) {
+      const now = one.state();
+      if (now !== one.last) {
+        one.last = now;
+        one.watcher();
+      }
+    }
   }
 
   addEventListener("hashchange", () => {
