@@ -18,7 +18,7 @@ class LedgerExtract:
     aborted: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
     scripts_before: int = 0  # other scripts of the same folder that had judged runs
-    others_tried: int | None = None  # scripts, of any folder, that had judged runs on this track here before it
+    others_tried: int | None = None  # scripts, of any folder, that were run on this track here before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@ tried first, then a release in its place, and the result says which one it was.
 """
 
 import platform
+import sys
 from pathlib import Path
 from typing import Literal
 
+from harness.catalog.lookup import Catalog
 from harness.core.errors import Problem, StoreError, raise_if
 from harness.core.record import Label
 from harness.replay import environments, obstacles, venv
 from harness.replay.plan import Plan
+from harness.replay.plan import plan as plan_replay
 from harness.store.layout import Project
 from harness.store.replays import Environment
 
@@ -23,6 +26,13 @@ def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environme
 
     Raises StoreError, with every attempt, where nothing can be installed, and at once where the disk is full.
     """
+    made, tried = install(project, plan)
+    check_modules(plan, made)
+    return made, describe(plan, made, tried)
+
+
+def install(project: Project, plan: Plan) -> tuple[venv.Venv, tuple[str, ...]]:
+    """Make the best environment that can be installed, and say what was tried before it; raises as `make_environment` does."""
     tried: list[str] = []
     for requirements in dict.fromkeys(plan.requirement_sets):
         try:
@@ -33,9 +43,47 @@ def make_environment(project: Project, plan: Plan) -> tuple[venv.Venv, Environme
                 note_build(project, plan, requirements, "not found")
             continue
         note_build(project, plan, requirements, "installed")
-        check_modules(plan, made)
-        return made, describe(plan, made, tuple(tried))
+        return made, tuple(tried)
     raise StoreError.at(plan.name, f"no environment can be made ({'; '.join(tried)})", "check pip's settings")
+
+
+def made_for(catalog: Catalog, target: str) -> venv.Venv:
+    """Return the environment that `doctor TARGET --make` made; raises StoreError where none was made yet."""
+    wanted = of_target(catalog, target)
+    for requirements in dict.fromkeys(wanted.requirement_sets):
+        found = venv.find(requirements)
+        if found is not None:
+            return found
+    what = f"no environment for {wanted.name} is made on this machine"
+    raise StoreError.at(
+        f"--env {target}", what, f"make it with `speedrun doctor {wanted.name} --make`, then start again"
+    )
+
+
+def interpreter(catalog: Catalog, target: str | None) -> tuple[str, str | None]:
+    """Return the interpreter that runs are started with and, where it is not the harness's own, the torch that it has.
+
+    target: the record whose environment `doctor --make` made; None: the harness's. Raises StoreError where it is not made.
+    """
+    if target is None:
+        return sys.executable, None
+    made = made_for(catalog, target)
+    return str(made.python), made.torch
+
+
+def of_target(catalog: Catalog, target: str) -> Plan:
+    """Plan the environment of a record, of a track's current record, or of the record that a submission builds on.
+
+    Downloads nothing. Raises HarnessError where the target means nothing or names no record.
+    """
+    named = catalog.find(target)
+    record = named.record
+    if record is None:
+        record = catalog.parent(catalog.subject(named))
+    if record is None:
+        todo = "name the record whose packages it needs, like short/89"
+        raise StoreError.at(target, "this submission names no parent, so no record says what it needs", todo)
+    return plan_replay(catalog, record, plan_only=True)
 
 
 def note_build(project: Project, plan: Plan, requirements: tuple[str, ...], found: Found) -> None:

@@ -8,6 +8,7 @@ printed is kept. A judged run counts from its launch on, so a script is tried by
 
 import dataclasses
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,10 +23,10 @@ from harness.evidence.contents import Evidence
 from harness.evidence.metrics import read_run
 from harness.launch.launcher import Launcher
 from harness.machine import computer
+from harness.model_score import scoring
 from harness.run import ending, execution
 from harness.run.failure import GOES_ON, STARTS_OVER, run_error
 from harness.run.judging import verify
-from harness.score import scoring
 from harness.store import run_files
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
@@ -87,19 +88,26 @@ def plan(
 
 
 def prepare(
-    plan: SeriesPlan, *, allow_network: bool = True, progress: Progress | None = None
+    plan: SeriesPlan,
+    *,
+    allow_network: bool = True,
+    progress: Progress | None = None,
+    python: str = sys.executable,
+    torch: str | None = None,
 ) -> execution.Prepared | None:
     """Check the machine, then fetch the tokens; None where there is nothing left to run.
 
-    Raises MachineError before anything is fetched, and DatasetError before anything is launched.
+    python, torch: the interpreter of an environment of its own and the version in it; else the harness's. Raises
+    MachineError before anything is fetched, and DatasetError before anything is launched.
     """
     if not plan.runs:
         return None
-    here = computer.capture()
+    here = computer.capture(torch=torch)
     computer.check(here, plan.subject.track, dry=plan.dry)
     ready = execution.prepare(plan.subject, here, dry=plan.dry, allow_network=allow_network, progress=progress)
     purpose: Purpose = "screening" if plan.screening else "judged"
-    return dataclasses.replace(ready, planned=len(plan.done) + plan.runs, purpose=purpose, scored=not plan.dry)
+    planned = len(plan.done) + plan.runs
+    return dataclasses.replace(ready, planned=planned, purpose=purpose, scored=not plan.dry, python=python)
 
 
 def make_runs(

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from harness.core.measurement import Purpose
+from harness.store.flaws import Break
 
 GENESIS = "0" * 64  # stands for the entry before the first
 
@@ -42,11 +42,20 @@ class Declared(_Entry):
     n_max: int | None
     subject: str | None = None  # the folder that it was run from: "submissions/2026-11-21_x"
     earlier: int | None = None  # scripts of this folder that were declared before it
-    others: int | None = None  # other scripts, of any folder, with judged runs on this track here before it
+    others: int | None = None  # other scripts, of any folder, that were run on this track here before it
 
     @property
     def is_old(self) -> bool:
         return self.subject is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried(_Entry):
+    """What stands before the first screening run of a script: on which track somebody tries it."""
+
+    track: str
+    subject: str  # the folder that it is run from
+    is_old = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,34 +104,7 @@ class Scored(_Entry):
     is_old = False
 
 
-Entry = Declared | Started | Ended | Scored
-
-Flaw = Literal[
-    "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score"
-]
-_SENTENCES: dict[Flaw, str] = {
-    "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
-    "undeclared": "{at} comes before any declaration; a chain is declared once, before its first judged run",
-    "declared again": "{at} is a second declaration; a chain is declared once, before its first judged run",
-    "started again": "{at} starts the run {run} again",
-    "not open": "{at} ends the run {run}, which was not open",
-    "older form": "{at} is of an older form than the entries before it",
-    "no end": "{name}: the run {run} was started and has no end",
-    "not to score": "{at} scores the run {run}, which had not ended or had been scored",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A place where a chain is not as an honest ledger writes it."""
-
-    kind: Flaw
-    line: int
-    run: str | None = None
-
-    def sentence(self, name: str) -> str:
-        """Say what is wrong; `name` is the file that the chain was read from."""
-        return _SENTENCES[self.kind].format(at=f"{name}:{self.line}", name=name, run=self.run)
+Entry = Declared | Tried | Started | Ended | Scored
 
 
 @dataclass(frozen=True)
@@ -165,6 +147,13 @@ class Chain:
             if isinstance(entry, Started) and entry.is_judged:
                 return None
         return None
+
+    @property
+    def track(self) -> str | None:
+        """The track that the script was run on, to be judged or only to be tried; None where nothing says so."""
+        if self.declared is not None and self.counted:
+            return self.declared.track
+        return next((entry.track for entry in self.entries if isinstance(entry, Tried)), None)
 
     @property
     def n_max(self) -> int | None:
@@ -289,5 +278,7 @@ class Chain:
         return (*found, *(Break("no end", open_at[run], run) for run in sorted(open_at)))
 
 
-def _needs_declaration(entry: Started | Ended | Scored, number: int) -> bool:
+def _needs_declaration(entry: Tried | Started | Ended | Scored, number: int) -> bool:
+    if isinstance(entry, Tried):
+        return False
     return entry.is_judged if isinstance(entry, Started) else number == 0

@@ -19,6 +19,11 @@ def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", nargs="?", metavar="RECORD", help="what you want to run: a record, a track or submissions/<slug>"
     )
+    parser.add_argument(
+        "--make",
+        action="store_true",
+        help="make the environment that RECORD needs, for `run --env RECORD`; examine nothing",
+    )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON on stdout")
 
 
@@ -26,13 +31,36 @@ def _doctor(args: argparse.Namespace) -> int:
     from harness.doctor import examination
     from harness.ui import console
 
-    report = examination.examine(catalog_of(args), args.target)
+    catalog = catalog_of(args)
+    if args.make:
+        return _make_environment(catalog, args.target)
+    report = examination.examine(catalog, args.target)
     if args.json:
         print_json({"target": report.target, "state": report.state, "lines": report.lines})
     console.say_states([(line.state, line.name, line.value, line.fix) for line in report.lines])
     what = f"for {report.target}" if report.target else "without a record (name one to check what it needs)"
     console.say(f"doctor: {report.state} {what}", style=f"bold {report.state}")
     return 2 if report.state == "red" else 0
+
+
+def _make_environment(catalog: Catalog, target: str | None) -> int:
+    from harness.core.errors import HarnessError
+    from harness.replay import own_environment
+    from harness.ui import console
+
+    if target is None:
+        raise HarnessError.at(
+            "--make", "no record was named", "name the one whose packages you need: doctor short --make"
+        )
+    wanted = own_environment.of_target(catalog, target)
+    with console.waiting(f"making an environment for {wanted.name}: {', '.join(wanted.requirement_sets[0])}"):
+        made, tried = own_environment.install(catalog.project, wanted)
+    for attempt in tried:
+        console.say(f"not to be had: {attempt}", style="yellow")
+    console.say(
+        f"torch {made.torch} for {wanted.name} is in {made.folder}; use it with `speedrun run … --env {wanted.name}`"
+    )
+    return 0
 
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from harness.catalog.lookup import Catalog
+from harness.cli import main
 from harness.core.errors import MachineError, StoreError
 from harness.maintain import torch_index
 from harness.replay import environments, own_environment, plan, venv
@@ -104,6 +106,23 @@ def test_a_build_that_is_gone_is_replaced_and_the_result_says_so(wheels: Path, p
     assert "2.10.0.dev20251210+cu126" in told.tried[0]
     assert availability(project, NIGHTLY).startswith("not found on 20")
     assert availability(project, "2.9.1") == "unchecked"
+
+
+@pytest.mark.usefixtures("copied")
+def test_the_environment_of_a_record_is_made_on_demand_and_found_by_its_name(
+    wheels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_wheel(wheels, "torch", "2.13.0")
+    catalog = Catalog(PROJECT)
+    with pytest.raises(StoreError, match="make it with `speedrun doctor smoke/2 --make`"):
+        own_environment.made_for(catalog, "smoke/2")
+    assert main(["--root", str(ROOT), "doctor", "smoke/2", "--make"]) == 0
+    made = own_environment.made_for(catalog, "smoke/2")
+    assert made.torch == "2.13.0"
+    said = capsys.readouterr()
+    assert f"torch 2.13.0 for smoke/2 is in {made.folder}" in said.err + said.out
+    assert main(["--root", str(ROOT), "doctor", "--make"]) == 2
+    assert "no record was named" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("copied")

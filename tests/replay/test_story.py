@@ -104,6 +104,25 @@ def test_three_runs_are_compared_and_stored_under_the_name_in_git(project: Small
     assert "a minute or more" not in done.stderr
 
 
+def test_a_run_uses_the_environment_that_was_made_for_a_record(project: Small) -> None:
+    add_record(project, 1, HONEST)
+    idea = project.submit(HONEST)
+    arguments = ("run", str(idea.relative_to(project.root)), "--runs", "1", "--env", "tiny/1")
+    refused = project.run(*arguments)
+    assert refused.returncode == 2
+    assert "`speedrun doctor tiny/1 --make`" in refused.stderr
+    assert not project.run_folders()
+    make_environment()
+    (venv.folder_of(TRAINING) / venv.LOCK_FILE).write_text("torch==9.9.9\n")
+    planned = project.run(*arguments, "--plan")
+    assert "torch 9.9.9" in planned.stdout + planned.stderr
+    project.run(*arguments)
+    [folder] = project.run_folders()
+    assert json.loads((folder / "run.json").read_text())["machine"]["torch"] == "9.9.9"
+    assert (folder / "outcome.json").exists()
+    assert finished(project) == 1
+
+
 def second_run_waits(project: Small) -> str:
     """The first run ends, every later one waits for somebody to end it."""
     mark = project.root / "once"
