@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import frames
 from harness.board import leaderboard, markdown, rows
+from harness.board.code_changes import Changes, read_changes
 from harness.board.rows import Row
 from harness.board.site import announcing, chart_data, entry_page, templating, track_page
 from harness.board.site.pending import Pending, read_pending
@@ -35,6 +36,7 @@ class Material:
     curves: frames.Curves
     timings: Timings = field(default_factory=dict)
     readmes: leaderboard.Readmes = field(default_factory=dict)
+    changes: Changes = field(default_factory=dict)
     board: Mapping[str, str] = field(default_factory=dict)  # what `speedrun board` writes: pictures and data are used
     pending: Sequence[Pending] = ()
 
@@ -45,8 +47,9 @@ def read_material(catalog: Catalog) -> Material:
     records, timings = catalog.records(), read_retimings(project)
     tracks = {name: catalog.track(name) for name in catalog.track_names()}
     curves, readmes = frames.read_curves(project, records), leaderboard.read_readmes(project, records)
-    board = leaderboard.render(tracks, records, curves, timings, readmes)
-    return Material(tracks, records, curves, timings, readmes, board, read_pending(catalog))
+    changes = read_changes(project, records)
+    board = leaderboard.render(tracks, records, curves, timings, readmes, changes)
+    return Material(tracks, records, curves, timings, readmes, changes, board, read_pending(catalog))
 
 
 def render(material: Material) -> dict[str, bytes | str]:
@@ -95,7 +98,7 @@ class _Track:
             "track": track,
             "rows": mine,
             "head": track_page.head(track, mine),
-            "ideas": track_page.ideas(mine, self.gains),
+            "ideas": track_page.ideas(track, mine, self.gains),
             "pictures": {name.removesuffix(end): name for name in pictures},
             "page": f"tracks/{track.name}.html",
         }
@@ -125,10 +128,13 @@ class _Track:
         beside = entry_page.neighbours(self.rows)
         curves = self.material.curves.get(self.track.name, {})  # as stored, where the chart has one meaning of loss
         readmes = self.material.readmes.get(self.track.name, {})
+        changes = self.material.changes.get(self.track.name, {})
+        shown = {row.slug: row for row in self.rows}
         files = {}
         for row in self.rows:
             near = beside[row.slug]
             values = entry_page.entry(self.track, records[row.slug], row, self.gains[row.slug], near, curves)
+            values["change"] = entry_page.code_change(row, changes.get(row.slug), shown)
             values |= {"track": self.track, "page": f"tracks/{self.track.name}.html"}
             values["readme"] = readmes.get(row.slug, "").expandtabs(4).splitlines()[:MOST_README_LINES]
             files[f"records/{row.track}/{row.slug}.html"] = _page("record.html", "../../", self.order, values)

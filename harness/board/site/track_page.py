@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from harness.board import markdown
+from harness.board import markdown, milestones
+from harness.board.milestones import in_order
 from harness.board.rows import Row
 from harness.catalog.standing import MEANINGS
 from harness.core.task import Track
 
-NEWEST = markdown.NEWEST
 Value = float | str | None
 
 
@@ -94,7 +94,7 @@ def tables(track: Track, rows: Sequence[Row], curves: Iterable[str]) -> list[Tab
     if track.metric == "train_time":
         return [Table("All records", tuple(_line(row, _time_cells(row), having) for row in rows))]
     deltas = markdown.step_changes(rows)
-    by_steps = sorted(rows, key=lambda row: (row.claimed_steps is None, row.claimed_steps or 0, _order(row)))
+    by_steps = sorted(in_order(rows), key=lambda row: (row.claimed_steps is None, row.claimed_steps or 0))
     lines = [(row, _line(row, _step_cells(row, deltas), having)) for row in by_steps]
     was = tuple(line for row, line in lines if markdown.is_advance(row, deltas))
     apart = tuple(line for row, line in lines if not markdown.is_advance(row, deltas))
@@ -122,10 +122,10 @@ def head(track: Track, rows: Sequence[Row]) -> dict[str, Any] | None:
     }
 
 
-def ideas(rows: Sequence[Row], gains: Mapping[str, str]) -> list[Idea]:
-    """Return the last ideas, the newest first."""
-    found = [row for row in in_order(rows) if row.withdrawn is None and row.kind == "record"]
-    return [Idea(row, place(row), gains[row.slug]) for row in found[: -NEWEST - 1 : -1]]
+def ideas(track: Track, rows: Sequence[Row], gains: Mapping[str, str]) -> list[Idea]:
+    """Return the last rows that brought a gain, the newest first."""
+    found = milestones.ideas(track, rows)[::-1][: markdown.NEWEST]
+    return [Idea(row, place(row), gains[row.slug]) for row, _ in found]
 
 
 def gains(track: Track, rows: Sequence[Row]) -> dict[str, str]:
@@ -135,14 +135,9 @@ def gains(track: Track, rows: Sequence[Row]) -> dict[str, str]:
     found = {}
     for row in in_order(rows):
         found[row.slug] = markdown.gain_text(row, before, deltas)
-        if row.kind == "record" and row.withdrawn is None:
+        if milestones.is_idea(row):
             before = row
     return found
-
-
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Order rows by their numbers."""
-    return sorted(rows, key=_order)
 
 
 def place(row: Row) -> str:
@@ -160,10 +155,6 @@ def pull_request(row: Row) -> str | None:
     if row.pull_request is None or row.repository is None or not re.fullmatch(r"[0-9]{1,9}", row.pull_request):
         return None
     return f"https://github.com/{quote(row.repository)}/pull/{row.pull_request}"
-
-
-def _order(row: Row) -> tuple[list[int], str, str]:
-    return [int(part) for part in row.number.split(".")], row.date or "", row.slug
 
 
 def _line(row: Row, cells: Mapping[str, Cell], having: set[str]) -> Line:
@@ -186,27 +177,20 @@ def markdown_free(row: Row) -> str:
 
 def _time_cells(row: Row) -> dict[str, Cell]:
     gain = markdown.same_host(row)
-    value = None if gain is None else gain.time_s
-    shown = "" if value is None else signed(value, ".2f")
-    shown += f" (#{gain.record})" if shown and gain is not None and gain.record is not None else ""
-    return {"claim": Cell(markdown.seconds(row.claimed_time_s), row.claimed_time_s), "gain": Cell(shown, value)}
+    measured = Cell("", None) if gain is None else Cell(markdown.measured_text(gain, ",.2f"), gain.time_s)
+    return {"claim": Cell(markdown.seconds(row.claimed_time_s), row.claimed_time_s), "gain": measured}
 
 
 def _step_cells(row: Row, deltas: Mapping[str, int | None]) -> dict[str, Cell]:
     steps, delta = row.claimed_steps, deltas[row.slug]
     claim = Cell("" if steps is None else f"{steps:,}", steps)
-    return {"claim": claim, "gain": Cell("" if delta is None else signed(delta, ",d"), delta)}
+    return {"claim": claim, "gain": Cell("" if delta is None else markdown.signed(delta, ",d"), delta)}
 
 
 def _test(row: Row) -> Cell:
     if row.rule_value is not None:
         return Cell(f"{row.rule_value:.4f}", row.rule_value)
     return Cell("" if row.p is None else f"{row.p:.2g}", row.p)
-
-
-def signed(value: float, form: str) -> str:
-    """Write a number with its sign, a zero without."""
-    return f"{value:+{form}}".replace("-", "−") if value else f"{value:{form}}"
 
 
 def _number(text: str) -> float:
