@@ -260,6 +260,7 @@
       more.replaceChildren(element("option", { value: "", textContent: "…" }), ...known.filter((one) => !slugs.includes(one.slug))
         .map((one) => element("option", { value: one.slug, textContent: `#${one.number} ${one.title}` })));
       more.disabled = slugs.length >= MOST;
+      more.parentElement.hidden = known.length <= slugs.length;
       for (const box of document.querySelectorAll("label.pick input")) {
         box.checked = slugs.includes(box.value);
         box.disabled = !box.checked && slugs.length >= MOST;
