@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import frames
-from harness.board import leaderboard, markdown, rows
+from harness.board import eval_section, leaderboard, markdown, rows
 from harness.board.code_changes import Changes, read_changes
 from harness.board.rows import Row
 from harness.board.site import announcing, chart_data, entry_page, templating, track_page
@@ -37,6 +37,7 @@ class Material:
     timings: Timings = field(default_factory=dict)
     readmes: leaderboard.Readmes = field(default_factory=dict)
     changes: Changes = field(default_factory=dict)
+    evals: leaderboard.Evals = field(default_factory=dict)
     board: Mapping[str, str] = field(default_factory=dict)  # what `speedrun board` writes: pictures and data are used
     pending: Sequence[Pending] = ()
 
@@ -47,9 +48,9 @@ def read_material(catalog: Catalog) -> Material:
     records, timings = catalog.records(), read_retimings(project)
     tracks = {name: catalog.track(name) for name in catalog.track_names()}
     curves, readmes = frames.read_curves(project, records), leaderboard.read_readmes(project, records)
-    changes = read_changes(project, records)
-    board = leaderboard.render(tracks, records, curves, timings, readmes, changes)
-    return Material(tracks, records, curves, timings, readmes, changes, board, read_pending(catalog))
+    told = readmes, read_changes(project, records), leaderboard.read_evaluations(project, records)
+    board = leaderboard.render(tracks, records, curves, timings, *told)
+    return Material(tracks, records, curves, timings, *told, board, read_pending(catalog))
 
 
 def render(material: Material) -> dict[str, bytes | str]:
@@ -129,11 +130,16 @@ class _Track:
         curves = self.material.curves.get(self.track.name, {})  # as stored, where the chart has one meaning of loss
         readmes = self.material.readmes.get(self.track.name, {})
         changes = self.material.changes.get(self.track.name, {})
+        evals = self.material.evals.get(self.track.name, {})
         shown = {row.slug: row for row in self.rows}
         files = {}
         for row in self.rows:
             near = beside[row.slug]
             values = entry_page.entry(self.track, records[row.slug], row, self.gains[row.slug], near, curves)
+            values["evals"] = [
+                (eval_section.origin(one), eval_section.headings(one), eval_section.figures(one))
+                for one in evals.get(row.slug, ())
+            ]
             values["change"] = entry_page.code_change(row, changes.get(row.slug), shown)
             values |= {"track": self.track, "page": f"tracks/{self.track.name}.html"}
             values["readme"] = readmes.get(row.slug, "").expandtabs(4).splitlines()[:MOST_README_LINES]
