@@ -17,13 +17,16 @@ import pytest
 
 from harness import frames
 from harness.board import export, leaderboard, rows
+from harness.board.code_changes import Change
 from harness.board.site import building, chart_data, pending, site_folder, vendoring
 from harness.board.site.building import Material
 from harness.catalog.lookup import Catalog
 from harness.core.errors import StoreError
 from harness.store.layout import Project
+from harness.submission import codediff
 from harness.submission.inspection import Checked
 from tests import sites
+from tests.evals import test_stored
 from tests.faults.projects import HONEST, make_project
 from tests.unit.test_board import TRACKS, record, run
 
@@ -198,6 +201,20 @@ def test_chart_data_is_data_and_curves_have_one_meaning_of_loss() -> None:
     [data] = sites.data_of(real()["data/short.js"])
     assert data["target"] == 3.28 and sum(one["current"] for one in data["records"]) == 1
     assert chart_data.script("curve", "</script>\u2028é").isascii()
+
+
+def test_the_page_of_a_record_shows_evaluations_and_what_changed_in_the_code_as_text() -> None:
+    old, new = (record(n, 80.0 - n, run(3.278)) for n in (1, 2))
+    found = codediff.diff({"a.txt": b"x"}, {"a.txt": f"{sites.SCRIPT}\n".encode()})
+    told = {"short": {new.slug: Change(found, old, True)}}
+    results = {"short": {new.slug: [test_stored.result(by=sites.SCRIPT)]}}
+    page = text_of(
+        f"records/short/{new.slug}.html", building.render(sites.material([old, new], changes=told, evals=results))
+    )
+    shown = "\n".join(text for _, text in sites.Page(page).all("section"))
+    assert f"+{sites.SCRIPT}" in shown and "+1 −1 lines of code against #1" in shown
+    assert "at least one is a reimplementation" in shown
+    assert f"by {sites.SCRIPT}, on a GPU" in shown and "<script>window" not in page
 
 
 def test_the_feed_announces_dated_records_newest_first() -> None:
