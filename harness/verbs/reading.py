@@ -198,6 +198,7 @@ def _extract(args: argparse.Namespace) -> int:
 def _board_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with status 1 if a page is stale")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on stdout")
+    parser.add_argument("--site", metavar="DIR", type=Path, help="write the board as a static web site into DIR")
     parser.add_argument(
         "--upstream-row", metavar="RECORD", help="print the row of one record for the README of modded-nanogpt"
     )
@@ -207,6 +208,8 @@ def _board(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.ui import console
 
+    if args.site is not None:
+        return _site(args)
     if args.upstream_row is not None:
         return _upstream_row(args)
     project = project_of(args)
@@ -224,6 +227,22 @@ def _board(args: argparse.Namespace) -> int:
         console.say(f"{project.show(file.path)} {file.why}")
     if not changed:
         console.say("the board is current; nothing was written")
+    return 0
+
+
+def _site(args: argparse.Namespace) -> int:
+    from harness.board.site import building, site_folder
+    from harness.ui import console
+
+    if args.check or args.json or args.upstream_row is not None:
+        raise HarnessError.at("board", "--site goes with no other option", "give --site DIR alone")
+    catalog = catalog_of(args)
+    site_folder.require_outside(catalog.project, args.site)
+    site_folder.require_ours(args.site)  # before the work; again when it is written
+    files = building.render(building.read_material(catalog))
+    site_folder.write_site(args.site, files)
+    pages = plural(sum(name.endswith(".html") for name in files), "page")
+    console.say(f"wrote {pages} to {args.site}; open {args.site / 'index.html'} in a browser")
     return 0
 
 

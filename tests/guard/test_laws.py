@@ -29,6 +29,8 @@ HOMES = {
     "huggingface_hub": {"dataset"},
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
+    "jinja2": {"board"},
+    "markupsafe": {"board"},
     "pandas": {"frames", "board", "eval"},
     "rich": {"ui"},
     "plotext": {"ui"},
@@ -302,7 +304,7 @@ VERBS = {
         "--cold",
     },
     "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
-    "board": {"--check", "--json", "--upstream-row"},
+    "board": {"--check", "--json", "--site", "--upstream-row"},
     "show": {"--follow", "--json"},
     "eval": {
         "--script",
