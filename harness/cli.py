@@ -1,6 +1,7 @@
 """The command line: verbs in the order of the workflow, few flags each. Nothing heavy is imported before a verb runs.
 
-Text for people goes to stderr, data to stdout with `--json`. Exit status: 0 success; 1 a verdict other than pass, a
+What was asked for goes to stdout, progress, advice and errors to stderr (`harness.ui.streams`); with `--json` data alone
+is on stdout. Exit status: 0 success; 1 a verdict other than pass, a
 stale board or a check that found something; 2 unusable input or an unsuitable machine; 3 the run itself failed; 130 and
 143 ended by Ctrl-C or SIGTERM.
 """
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 
 from harness.core.errors import HarnessError
 from harness.core.text import printable
+from harness.ui import streams
 from harness.verbs import comparing, maintaining, preparing, reading, replaying, submitting
 from harness.verbs.verb import Verb
 
@@ -54,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in verbs():
         sub = commands.add_parser(verb.name, help=verb.help, description=verb.help)
         verb.arguments(sub)
-        sub.set_defaults(run=verb.run)
+        sub.set_defaults(run=verb.run, reads=verb.reads)
     return parser
 
 
@@ -64,8 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Titles may have any letter, and file names bytes that are not UTF-8; stderr escapes both by itself.
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     args = build_parser().parse_args(argv)
+    asked = args.reads or _given(args, "plan", "list")
     try:
-        return int(args.run(args))
+        with streams.chosen(asked=asked, for_program=_is_for_program(args)):
+            status = int(args.run(args))
+        sys.stdout.flush()  # here, where a reader that has ended is no error
+        return status
     except HarnessError as error:
         for line in error.lines:
             print(f"  | {printable(line)}", file=sys.stderr)
@@ -73,9 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"speedrun: {printable(str(problem))}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
-        # The program that reads our output (head, less) has ended; print nothing more on stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        # The program that reads our output (head, less) has ended: print nothing more. 141 is what a shell reports of a
+        # program that the signal for this (SIGPIPE, 13) ended.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return 141
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -85,3 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("speedrun: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _given(args: argparse.Namespace, *flags: str) -> bool:
+    return any(getattr(args, flag, False) for flag in flags)
+
+
+def _is_for_program(args: argparse.Namespace) -> bool:
+    """Whether stdout is for data alone."""
+    return _given(args, "json", "markdown", "upstream_row") or getattr(args, "format", "text") == "github"

@@ -9,24 +9,35 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from harness.core.judgement import Outcome, Verdict
 from harness.core.text import printable
 from harness.runlog import grammar
+from harness.ui import streams
+from harness.ui.streams import product as product  # what is said inside was asked for
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
-def say(text: str, *, style: str | None = None, stdout: bool = False) -> None:
-    """Print one message for a person on stderr; stdout: it is what was asked for, and goes there."""
-    stream = sys.stdout if stdout else sys.stderr
+def say(text: str, *, style: str | None = None) -> None:
+    """Print one message for a person: on stdout where the command was asked for it, else on stderr (`streams`)."""
+    _print(text, style, streams.asked())
+
+
+def note(text: str, *, style: str | None = None) -> None:
+    """Print progress, advice or an error for a person, on stderr whatever the command was asked for."""
+    _print(text, style, sys.stderr)
+
+
+def _print(text: str, style: str | None, stream: TextIO) -> None:
     if stream.isatty() and style is not None:
         from rich.console import Console
 
-        console = Console(stderr=not stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
         console.print(printable(text), style=style)
     else:
-        print(printable(text), file=stream, flush=not stdout)
+        print(printable(text), file=stream, flush=True)  # flushed: both streams may be one file
 
 
 def figure(value: float | None, form: str, unit: str = "", *, missing: str = "") -> str:
@@ -113,13 +124,13 @@ class LiveRun:
             sys.stderr.flush()
         elif metric.val_loss is not None or time.monotonic() - self.last_plain > 30:
             self.last_plain = time.monotonic()
-            say(line)
+            note(line)
 
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Print what is being waited for, and afterwards how long it took."""
-    say(f"{text} …")
+    note(f"{text} …")
     began = time.monotonic()
     yield
-    say(f"{text}: {time.monotonic() - began:.1f} s")
+    note(f"{text}: {time.monotonic() - began:.1f} s")

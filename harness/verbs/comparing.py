@@ -112,9 +112,10 @@ def _compare(args: argparse.Namespace) -> int:
         with _kept():
             waiting = readiness.Waiting(console.say)
             comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis, waiting)
-    compare_report.say_outcome(project, comparison)
+    with console.product():
+        compare_report.say_outcome(project, comparison)
     if comparison.outcome == "undecided":
-        console.say(STOPPED)
+        console.note(STOPPED)
     if args.json:
         print_json(comparison)
     return 0
@@ -128,7 +129,7 @@ def _kept() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        console.say("finished runs are kept; the same command continues")
+        console.note("finished runs are kept; the same command continues")
         raise
 
 
@@ -158,9 +159,10 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
             with _kept():
                 waiting, watcher = readiness.Waiting(console.say), joint_report.watch(plan)
                 judged = joint_runs.run(project, plan, ready, watcher, joint_report.say_analysis, waiting)
-    joint_report.say_outcome(project, plan, judged)
+    with console.product():
+        joint_report.say_outcome(project, plan, judged)
     if any(comparison.outcome == "undecided" for comparison in judged.values()):
-        console.say(
+        console.note(
             "  stopped before all are decided: the machine was not free, or the next run would exceed the budget"
         )
     if args.json:
@@ -222,9 +224,10 @@ def _probe(args: argparse.Namespace) -> int:
         with file_progress("fetching") as progress:
             tokens = material.prepare(plan, progress=progress)
         folder, verdict = probing.run(catalog.project, plan, tokens, TorchrunLauncher(), watch)
-    console.say("")
-    console.say_verdict(verdict)
-    console.say(
+    with console.product():
+        console.say("")
+        console.say_verdict(verdict)
+    console.note(
         f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
     )
     if args.json:

@@ -200,7 +200,7 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 def _import(args: argparse.Namespace) -> int:
     from harness.catalog import checkout
     from harness.maintain import importing
-    from harness.ui import import_report
+    from harness.ui import console, import_report
 
     catalog = catalog_of(args)
     own = importing.checked_own(args.own)
@@ -212,7 +212,8 @@ def _import(args: argparse.Namespace) -> int:
     if args.json:
         print_json(plan)
     else:
-        import_report.say_plan(plan)
+        with console.product():
+            import_report.say_plan(plan)
     import_report.say_end(plan, lambda new: catalog.project.show(catalog.folder(new.record)), planned=args.plan)
     return 1 if plan.left_out else 0
 

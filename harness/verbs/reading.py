@@ -80,7 +80,7 @@ def _log(args: argparse.Namespace) -> int:
         counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
         counts["runs"] += len(reading.runs)
         if reading.refusal is not None and (reading.target.named or not reading.no_log):
-            console.say(str(reading.refusal))
+            console.note(str(reading.refusal))
         for run in reading.runs:
             if args.json:  # at once, so that a million logs are not held
                 print(json.dumps(run.to_json(with_curve=args.curve), allow_nan=False))
@@ -112,7 +112,7 @@ def _log_table(args: argparse.Namespace) -> int:
         counts["logs" if reading.runs else "no logs" if reading.no_log else "unreadable"] += 1
         counts["runs"] += len(reading.runs)
         if reading.refusal is not None and (reading.target.named or not reading.no_log):
-            console.say(str(reading.refusal))
+            console.note(str(reading.refusal))
     console.say(_summary(counts))
     files = [(r.target.named, bool(r.runs), any(run.problems for run in r.runs)) for r in readings]
     if any(read for _, read, _ in files):
@@ -214,10 +214,11 @@ def _board(args: argparse.Namespace) -> int:
         return 0
     if args.check:
         stale = leaderboard.find_stale(project, leaderboard.read_and_render(project))
-        for file in stale:
-            console.say(f"{project.show(file.path)} {file.why}; run `speedrun board` and commit what it writes")
-        if not stale:
-            console.say("the board is current")
+        with console.product():
+            for file in stale:
+                console.say(f"{project.show(file.path)} {file.why}; run `speedrun board` and commit what it writes")
+            if not stale:
+                console.say("the board is current")
         return 1 if stale else 0
     changed = leaderboard.write(project)
     for path in changed:
@@ -236,7 +237,7 @@ def _upstream_row(args: argparse.Namespace) -> int:
     all_rows = rows.make_rows(catalog.track(record.track), catalog.records(record.track))
     print(upstream_row.upstream_row(record, row, all_rows))
     if not upstream_row.is_linked(record):
-        console.say("no log or pull request of their repository is known here: fill in that column")
+        console.note("no log or pull request of their repository is known here: fill in that column")
     return 0
 
 
@@ -259,7 +260,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 VERBS = (
-    Verb("log", "read training logs of any track and year", _log_arguments, _log),
+    Verb("log", "read training logs of any track and year", _log_arguments, _log, reads=True),
     Verb("board", "write the leaderboard from the records, or check that it is current", _board_arguments, _board),
-    Verb("show", "show one record: its runs, curve, evidence and status", _show_arguments, _show),
+    Verb("show", "show one record: its runs, curve, evidence and status", _show_arguments, _show, reads=True),
 )

@@ -75,7 +75,7 @@ def _diff(args: argparse.Namespace) -> int:
     )
     change = codediff.between(old, subject)
     for line in change.lines:
-        console.say(line, style=codediff.style(line), stdout=True)
+        console.say(line, style=codediff.style(line))
     for remark in change.remarks:
         console.say(remark, style="yellow")
     sides = f"from {codediff.described(old)} to {codediff.described(subject)}"
@@ -133,17 +133,19 @@ def _run(args: argparse.Namespace) -> int:
             ready = series.prepare(series_plan, allow_network=not args.no_fetch, progress=progress)
         if args.screening and ready is not None:
             tried = series.screen(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
-            run_report.say_screening(subject, tried)
+            with console.product():
+                run_report.say_screening(subject, tried)
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
         launcher = TorchrunLauncher()
         scorer = score_report.scorer(catalog, subject, launcher.python)
         judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
-    if judged is None:
-        run_report.say_dry_end(series_plan)
-        return 0
-    status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
+    with console.product():
+        if judged is None:
+            run_report.say_dry_end(series_plan)
+            return 0
+        status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _print_verdict(args, *judged, status)
 
 
@@ -227,9 +229,15 @@ def _pack(args: argparse.Namespace) -> int:
 
 VERBS = (
     Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
-    Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff),
+    Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff, reads=True),
     Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
-    Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify),
-    Verb("check", "check a submission's folder, and its evidence as far as it exists", _check_arguments, _check),
+    Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify, reads=True),
+    Verb(
+        "check",
+        "check a submission's folder, and its evidence as far as it exists",
+        _check_arguments,
+        _check,
+        reads=True,
+    ),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
 )

@@ -29,6 +29,7 @@ class Verb:
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]  # returns the exit status
+    reads: bool = False  # all that it says was asked for, so it goes to stdout; of others, the plan and the outcome
 
 
 def project_of(args: argparse.Namespace) -> Project:
@@ -89,5 +90,5 @@ def next_step(text: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         from harness.ui import console
 
-        console.say(text)
+        console.note(text)
         raise

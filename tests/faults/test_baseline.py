@@ -35,8 +35,8 @@ def test_a_systems_claim_rests_on_all_of_its_parents_runs(tmp_path: Path) -> Non
         for verb in ("pack", "check") if name == CHILD else ("pack", "accept"):
             done = project.run(verb, f"submissions/{name}")
             assert done.returncode == 0, done.stderr
-    assert "S3  pass" in done.stderr
-    assert "the parent's 2.901" in done.stderr
+    assert "S3  pass" in done.stdout
+    assert "the parent's 2.901" in done.stdout
 
     baseline = folder / "evidence" / "baseline"
     kept = sorted(path for path in baseline.iterdir() if path.is_dir())
@@ -60,14 +60,14 @@ def test_a_systems_claim_rests_on_all_of_its_parents_runs(tmp_path: Path) -> Non
         change()
         done = project.run("check", f"submissions/{CHILD}")
         assert done.returncode == 1
-        assert said in " ".join(done.stderr.split())
+        assert said in " ".join(done.stdout.split())
         shutil.rmtree(folder / "evidence")
         shutil.copytree(tmp_path / f"kept-{number}", folder / "evidence")
     done = project.run("accept", f"submissions/{CHILD}")
     assert done.returncode == 0, done.stderr
     judged = project.run("verify", "tiny/2")
     assert judged.returncode == 0, judged.stderr
-    assert "S3  pass" in judged.stderr
+    assert "S3  pass" in judged.stdout
     assert [run["role"] for run in runs_of(project.root / "records" / "tiny" / CHILD)] == ["own"] * 3 + ["baseline"] * 3
 
 

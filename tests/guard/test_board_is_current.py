@@ -50,6 +50,6 @@ def test_every_kind_of_drift_is_named(copy: Path) -> None:
         "progress-short.svg shows other data",
         *PAGES,
     ):
-        assert name in done.stderr
+        assert name in done.stdout
     assert board(copy).returncode == 0
     assert board(copy, "--check").returncode == 0

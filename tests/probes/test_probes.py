@@ -222,10 +222,10 @@ def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -
     small = make_lab(tmp_path / "project")
     done = small.run("probe", "submissions/2026-11-21_honest_reopens", "--plan")
     assert done.returncode == 0
-    assert "12 on 1 processes; none of them counts" in done.stderr
+    assert "12 on 1 processes; none of them counts" in done.stdout
     assert not (small.root / ".runs").exists()
     done = small.run("probe", "tiny/1", "--probe", "relabelling", "--plan")
-    assert "beside   nothing" in done.stderr and "runs     2 on 1" in done.stderr
+    assert "beside   nothing" in done.stdout and "runs     2 on 1" in done.stdout
 
 
 def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def test_logs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> Non
     for name in ("a/log.txt", "b/log.txt", "b/other.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    rows = [line.split()[0] for line in speedrun("log", tmp_path).stderr.splitlines()]
+    rows = [line.split()[0] for line in speedrun("log", tmp_path).stdout.splitlines()]
     assert rows == ["log", "a/log.txt", "b/log.txt", "other.txt", "3"]
-    rows = [line.split()[0] for line in speedrun("log", tmp_path / "a" / "log.txt").stderr.splitlines()]
+    rows = [line.split()[0] for line in speedrun("log", tmp_path / "a" / "log.txt").stdout.splitlines()]
     assert rows == ["log", "log.txt", "1"]
 
 
@@ -66,15 +66,15 @@ def test_a_loss_keeps_the_decimals_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "run.txt"
     log.write_bytes((CORPUS / "M7-ms-2sep.txt").read_bytes().replace(b"val_loss:3.2791", b"val_loss:2.8560"))
     for arguments in ((), ("--final-only",)):
-        assert "  2.8560  " in speedrun("log", log, *arguments).stderr
-    assert "- val - train" not in speedrun("log", log, "--final-only").stderr
+        assert "  2.8560  " in speedrun("log", log, *arguments).stdout
+    assert "- val - train" not in speedrun("log", log, "--final-only").stdout
 
 
 def test_a_run_that_was_broken_off_is_not_called_free_of_problems(tmp_path: Path) -> None:
     text = (CORPUS / "M7-ms-2sep.txt").read_text(encoding="utf-8")
     cut = tmp_path / "cut.txt"
     cut.write_text(text[: text.index("step:7/8")], encoding="utf-8")
-    [_, row, _] = speedrun("log", cut).stderr.splitlines()
+    [_, row, _] = speedrun("log", cut).stdout.splitlines()
     assert "ends at step 6 of 8, no loss at its last step" in row
     assert "none" not in row
 
@@ -128,11 +128,11 @@ def test_the_table_names_step_loss_time_and_problems_and_escapes_hostile_text(tm
     text = (CORPUS / "M7-ms-2sep.txt").read_text(encoding="utf-8")
     log.write_text(text.replace("step:8/8 val", "\x1b]0;owned\x07step:8/8 val"), encoding="utf-8")
     done = speedrun("log", log)
-    assert done.stdout == ""
-    assert "\x1b" not in done.stderr
-    assert "\x07" not in done.stderr
-    assert "unreadable-line" in done.stderr
-    assert "8/8" in done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "\x07" not in done.stdout
+    assert "unreadable-line" in done.stdout
+    assert "8/8" in done.stdout
 
 
 def test_final_only_prints_the_last_figures_and_null_for_what_it_did_not_read() -> None:

@@ -95,7 +95,7 @@ def test_the_records_that_have_a_script_are_named(catalog: Catalog) -> None:
 
 def test_a_comparison_reads_each_record_once(reads: Counter[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(ROOT), "compare", "short/13", "short/12", "--plan"]) == 0
-    assert "a reimplementation of the record short/13" in capsys.readouterr().err
+    assert "a reimplementation of the record short/13" in capsys.readouterr().out
     assert set(reads.values()) == {1}
     assert len(reads) <= len(records.record_folders(Project(ROOT)))
 
