@@ -8,21 +8,24 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from harness.core.judgement import Outcome, Verdict
+from harness.core.judgement import Finding, Outcome, Verdict
 from harness.core.text import printable
 from harness.runlog import grammar
-from harness.ui import streams
+from harness.ui import layout, streams
 from harness.ui.streams import product as product  # what is said inside was asked for
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
-def say(text: str, *, style: str | None = None) -> None:
-    """Print one message for a person: on stdout where the command was asked for it, else on stderr (`streams`)."""
-    _print(text, style, streams.asked())
+def say(text: str, *, style: str | None = None, wrap: bool = True) -> None:
+    """Print one message for a person: on stdout where the command was asked for it, else on stderr (`streams`).
+
+    wrap: fit it to the columns that there are; a line of code or of a log is better left as it is.
+    """
+    _print(text, style, streams.asked(), wrap=wrap)
 
 
 def note(text: str, *, style: str | None = None) -> None:
@@ -30,14 +33,17 @@ def note(text: str, *, style: str | None = None) -> None:
     _print(text, style, sys.stderr)
 
 
-def _print(text: str, style: str | None, stream: TextIO) -> None:
-    if stream.isatty() and style is not None:
+def _print(text: str, style: str | None, stream: TextIO, *, wrap: bool = True) -> None:
+    width, shown = streams.width_of(stream) if wrap else None, printable(text)
+    if width is not None:
+        shown = "\n".join(layout.wrapped(line, width) for line in shown.split("\n"))
+    if style is not None and streams.has_colours(stream):
         from rich.console import Console
 
         console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        console.print(printable(text), style=style)
+        console.print(shown, style=style)
     else:
-        print(printable(text), file=stream, flush=True)  # flushed: both streams may be one file
+        print(shown, file=stream, flush=True)  # flushed: both streams may be one file
 
 
 def figure(value: float | None, form: str, unit: str = "", *, missing: str = "") -> str:
@@ -45,27 +51,39 @@ def figure(value: float | None, form: str, unit: str = "", *, missing: str = "")
     return missing if value is None else f"{value:{form}}{unit}"
 
 
-def say_verdict(verdict: Verdict) -> None:
-    """Print a verdict, finding by finding."""
-    for finding in verdict.findings:
-        if finding.outcome == "not applicable":
-            continue
-        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+def say_verdict(verdict: Verdict, *, every: bool = False) -> None:
+    """Print a verdict, finding by finding; every: why a rule does not apply as well."""
+    say_findings([finding for finding in verdict.findings if every or finding.outcome != "not applicable"])
     skipped = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
-    if skipped:
-        say(f"  not applicable: {', '.join(skipped)} (`speedrun verify --json` says why)", style="dim")
+    if skipped and not every:
+        say(f"  not applicable: {', '.join(skipped)} (`speedrun check --all` says why)", style="dim")
+    say_warnings(verdict)
+    text = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
+    say(text, style=style_of(verdict.outcome))
+
+
+def say_findings(findings: Iterable[Finding]) -> None:
+    """Print findings, a line each."""
+    for finding in findings:
+        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+
+
+def say_warnings(verdict: Verdict) -> None:
+    """Print what a maintainer should know and what changes no verdict."""
     for warning in verdict.warnings:
         say(f"  warning            {warning}", style="yellow")
-    text = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
-    say(text, style=f"bold {_COLOURS[verdict.outcome]}")
+
+
+def style_of(outcome: Outcome) -> str:
+    """Return the style that a verdict is printed in."""
+    return f"bold {_COLOURS[outcome]}"
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a small table, columns padded to their widest cell."""
+    """Print a small table, columns padded to their widest cell; where it is too wide, words go on in the next line."""
     cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    for row in cells:
-        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in layout.table(cells, streams.width_of(streams.asked())):
+        say(line, wrap=False)
 
 
 _SIGNS = {"green": "✓", "yellow": "!", "red": "✗"}
@@ -89,7 +107,7 @@ class LiveRun:
         self.last_plain = 0.0
         self.val_loss: float | None = None
         self.tokens_per_step: int | None = None  # from the log's header, where it says so
-        self.terminal = sys.stderr.isatty()
+        self.terminal = streams.can_redraw(sys.stderr)
 
     def take(self, line: bytes) -> None:
         """Show what a line of its log says."""

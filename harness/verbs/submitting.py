@@ -1,4 +1,4 @@
-"""new, diff, run, check, verify, pack: make a submission, run and judge it, and pack its evidence."""
+"""new, diff, run, check, pack: make a submission, run and judge it, and pack its evidence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _diff(args: argparse.Namespace) -> int:
     )
     change = codediff.between(old, subject)
     for line in change.lines:
-        console.say(line, style=codediff.style(line))
+        console.say(line, style=codediff.style(line), wrap=False)
     for remark in change.remarks:
         console.say(remark, style="yellow")
     sides = f"from {codediff.described(old)} to {codediff.described(subject)}"
@@ -102,7 +102,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
-    from harness.run import series
+    from harness.run import judging, series
     from harness.submission import admissible, draft
     from harness.ui import console, run_report, score_report
     from harness.ui.bars import file_progress
@@ -146,46 +146,28 @@ def _run(args: argparse.Namespace) -> int:
             run_report.say_dry_end(series_plan)
             return 0
         status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
-    return _print_verdict(args, *judged, status)
+    _print_verdict(args, *judged, judging.no_record(catalog, subject, *judged))
+    return status
 
 
-def _verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("subject", help="submissions/<slug> or a record like smoke/2")
-    parser.add_argument(
-        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
-    )
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
-
-
-def _verify(args: argparse.Namespace) -> int:
-    from harness.run import judging
-    from harness.ui import run_report
-
-    catalog = catalog_of(args)
-    named = catalog.find(args.subject)
-    past = catalog.past(named)
-    if past is not None:
-        gathered, verdict = judging.verify_past(catalog.project, past)
-        run_report.say_past(gathered, verdict)
-        return _print_verdict(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
-    subject = catalog.subject(named)
-    gathered, verdict = judging.verify(catalog, subject)
-    status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
-    return _print_verdict(args, gathered, verdict, status)
-
-
-def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
+def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, lost: bool | None) -> None:
     if args.json:
         from harness.core import codec
         from harness.ui import run_report
 
-        print_json(codec.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
-    return status
+        runs = [run_report.run_figures(run) for run in gathered.runs]
+        print_json(codec.encode(verdict) | {"no_record": lost, "runs": runs})
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submissions", nargs="+", metavar="submission", help="submissions/<slug>")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="submissions/<slug>, or a record like smoke/2")
+    parser.add_argument("--all", action="store_true", help="list all rules and runs, and the row that they would earn")
     parser.add_argument(
+        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print verdict and runs as JSON on stdout; a list of several")
+    form.add_argument(
         "--format", choices=("text", "github"), default="text", help="github: print annotations on stdout"
     )
     parser.add_argument("--markdown", action="store_true", help="print the report for the pull request on stdout")
@@ -196,18 +178,20 @@ def _check(args: argparse.Namespace) -> int:
     from harness.ui import check_report
 
     catalog = catalog_of(args)
-    status = 0
-    for name in args.submissions:
-        checked = inspection.check(catalog, Path(name))
-        check_report.say(catalog, checked)
+    found = []
+    for name in args.names:
+        checked = inspection.judge(catalog, name)
+        found.append(checked)
+        check_report.say(catalog, checked, every=args.all, usd_per_hour=args.usd_per_hour)
         if args.format == "github":
             for line in check_report.workflow_lines(checked):
                 print(line)
         if args.markdown:
             print(check_report.markdown(catalog, checked))
-        # A folder that cannot be read at all is unusable input; any other problem is a finding.
-        status = max(status, 0 if checked.in_order else 2 if checked.subject is None else 1)
-    return status
+    if args.json:
+        data = [check_report.as_data(checked) for checked in found]
+        print_json(data if len(data) > 1 else data[0])
+    return max(checked.exit_status for checked in found)
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -231,13 +215,13 @@ VERBS = (
     Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
     Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff, reads=True),
     Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
-    Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify, reads=True),
     Verb(
         "check",
-        "check a submission's folder, and its evidence as far as it exists",
+        "judge a submission or a record by its evidence, and check a submission's folder",
         _check_arguments,
         _check,
         reads=True,
+        alias="verify",
     ),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
 )

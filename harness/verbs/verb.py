@@ -30,6 +30,7 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]  # returns the exit status
     reads: bool = False  # all that it says was asked for, so it goes to stdout; of others, the plan and the outcome
+    alias: str | None = None  # another name of it, which it had before
 
 
 def project_of(args: argparse.Namespace) -> Project:
