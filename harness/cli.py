@@ -49,7 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(verb.name, help=verb.help, description=verb.help, aliases=also)
         verb.arguments(sub)
         sub.set_defaults(run=verb.run, reads=verb.reads)
-    helping = commands.add_parser("help", description="say what speedrun or a verb does")
+    helping = commands.add_parser(
+        "help", help="say what speedrun or a verb does", description="say what speedrun or a verb does"
+    )
     helping.add_argument("about", nargs="?", metavar="VERB", choices=VERBS)
     return parser
 

@@ -61,23 +61,23 @@ def _say_all(catalog: Catalog, subject: Subject | None, gathered: Evidence, verd
 def headline(catalog: Catalog, checked: Checked) -> str:
     """Return the first line: the verdict in plain words, or that there is none yet."""
     subject, verdict, count = checked.subject, checked.verdict, plural(len(checked.problems), "problem")
-    if verdict is None and (subject is None or checked.problems):
-        return f"{checked.name}: {count}" + ("; it cannot be judged" if subject is None else "")
-    if verdict is None or subject is None:
-        if verdict is not None:
-            return f"verdict: {verdict.outcome} for {checked.name} under {verdict.ruleset}"
-        identity = f"({subject.script_sha256[:12]}, {subject.ruleset.id})" if subject is not None else ""
+    if verdict is None:
+        if subject is None:
+            return f"{checked.name}: cannot be judged: {count}"
+        if checked.problems:
+            return f"{checked.name}: not in order: {count}"
+        identity = f"({subject.script_sha256[:12]}, {subject.ruleset.id})"
         return f"{checked.name}: manifest, names and hashes are in order {identity}; it has no runs yet"
     said = f"for {checked.name} under {verdict.ruleset}"
     if checked.problems:
         return f"verdict: {verdict.outcome} {said}, but its folder is not in order: {count}"
-    if verdict.outcome != "pass" or checked.gathered is None:
+    if verdict.outcome != "pass":
         wrong = [finding.rule for finding in verdict.findings if finding.outcome == verdict.outcome]
         return f"verdict: {verdict.outcome} {said}: {', '.join(wrong)}"
+    if subject is None or checked.gathered is None:
+        return f"verdict: pass {said}"
     standing = run_report.standing(catalog, subject, checked.gathered, ran=False).partition("; seconds are")[0]
-    if checked.no_record:
-        return f"verdict: valid, but no record, {said}: {standing}"
-    return f"verdict: pass {said}: {standing}"
+    return f"verdict: {'valid, but no record,' if checked.no_record else 'pass'} {said}: {standing}"
 
 
 def next_step(catalog: Catalog, checked: Checked) -> str | None:

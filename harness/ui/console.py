@@ -14,7 +14,7 @@ from typing import TextIO
 from harness.core.judgement import Finding, Outcome, Verdict
 from harness.core.text import printable
 from harness.runlog import grammar
-from harness.ui import layout, streams
+from harness.ui import fitting, streams
 from harness.ui.streams import product as product  # what is said inside was asked for
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
@@ -36,7 +36,7 @@ def note(text: str, *, style: str | None = None) -> None:
 def _print(text: str, style: str | None, stream: TextIO, *, wrap: bool = True) -> None:
     width, shown = streams.width_of(stream) if wrap else None, printable(text)
     if width is not None:
-        shown = "\n".join(layout.wrapped(line, width) for line in shown.split("\n"))
+        shown = "\n".join(fitting.wrapped(line, width) for line in shown.split("\n"))
     if style is not None and streams.has_colours(stream):
         from rich.console import Console
 
@@ -82,7 +82,7 @@ def style_of(outcome: Outcome) -> str:
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a small table, columns padded to their widest cell; where it is too wide, words go on in the next line."""
     cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
-    for line in layout.table(cells, streams.width_of(streams.asked())):
+    for line in fitting.table(cells, streams.width_of(streams.asked())):
         say(line, wrap=False)
 
 

@@ -69,8 +69,8 @@ def test_what_means_several_records_names_some(catalog: Catalog) -> None:
         catalog.find("short/2024-11-0")
 
 
-def test_a_folder_of_submissions_without_a_manifest_says_how_to_make_one(catalog: Catalog) -> None:
-    with pytest.raises(ManifestError, match=r"holds no manifest\.yaml; make a submission with `speedrun new NAME`"):
+def test_a_folder_that_is_missing_is_said_to_be_missing(catalog: Catalog) -> None:
+    with pytest.raises(ManifestError, match=r"there is no such folder; make a submission with `speedrun new NAME`"):
         catalog.find("submissions/2026-01-01_missing")
 
 
