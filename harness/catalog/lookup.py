@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import manifests, names, originals, ranking, subjects, tracks
+from harness.catalog import manifests, naming, originals, ranking, subjects, tracks
 from harness.catalog.originals import Source, program, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError, ManifestError, StoreError, read_all
@@ -96,7 +96,7 @@ class Catalog:
         """Say what a name means. Raises HarnessError where that is nothing, or more than one thing."""
         if not name.strip():
             raise StoreError.at("the name", "is empty", "name a record like short/12, a track, or submissions/<slug>")
-        folder = names.place(self.project, name)
+        folder = naming.place(self.project, name)
         if folder is not None and (folder / manifests.MANIFEST).is_file():
             return Named(self.project.show(folder), folder, None)
         if name in self.track_names():
@@ -120,7 +120,7 @@ class Catalog:
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
         if not meant:
-            raise names.unknown(self.project, name)
+            raise naming.unknown(self.project, name)
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])
             raise StoreError.at(name[:100], f"means {len(meant)} records ({few} …)", "write more of the name")

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import names
+from harness.catalog import naming
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
@@ -63,7 +63,7 @@ def judge(catalog: Catalog, name: str) -> Checked:
 
     Raises HarnessError for a name that means nothing, and for a record that no evidence is known of.
     """
-    folder = names.place(catalog.project, name)
+    folder = naming.place(catalog.project, name)
     if folder is not None and not (folder / "record.yaml").is_file():
         return check(catalog, folder)
     named = catalog.find(name)
@@ -86,7 +86,7 @@ def check(catalog: Catalog, folder: Path) -> Checked:
         todo = f"judge it by its evidence: speedrun check {name}"
         return Checked(name, (Problem(name, "is a record, not a submission", todo),), None, None, None)
     if not folder.is_symlink() and not folder.exists():
-        return Checked(name, names.unknown(project, name).problems, None, None, None)
+        return Checked(name, naming.unknown(project, name).problems, None, None, None)
     if folder.is_symlink() or not folder.is_dir():
         return Checked(name, (Problem(name, "is not a folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)

@@ -57,7 +57,9 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
     )
     parser.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
-    parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the comparison, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
@@ -84,7 +86,7 @@ def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import interleaving, readiness
     from harness.store.comparisons import only_one
-    from harness.ui import compare_report, console
+    from harness.ui import compare_report, console, plan_data
     from harness.ui.bars import file_progress
 
     terms = _terms(args)
@@ -99,6 +101,8 @@ def _compare(args: argparse.Namespace) -> int:
     if args.plan:
         plan = interleaving.plan(project, a, b, terms, plan_only=True)
         compare_report.say_plan(project, plan, plan_only=True)
+        if args.json:
+            print_json(plan_data.of_comparison(plan))
         return 0
     with only_one(project):
         plan = interleaving.plan(project, a, b, terms)
@@ -136,7 +140,7 @@ def _kept() -> Iterator[None]:
 def _compare_several(args: argparse.Namespace, project: Project, contenders: list[Contender], terms: Terms) -> int:
     from harness.compare import joining, joint_runs, readiness
     from harness.store.comparisons import Comparison, only_one
-    from harness.ui import console, joint_report
+    from harness.ui import console, joint_report, plan_data
     from harness.ui.bars import file_progress
 
     if args.pairs is None:
@@ -145,6 +149,8 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
     if args.plan:
         plan = joining.plan(project, a, candidates, terms, plan_only=True)
         joint_report.say_plan(project, plan, plan_only=True)
+        if args.json:
+            print_json(plan_data.of_several(plan))
         return 0
     judged: dict[str, Comparison] = {}
     with only_one(project):
@@ -203,13 +209,15 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"run only this probe (repeatable): {', '.join(NAMES)}",
     )
     parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the verdict, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _probe(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
-    from harness.ui import console, run_report
+    from harness.ui import console, plan_data, run_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -218,6 +226,8 @@ def _probe(args: argparse.Namespace) -> int:
     plan = probe_plan.plan(catalog, subject, probe_plan.QUICK if args.quick else tuple(args.probe or NAMES))
     _say_probe_plan(plan)
     if args.plan:
+        if args.json:
+            print_json(plan_data.of_probe(plan))
         return 0
     watch = run_report.watch(plan.subject)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):

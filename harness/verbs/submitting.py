@@ -97,14 +97,16 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
     )
     parser.add_argument("--no-fetch", action="store_true", help="download nothing; fail where tokens are missing")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the verdict, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import judging, series
     from harness.submission import admissible, draft
-    from harness.ui import console, run_report, score_report
+    from harness.ui import console, plan_data, run_report, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -127,6 +129,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     run_report.say_plan(series_plan, looking=args.plan)
     if args.plan:
+        if args.json:
+            print_json(plan_data.of_run(series_plan))
         return 0
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:

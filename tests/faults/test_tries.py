@@ -56,7 +56,7 @@ def test_screening_runs_try_a_script_that_may_still_change(project: Small) -> No
     assert run["val_loss"] == pytest.approx(2.5, abs=0.01)
     assert [entry.get("purpose") for entry in project.ledger()] == ["screening", None]
     assert project.run("new", "--refresh", NAME).returncode == 0
-    assert "has no evidence" in project.run("verify", NAME).stderr
+    assert "it has no runs yet" in project.run("check", NAME).stdout
     assert "no judged run" in project.run("pack", NAME).stderr
     (folder / "train_gpt.py").write_text(SCRIPT + HONEST)
     done = project.run("run", NAME)

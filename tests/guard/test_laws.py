@@ -287,6 +287,7 @@ VERBS = {
         "--checkout",
         "--no-fetch",
         "--cold",
+        "--json",
     },
     "import": {"--checkout", "--upstream", "--commit", "--own", "--plan", "--json"},
     "doctor": {"--json"},

@@ -224,7 +224,6 @@ def test_a_record_without_a_script_names_what_can_be_run_instead(project: Small)
         (("tiny/1", "--dry", "--json"), "--json: has no effect with --dry"),
         (("tiny/1", "--dry", "--no-fetch"), "--no-fetch: has no effect with --dry"),
         (("tiny/1", "--dry", "--original"), "--original: has no effect with --dry"),
-        (("tiny/1", "--plan", "--json"), "the plan of one record is text only"),
         (("--original", "--plan", "--gpus", "4"), "--gpus: concerns one record"),
         (("tiny/1", "--gpus", "0"), "give 1, 2, 4 or 8"),
         ((), "no record was named"),

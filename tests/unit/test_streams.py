@@ -17,7 +17,7 @@ LOG = str(ROOT / "tests" / "golden" / "logs" / "M7-ms-2sep.txt")
 ASKED = {  # what reads or plans, and words of it
     "show": (["show", "short/88"], "Auxiliary prefix-token prediction loss"),
     "log": (["log", LOG], "8/8"),
-    "verify": (["verify", "smoke/1"], "verdict"),
+    "check": (["check", "smoke/1"], "verdict"),
     "the list of shards": (["fetch", "smoke", "--list"], "shards verified"),
     "the plan of a comparison": (["compare", "short/13", "short/12", "--plan"], "  runs "),
     "the plan of a run": (["run", "smoke", "--plan"], "  runs "),
@@ -38,6 +38,25 @@ def test_what_was_asked_for_goes_to_stdout(name: str, capsys: pytest.CaptureFixt
 def test_data_is_alone_on_stdout(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(ROOT), *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
+
+
+PLANS = {  # and a key that its data has
+    "run smoke": "runs",
+    "run smoke --dry": "purpose",
+    "compare short/13 short/12": "usual_run_s",
+    "compare smoke/4 smoke/2 smoke/1": "contenders",
+    "probe smoke/2": "probes",
+    "replay short/12": "environments",
+    "replay smoke/2 --dry": "cannot",
+}
+
+
+@pytest.mark.parametrize("words", PLANS)
+def test_every_plan_is_data_with_json(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--root", str(ROOT), *words.split(), "--plan", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert PLANS[words] in json.loads(out)
+    assert "  runs " in err or "  dry run " in err, "people read it beside"
 
 
 def test_an_error_goes_to_stderr_whatever_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
