@@ -128,10 +128,12 @@ def _run(args: argparse.Namespace) -> int:
         sys.stdout.flush()  # here, where a reader that has ended is no error
         return status
     except HarnessError as error:
+        from harness.ui import console
+
         for line in error.lines:
-            print(f"  | {printable(line)}", file=sys.stderr)
+            console.note(f"  | {line}", wrap=False)
         for problem in error.problems:
-            print(f"speedrun: {printable(str(problem))}", file=sys.stderr)
+            console.note(f"speedrun: {problem}")
         return error.exit_status
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:

@@ -28,9 +28,9 @@ def say(text: str, *, style: str | None = None, wrap: bool = True) -> None:
     _print(text, style, streams.asked(), wrap=wrap)
 
 
-def note(text: str, *, style: str | None = None) -> None:
+def note(text: str, *, style: str | None = None, wrap: bool = True) -> None:
     """Print progress, advice or an error for a person, on stderr whatever the command was asked for."""
-    _print(text, style, sys.stderr)
+    _print(text, style, sys.stderr, wrap=wrap)
 
 
 def _print(text: str, style: str | None, stream: TextIO, *, wrap: bool = True) -> None:
