@@ -68,6 +68,6 @@ def accept_and_look(small: Small, root: Path, said: str) -> None:
     assert f"mean distance to the entropy {distance:.4f}" in shown
     assert json.loads(there.run("show", "tiny/1", "--json").stdout)["row"]["metric"] == "above_entropy"
     assert f"| entropy + {distance:.4f} (" in (root / "leaderboard.md").read_text()
-    verified = there.run("verify", "tiny/1")
+    verified = there.run("check", "tiny/1", "--all")
     assert verified.returncode == 0
     assert re.search(rf"mean above entropy .*\n.* {distance:.4f} ", verified.stdout)

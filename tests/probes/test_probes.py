@@ -212,7 +212,7 @@ def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are
     assert {entry["purpose"] for entry in entries} == {"probe"}
     assert all(end["state"] == "finished" and end["log_sha256"] for end in lab.small.ledger() if end["kind"] == "end")
     assert lab.small.run_folders() == []
-    assert "it has no runs yet" in lab.small.run("check", "submissions/2026-11-21_constant").stdout
+    assert "verdict" not in lab.small.run("check", "submissions/2026-11-21_constant").stdout, "a probe is no evidence"
     made = [path.name for path in (lab.small.root / ".runs" / "probes").glob("*/*")]
     assert any(name.startswith("01-own-known-2") for name in made)
     assert any(name.startswith("02-parent-known-2") for name in made), "each run is moved to the probe's folder"

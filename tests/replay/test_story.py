@@ -209,7 +209,7 @@ def test_a_record_without_a_script_names_what_can_be_run_instead(project: Small)
     assert "`speedrun replay tiny/3` runs its published script" in done.stderr
     assert "records with a script in their folder: tiny/1" in done.stderr
     assert "the frozen original, train_gpt.py" in project.run("replay", "tiny/3", "--plan").stdout
-    said = project.run("replay", "tiny/2", "--plan").stdout
+    said = project.run("replay", "tiny/2", "--plan").stderr
     assert "none was ever published" in said
     assert "`speedrun replay" not in said
 
