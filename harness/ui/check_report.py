@@ -128,8 +128,7 @@ def workflow_lines(checked: Checked) -> list[str]:
         if finding.outcome in ("fail", "inconclusive"):
             level = "error" if finding.outcome == "fail" else "warning"
             lines.append(annotation(level, manifest, 1, f"{finding.rule} {finding.outcome}: {finding.text}"))
-    warnings = checked.verdict.warnings + (("valid, but no record",) if checked.no_record else ())
-    return lines + [annotation("notice", manifest, 1, warning) for warning in warnings]
+    return lines + [annotation("notice", manifest, 1, warning) for warning in checked.verdict.warnings]
 
 
 def annotation(level: str, path: str, line: int, text: str) -> str:
