@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from harness.core.text import plural
 from harness.dataset.progress import Progress
-from harness.ui import console
+from harness.ui import console, streams
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -28,7 +28,7 @@ _LINE_EVERY_S = 10.0
 def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[Progress]:
     """Open a display for a job over several files; `doing` is its verb ("fetching")."""
     stream = stream or sys.stderr
-    if not console.redraws(stream):
+    if not streams.can_redraw(stream):
         yield PlainProgress(stream)
         return
     from rich import progress

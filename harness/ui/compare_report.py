@@ -26,7 +26,7 @@ from harness.store.layout import Project
 from harness.ui import compare_plan, compare_steps, console, run_report, state_report
 from harness.ui.run_watch import RunWatch, Shown
 
-span = compare_plan.span
+span, percent = compare_plan.span, compare_plan.percent
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
@@ -294,8 +294,3 @@ def caches_sentence(comparison: Comparison) -> str | None:
     return (
         f"every run started from a copy of a filled compile cache ({caches}); priming took {span(comparison.primed_s)}"
     )
-
-
-def percent(share: float) -> str:
-    """0.42 %"""
-    return f"{100 * share:.2f} %"

@@ -5,14 +5,15 @@ message of the harness: control characters are shown as escapes and rich markup 
 """
 
 import contextlib
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
-from harness.core.judgement import Outcome, Verdict
+from harness.core.judgement import Finding, Outcome, Verdict
 from harness.core.text import printable
+from harness.ui import fitting, streams
+from harness.ui.streams import product as product  # what is said inside was asked for
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
@@ -33,30 +34,31 @@ def close_display() -> None:
         _displays.pop()()
 
 
-def redraws(stream: TextIO) -> bool:
-    """Tell whether a stream is a terminal that can redraw its lines."""
-    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+def say(text: str, *, style: str | None = None, wrap: bool = True) -> None:
+    """Print one message for a person: on stdout where the command was asked for it, else on stderr (`streams`).
+
+    wrap: fit it to the columns that there are; a line of code or of a log is better left as it is.
+    """
+    _print(text, style, streams.asked(), wrap=wrap)
 
 
-def columns(stream: TextIO) -> int:
-    """Return the width of a stream's terminal, or what COLUMNS says; 80 where it has none."""
-    try:
-        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
-    except (OSError, ValueError):
-        return 80
+def note(text: str, *, style: str | None = None, wrap: bool = True) -> None:
+    """Print progress, advice or an error for a person, on stderr whatever the command was asked for."""
+    _print(text, style, sys.stderr, wrap=wrap)
 
 
-def say(text: str, *, style: str | None = None, stdout: bool = False) -> None:
-    """Print one message for a person on stderr; stdout: it is what was asked for, and goes there."""
+def _print(text: str, style: str | None, stream: TextIO, *, wrap: bool = True) -> None:
     close_display()
-    stream = sys.stdout if stdout else sys.stderr
-    if stream.isatty() and style is not None:
+    width, shown = streams.width_of(stream) if wrap else None, printable(text)
+    if width is not None:
+        shown = "\n".join(fitting.wrapped(line, width) for line in shown.split("\n"))
+    if style is not None and streams.has_colours(stream):
         from rich.console import Console
 
-        console = Console(stderr=not stdout, markup=False, highlight=False, emoji=False, soft_wrap=True)
-        console.print(printable(text), style=style)
+        console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        console.print(shown, style=style)
     else:
-        print(printable(text), file=stream, flush=not stdout)
+        print(shown, file=stream, flush=True)  # flushed: both streams may be one file
 
 
 def figure(value: float | None, form: str, unit: str = "", *, missing: str = "") -> str:
@@ -64,27 +66,39 @@ def figure(value: float | None, form: str, unit: str = "", *, missing: str = "")
     return missing if value is None else f"{value:{form}}{unit}"
 
 
-def say_verdict(verdict: Verdict) -> None:
-    """Print a verdict, finding by finding."""
-    for finding in verdict.findings:
-        if finding.outcome == "not applicable":
-            continue
-        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+def say_verdict(verdict: Verdict, *, every: bool = False) -> None:
+    """Print a verdict, finding by finding; every: why a rule does not apply as well."""
+    say_findings([finding for finding in verdict.findings if every or finding.outcome != "not applicable"])
     skipped = [finding.rule for finding in verdict.findings if finding.outcome == "not applicable"]
-    if skipped:
-        say(f"  not applicable: {', '.join(skipped)} (`speedrun verify --json` says why)", style="dim")
+    if skipped and not every:
+        say(f"  not applicable: {', '.join(skipped)} (`speedrun check --all` says why)", style="dim")
+    say_warnings(verdict)
+    text = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
+    say(text, style=style_of(verdict.outcome))
+
+
+def say_findings(findings: Iterable[Finding]) -> None:
+    """Print findings, a line each."""
+    for finding in findings:
+        say(f"  {finding.rule:<3} {finding.outcome:<14}  {finding.text}", style=_COLOURS[finding.outcome])
+
+
+def say_warnings(verdict: Verdict) -> None:
+    """Print what a maintainer should know and what changes no verdict."""
     for warning in verdict.warnings:
         say(f"  warning            {warning}", style="yellow")
-    text = f"verdict: {verdict.outcome} for {verdict.subject} under {verdict.ruleset}"
-    say(text, style=f"bold {_COLOURS[verdict.outcome]}")
+
+
+def style_of(outcome: Outcome) -> str:
+    """Return the style that a verdict is printed in."""
+    return f"bold {_COLOURS[outcome]}"
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a small table, columns padded to their widest cell."""
+    """Print a small table, columns padded to their widest cell; where it is too wide, words go on in the next line."""
     cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
-    for row in cells:
-        say("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in fitting.table(cells, streams.width_of(streams.asked())):
+        say(line, wrap=False)
 
 
 _SIGNS = {"green": "✓", "yellow": "!", "red": "✗"}
@@ -103,7 +117,7 @@ def say_states(lines: Sequence[tuple[str, str, str, str | None]]) -> None:
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Print what is being waited for, and afterwards how long it took."""
-    say(f"{text} …")
+    note(f"{text} …")
     began = time.monotonic()
     yield
-    say(f"{text}: {time.monotonic() - began:.1f} s")
+    note(f"{text}: {time.monotonic() - began:.1f} s")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
-from harness.ui import console
+from harness.ui import console, streams
 from harness.ui.run_lines import RunLines
 from harness.ui.run_status import Status
 
@@ -86,7 +86,8 @@ def sink(stream: TextIO) -> Screen | Lines:
     """Choose how to show a run: in place where a terminal of 60 columns or more can redraw, else in lines."""
     from harness.ui.run_view import LEAST_WIDTH
 
-    return Screen(stream) if console.redraws(stream) and console.columns(stream) >= LEAST_WIDTH else Lines(stream)
+    wide = (streams.width_of(stream) or streams.USUAL) >= LEAST_WIDTH
+    return Screen(stream) if streams.can_redraw(stream) and wide else Lines(stream)
 
 
 class Display:

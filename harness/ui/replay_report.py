@@ -116,7 +116,8 @@ class Screen:
 
     def result(self, result: ReplayResult, stored: Path) -> None:
         """Print the result and where it is stored."""
-        say_result(result, by_distance=self.plan.subject.ruleset.above_entropy is not None)
+        with console.product():
+            say_result(result, by_distance=self.plan.subject.ruleset.above_entropy is not None)
         if len(result.runs) < self.plan.runs:
             finished = f"{len(result.runs)} of {self.plan.runs} runs had finished when it ended"
             console.say(f"{finished}; only those were compared", style="yellow")

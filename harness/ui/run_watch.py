@@ -162,7 +162,7 @@ def watch(
     def begin(run_id: str, number: int, count: int, what: str | None = None) -> Callable[[bytes], None]:
         title = f"run {number}/{count}" if number else "first run"
         of = "" if what is None else f" of {what}"
-        console.say(f"{title}{of}  {run_id}")
+        console.note(f"{title}{of}  {run_id}")
         return runs.begin(shown, run_id, number, count, what)
 
     return begin

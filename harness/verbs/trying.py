@@ -15,7 +15,7 @@ def attempt(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
     from harness.screening import answer, attempting
-    from harness.ui import run_watch, screening_report
+    from harness.ui import console, run_watch, screening_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -27,5 +27,6 @@ def attempt(args: argparse.Namespace) -> int:
         said = attempting.attempt(catalog, args.subject, order, TorchrunLauncher(python), watch, progress)
     if args.json:
         print_json({"schema": 1} | codec.encode(said))
-    screening_report.say(said)
+    with console.product():
+        screening_report.say(said)
     return answer.EXIT_STATUS[said.status]
