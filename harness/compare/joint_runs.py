@@ -234,6 +234,7 @@ def taken_from(made: Joint, letter: str) -> Comparison:
         method=METHOD,
         caches=made.caches,
         joint=made.id,
+        follows=made.follows,
     )
 
 

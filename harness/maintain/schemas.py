@@ -16,6 +16,7 @@ from harness.core.codec import Form
 from harness.probe.stored import EVIDENCE_FORM
 from harness.replay import environments
 from harness.store import retimings
+from harness.store.clusters import CLUSTER_FORM
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.files import write_atomic
 from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
@@ -25,6 +26,7 @@ from harness.store.sessions import SESSION_FORM
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 FORMS: dict[str, Form[Any]] = {
+    "cluster": CLUSTER_FORM,
     "comparison": COMPARISON_FORM,
     "environments": environments.FORM,
     "manifest": MANIFEST_FORM,

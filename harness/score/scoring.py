@@ -165,7 +165,7 @@ class Session:
             overrides=(),
             silence_limit_s=self.track.silence_limit_s,
             time_limit_s=self.track.time_limit_s,
-            hidden=(self.project.root, cache_folder()),
+            hidden=(self.project.outermost, cache_folder()),
             environment={"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "OMP_NUM_THREADS": str(THREADS)},
         )
         work = folder / run_files.WORK

@@ -70,6 +70,7 @@ class Joint:
     waited_s: float = 0.0  # for the machine, before runs
     primed_s: float = 0.0
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain
+    follows: str | None = None  # the comparison on another machine after which this one was begun
 
     @property
     def candidates(self) -> str:

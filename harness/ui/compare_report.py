@@ -144,6 +144,8 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     for line in state_report.lines(comparison):
         console.say(f"  {line}")
     console.say(f"  stored in {project.show(comparison_file(project, comparison.id))}")
+    if comparison.follows is not None:
+        console.say(f"  begun anew on this machine after {comparison.follows}, which others may look at as well")
 
 
 def _cost(comparison: Comparison, seconds: float) -> str:

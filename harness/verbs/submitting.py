@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.text import plural
+from harness.verbs import clustering
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, print_json, terminated
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug>, a record like smoke/2, or a track for its current record")
+    clustering.arguments(parser, several=True)
     parser.add_argument(
         "--runs", type=count_of_runs, metavar="N", help="number of runs in all (default: that of the track)"
     )
@@ -237,7 +239,12 @@ def _pack(args: argparse.Namespace) -> int:
 VERBS = (
     Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
     Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff),
-    Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
+    Verb(
+        "run",
+        "run a submission or a record on this machine and judge it",
+        _run_arguments,
+        clustering.or_here(clustering.run, _run),
+    ),
     Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify),
     Verb("check", "check a submission's folder, and its evidence as far as it exists", _check_arguments, _check),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),

@@ -17,7 +17,8 @@ MODULES = sorted(HARNESS.rglob("*.py"))
 # A package (or a module at the top of harness/) imports only what stands before it.
 ORDER = (
     "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "score", "run",
-    "submission", "replay", "compare", "probe", "board", "maintain", "doctor", "ui", "verbs", "cli", "run_record", "__main__",
+    "submission", "replay", "compare", "probe", "cluster",
+    "board", "maintain", "doctor", "ui", "verbs", "cli", "run_record", "__main__",
 )  # fmt: skip
 MOST_LEVELS = 15  # of packages that import one another
 HOMES = {
@@ -33,6 +34,7 @@ HOMES = {
     "rich": {"ui"},
     "torch": {"score"},  # and in the training scripts
     "pynvml": {"launch"},
+    "parsl": {"cluster"},  # in one module
 }
 
 
@@ -242,6 +244,8 @@ VERBS = {
     "new": {"--from", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {
+        "--on",
+        "--anew",
         "--runs",
         "--plan",
         "--dry",
@@ -265,6 +269,9 @@ VERBS = {
     },
     "verify": {"--usd-per-hour", "--json"},
     "compare": {
+        "--on",
+        "--anew",
+        "--follows",
         "--pairs",
         "--original",
         "--until-decided",
@@ -276,8 +283,19 @@ VERBS = {
         "--plan",
         "--json",
     },
-    "probe": {"--probe", "--quick", "--plan", "--json"},
-    "replay": {"--original", "--runs", "--gpus", "--checkout", "--plan", "--dry", "--no-fetch", "--json"},
+    "probe": {"--on", "--anew", "--probe", "--quick", "--plan", "--json"},
+    "replay": {
+        "--on",
+        "--anew",
+        "--original",
+        "--runs",
+        "--gpus",
+        "--checkout",
+        "--plan",
+        "--dry",
+        "--no-fetch",
+        "--json",
+    },
     "pack": set(),
     "diff": {"--against", "--checkout", "--original"},
     "accept": {
