@@ -17,7 +17,7 @@ from harness.cluster import exchange, intake, task_folders
 from harness.cluster.engine import Engine
 from harness.cluster.exchange import JOB, NOBODY, Result
 from harness.cluster.tasks import SERIES, SERIES_FORM, Attempt, Series, Task, attempt_of, attempts_of, series_folder
-from harness.core.errors import HarnessError, Problem, StoreError
+from harness.core.errors import HarnessError, MachineError, Problem, StoreError
 from harness.run import ending, execution
 from harness.store.clusters import Cluster
 from harness.store.comparisons import read_comparisons
@@ -184,7 +184,14 @@ class Driver:
             attempt = self.waiting.pop(0)
             if not attempt.folder.exists():
                 task_folders.make_checkout(self.project, attempt, self.command(attempt))
-            job = self.engine.submit(f"speedrun-{attempt.folder.name}", self.worker(attempt))
+            try:
+                job = self.engine.submit(f"speedrun-{attempt.folder.name}", self.worker(attempt))
+            except MachineError as error:
+                if not self.active:
+                    raise
+                self.waiting.insert(0, attempt)  # a scheduler may be away for a while, and other tasks go on
+                self.say(str(error.problems[0]))
+                return
             # Killed right here, the next start sends it again: of two jobs the second finds the task begun, and ends.
             write_atomic(attempt.folder / JOB, job)
             self.active[attempt.id] = (attempt, job)
@@ -232,8 +239,11 @@ class Driver:
             exchange.claim(attempt.folder, NOBODY)  # whatever starts it now finds that nobody wants it any more
             if exchange.read_result(attempt.folder) is None:
                 exchange.write_result(attempt.folder, Result(status=-9, seconds=0.0, problem=LOST))
-        ending.settle(attempt.checkout)
-        return not Ledger(attempt.checkout.ledger).read().open  # processes of a run may outlive its command
+        try:
+            ending.settle(attempt.checkout)
+            return not Ledger(attempt.checkout.ledger).read().open  # processes of a run may outlive its command
+        except HarnessError:
+            return True  # what is wrong there is said when it is taken in
 
     def end(self, attempt: Attempt) -> None:
         """Take in what came back, and try again what broke."""

@@ -25,7 +25,7 @@ from harness.store.run_files import LOG
 from harness.store.scrub import Names, own_names, scrub_log
 
 COMPLETE = "complete"  # a task whose command did all that it was asked
-KEEP = "keep the task's folder as its node left it; what it says cannot be used"
+KEEP = "nothing of it is taken in; move the task's folder away to have the task made again"
 _LEFT = shutil.ignore_patterns(run_files.WORK, run_files.CACHE, run_files.LOCK, run_files.SAVED, "scoring", ".*")
 
 

@@ -40,8 +40,9 @@ def say_plan(
     judged = [task for task in series.tasks if task.judged]
     if judged:
         say("  ledger   all tasks are declared before the first starts; one that does not come back is inconclusive")
-    for ruleset in {ruleset.id: ruleset for ruleset in rulesets}.values() if judged else ():
-        runs = sum(task.runs for task in judged) // max(1, len(rulesets))
+    counting = [task for task in judged if task.verb in ("run", "compare")]
+    for ruleset in {ruleset.id: ruleset for ruleset in rulesets}.values() if counting else ():
+        runs = sum(task.runs for task in counting) // max(1, len(rulesets))
         say(f"  preempt  {preempted(ruleset, runs, cluster)}", "yellow" if cluster.preemptible else None)
     if any(task.verb == "compare" for task in series.tasks):
         say("  compare  both scripts on one node; after a preemption a new comparison begins and names this one")

@@ -243,7 +243,10 @@ def _replays(
     from harness.ui import console, replay_report
 
     distances = {subject.slug: subject.ruleset.above_entropy is not None for subject in made.subjects}
-    for stored, result in results.bring_replays(catalog.project, made.series):
+    brought = results.bring_replays(catalog.project, made.series)
+    if not brought:
+        console.say("nothing is new: what this series replayed lies beside its records")
+    for stored, result in brought:
         name = catalog.project.show(stored.parent.parent)
         replay_report.say_result(result, by_distance=distances.get(name, False))
         console.say(f"stored in {catalog.project.show(stored)}; commit it, and `speedrun board` shows it")

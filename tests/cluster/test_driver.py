@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from harness.cluster.commands import Made
 from harness.cluster.driver import Outcome
 from harness.cluster.exchange import JOB, NOBODY
 from harness.cluster.tasks import Attempt, attempts_of, series_folder
-from harness.core.errors import StoreError
+from harness.core.errors import MachineError, StoreError
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from tests.cluster.small_series import NODE, Engine, begin, driver_of, ends_with, make_series, unbound
@@ -101,6 +102,42 @@ def test_a_job_that_the_scheduler_forgot_is_sent_again_and_does_nothing_when_it_
     assert "task 1.1: the scheduler has forgotten its job 7; it is sent again" in said
     assert exchange.begun(first.folder) == NOBODY
     assert not exchange.claim(first.folder, NODE)
+
+
+def test_a_task_that_contradicts_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    def node(attempt: Attempt) -> None:
+        if attempt.folder.name == "1.1":
+            attempt.checkout.ledger.write_text("garbage\n")
+        ends_with(0)(attempt)
+
+    outcomes = drive(tmp_path, Engine(node))
+    assert states(outcomes) == [("1.1", "contradicts"), ("2.1", "complete")]
+    assert "is not a ledger entry" in str(outcomes[0].problems[0])
+
+
+def test_a_task_whose_folder_was_moved_away_is_made_again(tmp_path: Path) -> None:
+    small, made = make_free_series(tmp_path)
+    [first, _] = begin(small, made)
+    ends_with(0)(first)
+    first.checkout.ledger.write_text("garbage\n")
+    assert states(driver_of(small, made, Engine(ends_with(0))).run())[0] == ("1.1", "contradicts")
+    first.folder.rename(tmp_path / "aside")
+    engine = Engine(ends_with(0))
+    assert states(driver_of(small, made, engine).run())[0] == ("1.1", "complete")
+    assert engine.sent == ["speedrun-1.1"]
+
+
+def test_a_scheduler_that_is_away_is_asked_again_while_other_tasks_go_on(tmp_path: Path) -> None:
+    engine = Engine(ends_with(0))
+    submit, refusals = engine.submit, [MachineError.at("sbatch", "gave no answer", "wait")]
+
+    def refusing(name: str, command: Sequence[str]) -> str:
+        if name == "speedrun-2.1" and refusals:
+            raise refusals.pop()
+        return submit(name, command)
+
+    engine.submit = refusing  # type: ignore[method-assign]
+    assert states(drive(tmp_path, engine)) == [("1.1", "complete"), ("2.1", "complete")]
 
 
 def test_one_command_at_a_time_waits_for_a_series(tmp_path: Path) -> None:

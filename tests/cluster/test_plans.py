@@ -13,7 +13,9 @@ from harness.cluster import commands
 from harness.cluster.commands import Asked
 from harness.cluster.engine import Engine
 from harness.cluster.tasks import parts_of, split
+from harness.compare import interleaving
 from harness.core.errors import HarnessError, MachineError
+from harness.machine import computer
 from harness.store import comparisons
 from harness.store.clusters import Cluster, read_cluster
 from harness.store.layout import Project
@@ -127,3 +129,25 @@ def test_slurm_that_is_not_here_is_said(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match="sinfo does not run here"):
         Engine(Cluster(provider="slurm", walltime="01:00:00"), tmp_path)
+
+
+def test_an_unfinished_comparison_of_another_machine_is_begun_anew_only_by_name(tmp_path: Path) -> None:
+    small = two(tmp_path)
+    catalog, project = Catalog(Project(small.root)), Project(small.root)
+    a, b = (catalog.subject(catalog.find(str(small.root / name))) for name in (SUBJECT, OTHER))
+    here = computer.capture()
+    there = dataclasses.replace(here, kernel="another", fingerprint="0" * 64)
+    fixed = interleaving.Terms(pairs=3, fixed=True)
+    begun = dataclasses.replace(
+        interleaving.new_comparison(a, b, fixed, there),
+        runs=(comparisons.ComparedRun("r", "A", 0, 1.0, 1.0, 1.0, 2.5),),
+    )
+    comparisons.write_comparison(project, begun)
+    with pytest.raises(MachineError, match=f"begin anew here with --follows {begun.id}"):
+        interleaving.find_stored(project, a, b, fixed, here)
+    anew = dataclasses.replace(fixed, follows=begun.id)
+    assert interleaving.find_stored(project, a, b, anew, here) is None
+    second = interleaving.new_comparison(a, b, anew, here)
+    assert second.follows == begun.id
+    comparisons.write_comparison(project, second)
+    assert interleaving.find_stored(project, a, b, anew, here) == second
