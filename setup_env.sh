@@ -23,10 +23,12 @@ version_of() {
 setup_env() {
   local extra extras="" python log want stamp=.venv/speedrun-installed wanted="" made=""
   for extra in "$@"; do extras="${extras:+$extras,}$extra"; done
-  # Who names another Python than .venv was made with wants it made anew.
-  if [ -n "${SPEEDRUN_PYTHON:-}" ] && [ -x .venv/bin/python ]; then
-    wanted="$(version_of "$SPEEDRUN_PYTHON")" made="$(version_of .venv/bin/python)"
-    if [ -n "$wanted" ] && [ -n "$made" ] && [ "$wanted" != "$made" ]; then
+  # Who names a Python wants that one and no other, and .venv made anew where it was made with another.
+  if [ -n "${SPEEDRUN_PYTHON:-}" ]; then
+    wanted="$(version_of "$SPEEDRUN_PYTHON")"
+    [ -n "$wanted" ] || fail "SPEEDRUN_PYTHON: $SPEEDRUN_PYTHON is no Python 3.11 or newer that starts here; name one, or unset it"
+    [ ! -x .venv/bin/python ] || made="$(version_of .venv/bin/python)"
+    if [ -n "$made" ] && [ "$wanted" != "$made" ]; then
       printf 'speedrun: .venv has Python %s, SPEEDRUN_PYTHON names %s\n' "$made" "$wanted" >&2
       rm -rf .venv
     fi

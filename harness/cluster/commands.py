@@ -31,6 +31,7 @@ class Asked:
     runs: int | None = None
     purpose: Purpose = "judged"
     until_decided: bool = False
+    is_stage: bool = False  # `run --stage`, which answers whatever became of the script
     original: bool = False
     checkout: Path | None = None
     gpus: int | None = None
@@ -91,8 +92,9 @@ def _run(catalog: Catalog, asked: Asked, nodes: int, plan_only: bool) -> _Parts:
         subjects[subject.chain], planned[subject.chain] = subject, len(plan.done) + plan.runs
         if not plan.runs:
             done.append(f"{subject.name} has its {len(plan.done)} runs")
-        elif asked.until_decided or asked.purpose == "dry":
-            arguments = ("--runs", str(asked.runs)) if asked.runs is not None and asked.until_decided else ()
+        elif asked.until_decided or asked.is_stage or asked.purpose == "dry":
+            given = asked.runs is not None and (asked.until_decided or asked.is_stage)
+            arguments = ("--runs", str(asked.runs)) if given else ()
             tasks.append(_task(asked, (subject.name,), (subject.chain,), arguments=arguments))
         else:
             parts = parts_of(len(set(asked.names)), nodes)

@@ -80,6 +80,8 @@ def declare_task(project: Project, attempt: Attempt, series: Series, scripts: Sc
             continue
         if task.purpose == "judged":
             execution.declare(ledger, scripts.subjects[script], scripts.planned.get(script))
+        elif task.purpose == "screening":
+            execution.note_trial(ledger, scripts.subjects[script])
         before = attempt_of(project, series, task, attempt.number - 1).id
         tasked = Tasked(
             script=script,
@@ -249,7 +251,7 @@ class Driver:
         """Take in what came back, and try again what broke."""
         result = exchange.read_result(attempt.folder)
         assert result is not None
-        is_complete = result.status in COMPLETE
+        is_complete = result.status in COMPLETE or (attempt.task.answers and exchange.has_answer(attempt.folder))
         said = result.problem or f"exit status {result.status}"
         self.say(f"task {attempt.folder.name}: {'complete' if is_complete else f'broken ({said})'}")
         try:

@@ -4,6 +4,7 @@ They lie on a file system that both see. Its locks must reach across nodes (NFS 
 """
 
 import fcntl
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,15 @@ def is_held(folder: Path) -> bool:
     except OSError as error:
         todo = "put the project on a file system with locks that reach across nodes"
         raise StoreError.at(folder / LOCK, f"cannot be locked ({error.strerror})", todo) from None
+
+
+def has_answer(folder: Path) -> bool:
+    """Whether a task's command printed JSON to its end."""
+    try:
+        json.loads((folder / ANSWER).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def write_result(folder: Path, result: Result) -> None:

@@ -1,6 +1,7 @@
 """Find what a series brought: its judged runs, comparisons, probes and replays, as they lie here now."""
 
 import contextlib
+import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,11 @@ from harness.catalog.lookup import Catalog
 from harness.cluster.driver import Outcome
 from harness.cluster.exchange import ANSWER
 from harness.cluster.tasks import SOURCE, Series, series_folder
+from harness.core import codec
+from harness.core.errors import HarnessError
 from harness.core.judgement import Verdict
 from harness.probe import stored
+from harness.screening.answer import ANSWER_FORM, Answer
 from harness.store import comparisons, run_files
 from harness.store.comparisons import COMPARISON_FORM, Comparison
 from harness.store.entries import MAIN
@@ -62,8 +66,23 @@ def bring_replays(project: Project, series: Series) -> list[tuple[Path, ReplayRe
     return brought
 
 
-def answer(outcome: Outcome) -> Any:
+def stage_answer(catalog: Catalog, outcome: Outcome) -> Answer | None:
+    """Return the answer of a task with `--stage`; None where it gave none.
+
+    A node knows its own script alone, so how many were tried is counted here.
+    """
+    try:
+        said = ANSWER_FORM.read(outcome.attempt.folder / ANSWER, name=f"{outcome.attempt.id}: {ANSWER}")
+    except HarnessError:
+        return None
+    chains = Ledger(catalog.project.ledger).read().scripts.values()
+    return dataclasses.replace(said, scripts_tried=sum(chain.track == said.track for chain in chains))
+
+
+def answer(catalog: Catalog, outcome: Outcome) -> Any:
     """Return what the command of a task printed as JSON; None where it printed none."""
+    if outcome.task.answers and (said := stage_answer(catalog, outcome)) is not None:
+        return {"schema": 1} | codec.encode(said)
     with contextlib.suppress(OSError, ValueError, RecursionError):
         return json.loads((outcome.attempt.folder / ANSWER).read_text())
     return None

@@ -40,6 +40,11 @@ class Task:
         return self.purpose == "judged"
 
     @property
+    def answers(self) -> bool:
+        """Whether its command answers whatever became of the script: a crash is an answer."""
+        return "--stage" in self.arguments
+
+    @property
     def title(self) -> str:
         """Name it for people."""
         return f"{self.verb} {' '.join(self.subjects)}"

@@ -1,6 +1,6 @@
 """What the harness found when it scored a trained model itself, and the weights that it scored.
 
-A script that keeps the contract saves its weights; `harness.score` loads them in a confined process. None means "not
+A script that keeps the contract saves its weights; `harness.model_score` loads them in a confined process. None means "not
 measured"; 0, -1 or "" never do.
 """
 

@@ -19,7 +19,7 @@ class LedgerExtract:
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
     absent: tuple[str, ...] = ()  # tasks of other machines that were declared and did not come back complete
     scripts_before: int = 0  # other scripts of the same folder that had judged runs
-    others_tried: int | None = None  # scripts, of any folder, that had judged runs on this track here before it
+    others_tried: int | None = None  # scripts, of any folder, that were run on this track here before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,7 @@ class Recorder:
             self.dump_stacks()
             self.end("hung", f"no output for {self.plan['silence_limit_s']:g} s; stacks are in stderr.txt")
         elif now - self.started / 1e9 > self.plan["time_limit_s"]:
-            self.end("stopped", f"longer than the track's limit of {self.plan['time_limit_s']:g} s")
+            self.end("stopped", f"longer than its limit of {self.plan['time_limit_s']:g} s")
 
     def own_logs(self) -> int:
         """Count the bytes of the logs that the script writes into `logs/` by itself."""

@@ -39,11 +39,13 @@ from harness.verdict.distance import by_distance
 SUBMITTED = "submitted"  # the pack that came with a submission, where the record rests on other runs
 
 
-def accept(catalog: Catalog, subject: Subject, *, pull_request: str | None = None) -> tuple[Verdict, Record | None]:
+def accept(
+    catalog: Catalog, subject: Subject, *, pull_request: str | None = None, looking: bool = False
+) -> tuple[Verdict, Record | None]:
     """Judge a packed submission and, if it passes, make it the track's next record; pull_request: its number.
 
-    The submission's folder becomes the record's. Returns the verdict, with None where it is not pass. Raises StoreError
-    with every reason why the folder cannot be accepted at all.
+    The submission's folder becomes the record's; looking: nothing is written or moved. Returns the verdict, with None
+    where it is not pass. Raises StoreError with every reason why the folder cannot be accepted at all.
     """
     manifest = acceptable(catalog, subject)
     gathered, verdict = judging.verify(catalog, subject)
@@ -61,6 +63,9 @@ def accept(catalog: Catalog, subject: Subject, *, pull_request: str | None = Non
         notes = f"{record.notes.rstrip()}\n{result}" if record.notes else result
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
 
+    if looking:
+        return verdict, record
+
     def fill(aside: Path) -> None:
         copy_script(subject, record, aside)
         shutil.copytree(subject.folder / PACK, aside / PACK)
@@ -71,12 +76,13 @@ def accept(catalog: Catalog, subject: Subject, *, pull_request: str | None = Non
 
 
 def accept_session(
-    catalog: Catalog, subject: Subject, session: Session, *, pull_request: str | None = None
+    catalog: Catalog, subject: Subject, session: Session, *, pull_request: str | None = None, looking: bool = False
 ) -> tuple[Judgement, Record | None]:
     """Judge a session that is done and, if it passes, make its submission the track's next record.
 
-    Nothing is run, and nothing is looked at but the submission, the records and the session's folder. Returns the
-    judgement, with None where it gives reasons against it. Raises StoreError as `accept` does.
+    Nothing is run, and nothing is looked at but the submission, the records and the session's folder. looking: nothing
+    is written or moved. Returns the judgement, with None where it gives reasons against it. Raises StoreError as `accept`
+    does.
     """
     manifest = acceptable(catalog, subject)
     judgement = session_judgement.judge(catalog, subject, session)
@@ -88,6 +94,8 @@ def accept_session(
         said = sentence(judgement.comparison, catalog.name(best))
         notes = f"{record.notes.rstrip()}\n{said}" if record.notes else said
         record = replace(record, faster_than=f"{best.track}/{best.slug}", notes=notes)
+    if looking:
+        return judgement, record
     result = sessions.result_folder(catalog.project, session)
 
     def fill(aside: Path) -> None:
@@ -106,10 +114,11 @@ def accept_session(
     return judgement, record
 
 
-def moved(project: Project, name: str) -> Path | None:
+def moved(project: Project, name: str, *, looking: bool = False) -> Path | None:
     """Find the record that a submission became by a session; None where it did not, or not here.
 
-    Where a kill left the submission's folder beside it, or a part of it, that is removed: all of it is in the record.
+    Where a kill left the submission's folder beside it, or a part of it, that is removed (not when looking): all of it is
+    in the record.
     """
     folder = Path(name.rstrip("/"))
     if folder.parent.name != project.submissions.name or not is_slug(folder.name):
@@ -120,7 +129,8 @@ def moved(project: Project, name: str) -> Path | None:
     record, left = found[0].parent, project.submissions / folder.name
     if any(not _is_kept(path.relative_to(left), path, record) for path in left.rglob("*") if not path.is_dir()):
         return None  # another submission of that name
-    shutil.rmtree(left, ignore_errors=True)
+    if not looking:
+        shutil.rmtree(left, ignore_errors=True)
     return record
 
 

@@ -25,10 +25,11 @@ from harness.store.files import write_atomic
 from harness.store.layout import Project
 
 
-def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
+def retime(catalog: Catalog, name: str, *, looking: bool = False) -> tuple[Record, str]:
     """Make the stored comparison of the current record (A) with a record (B) a re-timing of B; say its outcome.
 
-    Raises StoreError where there is no decided comparison, or where it is older than an existing re-timing.
+    looking: nothing is written. Raises StoreError where there is no decided comparison, or where it is older than an
+    existing re-timing.
     """
     project = catalog.project
     subject = _named(catalog, name)
@@ -64,7 +65,8 @@ def retime(catalog: Catalog, name: str) -> tuple[Record, str]:
         script = ScriptFile(origin=origin, of=f"{record.track}/{number}", same_as=of)
         write_atomic(aside / records.SCRIPT / "script.yaml", SCRIPT_FORM.text(script))
 
-    add_folder(project, record, fill, comparison=comparison)
+    if not looking:
+        add_folder(project, record, fill, comparison=comparison)
     return record, sentence(comparison, catalog.name(best))
 
 
@@ -132,8 +134,11 @@ def _compared_run(run: ComparedRun, comparison: Comparison) -> RecordRun:
     )
 
 
-def withdraw(catalog: Catalog, name: str, why: str) -> Path:
-    """Mark a record as withdrawn by a file of its own; it keeps its row and is never the current record again."""
+def withdraw(catalog: Catalog, name: str, why: str, *, looking: bool = False) -> Path:
+    """Mark a record as withdrawn by a file of its own; it keeps its row and is never the current record again.
+
+    looking: nothing is written. Returns the file; raises StoreError for a bad reason, and where it is withdrawn already.
+    """
     record = catalog.record(name)
     folder = catalog.folder(record)
     if record.withdrawn is not None:
@@ -145,5 +150,6 @@ def withdraw(catalog: Catalog, name: str, why: str) -> Path:
         raise StoreError.at("--why", what, "give it in one line of 1 to 300 printable characters")
     today = datetime.datetime.now(datetime.UTC).date()
     path = folder / records.WITHDRAWN
-    write_atomic(path, records.WITHDRAWAL_FORM.text(Withdrawal(today, why)))
+    if not looking:
+        write_atomic(path, records.WITHDRAWAL_FORM.text(Withdrawal(today, why)))
     return path

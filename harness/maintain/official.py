@@ -18,9 +18,9 @@ from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
 from harness.maintain.session_judgement import PROBE, require_official, require_own
 from harness.maintain.session_work import Stop, Work, own_comparison
+from harness.model_score import references
 from harness.probe import stored
 from harness.run.judging import find_parent
-from harness.score import references
 from harness.store import run_files, sessions
 from harness.store.comparisons import comparison_file
 from harness.store.files import disk_error

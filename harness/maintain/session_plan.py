@@ -13,7 +13,7 @@ from harness.machine import computer
 from harness.maintain import stages
 from harness.maintain.session_price import spent_s, usual_run_s
 from harness.maintain.session_work import Work, is_warm, own_comparison
-from harness.score import references, scoring
+from harness.model_score import references, scoring
 from harness.store import joint
 from harness.verdict.scored import LEAST_SCORED
 

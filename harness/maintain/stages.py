@@ -22,9 +22,9 @@ from harness.core.judgement import Verdict
 from harness.machine import computer
 from harness.maintain import session_judgement
 from harness.maintain.session_work import Stop, Work, failed, has_weights, is_warm, own_comparison, prepare, unpaid
+from harness.model_score import references
 from harness.probe import material, probe_plan, probing, stored
 from harness.run import series
-from harness.score import references
 from harness.store import run_files, weights
 from harness.store.caches import StoredCache
 from harness.store.comparisons import Comparison

@@ -5,6 +5,7 @@ tried first, then a release in its place, and the result says which one it was.
 """
 
 import platform
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -57,6 +58,17 @@ def made_for(catalog: Catalog, target: str) -> venv.Venv:
     raise StoreError.at(
         f"--env {target}", what, f"make it with `speedrun doctor {wanted.name} --make`, then start again"
     )
+
+
+def interpreter(catalog: Catalog, target: str | None) -> tuple[str, str | None]:
+    """Return the interpreter that runs are started with and, where it is not the harness's own, the torch that it has.
+
+    target: the record whose environment `doctor --make` made; None: the harness's. Raises StoreError where it is not made.
+    """
+    if target is None:
+        return sys.executable, None
+    made = made_for(catalog, target)
+    return str(made.python), made.torch
 
 
 def of_target(catalog: Catalog, target: str) -> Plan:

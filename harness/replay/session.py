@@ -29,7 +29,7 @@ from harness.run.series import Watcher, make_runs
 from harness.store import records, replays, run_files
 from harness.store.layout import Project
 from harness.store.replays import CurvePoint, Environment, ReplayedRun, ReplayResult
-from harness.submission.draft import author
+from harness.submission.people import author
 from harness.verdict.distance import distant
 
 

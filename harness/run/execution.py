@@ -7,6 +7,7 @@ killed.
 
 import contextlib
 import dataclasses
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
 from harness.run.ending import record_end
 from harness.store import caches, run_files
-from harness.store.entries import Chain, Declared, Started
+from harness.store.entries import Chain, Declared, Started, Tried
 from harness.store.files import disk_error
 from harness.store.layout import Project, cache_folder
 from harness.store.ledger import Ledger
@@ -52,6 +53,7 @@ class Prepared:
     seed: int | None = None  # that the runs of a probe share, so that their tokens are all that differs; None: drawn
     scored: bool = False  # the weights that its runs save are kept until they are scored
     python: str = sys.executable  # the interpreter that its runs are started with
+    limit_s: float | None = None  # of wall time, where it is less than the track's
     cache: caches.StoredCache | None = None  # that each run starts from a copy of; None: from an empty one
     cache_kept_in: Path | None = None  # of a priming run: where what it leaves in its cache is put
 
@@ -144,6 +146,8 @@ def execute(
     with run_files.held(folder), one_path:
         if file.purpose == "judged":
             declare(ledger, subject, ready.planned)
+        elif file.purpose == "screening":
+            note_trial(ledger, subject)
         started = Started(script=subject.chain, run=run_id, series=series, seed=plan.seed, purpose=file.purpose)
         ledger.append(started)
         before = ledger.snapshot()
@@ -210,7 +214,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         seed=None if ready.bare else _seed(ready),
         overrides=ready.track.dry if ready.dry else (),
         silence_limit_s=subject.track.silence_limit_s,
-        time_limit_s=subject.track.time_limit_s,
+        time_limit_s=min(subject.track.time_limit_s, math.inf if ready.limit_s is None else ready.limit_s),
         tokens=ready.track.data.folder,
         hidden=(project.outermost, cache_folder()),
         network="downloads while running" in subject.ruleset.allowed,
@@ -255,11 +259,17 @@ def lay_out(ready: Prepared, work: Path) -> None:
     fetching.offer(ready.fetched, ready.track, work)
 
 
+def note_trial(ledger: Ledger, subject: Subject) -> None:
+    """Note the track of a script before the first run that only tries it, so that it is counted among those tried."""
+    if ledger.chain(subject.chain).track is None:
+        ledger.append(Tried(script=subject.chain, track=subject.track.name, subject=subject.slug))
+
+
 def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> None:
     """Declare a script's rule and the most runs that the rule may look at, before its first judged run.
 
     A test with a fixed number of runs looks at those that were planned before the first, and at no later ones. What was
-    tried before is counted: scripts of the same folder, and all others with judged runs on the track here.
+    tried before is counted: scripts of the same folder, and all others that were run on the track here.
     """
     whole = ledger.read()
     if any(isinstance(entry, Declared) for entry in whole.of_script(subject.chain).entries):
@@ -269,7 +279,7 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
     if rule.fixed_n:
         n_max = max(rule.min_runs, planned or subject.track.runs)
     declared = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
-    tried = [told for told in declared if told.track == subject.track.name and whole.scripts[told.script].counted]
+    others = [name for name, chain in whole.scripts.items() if chain.track == subject.track.name]
     ledger.append(
         Declared(
             script=subject.chain,
@@ -278,6 +288,6 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
             n_max=n_max,
             subject=subject.slug,
             earlier=sum(told.subject == subject.slug for told in declared),
-            others=len(tried),
+            others=len(set(others) - {subject.chain}),
         )
     )

@@ -23,10 +23,10 @@ from harness.evidence.contents import Evidence
 from harness.evidence.metrics import read_run
 from harness.launch.launcher import Launcher
 from harness.machine import computer
+from harness.model_score import scoring
 from harness.run import ending, execution
 from harness.run.failure import GOES_ON, STARTS_OVER, run_error
 from harness.run.judging import verify
-from harness.score import scoring
 from harness.store import run_files
 from harness.store.layout import Project
 from harness.store.ledger import Ledger

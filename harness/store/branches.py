@@ -7,42 +7,11 @@ that takes it in names its last entry.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
-from harness.store.ledger_lines import GENESIS, Branched, Declared, Ended, Entry, Scored, Started, Taken, Tasked
+from harness.store.flaws import Break, Flaw
+from harness.store.ledger_lines import GENESIS, Branched, Declared, Ended, Entry, Scored, Started, Taken, Tasked, Tried
 
 MAIN = ""  # the chain itself, among the names of tasks
-
-Flaw = Literal[
-    "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score",
-    "task again", "no task", "cut branch",
-]  # fmt: skip
-_SENTENCES: dict[Flaw, str] = {
-    "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
-    "undeclared": "{at} comes before any declaration; a chain is declared once, before its first judged run",
-    "declared again": "{at} is a second declaration; a chain is declared once, before its first judged run",
-    "started again": "{at} starts the run {run} again",
-    "not open": "{at} ends the run {run}, which was not open",
-    "older form": "{at} is of an older form than the entries before it",
-    "no end": "{name}: the run {run} was started and has no end",
-    "not to score": "{at} scores the run {run}, which had not ended or had been scored",
-    "task again": "{at} declares the task {run} again",
-    "no task": "{at} is of the task {run}, which was not declared or had been taken in",
-    "cut branch": "{at} takes in the task {run} with another last entry than its ledger has here",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A place where a chain is not as an honest ledger writes it."""
-
-    kind: Flaw
-    line: int
-    run: str | None = None  # or the task
-
-    def sentence(self, name: str) -> str:
-        """Say what is wrong; `name` is the file that the chain was read from."""
-        return _SENTENCES[self.kind].format(at=f"{name}:{self.line}", name=name, run=self.run)
 
 
 @dataclass
@@ -133,4 +102,4 @@ def find_breaks(entries: Iterable[Entry]) -> tuple[Break, ...]:
 def _needs_declaration(entry: Entry, number: int) -> bool:
     if isinstance(entry, Started | Tasked):
         return entry.purpose in (None, "judged")
-    return number == 0
+    return number == 0 and not isinstance(entry, Tried)

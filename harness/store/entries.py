@@ -10,7 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.store.branches import MAIN, Break, Tree, find_breaks, grow
+from harness.store.branches import MAIN, Tree, find_breaks, grow
+from harness.store.flaws import Break
 from harness.store.ledger_lines import (
     GENESIS,
     Branched,
@@ -21,10 +22,12 @@ from harness.store.ledger_lines import (
     Started,
     Taken,
     Tasked,
+    Tried,
 )
 
 __all__ = (
     "GENESIS", "MAIN", "Branched", "Break", "Chain", "Declared", "Ended", "Entry", "Scored", "Started", "Taken", "Tasked",
+    "Tried",
 )  # fmt: skip
 
 
@@ -94,6 +97,13 @@ class Chain:
     def taken(self) -> set[str]:
         """Tasks that were taken in, complete or not."""
         return {entry.task for entry in self.entries if isinstance(entry, Taken)}
+
+    @property
+    def track(self) -> str | None:
+        """The track that the script was run on, to be judged or only to be tried; None where nothing says so."""
+        if self.declared is not None and self.counted:
+            return self.declared.track
+        return next((entry.track for entry in self.entries if isinstance(entry, Tried)), None)
 
     @property
     def n_max(self) -> int | None:

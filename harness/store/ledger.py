@@ -1,11 +1,11 @@
 """The list of every run that was started on this machine: append-only, chained by hashes, one chain per script.
 
 `.runs/ledger.jsonl` holds one JSON object per line. A script declares its rule, how many runs it may take and the
-folder that it is run from before its first judged run; every run adds one entry at its start, which names its purpose,
-and one at its end, which carries the hashes of everything that a pack keeps of it; one more holds the hash of its
-score. An entry carries the hash of the
-entry before it of the same script, so a dropped, edited or reordered run is seen, while other work in between leaves no
-gap. No entry names a host, a user or a path outside of the project.
+folder that it is run from before its first judged run, and the track before the first that only tries it. Every run
+adds one entry at its start, which names its purpose, and one at its end, which carries the hashes of everything that a
+pack keeps of it; one more holds the hash of its score. An entry carries the hash of the entry before it of the same
+script, so a dropped, edited or reordered run is seen, while other work in between leaves no gap. No entry names a host,
+a user or a path outside of the project.
 
 Dropping a run from within is detected. Deleting the whole ledger, or its end with the last runs, and computing all
 hashes anew is not: the chain makes forgery laborious, not impossible. While a run goes on, what stood in the ledger
@@ -30,13 +30,14 @@ from typing import BinaryIO, TypeVar, get_args
 from harness.core.errors import StoreError
 from harness.core.measurement import Purpose
 from harness.core.text import plural
-from harness.store.entries import Branched, Chain, Declared, Ended, Entry, Scored, Started, Taken, Tasked
+from harness.store.entries import Branched, Chain, Declared, Ended, Entry, Scored, Started, Taken, Tasked, Tried
 from harness.store.files import disk_error
 from harness.store.run_files import now
 
-_E = TypeVar("_E", Declared, Started, Ended, Scored, Tasked, Branched, Taken)
+_E = TypeVar("_E", Declared, Tried, Started, Ended, Scored, Tasked, Branched, Taken)
 _KINDS: dict[str, type[Entry]] = {
     "declare": Declared,
+    "try": Tried,
     "start": Started,
     "end": Ended,
     "score": Scored,
@@ -56,6 +57,7 @@ _ADDED = {  # fields that entries of the old form lack, all of them
     Tasked: (),
     Branched: (),
     Taken: (),
+    Tried: (),
 }
 _BOUNDS = {  # of whole numbers; no ruleset looks at more than 40 runs
     "n_max": (1, 10_000),

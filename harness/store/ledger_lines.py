@@ -47,11 +47,20 @@ class Declared(_Entry):
     n_max: int | None
     subject: str | None = None  # the folder that it was run from: "submissions/2026-11-21_x"
     earlier: int | None = None  # scripts of this folder that were declared before it
-    others: int | None = None  # other scripts, of any folder, with judged runs on this track here before it
+    others: int | None = None  # other scripts, of any folder, that were run on this track here before it
 
     @property
     def is_old(self) -> bool:
         return self.subject is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried(_Entry):
+    """What stands before the first screening run of a script: on which track somebody tries it."""
+
+    track: str
+    subject: str  # the folder that it is run from
+    is_old = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,4 +139,4 @@ class Taken(_Entry):
     is_old = False
 
 
-Entry = Declared | Started | Ended | Scored | Tasked | Branched | Taken
+Entry = Declared | Tried | Started | Ended | Scored | Tasked | Branched | Taken

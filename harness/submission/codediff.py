@@ -8,12 +8,14 @@ counts would depend on the version of Python. What cannot be parsed is compared 
 
 import ast
 import difflib
+import functools
 import io
 import tokenize
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.catalog import ranking
 from harness.catalog.lookup import Catalog, Named
 from harness.catalog.originals import Source, program, published
 from harness.catalog.subjects import Subject
@@ -44,28 +46,35 @@ def sides(
 ) -> tuple[Subject, Subject]:
     """Return what a submission or a record is compared with, and its own script.
 
-    That is `against`, else the parent of its manifest, else the original of a merged script. original: of records take
-    what their logs prove. A record without a script in its folder is compared by its published one, from the cache or
-    from `source`; nothing is downloaded. Raises HarnessError where there is no record, or no script of it.
+    That is `against`, else the parent that its manifest named, else of a record the one before it. A record against
+    itself is its original against what was merged. original: of records take what their logs prove. A record without a
+    script in its folder is compared by its published one, from the cache or from `source`; nothing is downloaded.
+    Raises HarnessError where there is no record, or no script of it.
     """
     named = catalog.find(name)
     subject = _script(catalog, named, source, original=original, given=given)
-    if against is None and named.record is not None and subject.merged and program(named.record, original=True):
-        return _script(catalog, named, source, original=True, given=given), subject
     if against is None:
         return parent_of(catalog, subject, source, original=original, given=given), subject
-    return _script(catalog, catalog.find(against), source, original=original, given=given), subject
+    other = catalog.find(against)
+    if other.record is not None and other.record == subject.record and subject.merged:
+        original = program(other.record, original=True) is not None
+    return _script(catalog, other, source, original=original, given=given), subject
 
 
 def parent_of(
     catalog: Catalog, subject: Subject, source: Source, *, original: bool = False, given: bool = False
 ) -> Subject:
-    """Return the parent that a submission's manifest names, with its script; raises HarnessError where it has none."""
-    parent = subject.manifest.parent if subject.manifest else None
+    """Return what a script builds on: the parent that its manifest named, else of a record the one before it.
+
+    Raises HarnessError where there is neither, or no script of it.
+    """
+    parent = subject.parent
+    if parent is None and subject.record is not None:
+        before = ranking.before(subject.record, catalog.records(subject.record.track))
+        parent = None if before is None else catalog.name(before)
     if parent is None:
-        raise StoreError.at(
-            subject.name, "has no parent in its manifest", "name what to compare with: --against RECORD"
-        )
+        why = "has no parent in its manifest" if subject.record is None else "is the first record of its track"
+        raise StoreError.at(subject.name, why, "name what to compare with: --against RECORD")
     return _script(catalog, catalog.find(parent), source, original=original, given=given)
 
 
@@ -134,7 +143,7 @@ def _code(name: str, raw: bytes, remarks: list[str]) -> list[str]:
     if not name.endswith(".py"):
         return _plain(raw)
     try:
-        return code_lines(raw)
+        return list(code_lines(raw))
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError, UnicodeError):
         remarks.append(f"{name} cannot be parsed as Python here, so its comments count")
         return _plain(raw)
@@ -144,7 +153,8 @@ def _plain(raw: bytes) -> list[str]:
     return [line.rstrip() for line in raw.decode("utf-8", "replace").split("\n") if line.strip()]
 
 
-def code_lines(raw: bytes) -> list[str]:
+@functools.lru_cache(maxsize=8)  # a script is compared with the one before and with the one after it
+def code_lines(raw: bytes) -> tuple[str, ...]:
     """Return the lines of a Python source without comments, docstrings and blank lines; strings keep theirs.
 
     Raises what `ast` and `tokenize` raise where it is not Python.
@@ -172,11 +182,11 @@ def code_lines(raw: bytes) -> list[str]:
         elif kind.endswith("STRING_END"):
             top = opened.pop()
         inside.update(range(top - 1, bottom - 1))
-    return [
+    return tuple(
         line if index in inside else line.rstrip()
         for index, line in enumerate(lines)
         if index in inside or line.strip()
-    ]
+    )
 
 
 def style(line: str) -> str | None:

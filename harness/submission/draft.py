@@ -5,12 +5,12 @@ hashes in manifest.lock grow stale; `run` writes them anew as long as no run was
 does, because runs of another script do not count.
 """
 
+import contextlib
 import datetime
 import json
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 from harness.catalog.checkout import source_of
@@ -21,13 +21,14 @@ from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.constraints import show
 from harness.core.errors import HarnessError, ManifestError, StoreError, YamlError
+from harness.core.task import Track
 from harness.core.text import plural
 from harness.store import run_files
 from harness.store.files import disk_error, write_atomic
 from harness.store.layout import Project, is_slug
 from harness.store.ledger import Ledger, chain_of
 from harness.store.packs import PACK
-from harness.submission import admissible
+from harness.submission import admissible, people
 
 TEMPLATE = "_template"
 
@@ -36,14 +37,22 @@ TEMPLATE = "_template"
 
 
 def make(
-    catalog: Catalog, name: str, start: str | None = None, *, original: bool = False, checkout: Path | None = None
+    catalog: Catalog,
+    name: str,
+    start: str | None = None,
+    *,
+    on: str | None = None,
+    by: str | None = None,
+    original: bool = False,
+    checkout: Path | None = None,
 ) -> tuple[Path, Subject]:
     """Make submissions/<today>_<name>/ from the template, or from the script of `start` (a record, a track's current one).
 
-    A record without a script here is copied from its published one: from the cache, `checkout`, or its repository;
-    original: from the one that its log proves, whatever was merged.
-    Returns the folder and what was copied. Raises HarnessError where the folder exists, the name is not valid, git does
-    not name an author, or an original is not available.
+    on: the track, if it is not that of the script; alone it means its current record, or the template where it has none.
+    by: who makes it; None: whom git names. A record without a script here is copied from its published one: from the
+    cache, `checkout`, or its repository; original: from the one that its log proves, whatever was merged.
+    Returns the folder and what was copied. Raises HarnessError where the folder exists, the name is not valid, nobody is
+    named, the track is unknown, or an original is not available.
     """
     project = catalog.project
     folder = project.submissions / slug_of(name)
@@ -51,21 +60,12 @@ def make(
     if taken:
         raise StoreError.at(project.show(taken[0]), "exists already", "use another name; nothing was changed")
     template = project.submissions / TEMPLATE
-    if start is None:
-        source = catalog.submission(template, frozen=False)
-    else:
-        source = catalog.script(
-            catalog.find(start), source_of(checkout), original=original, given=checkout is not None, frozen=False
-        )
-    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
-    values: dict[str, object] = {
-        "track": source.track.name,
-        "ruleset": current_ruleset(source.track).id,
-        "title": folder.name[11:].replace("-", " ").capitalize(),
-        "contributors": [author(project)],
-        "parent": None if parent is None else catalog.name(parent),
-        "entry": source.entry,
-    }
+    track = None if on is None else catalog.track(on)
+    if start is None and track is not None and catalog.current(track) is not None:
+        start = track.name
+    source = _source(catalog, start, original=original, checkout=checkout)
+    values = _values(catalog, folder.name, source, track or source.track)
+    values["contributors"] = [people.checked(by) if by is not None else people.named_by_git(project)]
     aside = project.submissions / f".{folder.name}.{os.getpid()}"
     try:
         aside.mkdir(parents=True)
@@ -83,6 +83,27 @@ def make(
     return folder, source
 
 
+def _source(catalog: Catalog, start: str | None, *, original: bool, checkout: Path | None) -> Subject:
+    """Return the script that a submission starts from; start None: the template's."""
+    if start is None:
+        return catalog.submission(catalog.project.submissions / TEMPLATE, frozen=False)
+    place, given = source_of(checkout), checkout is not None
+    return catalog.script(catalog.find(start), place, original=original, given=given, frozen=False)
+
+
+def _values(catalog: Catalog, slug: str, source: Subject, track: Track) -> dict[str, object]:
+    """Return what a new manifest says of itself; its parent is the record that its script is of, if that is of the track."""
+    parent = source.record or catalog.parent(source)  # the template's may be a record that this project does not hold
+    named = None if parent is None or parent.track != track.name else catalog.name(parent)
+    return {
+        "track": track.name,
+        "ruleset": current_ruleset(track).id,
+        "title": slug[11:].replace("-", " ").capitalize(),
+        "parent": named,
+        "entry": source.entry,
+    }
+
+
 def described(catalog: Catalog, source: Subject) -> str:
     """Say in words what a new submission is a copy of."""
     if source.record is None:
@@ -93,6 +114,22 @@ def described(catalog: Catalog, source: Subject) -> str:
     return f"{kind} {catalog.name(source.record)} ({source.record.title})"
 
 
+def notes(catalog: Catalog, folder: Path, source: Subject) -> list[str]:
+    """Say what the maker of a new submission may not expect: another spelling of their name, a script of another track."""
+    manifest = load_manifest(folder)
+    said = []
+    if manifest.track != source.track.name:
+        given = f"the script was made for {source.track.name}: give it the files and the numbers of tracks/{manifest.track}.yaml"
+        said.append(f"{manifest.track} has no parent for it; {given}")
+    [person] = manifest.contributors
+    with contextlib.suppress(StoreError):
+        if person != people.author(catalog.project) and person == people.named_by_git(catalog.project):
+            said.append(
+                f"its author is written {person}: a manifest names people in ASCII, and you may change it there"
+            )
+    return said
+
+
 def slug_of(name: str) -> str:
     """Return the folder name for the name of an idea: today's date (UTC) and kebab-case; a whole slug stays."""
     if is_slug(name):
@@ -101,19 +138,6 @@ def slug_of(name: str) -> str:
     if not words or len(words) > 60 or not name.isascii():
         raise StoreError.at(ascii(name)[:80], "is not a valid name", "use 1 to 60 letters and digits, like fewer-steps")
     return f"{datetime.datetime.now(datetime.UTC).date()}_{words}"
-
-
-def author(project: Project) -> str:
-    """Return who makes the submission, as git names them; raises StoreError where git does not know."""
-    try:
-        command = ["git", "config", "user.name"]
-        name = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False).stdout
-    except OSError:
-        name = ""
-    name = "".join(char for char in name if char.isprintable()).strip()[:100]
-    if not name:
-        raise StoreError.at("git", "has no user.name", "set your name: git config user.name 'Your Name'")
-    return name
 
 
 def set_values(template: str, values: dict[str, object]) -> str:
@@ -134,9 +158,15 @@ def set_values(template: str, values: dict[str, object]) -> str:
 
 
 def write_lock(folder: Path, files: dict[str, str]) -> None:
-    """Write the hashes of a submission's files beside its manifest.
+    """Write the hashes of a submission's files beside its manifest; raises ManifestError as `lock_of` does."""
+    write_atomic(folder / LOCK, lock_of(folder, files))
 
-    Raises ManifestError for a manifest of schema 1 that lists them: what people write is theirs to change.
+
+def lock_of(folder: Path, files: dict[str, str]) -> str:
+    """Return what the lock of these files holds.
+
+    Raises ManifestError for a manifest of schema 1 that lists them (what people write is theirs to change), for an entry
+    that is not there, and for too many files.
     """
     name = f"{folder.name}/{MANIFEST}"
     manifest = yamlfile.load(folder / MANIFEST, name=name)
@@ -149,7 +179,7 @@ def write_lock(folder: Path, files: dict[str, str]) -> None:
         raise ManifestError.at(manifest.where(("entry",)), what, "put it there, or correct `entry`")
     text = LOCK_FORM.text(Lock(files))
     LOCK_FORM.parse(text.encode(), f"{folder.name}/{LOCK}")  # too many files are refused before anything is written
-    write_atomic(folder / LOCK, text)
+    return text
 
 
 def stale(project: Project, name: str) -> tuple[Path, dict[str, str], dict[str, str]] | None:
@@ -188,10 +218,11 @@ def refresh(catalog: Catalog, name: str) -> str:
     return f"froze {_changes(held, now)} of {catalog.project.show(folder)}{lost if made else ''}"
 
 
-def freeze_for_run(catalog: Catalog, name: str) -> str | None:
-    """Freeze a submission that has no runs yet, as `run` does first; None where nothing changed.
+def freeze_for_run(catalog: Catalog, name: str, *, looking: bool = False) -> str | None:
+    """Freeze a submission that has no runs yet, as `run` does first; say what was done, None where nothing changed.
 
-    Raises ManifestError where runs were made (they would not count for the changed script), and for a bad manifest.
+    looking: say what would be done. Raises ManifestError where runs were made (they would not count for the changed
+    script), and for a bad manifest.
     """
     if (Path(name) / MANIFEST).is_file():
         load_manifest(Path(name), name=catalog.project.show(Path(name)), frozen=False)
@@ -205,7 +236,10 @@ def freeze_for_run(catalog: Catalog, name: str) -> str | None:
         what = f"{_changes(held, now)} changed since {since}; runs do not count for a changed script"
         todo = f"restore it, or start over with what is there: speedrun new --refresh {catalog.project.show(folder)}"
         raise ManifestError.at(catalog.project.show(folder), what, todo)
-    return refresh(catalog, name)
+    if not looking:
+        return refresh(catalog, name)
+    lock_of(folder, now)
+    return f"would freeze {_changes(held, now)} first"
 
 
 def _runs(catalog: Catalog, folder: Path, held: dict[str, str], now: dict[str, str]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import stats
-from harness.core.errors import MachineError
+from harness.core.errors import MachineError, Problem
 from harness.core.judgement import Verdict
 from harness.core.measurement import Machine, Metrics
 from harness.core.task import Track
@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
 
 
-def say_plan(plan: SeriesPlan, *, looking: bool = False, torch: str | None = None) -> None:
+def say_plan(plan: SeriesPlan, stops: Sequence[Problem] = (), *, torch: str | None = None) -> None:
     """Print what is going to be run, where, and how it will be judged.
 
-    looking: and what would stop it here. torch: the version in an environment of its own, if it runs in one.
+    stops: what would end it before its first run. torch: the version in an environment of its own, if it runs in one.
     """
     for run_id, how in plan.settled:
         console.say(f"{run_id}, unfinished since an earlier start, was {how}; its output is kept", style="yellow")
@@ -43,10 +43,9 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False, torch: str | None = Non
             "  script   a reimplementation of the record's program: its losses may be compared, its times may not"
         )
     console.say(f"  track    {track.name}: {track.title}; judged by {subject.ruleset.id}")
-    here = computer.capture(torch=torch)
-    console.say(f"  machine  {computer.describe(here)}")
-    if looking:
-        say_refusal(here, track, dry=plan.dry)
+    console.say(f"  machine  {computer.describe(computer.capture(torch=torch))}")
+    for problem in stops:
+        console.say(f"  cannot   {problem}", style="red")
     if plan.dry:
         overrides = " ".join(track.dry)
         console.say(f"  dry run  1 run, scaled down ({overrides}), on synthetic data; never judged, never ranked")
@@ -70,10 +69,10 @@ def say_plan(plan: SeriesPlan, *, looking: bool = False, torch: str | None = Non
     score_report.say_plan(subject, plan.scoring_s)
 
 
-def say_refusal(here: Machine, track: Track, *, dry: bool = False) -> None:
+def say_refusal(here: Machine, track: Track) -> None:
     """Print what a machine lacks for a track; nothing where it lacks nothing."""
     try:
-        computer.check(here, track, dry=dry)
+        computer.check(here, track)
     except MachineError as error:
         for problem in error.problems:
             console.say(f"  cannot   {problem}", style="red")

@@ -14,7 +14,7 @@ def say_plan(subject: Subject, scoring_s: float | None) -> None:
     """Print what scoring each run takes, or what a script lacks that its ruleset wants scored."""
     tokens = subject.track.validation_tokens
     if subject.saves:
-        from harness.score.scoring import MOST_TWINS  # numpy comes with it
+        from harness.model_score.scoring import MOST_TWINS  # numpy comes with it
 
         took = "not measured here yet" if scoring_s is None else f"{scoring_s:.0f} s a run here so far"
         what = f"{tokens:,} validation tokens, as many of other text, and up to {MOST_TWINS:,} changed rows"
@@ -28,7 +28,7 @@ def scorer(catalog: Catalog, subject: Subject, python: str) -> Callable[[str, Tr
     """Return what scores a run of a script, if it saved its weights, and says what was found."""
 
     def score(run_id: str, track: Track) -> None:
-        from harness.score import scoring
+        from harness.model_score import scoring
 
         if subject.saves:
             console.say(f"scoring  {run_id}: its model predicts the validation text, and other text, for the harness")

@@ -27,7 +27,7 @@ def accept_several(args: argparse.Namespace, catalog: Catalog) -> tuple[int, int
     signal.signal(signal.SIGTERM, terminated)
     left, records = [], 0
     for name in dict.fromkeys(args.submission):
-        done = acceptance.moved(catalog.project, name)
+        done = acceptance.moved(catalog.project, name, looking=args.plan)
         if done is None:
             left.append(catalog.subject(catalog.find(name)))
         else:

@@ -42,13 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from harness.cluster.commands import Asked
     from harness.core.measurement import Purpose
 
+    if args.budget_gpu_hours is not None and args.stage is None:
+        raise MachineError.at("--budget-gpu-hours", "is for --stage", "add --stage full, or leave it out")
     flags = ("dry", "screening", "until_decided", "no_fetch")
-    given = _given(args, flags, ("env",), ())
-    purpose: Purpose = "dry" if args.dry else "screening" if args.screening else "judged"
-    asked = Asked(
-        "run", (args.subject, *args.others), given, args.runs, purpose, args.until_decided, network=not args.no_fetch
-    )
-    return _on_cluster(args, asked)
+    given = _given(args, flags, ("env", "stage", "budget_gpu_hours"), ())
+    dry = args.dry or args.stage == "dry"
+    purpose: Purpose = "dry" if dry else "screening" if args.screening or args.stage else "judged"
+    asked = Asked("run", (args.subject, *args.others), given, args.runs, purpose, network=not args.no_fetch)
+    return _on_cluster(args, replace(asked, until_decided=args.until_decided, is_stage=args.stage is not None))
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -152,14 +153,16 @@ def _conclude(args: argparse.Namespace, catalog: Catalog, made: Made, asked: Ask
             "state": outcome.state,
             "status": outcome.result.status,
             "seconds": outcome.result.seconds,
-            "answer": results.answer(outcome),
+            "answer": results.answer(catalog, outcome),
         }
         for outcome in outcomes
     ]
     by_state = {"complete": 0, "refused": 2, "contradicts": 2, "broken": 3}
     status = max((by_state[outcome.state] for outcome in outcomes), default=0)
     told: list[Any] = []
-    if asked.purpose == "screening":
+    if asked.is_stage:
+        status = max(status, _answered(catalog, outcomes))
+    elif asked.purpose == "screening":
         _screened(catalog, made)
     elif asked.purpose == "judged":
         conclude = {"run": _verdicts, "compare": _comparisons, "probe": _probes, "replay": _replays}[asked.verb]
@@ -168,6 +171,22 @@ def _conclude(args: argparse.Namespace, catalog: Catalog, made: Made, asked: Ask
     if args.json:
         print_json({"series": made.series.id, "tasks": tasks, "results": told})
     return status
+
+
+def _answered(catalog: Catalog, outcomes: Sequence[Outcome]) -> int:
+    """Print the answers of `--stage`; the worst exit status among them."""
+    from harness.cluster import results
+    from harness.ui import console, screening_report
+
+    worst = 0
+    for outcome in outcomes:
+        answer = results.stage_answer(catalog, outcome)
+        if answer is not None:
+            console.say("")
+            console.say(f"{answer.subject}:")
+            screening_report.say(answer)
+            worst = max(worst, outcome.result.status)
+    return worst
 
 
 def _screened(catalog: Catalog, made: Made) -> None:

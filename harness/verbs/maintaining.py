@@ -30,6 +30,9 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pull-request", type=_number, metavar="N", help="the number of the pull request that brought the submission"
     )
+    parser.add_argument(
+        "--plan", action="store_true", help="print what would be run, with its time and price, or written; do nothing"
+    )
     session = parser.add_argument_group("a session of fresh runs, where the ruleset asks for one")
     session.add_argument("--timer", metavar="@HANDLE", help="who makes it: somebody in tracks/timers.yaml")
     session.add_argument(
@@ -38,7 +41,6 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     session.add_argument(
         "--cold", action="store_true", help="start every run from empty compile caches, on tracks that need a GPU"
     )
-    session.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
     session.add_argument("--usd-per-hour", type=dollars, metavar="Y", help="price of this machine")
     session.add_argument(
         "--budget-usd", type=dollars, metavar="X", help="stop before a run that would exceed X US dollars in all"
@@ -71,11 +73,12 @@ def _accept(args: argparse.Namespace) -> int:
     _require_price(args)
     status: int | None = 0
     if args.withdraw is not None:
-        path = amendments.withdraw(catalog, args.withdraw, args.why)
-        console.say(f"withdrawn: {catalog.project.show(path)}")
+        path = amendments.withdraw(catalog, args.withdraw, args.why, looking=args.plan)
+        console.say(f"{'would write' if args.plan else 'withdrawn'}: {catalog.project.show(path)}")
     elif args.retime is not None:
-        timed, outcome = amendments.retime(catalog, args.retime)
-        console.say(f"timed again, {outcome}: records/{timed.track}/{timed.slug}")
+        timed, outcome = amendments.retime(catalog, args.retime, looking=args.plan)
+        done = "would be timed again" if args.plan else "timed again"
+        console.say(f"{done}, {outcome}: records/{timed.track}/{timed.slug}")
     elif len(args.submission) > 1:
         made, status = accepting.accept_several(args, catalog)
         if not made:
@@ -84,8 +87,10 @@ def _accept(args: argparse.Namespace) -> int:
         status = _accept_submission(args, catalog, args.submission[0])
         if status is not None:
             return status
-    for path in leaderboard.write(catalog.project):
-        console.say(f"wrote {catalog.project.show(path)}")
+    if args.plan:
+        return status or 0
+    for file in leaderboard.write(catalog.project):
+        console.say(f"{catalog.project.show(file.path)} {file.why}")
     console.say("commit all that was added, moved and written, in one commit")
     return status or 0
 
@@ -96,7 +101,7 @@ def _accept_submission(args: argparse.Namespace, catalog: Catalog, name: str) ->
     from harness.maintain import acceptance
     from harness.ui import console, run_report
 
-    done = acceptance.moved(catalog.project, name)
+    done = acceptance.moved(catalog.project, name, looking=args.plan)
     if done is not None:
         noted = catalog.read(done).pull_request
         if args.pull_request not in (None, noted):
@@ -109,16 +114,18 @@ def _accept_submission(args: argparse.Namespace, catalog: Catalog, name: str) ->
         record = _accept_by_session(args, catalog, subject)
     else:
         _refuse_flags(args, subject)
-        verdict, record = acceptance.accept(catalog, subject, pull_request=args.pull_request)
+        verdict, record = acceptance.accept(catalog, subject, pull_request=args.pull_request, looking=args.plan)
         console.say_verdict(verdict)
         run_report.say_newer(catalog.project, subject)
     if isinstance(record, int):
         return record
     if record is None:
         return 1
-    console.say(
-        f"accepted as {record.track}/{record.number}: {subject.name} moved to records/{record.track}/{record.slug}"
-    )
+    number, place = f"{record.track}/{record.number}", f"records/{record.track}/{record.slug}"
+    if args.plan:
+        console.say(f"would be accepted as {number}: {subject.name} would move to {place}")
+    else:
+        console.say(f"accepted as {number}: {subject.name} moved to {place}")
     return None
 
 
@@ -130,12 +137,12 @@ def _require_price(args: argparse.Namespace) -> None:
 
 
 def _refuse_flags(args: argparse.Namespace, subject: Subject) -> None:
-    """Raise HarnessError for flags of a session where the ruleset asks for none: `--plan` must do nothing."""
+    """Raise HarnessError for flags of a session where the ruleset asks for none."""
     from harness.core.errors import HarnessError
 
     given = [
         f"--{name.replace('_', '-')}"
-        for name in ("timer", "runs", "plan", "usd_per_hour", "budget_usd", "checkout", "no_fetch", "cold")
+        for name in ("timer", "runs", "usd_per_hour", "budget_usd", "checkout", "no_fetch", "cold")
         if getattr(args, name)
     ]
     if given:
@@ -175,8 +182,9 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
             return None
     elif args.plan:
         console.say(f"the session {session.id} is done; nothing is run again")
-        return 0
-    judgement, record = acceptance.accept_session(catalog, subject, session, pull_request=args.pull_request)
+    judgement, record = acceptance.accept_session(
+        catalog, subject, session, pull_request=args.pull_request, looking=args.plan
+    )
     accept_report.say_judgement(judgement, subject.name)
     return record
 

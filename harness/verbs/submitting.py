@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.errors import HarnessError
 from harness.core.text import plural
 from harness.verbs import clustering
-from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, next_step, print_json, terminated
+from harness.verbs.trying import attempt
+from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, hours, next_step, print_json, terminated
 
 if TYPE_CHECKING:
+    from harness.catalog.lookup import Catalog
     from harness.core.judgement import Verdict
     from harness.evidence.contents import Evidence
+    from harness.run.series import SeriesPlan
 
 
 def _new_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +29,8 @@ def _new_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RECORD",
         help="start from this script: a record like smoke/2, or a track for its current record",
     )
+    parser.add_argument("--track", metavar="NAME", help="start on this track, from its current record where it has one")
+    parser.add_argument("--by", metavar="NAME", help="who makes it, like @handle (default: git's user.name)")
     _script_arguments(parser)
     parser.add_argument("--refresh", action="store_true", help="freeze the files as they are now")
 
@@ -37,9 +43,13 @@ def _new(args: argparse.Namespace) -> int:
     if args.refresh:
         console.say(draft.refresh(catalog, args.name))
         return 0
-    folder, source = draft.make(catalog, args.name, args.start, original=args.original, checkout=args.checkout)
+    folder, source = draft.make(
+        catalog, args.name, args.start, on=args.track, by=args.by, original=args.original, checkout=args.checkout
+    )
     name = catalog.project.show(folder)
     console.say(f"made {name} from {draft.described(catalog, source)}")
+    for note in draft.notes(catalog, folder, source):
+        console.say(note, style="yellow")
     console.say(f"edit {source.entry}, answer the questions in its README.md, then:")
     for step in (f"run {name}", f"pack {name}", f"check {name}"):
         console.say(f"  speedrun {step}")
@@ -51,7 +61,7 @@ def _diff_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against",
         metavar="RECORD",
-        help="compare with this record (default: the parent in its manifest; of a merged script, its original)",
+        help="compare with this record (default: the parent in its manifest, else the record before it)",
     )
     _script_arguments(parser)
 
@@ -95,6 +105,12 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     trying = parser.add_mutually_exclusive_group()
     trying.add_argument("--dry", action="store_true", help="make one scaled-down run on synthetic data; never judged")
     trying.add_argument("--screening", action="store_true", help="make whole runs to try the script; they never count")
+    trying.add_argument(
+        "--stage", choices=("check", "dry", "full"), help="try the script and answer in one form, made for programs"
+    )
+    parser.add_argument(
+        "--budget-gpu-hours", type=hours, metavar="H", help="with --stage: end the run when so much is spent"
+    )
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
         "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
@@ -107,42 +123,32 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.stage is not None:
+        return attempt(args)
+    if args.budget_gpu_hours is not None:
+        raise HarnessError.at("--budget-gpu-hours", "is for --stage", "add --stage full, or leave it out")
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
-    from harness.run import series
-    from harness.submission import admissible, draft
-    from harness.ui import console, run_report, score_report
+    from harness.run import refusal, series
+    from harness.ui import run_report, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
-    judged_later = not (args.plan or args.dry or args.screening)  # only then the files must be frozen
-    if judged_later and (message := draft.freeze_for_run(catalog, args.subject)):
-        console.say(message)
-    subject = catalog.subject(catalog.find(args.subject), frozen=judged_later)
-    admissible.refuse(subject)
-    for found in admissible.objections(catalog, subject):
-        console.say(f"as it is, a verdict will say: {found}", style="yellow")
-    series_plan = series.plan(
-        catalog.project,
-        subject,
-        args.runs,
-        dry=args.dry,
-        settle=not args.plan,
-        until_decided=args.until_decided,
-        screening=args.screening,
-    )
-    own = own_environment.made_for(catalog, args.env) if args.env else None
-    python, torch = (str(own.python), own.torch) if own is not None else (sys.executable, None)
-    run_report.say_plan(series_plan, looking=args.plan, torch=torch)
+    series_plan = _plan(args, catalog)
+    subject = series_plan.subject
+    python, torch = own_environment.interpreter(catalog, args.env)
+    launcher = TorchrunLauncher(python)
+    look = functools.partial(refusal.problems, allow_network=not args.no_fetch, torch=torch)
+    stops = look(catalog.project, series_plan, launcher) if args.plan else ()
+    run_report.say_plan(series_plan, stops, torch=torch)
     if args.plan:
-        return 0
+        return 2 if stops else 0
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(
                 series_plan, allow_network=not args.no_fetch, progress=progress, python=python, torch=torch
             )
-        launcher = TorchrunLauncher(python)
         if args.screening and ready is not None:
             tried = series.screen(catalog, series_plan, ready, launcher, run_report.watch(subject))
             run_report.say_screening(subject, tried)
@@ -156,6 +162,31 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
     return _print_verdict(args, *judged, status)
+
+
+def _plan(args: argparse.Namespace, catalog: Catalog) -> SeriesPlan:
+    """Freeze what has to be frozen, refuse what cannot be run, and decide how many runs are made."""
+    from harness.run import refusal, series
+    from harness.submission import admissible, draft
+    from harness.ui import console
+
+    trying = args.dry or args.screening  # else the files must be frozen
+    if not trying and (message := draft.freeze_for_run(catalog, args.subject, looking=args.plan)):
+        console.say(message)
+    subject = catalog.subject(catalog.find(args.subject), frozen=not (trying or args.plan))
+    admissible.refuse(subject)
+    refusal.refuse_no_python(subject)
+    for found in admissible.objections(catalog, subject):
+        console.say(f"as it is, a verdict will say: {found}", style="yellow")
+    return series.plan(
+        catalog.project,
+        subject,
+        args.runs,
+        dry=args.dry,
+        settle=not args.plan,
+        until_decided=args.until_decided,
+        screening=args.screening,
+    )
 
 
 def _verify_arguments(parser: argparse.ArgumentParser) -> None:

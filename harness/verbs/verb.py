@@ -76,6 +76,17 @@ def dollars(text: str) -> float:
     return value
 
 
+def hours(text: str) -> float:
+    """Parse a number of hours, above 0 and below a million."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of hours; give one above 0, like 0.5")
+    return value
+
+
 def terminated(number: int, frame: object) -> None:
     """End in an orderly way on SIGTERM: what is running is stopped, and the ledger says so."""
     raise SystemExit(128 + number)

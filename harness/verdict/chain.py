@@ -54,7 +54,7 @@ def counted(evidence: Evidence) -> Ruling:
     if evidence.scripts_before:
         said += f"; {plural(evidence.scripts_before, 'other script')} of this folder had judged runs too (see S1)"
     if evidence.ledger.others_tried:
-        said += f"; {plural(evidence.ledger.others_tried, 'other script')} had been run on this track here before"
+        said += f"; it is one of {evidence.ledger.others_tried + 1} scripts that had been tried on this track by then"
     return Ruling("pass", said, len(started), len(started), "runs")
 
 

@@ -16,7 +16,7 @@ NUMBER = r"[\d,.]+"
 
 # The smallest form of each program, and a line that holds its figures.
 PROGRAMS = {
-    "board.py": (("--small",), rf"rendered in {NUMBER} s .* in {NUMBER} s"),
+    "board.py": (("--small",), rf"tables in {NUMBER} s .* pictures in {NUMBER} s"),
     "busy_machine.py": (("--small",), r"3 honest runs beside 1 busy processes: 1 \w+; 0 findings fail"),
     "cluster_driver.py": (("--small",), rf"driver: {NUMBER} s per 100 jobs"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),

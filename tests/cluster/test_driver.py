@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,21 @@ def test_a_verdict_that_is_not_pass_is_a_complete_task(tmp_path: Path) -> None:
 def test_a_run_that_broke_is_tried_again_and_one_that_was_refused_is_not(tmp_path: Path) -> None:
     engine = Engine(ends_with(3, 2, 0))
     assert states(drive(tmp_path, engine)) == [("1.2", "complete"), ("2.1", "refused")]
+
+
+def test_a_crash_is_an_answer_where_a_program_asked_for_one(tmp_path: Path) -> None:
+    small, made = make_free_series(tmp_path)
+    tasks = tuple(dataclasses.replace(task, arguments=("--stage", "full", "--json")) for task in made.series.tasks)
+    made = dataclasses.replace(made, series=dataclasses.replace(made.series, tasks=tasks))
+
+    def node(attempt: Attempt) -> None:
+        text = '{"schema": 1, "status": "crashed"}' if attempt.folder.name == "1.1" else '{"schema'
+        (attempt.folder / exchange.ANSWER).write_text(text)
+        ends_with(3)(attempt)
+
+    driver.declare(Project(small.root), made.series, made.scripts)
+    outcomes = driver_of(small, made, Engine(node), retries=1).run()
+    assert states(outcomes) == [("1.1", "complete"), ("2.2", "broken")]  # torn: its node ended it while it printed
 
 
 def test_a_task_is_not_tried_more_often_than_asked(tmp_path: Path) -> None:

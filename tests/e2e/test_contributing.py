@@ -27,9 +27,9 @@ SMALLER = {
 }
 
 
-def commands(section: str) -> str:
+def commands(section: str, page: str = PAGE) -> str:
     """The fenced shell blocks of one section, as one script."""
-    text = PAGE.split(f"## {section}\n")[1].split("\n## ")[0]
+    text = page.split(f"## {section}\n")[1].split("\n## ")[0]
     return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S))
 
 
@@ -134,6 +134,23 @@ def test_a_run_is_submitted_in_five_steps(clone: Path) -> None:
     # Fresh runs of whoever is listed are what a record rests on; tests/flow makes such sessions on a smaller track.
     refused = execute(clone, "! .venv/bin/speedrun accept submissions/*_fewer-steps --timer @a-newcomer")
     assert "tracks/timers.yaml" in refused
+
+
+def test_a_new_track_is_one_file_and_a_first_script_runs_on_it(clone: Path) -> None:
+    said = execute(clone, commands("From a file to a first run", (ROOT / "docs" / "tracks.md").read_text()))
+    for words in (
+        "nano has no parent for it",
+        "dry run of submissions/",
+        "succeeded",
+        "judged by nano@1",
+        "3 on 2 processes",
+    ):
+        assert words in said
+    added = execute(clone, "git status --porcelain --untracked-files=all | cut -c4- | grep -v '^submissions/'").split()
+    assert {*added} <= {"tracks/nano.yaml", "tracks/nano.pins.json", "leaderboard.md"} | {
+        name for name in added if name.startswith("leaderboard/")
+    }
+    assert "tracks/nano.yaml" in added and "tracks/nano.pins.json" in added
 
 
 def test_the_harness_is_changed_in_three_steps(clone: Path) -> None:

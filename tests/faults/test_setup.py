@@ -149,6 +149,17 @@ def test_another_python_that_is_named_makes_the_environment_anew(checkout: Path,
     assert (".venv has Python 3.11, SPEEDRUN_PYTHON names 3.12" in done.stderr) == anew
 
 
+@pytest.mark.parametrize("named", ["/nowhere/python3", "false", "./a python"])
+def test_a_python_that_is_named_and_cannot_be_used_is_an_error_and_no_other_is_taken(
+    checkout: Path, named: str
+) -> None:
+    test_a_second_start_asks_neither_pip_nor_python(checkout)
+    done = start(checkout, SPEEDRUN_PYTHON=named)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is no Python 3.11 or newer that starts here; name one, or unset it" in done.stderr
+    assert done.stderr.count("\n") == 1 and (checkout / ".venv" / "bin" / "python").exists()
+
+
 def test_run_record_passes_on_all_that_it_is_given(checkout: Path) -> None:
     test_a_second_start_asks_neither_pip_nor_python(checkout)
     (checkout / ".venv" / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')

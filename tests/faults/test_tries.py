@@ -54,14 +54,15 @@ def test_screening_runs_try_a_script_that_may_still_change(project: Small) -> No
     assert "verdict" not in done.stderr and "only tried it" in done.stderr
     [run] = json.loads(done.stdout)["runs"]
     assert run["val_loss"] == pytest.approx(2.5, abs=0.01)
-    assert [entry.get("purpose") for entry in project.ledger()] == ["screening", None]
+    assert [entry.get("purpose") for entry in project.ledger()] == [None, "screening", None]
     assert project.run("new", "--refresh", NAME).returncode == 0
     assert "has no evidence" in project.run("verify", NAME).stderr
     assert "no judged run" in project.run("pack", NAME).stderr
     (folder / "train_gpt.py").write_text(SCRIPT + HONEST)
     done = project.run("run", NAME)
     assert done.returncode == 0, done.stderr
-    assert "other script" not in done.stderr, "what was only tried was not chosen among"
+    assert "alpha adjusted" not in done.stderr, "a script that was only tried takes no share of the level"
+    assert "it is one of 2 scripts that had been tried on this track by then" in done.stderr
     assert project.run("run", NAME, "--screening").returncode == 0
     assert "all 3 runs of the ledger count" in project.run("verify", NAME).stderr
     assert project.run("pack", NAME).returncode == 0
@@ -78,7 +79,7 @@ def test_earlier_scripts_of_a_folder_stand_in_its_pack_and_make_the_level_strict
     done = project.run("run", NAME)
     assert done.returncode == 0, done.stderr
     assert "needs < 0.0025); alpha adjusted for 1 other script of this folder" in done.stderr
-    assert "1 other script had been run on this track here before" in done.stderr
+    assert "it is one of 2 scripts that had been tried on this track by then" in done.stderr
     assert project.run("pack", NAME).returncode == 0
     checked = project.run("check", NAME)
     assert checked.returncode == 0, checked.stderr

@@ -221,6 +221,24 @@ def test_what_won_on_one_machine_is_current_whatever_seconds_others_claim(accept
     assert best(project) == SECOND
 
 
+def files_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+
+
+def test_a_plan_says_what_would_be_written_and_writes_nothing(project: Repository) -> None:
+    assert "no same-machine comparison" in project.speedrun("accept", f"submissions/{SECOND}", "--plan", status=2)
+    compare(project, "adamw", "adamw", "tie", name="again")
+    compare(project, "adamw", "muon", "faster")
+    before = files_below(project.root)
+    said = project.speedrun("accept", f"submissions/{SECOND}", "--plan")
+    assert f"would be accepted as smoke/2: submissions/{SECOND} would move to records/smoke/{SECOND}" in said
+    said = project.speedrun("accept", "--retime", "smoke/1", "--plan")
+    assert "would be timed again" in said and "records/smoke/2026-11-20_first-retimed" in said
+    said = project.speedrun("accept", "--withdraw", "smoke/1", "--why", "its data was wrong", "--plan")
+    assert f"would write: records/smoke/{FIRST}/withdrawn.yaml" in said
+    assert files_below(project.root) == before
+
+
 def test_a_damaged_comparison_is_named(project: Repository) -> None:
     for content in ("{", "[]", '{"track": 1}', json.dumps({"a": None}), "[" * 100_000):
         path = compare(project, "adamw", "muon", "faster")

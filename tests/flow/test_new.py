@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,10 @@ def project(tmp_path: Path) -> Repository:
     made = Repository.make(tmp_path / "project")
     made.git("config", "user.name", 'Zoe "Z" O\'Neil: #1')
     return made
+
+
+def speedrun_command(*words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "harness", *words)
 
 
 def today() -> str:
@@ -86,6 +92,83 @@ def test_somebody_without_a_name_is_told_how_to_have_one(project: Repository) ->
     assert [path.name for path in (project.root / "submissions").iterdir()] == ["_template"]
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("Zo\u00eb \u00c5ngstr\u00f6m", "Zoe Angstrom"), ("A\u0308sa", "Asa"), ("Plain O'Name", "Plain O'Name")],
+)
+def test_a_name_with_accents_is_written_without_them_and_its_owner_told(
+    project: Repository, name: str, written: str
+) -> None:
+    project.git("config", "user.name", name)
+    said = project.speedrun("new", "idea", "--from", "smoke")
+    assert load_manifest(newest(project)).contributors == (written,)
+    assert (f"is written {written}: a manifest names people in ASCII" in said) == (name != written)
+    assert "letters may look" not in project.speedrun("run", f"submissions/{newest(project).name}", "--plan")
+
+
+@pytest.mark.parametrize("name", ["\u0418\u0432\u0430\u043d", "S\u00f8ren", "\u5f20\u4f1f", "\u0301"])
+def test_who_cannot_be_written_in_ascii_is_asked_before_a_folder_is_made(project: Repository, name: str) -> None:
+    project.git("config", "user.name", name)
+    assert "speedrun new NAME --by @handle" in project.speedrun("new", "idea", "--from", "smoke", status=2)
+    for given in (name, " ", "@a\n", "x" * 101):
+        assert "--by: " in project.speedrun("new", "idea", "--from", "smoke", "--by", given, status=2)
+    assert [path.name for path in (project.root / "submissions").iterdir()] == ["_template"]
+    project.speedrun("new", "idea", "--from", "smoke", "--by", "@handle")
+    assert load_manifest(newest(project)).contributors == ("@handle",)
+
+
+def test_a_name_that_is_no_utf_8_is_no_traceback(project: Repository) -> None:
+    (project.root / ".git" / "config").open("ab").write(b"[user]\n\tname = Zo\xeb\n")
+    assert "--by @handle" in project.speedrun("new", "idea", status=2)
+
+
+def test_a_submission_starts_on_any_track_one_without_records_too(project: Repository) -> None:
+    tracks = project.root / "tracks"
+    (tracks / "tiny.yaml").write_text((tracks / "smoke.yaml").read_text().replace("smoke", "tiny"))
+    said = project.speedrun("new", "on-smoke", "--track", "smoke")
+    assert load_manifest(newest(project)).parent == "smoke/2" and "has no parent" not in said
+    for start, script in (((), "submissions/_template"), (("--from", "smoke"), newest(project))):
+        said = project.speedrun("new", "on-tiny", "--track", "tiny", *start)
+        [folder] = (project.root / "submissions").glob("2*_on-tiny")
+        manifest = load_manifest(folder)
+        assert (manifest.track, manifest.ruleset, manifest.parent) == ("tiny", "tiny@2", None)
+        assert (folder / "train_gpt.py").read_bytes() == (project.root / script / "train_gpt.py").read_bytes()
+        assert "tiny has no parent for it" in said and "tracks/tiny.yaml" in said
+        shutil.rmtree(folder)
+    assert "known tracks: medium" in project.speedrun("new", "idea", "--track", "tinny", status=2)
+
+
+BROKEN = "x = 1\nif x\n    pass\n"
+
+
+def test_a_plan_of_a_script_that_is_no_python_is_refused_as_its_run_is(project: Repository) -> None:
+    project.speedrun("new", "idea", "--from", "smoke")
+    folder, name = newest(project), f"submissions/{newest(project).name}"
+    for file, text, where in (("train_gpt.py", BROKEN, ":2: "), ("more.py", "return 1\n", ":1: ")):
+        before = (folder / "train_gpt.py").read_text()
+        (folder / file).write_text(text)
+        for flags in ((), ("--plan",), ("--dry",), ("--screening",)):
+            said = project.speedrun("run", name, *flags, status=2)
+            assert f"{name}/{file}{where}" in said and "no run of it would start" in said
+        (folder / "train_gpt.py").write_text(before)
+    assert not (project.root / ".runs").exists()
+
+
+def test_a_plan_on_a_machine_that_cannot_is_refused_as_its_run_is(project: Repository) -> None:
+    track = project.root / "tracks" / "smoke.yaml"
+    track.write_text(track.read_text().replace("  kind: any\n", "  kind: gpu\n  gpu_name: NVIDIA H100 80GB HBM3\n"))
+    for flags in (("--plan",), (), ("--screening", "--plan")):
+        said = project.speedrun("run", "smoke", *flags, status=2)
+        assert "GPUs: none found" in said or "found; the track smoke needs" in said
+    assert "on 2" in said or "2×" in said, "the plan is shown all the same"
+    project.speedrun("run", "smoke", "--dry", "--plan")
+
+
+def test_a_plan_says_that_a_run_could_not_be_confined_as_asked(project: Repository) -> None:
+    done = project.do(*speedrun_command("run", "smoke", "--plan"), status=2, SPEEDRUN_CONFINEMENT="nowhere")
+    assert "SPEEDRUN_CONFINEMENT=nowhere: is no tier" in done.stdout + done.stderr
+
+
 def test_a_changed_script_is_frozen_until_it_has_runs(project: Repository) -> None:
     project.speedrun("new", "idea", "--from", "smoke")
     folder, name = newest(project), f"submissions/{newest(project).name}"
@@ -95,7 +178,7 @@ def test_a_changed_script_is_frozen_until_it_has_runs(project: Repository) -> No
     (folder / "train_gpt.py").write_text("changed\n")
     (folder / "kernels.py").write_text("more\n")
     assert "speedrun new --refresh" in project.speedrun("check", name, status=2)
-    project.speedrun("run", name, "--plan")
+    assert "would freeze kernels.py" in project.speedrun("run", name, "--plan")
     assert (folder / "manifest.lock").read_text() == before  # a plan does nothing
     assert "froze kernels.py" in project.speedrun("new", "--refresh", name)
     manifest = load_manifest(folder)
@@ -121,8 +204,10 @@ def test_a_changed_script_is_frozen_until_it_has_runs(project: Repository) -> No
     }
     ledger.write_text(json.dumps(entry) + "\n")
     (folder / "train_gpt.py").write_text("changed again\n")
-    said = project.speedrun("run", name, status=2)
-    assert "changed since its 1 run" in said
+    lock = (folder / "manifest.lock").read_text()
+    for words in (("run", name, "--plan"), ("run", name)):
+        said = project.speedrun(*words, status=2)
+        assert "changed since its 1 run" in said and (folder / "manifest.lock").read_text() == lock
     assert "speedrun new --refresh" in said
     assert "what the earlier script ran (1 run) stays in the ledger" in project.speedrun("new", "--refresh", name)
 
@@ -157,7 +242,7 @@ def test_a_manifest_of_schema_1_is_read_and_its_files_are_moved_by_its_author(pr
     assert not (folder / "manifest.lock").exists()
     (folder / "train_gpt.py").write_text("changed\n")
     text = manifest.read_text()
-    for verb in (("run", name), ("new", "--refresh", name)):
+    for verb in (("run", name), ("run", name, "--plan"), ("new", "--refresh", name)):
         assert "take the key `files` out of it" in project.speedrun(*verb, status=2)
         assert manifest.read_text() == text
     manifest.write_text(text.partition("files:")[0].replace("schema: 1", "schema: 2"))

@@ -230,7 +230,21 @@ def test_a_plan_says_what_it_takes_and_begins_nothing(packed: Project, capsys: p
 def test_a_ruleset_without_sessions_takes_no_flag_of_one(packed: Project, capsys: pytest.CaptureFixture[str]) -> None:
     track = packed.tracks / "tiny.yaml"
     track.write_text(track.read_text().replace("    acceptance: session\n", ""))
-    assert "accepts the submitter's evidence" in refused(packed, capsys, "--plan")
+    assert "accepts the submitter's evidence" in refused(packed, capsys, "--timer", "@Timer", "--plan")
+
+
+def test_a_plan_of_a_session_that_is_done_says_what_it_comes_to_and_makes_no_record(
+    done: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sessions.go_on(done)
+    before = {path: path.read_bytes() for path in done.root.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert speedrun(done, "accept", str(done.submissions / SLUG), "--plan") == 0
+    printed = capsys.readouterr()
+    said = printed.out + printed.err
+    assert "is done; nothing is run again" in said
+    assert re.search(rf"would be accepted as tiny/\d+: submissions/{SLUG} would move to {RECORD}", said)
+    assert {path: path.read_bytes() for path in done.root.rglob("*") if path.is_file()} == before
 
 
 def test_who_was_listed_stays_official_after_the_last_day_and_nobody_who_never_was(

@@ -16,8 +16,8 @@ MODULES = sorted(HARNESS.rglob("*.py"))
 
 # A package (or a module at the top of harness/) imports only what stands before it.
 ORDER = (
-    "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "score", "run",
-    "submission", "replay", "compare", "probe", "cluster",
+    "core", "store", "machine", "runlog", "launch", "catalog", "dataset", "frames", "evidence", "verdict", "model_score",
+    "run", "submission", "replay", "screening", "compare", "probe", "cluster",
     "board", "maintain", "doctor", "ui", "verbs", "cli", "run_record", "__main__",
 )  # fmt: skip
 MOST_LEVELS = 15  # of packages that import one another
@@ -29,10 +29,9 @@ HOMES = {
     "huggingface_hub": {"dataset"},
     "numpy": {"dataset", "core"},
     "scipy": {"core"},
-    "matplotlib": {"board"},
     "pandas": {"frames", "board"},
     "rich": {"ui"},
-    "torch": {"score"},  # and in the training scripts
+    "torch": {"model_score"},  # and in the training scripts
     "pynvml": {"launch"},
     "parsl": {"cluster"},  # in one module
 }
@@ -94,6 +93,8 @@ def test_every_package_stands_in_the_order() -> None:
 def test_packages_import_one_another_over_few_levels() -> None:
     used: dict[str, set[str]] = {package: set() for package in ORDER}
     for module, others in graph().items():
+        if module == "harness":  # its `score` is a way in, as the command line is; nothing imports it
+            continue
         used[package_of(module) or "core"] |= {p for other in others if (p := package_of(other))}
     levels: dict[str, int] = {}
     for package in ORDER:  # those that it imports stand before it
@@ -212,7 +213,6 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
         "numpy",
         "scipy",
         "pandas",
-        "matplotlib",
         "huggingface_hub",
         "rich",
         "yaml",
@@ -230,24 +230,26 @@ def test_help_imports_nothing_heavy_and_names_every_verb() -> None:
         ("verify", "records/smoke/2026-11-21_muon"),
     ],
 )
-def test_reading_one_thing_imports_neither_pandas_nor_matplotlib(command: tuple[str, ...]) -> None:
+def test_reading_one_thing_does_not_import_pandas(command: tuple[str, ...]) -> None:
     program = f"import sys; from harness.cli import main\nprint(main({list(command)!r}), *sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()
     assert loaded[0] in ("0", "1"), done.stderr
-    assert not {"pandas", "matplotlib"} & set(loaded)
+    assert "pandas" not in loaded
 
 
 VERBS = {
     "doctor": {"--make", "--json"},
     "fetch": {"--tokens", "--verify", "--pin", "--list", "--json"},
-    "new": {"--from", "--checkout", "--original", "--refresh"},
+    "new": {"--from", "--track", "--by", "--checkout", "--original", "--refresh"},
     "check": {"--format", "--markdown"},
     "run": {
         "--on",
         "--anew",
         "--runs",
         "--plan",
+        "--stage",
+        "--budget-gpu-hours",
         "--dry",
         "--screening",
         "--until-decided",

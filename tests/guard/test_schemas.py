@@ -18,6 +18,7 @@ from harness.core.record import Withdrawal
 from harness.core.task import Pins, Shard, Timer, TimersFile
 from harness.maintain.schemas import FOLDER, FORMS, schema_text
 from harness.probe.stored import StoredProbe, StoredRun
+from harness.screening.answer import Answer, Figure, TriedRun
 from harness.store.comparisons import Comparison, Side
 from harness.store.files import PACKED, read_kept
 from harness.store.sessions import Session, with_id
@@ -114,6 +115,15 @@ def a_session() -> Session:
     )
 
 
+def an_answer() -> Answer:
+    run = TriedRun("20261121T013504Z-3f2a9c41-8e0f", "finished", 7, 68, 2.93, 4.9, 9.1, ".runs/x/log.txt")
+    loss = Figure("val_loss", "nats per token", "minimize", 2, 0.5, (0.25, 0.75), (0.25, 0.75))
+    return Answer(
+        *("submissions/x", "0" * 64, "smoke", "smoke@2", "full", "failed", "target", "not below it", None, loss, 0.15),
+        *((run,), 9.1, 0.01, None, 1, ("R1 fail  x",), ("a line",)),
+    )
+
+
 def real_files() -> Iterator[tuple[str, str, Any]]:
     """Kind, name and plain values of every stored file that the repository holds, and one of each that it does not."""
     patterns = {
@@ -136,6 +146,7 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         data = json.loads(read_kept(path.with_name(path.name.removesuffix(PACKED))))
         yield "run", str(path.relative_to(ROOT)), data
     made = {
+        "answer": an_answer(),
         "comparison": comparison(),
         "outcome": RunOutcome("failed", 1, 8.25, "a reason"),
         "timers": TimersFile((Timer("@somebody", "Somebody", DAY, datetime.date(2027, 1, 1), ("short",)),)),

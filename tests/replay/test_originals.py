@@ -179,7 +179,7 @@ def test_the_merged_script_is_what_a_record_is_run_with_and_its_original_is_aske
     assert (proven.script, whose in proven.loss_only) == ("original", True)
     for wanted, kind in ((False, "merged"), (True, "original")):
         assert arms.find(catalog, catalog.find("tiny"), original=wanted, checkout=upstream.folder).kind == kind
-    old, new = codediff.sides(catalog, "tiny/1", None, source)
+    old, new = codediff.sides(catalog, "tiny/1", "tiny/1", source)
     assert (codediff.described(old)[-10:], codediff.described(new)[-8:]) == ("(original)", "(merged)")
     assert codediff.between(old, new).size == "+2 −0 lines of code"
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.errors import RunError
 from harness.launch import processes
-from harness.score import scoring
+from harness.model_score import scoring
 from harness.store import weights
 from harness.store.ledger import Ledger
 from tests.cheats.gallery import changed, the_case

@@ -17,9 +17,9 @@ from harness.core.measurement import RunOutcome
 from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
+from harness.model_score import scoring
 from harness.probe import material, probe_plan, probing
 from harness.run import execution, judging
-from harness.score import scoring
 from harness.store import run_files
 from harness.store.layout import Project
 from harness.submission import draft, inspection

@@ -19,8 +19,8 @@ from harness.core import markov_source
 from harness.core.judgement import Finding
 from harness.dataset import fetching, held_out
 from harness.machine import computer
+from harness.model_score import scoring
 from harness.run import execution, judging
-from harness.score import scoring
 from harness.store import run_files
 from harness.store.files import sha256_file
 from harness.store.layout import Project

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.score import measuring, serving
-from harness.score.scorer import BrokeOff, Refused, Scorer
+from harness.model_score import measuring, serving
+from harness.model_score.scorer import BrokeOff, Refused, Scorer
 
 ORDERS = {"silence_limit_s": 60, "columns": 257, "run_id": "20261127T000000Z-test-0000-score"}
 BEGIN = "import os, sys, mmap, time\ntokens, logits, replies = map(int, sys.argv[1:4])\n"
@@ -120,7 +120,7 @@ def test_where_memory_of_a_gpu_cannot_be_opened_the_logits_come_through_the_host
         def free(self) -> None:
             Elsewhere.freed = True
 
-    monkeypatch.setattr("harness.score.scorer.DeviceMemory", Elsewhere)
+    monkeypatch.setattr("harness.model_score.scorer.DeviceMemory", Elsewhere)
     script = tmp_path / "train_gpt.py"
     script.write_text(
         "import torch\n"

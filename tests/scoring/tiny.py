@@ -11,8 +11,8 @@ from harness.catalog.lookup import Catalog
 from harness.core.judgement import Verdict
 from harness.dataset import fetching
 from harness.machine import computer
+from harness.model_score import scoring
 from harness.run import execution, judging
-from harness.score import scoring
 from harness.store import run_files
 from harness.store.layout import Project
 from tests.cheats.gallery import Direct, the_case

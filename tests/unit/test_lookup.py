@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog import ranking
+from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
 from harness.cli import main
 from harness.core.errors import HarnessError, ManifestError, StoreError
 from harness.store import records
 from harness.store.layout import Project
+from harness.submission import codediff
 from tests.named import as_of
 
 ROOT = Path(__file__).parents[2]
@@ -124,3 +127,28 @@ def test_an_empty_name_is_said_to_be_one(catalog: Catalog, name: str) -> None:
 def test_a_number_alone_asks_for_its_track(catalog: Catalog) -> None:
     with pytest.raises(StoreError, match="name its track too, like short/12"):
         catalog.find("12")
+
+
+@pytest.mark.parametrize(
+    ("name", "against"),
+    [
+        ("smoke/4", "2026-11-27_shorter-memory"),  # the parent that its manifest named
+        ("smoke/2", "2026-11-21_adamw-baseline"),  # the record before it
+        ("short/13", "2024-11-19_flex-attention"),
+        ("short/7", "2024-10-18_distributed-muon"),
+    ],
+)
+def test_a_record_is_compared_with_its_parent_else_with_the_record_before_it(
+    catalog: Catalog, name: str, against: str
+) -> None:
+    old, new = codediff.sides(catalog, name, None, source_of(None, allow_network=False))
+    assert (new.record, old.record and old.record.slug) == (catalog.record(name), against)
+
+
+def test_the_first_record_has_nothing_before_it_and_a_retiming_what_is_before_what_it_times(catalog: Catalog) -> None:
+    with pytest.raises(
+        StoreError, match="is the first record of its track; name what to compare with: --against RECORD"
+    ):
+        codediff.sides(catalog, "smoke/1", None, source_of(None, allow_network=False))
+    before = ranking.before(catalog.record("short/21.1"), catalog.records("short"))
+    assert before is not None and catalog.number(before) == "20"

@@ -18,10 +18,11 @@ from harness.dataset import held_out
 from harness.dataset.shard import to_bytes
 from harness.evidence.contents import Evidence
 from harness.evidence.gather import counted_loss
-from harness.score import gap
-from harness.score.measuring import requests_of
+from harness.model_score import gap
+from harness.model_score.measuring import requests_of
 from harness.store import weights
-from harness.store.entries import Break, Scored
+from harness.store.entries import Scored
+from harness.store.flaws import Break
 from harness.store.ledger import Ledger
 from harness.verdict import judge
 from tests.ledgers import declared, ended, started

@@ -18,7 +18,7 @@ import signal
 import sys
 from typing import Any
 
-from harness.score.scorer import BrokeOff, Refused, Scorer, end_all
+from harness.model_score.scorer import BrokeOff, Refused, Scorer, end_all
 
 BLOCK_TOKENS = 1024  # losses are averaged over so many consecutive tokens before texts are compared
 

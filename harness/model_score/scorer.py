@@ -18,7 +18,7 @@ import time
 from typing import Any
 
 from harness.launch import processes
-from harness.score.device_memory import DeviceMemory
+from harness.model_score.device_memory import DeviceMemory
 
 REQUEST_TOKENS = 1 << 14  # so many are asked for at once, or one row
 MOST_ROW_TOKENS = 1 << 16  # of a row

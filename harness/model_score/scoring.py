@@ -31,7 +31,7 @@ from harness.dataset import fetching, held_out
 from harness.dataset.shard import DOCUMENT_START, to_bytes
 from harness.launch import confinement, processes, torchrun
 from harness.launch.launcher import LaunchPlan
-from harness.score import gap, measuring, references, serving
+from harness.model_score import gap, measuring, references, serving
 from harness.store import run_files, weights
 from harness.store.entries import Chain, Scored
 from harness.store.files import disk_error, locked, write_atomic
@@ -201,7 +201,7 @@ class Session:
         """Let the half that holds the targets do its work; raises RunError where it came to no result."""
         # No bytecode that somebody may have planted in the harness is read; torch without its own takes 10 s to import.
         code = f"import sys; sys.path.insert(0, {str(torchrun.ROOT)!r}); sys.pycache_prefix = '/dev/null'"
-        code += "; sys.dont_write_bytecode = True; from harness.score import measuring; sys.pycache_prefix = None"
+        code += "; sys.dont_write_bytecode = True; from harness.model_score import measuring; sys.pycache_prefix = None"
         code += "; measuring.main()"
         process = subprocess.Popen(
             [self.python, "-I", "-c", code],
