@@ -15,7 +15,7 @@ from typing import Literal
 from harness.catalog.subjects import Subject
 from harness.cluster import exchange, intake, task_folders
 from harness.cluster.engine import Engine
-from harness.cluster.exchange import JOB, NOBODY, Result
+from harness.cluster.exchange import JOB, NOBODY, RESULT, Result
 from harness.cluster.tasks import SERIES, SERIES_FORM, Attempt, Series, Task, attempt_of, attempts_of, series_folder
 from harness.core.errors import HarnessError, MachineError, Problem, StoreError
 from harness.run import ending, execution
@@ -88,17 +88,18 @@ def declare_task(project: Project, attempt: Attempt, series: Series, scripts: Sc
             task=attempt.id,
             series=series.id,
             purpose=task.purpose,
-            runs=remaining(project, series, task) if task.runs else 0,
+            runs=remaining(project, series, attempt, scripts),
             instead=before if before in declared else "",
         )
         ledger.append(tasked)
 
 
-def remaining(project: Project, series: Series, task: Task) -> int:
-    """Count the runs that earlier attempts of a task did not finish."""
-    own = {attempt.id for attempt in attempts_of(project, series, task)}
-    if not own:
+def remaining(project: Project, series: Series, attempt: Attempt, scripts: Scripts) -> int:
+    """Count the runs of a submission that earlier attempts did not finish; those of a record are made afresh."""
+    task = attempt.task
+    if attempt.number == 1 or scripts.subjects[task.scripts[0]].manifest is None:
         return task.runs
+    own = {earlier.id for earlier in attempts_of(project, series, task)}
     chain = Ledger(project.ledger).chain(task.scripts[0])
     made = [run for run, end in chain.ends.items() if end.state == "finished" and chain.tree.branches.get(run) in own]
     return max(0, task.runs - sum(chain.starts[run].purpose == task.purpose for run in made if run in chain.starts))
@@ -208,7 +209,10 @@ class Driver:
         task = attempt.task
         arguments = [task.verb, *task.subjects, *task.arguments]
         if task.runs:
-            arguments += ["--runs", str(self.already_made(attempt) + remaining(self.project, self.series, task))]
+            arguments += [
+                "--runs",
+                str(self.already_made(attempt) + remaining(self.project, self.series, attempt, self.scripts)),
+            ]
         if task.verb == "compare" and (before := self.earlier_comparison(task)) is not None:
             arguments += ["--follows", before]
         return [sys.executable, "-P", "-m", "harness", "--root", str(attempt.checkout.root), *arguments]
@@ -232,14 +236,15 @@ class Driver:
 
         A task that ended without a word is given one, after a few looks.
         """
-        if exchange.is_held(attempt.folder):
+        has_result = (attempt.folder / RESULT).exists()
+        if (not has_result and not is_over) or exchange.is_held(attempt.folder):
             return False
-        if exchange.read_result(attempt.folder) is None:
-            self.looks[attempt.id] = self.looks.get(attempt.id, 0) + is_over
+        if not has_result:
+            self.looks[attempt.id] = self.looks.get(attempt.id, 0) + 1
             if self.looks[attempt.id] < LOOKS:
                 return False
             exchange.claim(attempt.folder, NOBODY)  # whatever starts it now finds that nobody wants it any more
-            if exchange.read_result(attempt.folder) is None:
+            if not (attempt.folder / RESULT).exists():
                 exchange.write_result(attempt.folder, Result(status=-9, seconds=0.0, problem=LOST))
         try:
             ending.settle(attempt.checkout)

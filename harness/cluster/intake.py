@@ -82,10 +82,9 @@ def branch_of(here: Chain, there: Chain, attempt: Attempt, state: str) -> tuple[
             problems.append(Problem(where, "holds entries that no task writes", KEEP))
         problems += [Problem(where, flaw.sentence("ledger.jsonl"), KEEP) for flaw in chain.breaks()]
         problems += [Problem(where, said, KEEP) for said in _other_than_declared(added, declared, state)]
-        if not (there_before := {*here.starts} & {e.run for e in added if isinstance(e, Started)}) <= _taken(
-            here, added
-        ):
-            problems.append(Problem(where, f"starts {min(there_before)}, which is here already", KEEP))
+        twice = here.starts.keys() & {entry.run for entry in added if isinstance(entry, Started)}
+        if twice and attempt.id not in here.taken:
+            problems.append(Problem(where, f"starts {min(twice)}, which is here already", KEEP))
         own |= {entry.line for entry in added}
     if missing := {*attempt.task.scripts} - there.scripts.keys():
         problems.append(Problem(where, f"has lost the script {min(missing)[:12]}", KEEP))
@@ -94,12 +93,6 @@ def branch_of(here: Chain, there: Chain, attempt: Attempt, state: str) -> tuple[
         problems.append(Problem(where, "was taken in before, and is another one now", KEEP))
     raise_if(problems, StoreError)
     return branch
-
-
-def _taken(here: Chain, added: tuple[Entry, ...]) -> set[str]:
-    """Runs of these entries that are here as the same entries: the task was taken in before."""
-    known = {entry.raw for entry in here.entries}
-    return {entry.run for entry in added if isinstance(entry, Started) and entry.raw in known}
 
 
 def _foreign(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from harness.catalog.lookup import Catalog
 from harness.cluster.driver import Outcome
 from harness.cluster.exchange import ANSWER
+from harness.cluster.intake import COMPLETE
 from harness.cluster.tasks import SOURCE, Series, series_folder
 from harness.core import codec
 from harness.core.errors import HarnessError
@@ -18,17 +19,18 @@ from harness.probe import stored
 from harness.screening.answer import ANSWER_FORM, Answer
 from harness.store import comparisons, run_files
 from harness.store.comparisons import COMPARISON_FORM, Comparison
-from harness.store.entries import MAIN
+from harness.store.entries import MAIN, Taken
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.store.replays import REPLAY_FORM, REPLAYS, ReplayResult, add_replay, read_replays
 
 
 def finished_runs(project: Project, series: Series, script: str) -> list[str]:
-    """Name the finished runs of a script that tasks of a series made for what they were declared as."""
+    """Name the finished runs of a script that complete tasks of a series made for what they were declared as."""
     chain = Ledger(project.ledger).chain(script)
     tree = chain.tree
-    own = {task: declared.purpose for task, declared in tree.declared.items() if declared.series == series.id}
+    complete = {entry.task for entry in chain.entries if isinstance(entry, Taken) and entry.state == COMPLETE}
+    own = {name: task.purpose for name, task in tree.declared.items() if task.series == series.id and name in complete}
     ended = [run for run, end in chain.ends.items() if end.state == "finished"]
     return [run for run in ended if own.get(tree.branches.get(run, MAIN)) == chain.starts[run].purpose]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.cluster.tasks import SOURCE, TASK, Attempt
 from harness.core.errors import StoreError
 from harness.store.entries import Branched, Chain, Tasked
-from harness.store.files import disk_error, temporary_folder, write_atomic
+from harness.store.files import disk_error, temporary_folder
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 
@@ -56,10 +56,10 @@ def make_checkout(project: Project, attempt: Attempt, command: Sequence[str]) ->
                 for run in chain.counted:
                     if (project.runs / run).is_dir():
                         (checkout.runs / run).symlink_to((project.runs / run).resolve())
-            write_atomic(checkout.ledger, b"".join(lines))
+            checkout.ledger.write_bytes(b"".join(lines))
             for script in attempt.task.scripts:
                 Ledger(checkout.ledger).append(Branched(script=script, task=attempt.id))
-            write_atomic(aside / TASK, json.dumps({"command": list(command)}))
+            (aside / TASK).write_text(json.dumps({"command": list(command)}))
             aside.rename(attempt.folder)
     except OSError as error:
         raise disk_error(attempt.folder, error) from error

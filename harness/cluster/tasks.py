@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -85,7 +86,7 @@ def key_of(verb: Verb, names: Sequence[str], arguments: Sequence[str], scripts: 
     return hashlib.sha256(asked.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """One start of a task, in a folder of its own: `.runs/cluster/<series>/<task>.<attempt>/`."""
 
@@ -93,12 +94,12 @@ class Attempt:
     task: Task
     number: int
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What the ledger calls it."""
         return f"{self.folder.parent.name}.{self.folder.name}"
 
-    @property
+    @cached_property
     def checkout(self) -> Project:
         """The project that its command works on."""
         return Project(self.folder / "project")

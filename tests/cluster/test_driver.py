@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from harness.cluster import driver, exchange
 from harness.cluster.commands import Made
 from harness.cluster.driver import Outcome
 from harness.cluster.exchange import JOB, NOBODY
-from harness.cluster.tasks import Attempt, attempts_of, series_folder
+from harness.cluster.tasks import Attempt, attempt_of
 from harness.core.errors import MachineError, StoreError
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
+from tests import ledgers
 from tests.cluster.small_series import NODE, Engine, begin, driver_of, ends_with, make_series, unbound
 from tests.faults.projects import Small
 
@@ -177,8 +179,29 @@ def test_one_command_at_a_time_waits_for_a_series(tmp_path: Path) -> None:
 def test_what_broke_leaves_less_to_do_for_the_next_attempt(tmp_path: Path) -> None:
     small, made = make_series(tmp_path, runs=5)
     assert [task.runs for task in made.series.tasks] == [3, 2]
-    [first, _] = begin(small, made)
-    sender = driver_of(small, made, Engine())
-    assert sender.command(first)[-2:] == ["--runs", "3"]
-    assert series_folder(Project(small.root), made.series) == first.folder.parent
-    assert attempts_of(Project(small.root), made.series, first.task) == [first]
+
+    def node(attempt: Attempt) -> None:
+        runs = {"1.1": ["finished", "failed"], "1.2": ["finished"] * 2, "2.1": ["finished"] * 2}[attempt.folder.name]
+        for number, state in enumerate(runs):
+            run, ledger = f"run-{attempt.folder.name}-{number}".replace(".", "-"), Ledger(attempt.checkout.ledger)
+            ledger.append(ledgers.started(run, attempt.task.scripts[0]))
+            ledger.append(ledgers.ended(run, attempt.task.scripts[0], state=state, log_sha256=None))
+        ends_with(0 if set(runs) == {"finished"} else 3)(attempt)
+
+    driver.declare(Project(small.root), made.series, made.scripts)
+    outcomes = driver_of(small, made, Engine(node)).run()
+    assert states(outcomes) == [("1.2", "complete"), ("2.1", "complete")]
+    chain = Ledger(small.root / ".runs/ledger.jsonl").read()
+    assert [task.runs for task in chain.tree.declared.values()] == [3, 2, 2]
+    assert (len(chain.finished), len(chain.aborted), chain.n_max) == (5, 1, 5)
+    command = json.loads((outcomes[0].attempt.folder / "task.json").read_text())["command"]
+    assert command[-2:] == ["--runs", "3"]  # the one that had finished when it was declared, and two more
+
+
+def test_a_record_is_run_afresh_by_the_next_attempt(tmp_path: Path) -> None:
+    small, made = make_series(tmp_path, runs=5)
+    script = made.series.tasks[0].scripts[0]
+    record = dataclasses.replace(made.scripts.subjects[script], manifest=None)
+    scripts = driver.Scripts({script: record}, {})
+    second = attempt_of(Project(small.root), made.series, made.series.tasks[0], 2)
+    assert driver.remaining(Project(small.root), made.series, second, scripts) == 3
