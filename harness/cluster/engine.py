@@ -7,6 +7,7 @@ them. A job here is one task on one exclusive node, and goes on when this proces
 
 import logging
 import shlex
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ except ImportError:
 else:
     IS_HERE = True
 
+FAILURES = (OSError, subprocess.SubprocessError)  # of a command that cannot be started, or gives no answer in time
 SCRIPTS = "scripts"  # what was submitted, and what the scheduler's own shell said
 
 
@@ -70,16 +72,21 @@ class Engine:
         """Submit one job and return its number; raises MachineError with what the scheduler said."""
         try:
             return str(self.provider.submit(shlex.join(command), 1, name))
-        except (ParslError, OSError) as error:
+        except (ParslError, *FAILURES) as error:
             said = " ".join(str(getattr(error, "stderr", None) or error).split())[:300]
             todo = "correct cluster.yaml, and start the same command again"
             raise MachineError.at(name, f"was not accepted by the scheduler: {said}", todo) from None
 
     def adopt(self, job: str) -> bool:
-        """Take over a job of a driver that was killed; False where the scheduler does not know it any more."""
+        """Take over a job of a driver that was killed; False where the scheduler does not know it any more.
+
+        Raises MachineError where the scheduler gives no answer.
+        """
         if self.cluster.provider == "local":
             return False  # nothing waits in a queue there; who runs holds its lock
-        known, _, _ = _execute(f"squeue --noheader --job {shlex.quote(job)}")
+        known, _, said = _execute(f"squeue --noheader --job {shlex.quote(job)}")
+        if known != 0 and "invalid job id" not in said.lower():
+            raise MachineError.at("squeue", f"gives no answer: {said}", "start the same command again when it does")
         if known == 0:  # the form that `submit` gives it
             paths = dict.fromkeys(("job_stdout_path", "job_stderr_path"))
             self.provider.resources[job] = {"job_id": job, "status": JobStatus(JobState.PENDING), **paths}
@@ -90,11 +97,14 @@ class Engine:
         known = [job for job in jobs if job in self.provider.resources]
         try:
             states = self.provider.status(known) if known else []
-        except (ParslError, OSError, KeyError, ValueError):  # Slurm gave no answer, or one that is none
+        except (ParslError, KeyError, ValueError, *FAILURES):  # Slurm gave no answer, or one that is none
             return set()
         return {job for job, status in zip(known, states, strict=True) if status.terminal} | (set(jobs) - set(known))
 
 
 def _execute(command: str) -> tuple[int, str, str]:
-    status, said, errors = execute_wait(command, 60)
+    try:
+        status, said, errors = execute_wait(command, 60)
+    except FAILURES as error:
+        return 1, "", str(error)[:300]
     return status, said, " ".join(errors.split())[:300]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.catalog.lookup import Catalog
-from harness.cluster import commands
+from harness.cluster import commands, engine
 from harness.cluster.commands import Asked
 from harness.cluster.engine import Engine
 from harness.cluster.tasks import parts_of, split
@@ -151,3 +151,16 @@ def test_an_unfinished_comparison_of_another_machine_is_begun_anew_only_by_name(
     assert second.follows == begun.id
     comparisons.write_comparison(project, second)
     assert interleaving.find_stored(project, a, b, anew, here) == second
+
+
+def test_a_scheduler_that_gives_no_answer_has_not_forgotten_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Engine.__new__(Engine)
+    known.cluster = Cluster(provider="slurm", walltime="01:00:00")
+    answers = [
+        (1, "", "slurm_load_jobs error: Invalid job id specified"),
+        (1, "", "Unable to contact slurm controller"),
+    ]
+    monkeypatch.setattr(engine, "_execute", lambda command: answers.pop(0))
+    assert known.adopt("7") is False
+    with pytest.raises(MachineError, match="gives no answer: Unable to contact slurm controller"):
+        known.adopt("7")
