@@ -178,6 +178,7 @@ def _new(contenders: Mapping[str, Contender], terms: Terms, here: Machine, own: 
         started_at=run_files.now(),
         caches="cold" if terms.cold or not priming.is_primed(a.track) else "warm",
         follows=terms.follows,
+        ends_early=True,
     )
 
 
