@@ -59,6 +59,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(args: argparse.Namespace) -> int:
+    """Run the verb; whatever ends it, the terminal is left clean before anything else is said."""
+    try:
+        return int(args.run(args))
+    finally:
+        if "harness.ui.console" in sys.modules:  # nothing is shown without it
+            sys.modules["harness.ui.console"].close_display()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -66,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        return _run(args)
     except HarnessError as error:
         for line in error.lines:
             print(f"  | {printable(line)}", file=sys.stderr)

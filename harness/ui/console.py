@@ -5,20 +5,50 @@ message of the harness: control characters are shown as escapes and rich markup 
 """
 
 import contextlib
-import shutil
+import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 from harness.core.judgement import Outcome, Verdict
 from harness.core.text import printable
-from harness.runlog import grammar
 
 _COLOURS: dict[Outcome, str] = {"pass": "green", "fail": "red", "inconclusive": "yellow", "not applicable": "dim"}
 
 
+_displays: list[Callable[[], None]] = []  # what closes the display that is open
+
+
+def close_with(close: Callable[[], None] | None) -> None:
+    """Name what closes the display of a run that is open now; None: it is closed."""
+    close_display()
+    if close is not None:
+        _displays.append(close)
+
+
+def close_display() -> None:
+    """Leave the last state of a display where it is, so that what is said next comes below; nothing where none is open."""
+    while _displays:
+        _displays.pop()()
+
+
+def redraws(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal that can redraw its lines."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def columns(stream: TextIO) -> int:
+    """Return the width of a stream's terminal, or what COLUMNS says; 80 where it has none."""
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 80
+
+
 def say(text: str, *, style: str | None = None, stdout: bool = False) -> None:
     """Print one message for a person on stderr; stdout: it is what was asked for, and goes there."""
+    close_display()
     stream = sys.stdout if stdout else sys.stderr
     if stream.isatty() and style is not None:
         from rich.console import Console
@@ -68,52 +98,6 @@ def say_states(lines: Sequence[tuple[str, str, str, str | None]]) -> None:
         say(f"{_SIGNS[state]} {state:<6}  {name:<{width}}  {text}", style=state)
         if fix is not None:
             say(f"{'':<8}  {'':<{width}}  → {fix}")
-
-
-class LiveRun:
-    """Shows one run while it goes: a status line on a terminal, a plain line now and then elsewhere."""
-
-    def __init__(self, title: str, target: float | None) -> None:  # None: where it lies is not shown
-        self.title, self.target = title, target
-        self.last_plain = 0.0
-        self.val_loss: float | None = None
-        self.tokens_per_step: int | None = None  # from the log's header, where it says so
-        self.terminal = sys.stderr.isatty()
-
-    def take(self, line: bytes) -> None:
-        """Show what a line of its log says."""
-        match = grammar.TOKENS_PER_STEP.match(line)
-        if match is not None:
-            self.tokens_per_step = int(match[1])
-        metric = grammar.parse_metric(line.decode("utf-8", "replace"))
-        if metric is not None:
-            self._show(metric)
-            if self.terminal and metric.step == metric.total_steps and metric.val_loss is not None:
-                print(file=sys.stderr, flush=True)  # what follows starts on a line of its own
-
-    def _show(self, metric: grammar.MetricLine) -> None:
-        step, total, step_avg_ms = metric.step, metric.total_steps, metric.step_avg_ms
-        if metric.val_loss is not None:
-            self.val_loss = metric.val_loss
-        parts = [f"{self.title}  step {step}/{total}" if total else f"{self.title}  step {step}"]
-        if self.val_loss is not None:
-            off = "" if self.target is None else f" ({self.val_loss - self.target:+.4f} to {self.target:g})"
-            parts.append(f"val_loss {self.val_loss:.4f}{off}")
-        if metric.train_time_s is not None:
-            parts.append(f"train_time {metric.train_time_s:.1f} s")
-        if step_avg_ms is not None and step > 0:
-            parts.append(f"{step_avg_ms:.1f} ms/step")
-            if self.tokens_per_step is not None and step_avg_ms > 0:
-                parts.append(f"{self.tokens_per_step / step_avg_ms * 1000:,.0f} tokens/s")
-            if total:
-                parts.append(f"ETA {max(0.0, (total - step) * step_avg_ms / 1000):.0f} s")
-        line = "  ".join(parts)
-        if self.terminal:
-            sys.stderr.write("\r\x1b[K" + printable(line)[: shutil.get_terminal_size().columns - 1])
-            sys.stderr.flush()
-        elif metric.val_loss is not None or time.monotonic() - self.last_plain > 30:
-            self.last_plain = time.monotonic()
-            say(line)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ It puts what the stages know into sentences and passes them to the console.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.catalog.lookup import Catalog
@@ -93,18 +93,6 @@ def _data(subject: Subject) -> str:
     shards = 1 + -(-subject.train_tokens // data.shard_tokens)
     size = shards * data.shard_tokens * 2 / 1e9
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
-
-
-def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """Return a watcher that shows how far each of several runs of a script is from the target."""
-
-    def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        title = f"run {number}/{count}" if number else "first run"
-        console.say(f"{title}  {run_id}: torchrun starts (about 4 s until the first line)")
-        target = subject.track.target_loss if subject.ruleset.above_entropy is None else None
-        return console.LiveRun(title, target).take
-
-    return begin
 
 
 def after_a_stop(plan: SeriesPlan) -> str:

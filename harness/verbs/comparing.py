@@ -123,7 +123,7 @@ def _compare(args: argparse.Namespace) -> int:
             environments = interleaving.make_environments(project, plan)
         with file_progress("fetching") as progress:
             ready = interleaving.prepare(plan, environments, allow_network=network, progress=progress)
-        watcher = compare_report.watch(plan)
+        watcher = compare_report.watch(project, plan)
         with _kept():
             waiting = readiness.Waiting(console.say)
             comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis, waiting)
@@ -171,7 +171,7 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
             ready = joining.prepare(plan, environments, allow_network=not args.no_fetch, progress=progress)
         if plan.joint is not None:
             with _kept():
-                waiting, watcher = readiness.Waiting(console.say), joint_report.watch(plan)
+                waiting, watcher = readiness.Waiting(console.say), joint_report.watch(project, plan)
                 judged = joint_runs.run(project, plan, ready, watcher, joint_report.say_analysis, waiting)
     joint_report.say_outcome(project, plan, judged)
     if any(comparison.outcome == "undecided" for comparison in judged.values()):
@@ -216,6 +216,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"run only this probe (repeatable): {', '.join(NAMES)}",
     )
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="price of this machine: show what it costs")
     parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
 
@@ -223,7 +224,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
 def _probe(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
-    from harness.ui import console, run_report
+    from harness.ui import console, run_watch
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -233,7 +234,7 @@ def _probe(args: argparse.Namespace) -> int:
     _say_probe_plan(plan)
     if args.plan:
         return 0
-    watch = run_report.watch(plan.subject)
+    watch = run_watch.watch(catalog, plan.subject, usd_per_hour=args.usd_per_hour)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
             tokens = material.prepare(plan, progress=progress)

@@ -117,7 +117,7 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     """Run the script in the record's folder, scaled down, to show whether everything works here."""
     from harness.launch.torchrun import TorchrunLauncher
     from harness.run import series
-    from harness.ui import run_report
+    from harness.ui import run_report, run_watch
 
     subject = catalog.script_here(catalog.find_record(args.record))
     series_plan = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
@@ -125,7 +125,7 @@ def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     if not args.plan:
         with next_step(run_report.after_a_stop(series_plan)):
             ready = series.prepare(series_plan)
-            series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
+            series.run(catalog, series_plan, ready, TorchrunLauncher(), run_watch.watch(catalog, subject))
         run_report.say_dry_end(series_plan)
     return 0
 

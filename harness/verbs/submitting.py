@@ -113,7 +113,10 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
-        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+        "--usd-per-hour",
+        type=dollars,
+        metavar="X",
+        help="price of this machine: show what the runs cost, and further ones would",
     )
     parser.add_argument(
         "--env", metavar="RECORD", help="run in the environment that `doctor RECORD --make` made (default: this one)"
@@ -130,7 +133,7 @@ def _run(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
     from harness.run import refusal, series
-    from harness.ui import run_report, score_report
+    from harness.ui import run_report, run_watch, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -144,19 +147,20 @@ def _run(args: argparse.Namespace) -> int:
     run_report.say_plan(series_plan, stops, torch=torch)
     if args.plan:
         return 2 if stops else 0
+    watch = run_watch.watch(catalog, subject, at_most=args.until_decided, usd_per_hour=args.usd_per_hour)
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(
                 series_plan, allow_network=not args.no_fetch, progress=progress, python=python, torch=torch
             )
         if args.screening and ready is not None:
-            tried = series.screen(catalog, series_plan, ready, launcher, run_report.watch(subject))
+            tried = series.screen(catalog, series_plan, ready, launcher, watch)
             run_report.say_screening(subject, tried)
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
         scorer = score_report.scorer(catalog, subject, launcher.python)
-        judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
+        judged = series.run(catalog, series_plan, ready, launcher, watch, scorer)
     if judged is None:
         run_report.say_dry_end(series_plan)
         return 0
