@@ -173,8 +173,3 @@ def span(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def percent(share: float) -> str:
-    """Write a share: 0.42 %."""
-    return f"{100 * share:.2f} %"

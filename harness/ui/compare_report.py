@@ -26,7 +26,7 @@ from harness.store.layout import Project
 from harness.ui import compare_plan, compare_steps, console, run_report, state_report
 from harness.ui.run_watch import RunWatch, Shown
 
-span, percent = compare_plan.span, compare_plan.percent
+span, percent = compare_plan.span, compare_steps.percent
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:

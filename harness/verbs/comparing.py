@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.verbs import clustering
 from harness.verbs.verb import Verb, catalog_of, dollars, next_step, number_of, print_json, terminated
 
 if TYPE_CHECKING:
@@ -56,10 +58,23 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
     )
+    parser.add_argument(
+        "--follows",
+        type=_comparison_id,
+        metavar="COMPARISON",
+        help="begin anew what was begun on another machine: the new comparison names that one",
+    )
     parser.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
     parser.add_argument(
         "--json", action="store_true", help="print the comparison, or with --plan the plan, as JSON on stdout"
     )
+    clustering.arguments(parser)
+
+
+def _comparison_id(text: str) -> str:
+    if re.fullmatch(r"(compare|joint)-[0-9A-Za-z-]{1,60}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no comparison; give its id, as .runs/comparisons/ has it")
+    return text
 
 
 def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
@@ -187,7 +202,7 @@ def _terms(args: argparse.Namespace) -> Terms:
         what = f"no bound is known for at most {args.pairs} pairs"
         raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
     count = args.pairs or interleaving.DEFAULT_PAIRS
-    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold)
+    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold, args.follows)
 
 
 NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test holds them equal to the judge's
@@ -197,6 +212,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "submission", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
     )
+    clustering.arguments(parser, several=True)
     some = parser.add_mutually_exclusive_group()
     some.add_argument(
         "--quick", action="store_true", help="two runs of the script that catch most (see docs/probes.md)"
@@ -265,6 +281,16 @@ def _say_probe_plan(plan: ProbePlan) -> None:
 
 
 VERBS = (
-    Verb("compare", "run two scripts in pairs on this machine and say which is faster", _compare_arguments, _compare),
-    Verb("probe", "run a script on prepared tokens that expose cheating", _probe_arguments, _probe),
+    Verb(
+        "compare",
+        "run two scripts in pairs on this machine and say which is faster",
+        _compare_arguments,
+        clustering.or_here(clustering.compare, _compare),
+    ),
+    Verb(
+        "probe",
+        "run a script on prepared tokens that expose cheating",
+        _probe_arguments,
+        clustering.or_here(clustering.probe, _probe),
+    ),
 )

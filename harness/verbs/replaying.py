@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Problem, raise_if
+from harness.verbs import clustering
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, next_step, print_json, terminated
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ AGAIN = "the same command starts again with the first run; environments, tokens 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", nargs="?", help="a record like short/12 or smoke/2; all with --original --plan")
+    clustering.arguments(parser, several=True)
     parser.add_argument(
         "--original", action="store_true", help="run the original that its log proves, from its repository"
     )
@@ -154,4 +156,11 @@ def _resolve_all(args: argparse.Namespace, catalog: Catalog) -> int:
     return 1 if counts["broken"] or counts["not here"] else 0
 
 
-VERBS = (Verb("replay", "run a record again and compare the result with its claim", _arguments, _replay),)
+VERBS = (
+    Verb(
+        "replay",
+        "run a record again and compare the result with its claim",
+        _arguments,
+        clustering.or_here(clustering.replay, _replay),
+    ),
+)

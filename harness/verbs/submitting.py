@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.text import plural
+from harness.verbs import clustering
 from harness.verbs.trying import attempt
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, hours, next_step, print_json, terminated
 
@@ -96,6 +97,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug>, a record like smoke/2, or a track for its current record")
+    clustering.arguments(parser, several=True)
     parser.add_argument(
         "--runs", type=count_of_runs, metavar="N", help="number of runs in all (default: that of the track)"
     )
@@ -262,7 +264,12 @@ def _pack(args: argparse.Namespace) -> int:
 VERBS = (
     Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
     Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff, reads=True),
-    Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
+    Verb(
+        "run",
+        "run a submission or a record on this machine and judge it",
+        _run_arguments,
+        clustering.or_here(clustering.run, _run),
+    ),
     Verb(
         "check",
         "judge a submission or a record by its evidence, and check a submission's folder",

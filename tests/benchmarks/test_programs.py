@@ -19,6 +19,7 @@ NUMBER = r"[\d,.]+"
 PROGRAMS = {
     "board.py": (("--small",), rf"tables in {NUMBER} s .* pictures in {NUMBER} s"),
     "busy_machine.py": (("--small",), r"3 honest runs beside 1 busy processes: 1 \w+; 0 findings fail"),
+    "cluster_driver.py": (("--small",), rf"driver: {NUMBER} s per 100 jobs"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
     "fuzz_packs.py": (("--packs", "60", "--jobs", "1"), rf"60 packs in {NUMBER} s: {NUMBER} refused .*; 0 findings"),
