@@ -6,6 +6,7 @@ milestones   which records were ahead of all before them, and by how much
 board_page   leaderboard.md
 record_page  leaderboard/<track>/<slug>.md, one per record
 page_parts   … its parts that hold much foreign text: runs, change of the code, README
+eval_section the part of a page about trained models
 code_changes what each record changed in the code of the one before
 markdown     figures, names and links of rows as Markdown; foreign text escaped
 export       leaderboard/records.json and records.csv

@@ -10,8 +10,10 @@ from harness.board import board_page, export, learning, markdown, plots, record_
 from harness.board.code_changes import NO_CHANGES, Changes, read_changes
 from harness.board.rows import Row
 from harness.catalog.tracks import load_tracks
+from harness.core.errors import StoreError, read_all
 from harness.core.record import Record
 from harness.core.task import Track
+from harness.store.evals import EvalResult, read_evals
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.records import Curve, read_records
@@ -22,6 +24,8 @@ MOST_README_BYTES = 100_000
 SUFFIXES = (".md", ".svg", ".json", ".csv")  # of what is written; other files below leaderboard/ are somebody else's
 Readmes = Mapping[str, Mapping[str, str]]  # track -> slug -> text
 NO_READMES: Readmes = MappingProxyType({})
+Evals = Mapping[str, Mapping[str, Sequence[EvalResult]]]  # track -> slug -> results, by date
+NO_EVALS: Evals = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ def render(
     timings: Timings = NO_TIMINGS,
     readmes: Readmes = NO_READMES,
     changes: Changes = NO_CHANGES,
+    evals: Evals = NO_EVALS,
 ) -> dict[str, str]:
     """Make all files of the board, by their path relative to the project; pure."""
     rows_of = {name: rows.make_rows(track, records, timings) for name, track in tracks.items()}
@@ -47,7 +52,8 @@ def render(
         held = [record for record in records if record.track == name]
         mine = curves.get(name, {})
         files |= dict(pictures(track, rows_of[name], mine))
-        files |= record_page.pages(track, held, rows_of[name], mine, readmes.get(name, {}), changes.get(name, {}))
+        about = readmes.get(name, {}), changes.get(name, {}), evals.get(name, {})
+        files |= record_page.pages(track, held, rows_of[name], mine, *about)
     listed = [row for name in markdown.order(tracks) for row in rows_of[name]]
     shown = [Path(path).name for path in files if path.endswith(".svg") and path.count("/") == 1]
     files["leaderboard.md"] = board_page.leaderboard(tracks, rows_of, shown)
@@ -72,7 +78,21 @@ def read_and_render(project: Project) -> dict[str, str]:
     records = read_records(project)
     curves, timings = frames.read_curves(project, records), read_retimings(project)
     readmes, changes = read_readmes(project, records), read_changes(project, records)
-    return render(load_tracks(project.tracks), records, curves, timings, readmes, changes)
+    evals = _read_evals(project, records)
+    return render(load_tracks(project.tracks), records, curves, timings, readmes, changes, evals)
+
+
+def _read_evals(project: Project, records: Sequence[Record]) -> dict[str, dict[str, list[EvalResult]]]:
+    """Read what evaluations of the records' trained models found; raises StoreError with every problem."""
+
+    def read(record: Record) -> list[EvalResult]:
+        return [result for _, result in read_evals(project.records / record.track / record.slug)]
+
+    found: dict[str, dict[str, list[EvalResult]]] = {}
+    for record, results in zip(records, read_all(read, records, StoreError), strict=True):
+        if results:
+            found.setdefault(record.track, {})[record.slug] = results
+    return found
 
 
 def read_readmes(project: Project, records: Sequence[Record]) -> dict[str, dict[str, str]]:

@@ -6,9 +6,10 @@ the records before. So accepting a record adds its page and leaves all others as
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from urllib.parse import quote
 
-from harness.board import learning, markdown
+from harness.board import eval_section, learning, markdown
 from harness.board.code_changes import Change
 from harness.board.markdown import cell, line, seconds
 from harness.board.milestones import milestones
@@ -20,8 +21,10 @@ from harness.catalog.ranking import in_order, numbers
 from harness.catalog.standing import MEANINGS
 from harness.core.record import Record
 from harness.core.task import Track
+from harness.store.evals import EvalResult
 from harness.store.records import Curve
 
+NO_EVALS: Mapping[str, Sequence[EvalResult]] = MappingProxyType({})
 POINTS = 8  # of a curve
 
 
@@ -41,10 +44,11 @@ def pages(
     curves: Mapping[str, Curve],
     readmes: Mapping[str, str],
     changes: Mapping[str, Change],
+    evals: Mapping[str, Sequence[EvalResult]] = NO_EVALS,
 ) -> dict[str, str]:
     """Write the pages of one track's records, by their path in the project, and the pictures of milestones.
 
-    curves, readmes and changes are by slug.
+    curves, readmes, changes and evals are by slug.
     """
     shown = numbers(records)
     row_of = {row.slug: row for row in rows}
@@ -71,6 +75,7 @@ def pages(
             *_curve(row, curve, before, None if picture is None else drawn),
             *code_change(record, row, change, shown),
             *commands(record, row, before.name if before is not None and change is None else None),
+            *eval_section.section(evals.get(record.slug, ())),
             *quoted_readme(readmes.get(record.slug)),
         ]
         made[page_path(row)] = "\n".join(lines)
