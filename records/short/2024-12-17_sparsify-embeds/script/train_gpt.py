@@ -237,7 +237,7 @@ def attention_mask(inputs: Tensor, window: Tensor) -> Mask:
 def block_mask(documents: Tensor, window: Tensor, sees: Callable) -> BlockMask:
     """Keep the blocks where `sees` can hold, told from their places and from the documents at their ends alone.
 
-    Where the keys of an earlier block and the queries are all of one document, `sees` holds throughout and is not asked.
+    Where an earlier block of keys and the queries are all of one document, `sees` holds throughout and is not asked.
     """
     first, last = documents[::BLOCK], documents[BLOCK - 1 :: BLOCK]  # of each block
     place = torch.arange(len(first), device=documents.device)
