@@ -7,9 +7,11 @@ Ctrl-C or SIGTERM; 141 the program that reads the output ended.
 """
 
 import argparse
+import contextlib
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -42,18 +44,33 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="speedrun")
     parser.add_argument("--root", metavar="DIR")
     parser.add_argument("--version", action="store_true")
+    parser.set_defaults(options=("--root", "--version", "--completion"))
     parser.add_argument("--completion", choices=("bash", "zsh", "fish"), metavar="SHELL")
     commands = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=argparse.ArgumentParser)
     for verb in verbs():
         also = [verb.alias] if verb.alias else []
         sub = commands.add_parser(verb.name, help=verb.help, description=verb.help, aliases=also)
         verb.arguments(sub)
-        sub.set_defaults(run=verb.run, reads=verb.reads)
+        sub.set_defaults(run=verb.run, reads=verb.reads, options=_options_of(sub))
     helping = commands.add_parser(
         "help", help="say what speedrun or a verb does", description="say what speedrun or a verb does"
     )
     helping.add_argument("about", nargs="?", metavar="VERB", choices=VERBS)
     return parser
+
+
+def _options_of(parser: argparse.ArgumentParser) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(re.findall(r"--[a-z][a-z-]*", parser.format_usage())))
+
+
+def _not_taken(word: str, verb: str | None, options: Sequence[str]) -> str:
+    """Say that a verb does not take a word of the command line, and what was probably meant."""
+    shown, where = printable(word[:60]), f" {verb}" if verb else ""
+    todo = f"`speedrun help{where}` says what it takes"
+    if not word.startswith("-"):
+        return f"{shown}: is one name more than{where or ' speedrun'} takes; {todo}"
+    meant = did_you_mean(word.partition("=")[0], options)
+    return f"{shown}: is no option of{where or ' speedrun'}; {f'did you mean {meant}? ' if meant else ''}{todo}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +99,10 @@ def _main(given: Sequence[str]) -> int:
             todo = f"did you mean {meant}? " if meant else ""
             print(f"speedrun: {printable(word[:60])}: is no verb; {todo}`speedrun help` lists all", file=sys.stderr)
             return 2
-    args = parser.parse_args(given)
+    args, extra = parser.parse_known_args(given)
+    if extra:
+        print(f"speedrun: {_not_taken(extra[0], args.verb, args.options)}", file=sys.stderr)
+        return 2
     if args.verb == "help":
         parser.parse_args([args.about, "--help"] if args.about else ["--help"])
     if args.version:
@@ -145,6 +165,8 @@ def _run(args: argparse.Namespace) -> int:
             console.note(f"speedrun: {problem}")
         return error.exit_status
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # a full disk, which stdout may be a file of
+            return _full(error)
         if error.errno != errno.ENAMETOOLONG:
             raise
         name = ascii(error.filename)[1:61]
@@ -153,6 +175,15 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("speedrun: stopped by Ctrl-C", file=sys.stderr)
         return 130
+
+
+def _full(error: OSError) -> int:
+    where = "the output" if error.filename is None else printable(str(error.filename))
+    with contextlib.suppress(OSError):  # stderr may be on the same disk
+        print(f"speedrun: {where}: the disk is full; free some space and run the command again", file=sys.stderr)
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # what is left in the buffer would fail once more at the end
+    os.dup2(nowhere, sys.stdout.fileno())
+    return 2
 
 
 def _given(args: argparse.Namespace, *flags: str) -> bool:

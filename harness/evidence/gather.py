@@ -124,16 +124,16 @@ def newer_runs(project: Project, subject: Subject) -> int:
 
 
 def from_figures(project: Project, record: Record) -> Evidence:
-    """Build the evidence of a record of the past from the figures of its own runs, under the rules of its time.
+    """Build the evidence of a past record from the figures of its own runs, under the rules of its time.
 
-    Nothing but final figures is left of those runs here, so most families of evidence are missing; its ruleset asked
-    for none of them. Raises StoreError where no run is known.
+    Nothing else is left of them here; its ruleset asked for no more. Raises StoreError where no run is known.
     """
     own = [run for run in record.runs if run.role == "own" and run.metric == "val_loss" and run.value is not None]
     if not own:
         name = f"{record.track}/{record.slug}"
-        todo = f"see what it claims: speedrun show {name}"
-        raise StoreError.at(name, "is published only: no run of it is known", todo)
+        other = {run.metric for run in record.runs if run.role == "own" and run.value is not None}
+        why = f"its runs are known by {min(other)}, the rules judge val_loss" if other else "no run of it is known"
+        raise StoreError.at(name, f"cannot be judged: {why}", f"see what it claims: speedrun show {name}")
     track = load_track(project.tracks, record.track)
     return Evidence(
         subject=f"{project.records.name}/{record.track}/{record.slug}",

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.launch import processes
 from harness.launch.recorder import LIMIT_WORD
 from harness.store import run_files
 
@@ -29,12 +30,12 @@ def follow(
     assert observing.stdout is not None
     log = Follower(folder / run_files.LOG)
     script_log: Follower | None = None  # the file that a script with a silent standard output prints to
-    while recording.poll() is None:
+    while not processes.has_ended(recording.pid):
         log.pass_on(watch)
         script_log = script_log or find_script_log(folder / run_files.WORK)
         if script_log is not None and log.lines < FEW_LINES:
             script_log.pass_on(watch)
-        if select.select([observing.stdout], [], [], 0)[0] and observing.poll() is None:
+        if select.select([observing.stdout], [], [], 0)[0] and not processes.has_ended(observing.pid):
             end_for_size(recording, observing)
         time.sleep(_POLL_S)
     log.pass_on(watch)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import signal
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -32,6 +33,22 @@ def descendants(root: int, *, zombies: bool = False) -> set[int]:
             break
         below |= more
     return {pid for pid in below - {root} if (parents[pid][1] == "Z") == zombies}
+
+
+def has_ended(child: int) -> bool:
+    """Say whether a child of ours has ended, and leave its exit status for whoever waits for it.
+
+    `Popen.poll` and `Popen.wait` with a time limit take a lock: a Ctrl-C that comes right then leaves it locked, and the
+    next wait for that process never returns (CPython 3.11). What is asked often, for as long as a run goes, is asked here.
+    """
+    try:
+        end = os.pidfd_open(child)
+    except ProcessLookupError:
+        return True  # its status has been collected
+    try:
+        return bool(select.select([end], [], [], 0)[0])
+    finally:
+        os.close(end)
 
 
 def tree(root: int) -> list[int]:

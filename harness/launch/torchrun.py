@@ -218,8 +218,8 @@ def start_observer(folder: Path, recorder_pid: int) -> subprocess.Popen[bytes]:
 def _let_start(recording: subprocess.Popen[bytes], observing: subprocess.Popen[bytes], folder: Path) -> None:
     """Let the script start once the observer watches; where it cannot, without it: a driver may hang it for good."""
     given_up = time.monotonic() + OBSERVER_LIMIT_S
-    while not (folder / observer.READS).exists() and observing.poll() is None and recording.poll() is None:
-        if time.monotonic() > given_up:
+    while not (folder / observer.READS).exists() and time.monotonic() <= given_up:
+        if processes.has_ended(observing.pid) or processes.has_ended(recording.pid):
             break
         time.sleep(0.005)
     assert recording.stdin is not None

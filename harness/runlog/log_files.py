@@ -17,6 +17,7 @@ from typing import IO
 
 from harness.core.errors import LogError
 from harness.core.measurement import RunLog
+from harness.core.text import did_you_mean
 from harness.runlog.final import TAIL_BYTES, read_final
 from harness.runlog.reader import read_bytes
 
@@ -66,8 +67,21 @@ def opened(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
                 raise LogError.at(name, "not a regular file", "name log files or folders of them")
             yield file, status.st_size
     except OSError as error:
+        if not os.path.lexists(path):  # a link to nowhere is something
+            meant = _like(path)
+            todo = "correct the path" if meant is None else f"did you mean {meant}?"
+            raise LogError.at(name, "there is no such file or folder", todo) from None
         why = error.strerror or type(error).__name__
         raise LogError.at(name, f"cannot be read ({why})", "check the path and its permissions") from None
+
+
+def _like(path: Path) -> Path | None:
+    """Return the file or folder beside a path that its name is most like."""
+    try:
+        meant = did_you_mean(path.name, (other.name for other in path.parent.iterdir()))
+    except OSError:
+        return None
+    return None if meant is None else path.with_name(meant)
 
 
 def _all_bytes(file: IO[bytes], size: int, name: str, most_bytes: int) -> bytes | bytearray:

@@ -107,9 +107,14 @@ def say_run(catalog: Catalog, run_id: str, *, follow: bool) -> None:
             status = followed.status()
     finally:
         try:
-            shown.close(status, whole=True)
+            shown.close(_as_left(status), whole=True)
         finally:
             shown.leave()
+
+
+def _as_left(status: Status) -> Status:
+    """Leave out of a run that has ended what its command had left then: it may have ended days ago."""
+    return status if status.ended is None else replace(status, rest=replace(status.rest, command_s=None))
 
 
 def figures(catalog: Catalog, run_id: str) -> dict[str, Any]:

@@ -47,10 +47,15 @@ def say_records(records: Sequence[ListedRecord], left: int, found: int) -> None:
     console.note(_rest(found, left, "record"))
 
 
-def say_runs(runs: Sequence[ListedRun], left: int) -> None:
-    """Print one line per run of this machine."""
+def say_runs(runs: Sequence[ListedRun], left: int, *, narrowed: bool) -> None:
+    """Print one line per run of this machine; narrowed: whether filters chose them."""
     if not runs:
-        console.say("  no run of this machine is like that")
+        none = (
+            "no run of this machine is like that"
+            if narrowed
+            else "no run was made here yet; make one: speedrun run smoke"
+        )
+        console.say(f"  {none}")
         return
     rows = [
         (

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -72,11 +73,16 @@ class Lines:
     def show(self, status: Status) -> None:
         """Print what is due."""
         for line in self.lines.due(status, time.monotonic()):
-            print(line, file=self.stream, flush=True)
+            print(self._fitted(line), file=self.stream, flush=True)
 
     def close(self, status: Status, *, whole: bool = True) -> None:
         """Print what is due at the end; lines are printed as a whole anyway."""
         self.show(status)
+
+    def _fitted(self, line: str) -> str:
+        """Wrap a line between words for a terminal, which would cut them; in a file each line stays one."""
+        width = streams.width_of(self.stream) if self.stream.isatty() else None
+        return line if width is None else textwrap.fill(line, width, subsequent_indent="  ", break_on_hyphens=False)
 
     def leave(self) -> None:
         """Leave the stream as it is: every line was whole."""

@@ -51,10 +51,17 @@ def _heading(one: Group) -> str:
         one.name + (" (baseline)" if one.is_baseline else ""),
         f"script {one.script[:8]}" if one.script else "no source in its logs",
         "no step" if steps is None else f"{steps:,} steps",
-        None if gpu is None and count is None else f"{count or '?'}× {gpu or 'GPU of no name'}",
+        _hardware(count, gpu),
         f"torch {run.torch}" if run.torch else None,
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _hardware(count: int | None, gpu: str | None) -> str | None:
+    """Name the GPUs of a group; a log that names none may be that of a run on CPUs."""
+    if gpu is None:
+        return None if count is None else f"{plural(count, 'process')}, no GPU named"
+    return gpu if count is None else f"{count}× {gpu}"
 
 
 def _sums(one: Group, base: Group | None, target: float | None) -> list[str]:

@@ -47,6 +47,7 @@ def _say_runs(record: Record) -> None:
     if not record.runs:
         return
     console.say("")
+    metrics = {run.metric for run in record.runs if run.value is not None}
     places = max((len(f"{r.value:g}".partition(".")[2]) for r in record.runs if r.value is not None), default=0)
     console.say_table(
         ("run", "role", "step", "loss", "train_time", "torch"),
@@ -55,7 +56,7 @@ def _say_runs(record: Record) -> None:
                 _shortened(run.id),
                 run.role,
                 console.figure(run.step, "d"),
-                console.figure(run.value, f".{places}f"),
+                console.figure(run.value, f".{places}f", "" if len(metrics) == 1 else f" ({run.metric})"),
                 console.figure(run.train_time_s, ".3f", " s"),
                 run.torch or "",
             )

@@ -25,7 +25,8 @@ GOES_ON = "jobs that were sent go on; the same command takes in what they bring,
 def arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add the flags that send a command to a cluster; several: and further subjects, each a task of its own."""
     if several:
-        parser.add_argument("others", nargs="*", metavar="…", help="further ones, with --on; each is a task of its own")
+        told = "further ones, with --on; each is a task of its own"
+        parser.add_argument("others", nargs="*", default=[], metavar="MORE", help=told)
     parser.add_argument(
         "--on", type=Path, metavar="CLUSTER", help="run on the nodes that this file describes (see docs/cluster.md)"
     )

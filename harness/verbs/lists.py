@@ -37,10 +37,11 @@ def _day(text: str) -> datetime.date:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write one like 2026-01-31") from None
 
 
-def refuse_filters(args: argparse.Namespace) -> None:
+def refuse_filters(args: argparse.Namespace, catalog: Catalog) -> None:
     """Raise HarnessError for filters of a list where one thing was named."""
     given = [name for name in ("track", "by", "since", "until", "evidence", "words", "all") if getattr(args, name)]
-    todo = "leave it out, or leave the name out"
+    track = args.record in catalog.track_names()
+    todo = f"list that track with --track {args.record}" if track else "leave it out, or leave the name out"
     raise_if(Problem(f"--{name}", "narrows a list down, and one thing was named", todo) for name in given)
 
 
@@ -88,5 +89,6 @@ def show_runs(args: argparse.Namespace, catalog: Catalog) -> int:
     if args.json:
         print_json(runs)
     else:
-        list_report.say_runs(runs, left)
+        narrowed = any((args.track, args.since, args.until, args.words))
+        list_report.say_runs(runs, left, narrowed=narrowed)
     return 0

@@ -16,7 +16,7 @@ ORDER = tuple(name for group in GROUPS.values() for name in group)
 OPTIONS = {
     "--root DIR": "project folder (default: the nearest one that holds tracks/)",
     "--version": "print the version",
-    "--completion SHELL": "print what makes bash or zsh complete verbs, options and names",
+    "--completion SHELL": "print what makes bash, zsh or fish complete verbs, options and names",
 }
 ABOUT = "Run, judge and rank training scripts for the NanoGPT speedrun."
 MORE = "`speedrun help VERB` says what one does. Names are like short/12, smoke (its current record) or submissions/<slug>."

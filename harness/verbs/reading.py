@@ -125,7 +125,7 @@ def _show(args: argparse.Namespace) -> int:
         return lists.show_records(args, catalog)
     if args.record == lists.RUNS:
         return lists.show_runs(args, catalog)
-    lists.refuse_filters(args)
+    lists.refuse_filters(args, catalog)
     record, row = rows.row_of(catalog, args.record)
     if args.json:
         print_json({"row": row, "record": record})

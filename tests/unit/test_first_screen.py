@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,40 @@ def test_what_was_mistyped_is_answered_with_what_was_meant(
     words: list[str], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert text in said(*words, capsys=capsys, status=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["board", "--chek"], "--chek: is no option of board; did you mean --check? `speedrun help board` says"),
+        (["check", "smoke/4", "--plan"], "--plan: is no option of check; "),
+        (["show", "smoke/4", "smoke/3"], "smoke/3: is one name more than show takes"),
+        (["--rot=."], "--rot=.: is no option of speedrun; did you mean --root?"),
+        (["show", "--fo\x1b[2Jllow"], "--fo\\x1b[2Jllow: is no option of show"),
+        (["log", "no-such-folder"], "no-such-folder: there is no such file or folder; correct the path"),
+        (["log", str(ROOT / "record")], f"record: there is no such file or folder; did you mean {ROOT / 'records'}?"),
+        (["show", "smoke", "--by", "x"], "one thing was named; list that track with --track smoke"),
+        (["check", "optimization/46"], "its runs are known by val_ema_loss, the rules judge val_loss"),
+        (["check", "short/86"], "cannot be judged: no run of it is known"),
+        (["run"], "the following arguments are required: subject\n"),
+    ],
+)
+def test_what_does_not_fit_is_answered_with_what_would(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert text in said(*words, capsys=capsys, status=2)
+
+
+def test_a_full_disk_below_the_output_is_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", "show", "smoke/4"],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        2,
+        "speedrun: the output: the disk is full; free some space and run the command again\n",
+    )
 
 
 def test_a_submission_that_was_mistyped_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

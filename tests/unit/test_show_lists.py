@@ -127,5 +127,13 @@ def test_a_run_that_says_hostile_things_or_nothing_is_one_line(
 
 def test_where_nothing_has_run_the_list_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tracks").mkdir()
-    assert "no run" in show(capsys, "runs", root=tmp_path)[0]
+    assert "no run was made here yet; make one: speedrun run smoke" in show(capsys, "runs", root=tmp_path)[0]
+    assert "no run of this machine is like that" in show(capsys, "runs", "--words", "x", root=tmp_path)[0]
     assert past_runs.folders(Project(tmp_path)) == []
+
+
+def test_losses_of_two_kinds_in_one_table_say_which(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = show(capsys, "smoke/4")[0].splitlines()
+    assert all("(above_entropy)" in line for line in lines if "  own  " in line)
+    assert all("(val_loss)" in line for line in lines if "  baseline  " in line)
+    assert "(val_loss)" not in show(capsys, "short/88")[0], "one kind needs no word"
