@@ -88,4 +88,4 @@ def refused(target: str, subject: Subject | None, order: Order, error: HarnessEr
 def scripts_tried(catalog: Catalog, subject: Subject) -> int:
     """Count the scripts that were run on a subject's track in this project, to be judged or only to be tried."""
     whole = Ledger(catalog.project.ledger).read()
-    return sum(chain.track == subject.track.name for chain in whole.scripts.values())
+    return sum(subject.track.name in chain.tracks for chain in whole.scripts.values())
