@@ -9,7 +9,9 @@ from typing import cast
 import pytest
 
 from harness.catalog.subjects import Subject
+from harness.core.errors import StoreError
 from harness.core.measurement import RunOutcome
+from harness.replay import venv
 from harness.run import execution
 from harness.run.failure import explain
 from harness.runlog import grammar
@@ -38,6 +40,25 @@ def test_a_loss_whose_sums_overflow_is_no_finite_loss(text: str) -> None:
     line = grammar.parse_line(f"step:5/5 val_loss:{text} train_time:1ms step_avg:1.0ms".encode())
     assert isinstance(line, MetricLine)
     assert line.val_loss is None and line.not_finite == ("val_loss",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--index-url=http://127.0.0.1/",
+        "-r/etc/passwd",
+        "git+https://127.0.0.1/x",
+        "./here",
+        "x @ file:///x",
+        "torch==1 -e",
+        "",
+    ],
+)
+def test_only_plain_packages_are_given_to_pip(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(StoreError, match=r"is no package, or package==version"):
+        venv.make(("torch==2.9.1", text))
+    assert not list(tmp_path.iterdir())
 
 
 def of_track(name: str) -> Subject:
