@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.core.measurement import RunOutcome
@@ -16,6 +17,8 @@ from harness.run import execution
 from harness.run.failure import explain
 from harness.runlog import grammar
 from harness.runlog.grammar import MetricLine
+from harness.screening import attempting
+from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from tests.ledgers import SCRIPT, SUBJECT, ended, started
 
@@ -59,6 +62,13 @@ def test_only_plain_packages_are_given_to_pip(text: str, tmp_path: Path, monkeyp
     with pytest.raises(StoreError, match=r"is no package, or package==version"):
         venv.make(("torch==2.9.1", text))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_ledger_counts_nothing_and_ends_no_try(tmp_path: Path) -> None:
+    catalog = Catalog(Project(tmp_path))
+    catalog.project.ledger.parent.mkdir()
+    catalog.project.ledger.write_text("garbage\n")
+    assert attempting.scripts_tried(catalog, of_track("smoke")) is None
 
 
 def of_track(name: str) -> Subject:
