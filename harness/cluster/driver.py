@@ -80,7 +80,7 @@ def declare_task(project: Project, attempt: Attempt, series: Series, scripts: Sc
             continue
         if task.purpose == "judged":
             execution.declare(ledger, scripts.subjects[script], scripts.planned.get(script))
-        elif task.purpose == "screening":
+        elif task.purpose in ("screening", "probe"):
             execution.note_trial(ledger, scripts.subjects[script])
         before = attempt_of(project, series, task, attempt.number - 1).id
         tasked = Tasked(

@@ -142,8 +142,11 @@ def _contradictions(
     for source in back.folders:
         if source.parent == attempt.checkout.runs and source.name not in chain.starts:
             yield Problem(f"{attempt.id}: {source.name}", "is in no entry of its ledger", KEEP)
-        if link := next((path for path in _walk(source) if path.is_symlink()), None):
-            yield Problem(f"{attempt.id}: {source.name}/{link.name}", "is a link", KEEP)
+        if odd := next(
+            (path for path in _walk(source) if path.is_symlink() or not (path.is_file() or path.is_dir())), None
+        ):
+            what = "is a link" if odd.is_symlink() else "is neither a file nor a folder"
+            yield Problem(f"{attempt.id}: {source.name}/{odd.name}", what, KEEP)
     for source, target in back.folders.items():
         if target.exists() and not _same(source, target):
             yield Problem(project.show(target), f"is here already, and another one than {attempt.id} brings", KEEP)

@@ -78,7 +78,7 @@ def stage_answer(catalog: Catalog, outcome: Outcome) -> Answer | None:
     except HarnessError:
         return None
     chains = Ledger(catalog.project.ledger).read().scripts.values()
-    return dataclasses.replace(said, scripts_tried=sum(chain.track == said.track for chain in chains))
+    return dataclasses.replace(said, scripts_tried=sum(said.track in chain.tracks for chain in chains))
 
 
 def answer(catalog: Catalog, outcome: Outcome) -> Any:

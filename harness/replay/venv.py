@@ -24,6 +24,8 @@ from harness.store.layout import cache_folder
 
 SIZE_BYTES = 8 * 10**9  # at most, of one environment: torch for CUDA with its libraries, and what pip unpacks
 NOT_MADE = "in an environment of its own"  # stands for the torch of a machine as long as the environment is not made
+# Of a requirement: options, addresses and paths are none, and a line of environments.yaml could come from anybody.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(==[A-Za-z0-9.+!_-]+)?")
 LOCK_FILE = "requirements.lock"  # every package of the environment with its version
 
 
@@ -86,6 +88,10 @@ def make(requirements: tuple[str, ...]) -> Venv:
 
     Raises StoreError where a package cannot be installed, the disk is full or venv is missing; nothing half-made is left.
     """
+    for one in requirements:
+        if not _PLAIN.fullmatch(one):
+            what = f"{ascii(one)[:100]} is no package, or package==version"
+            raise StoreError.at("environments.yaml", what, "restore the file as speedrun wrote it")
     folder = folder_of(requirements)
     with locked(folder) as lock:
         made = find(requirements)

@@ -146,7 +146,7 @@ def execute(
     with run_files.held(folder), one_path:
         if file.purpose == "judged":
             declare(ledger, subject, ready.planned)
-        elif file.purpose == "screening":
+        elif file.purpose in ("screening", "probe"):  # a probe prints losses, too
             note_trial(ledger, subject)
         started = Started(script=subject.chain, run=run_id, series=series, seed=plan.seed, purpose=file.purpose)
         ledger.append(started)
@@ -260,8 +260,8 @@ def lay_out(ready: Prepared, work: Path) -> None:
 
 
 def note_trial(ledger: Ledger, subject: Subject) -> None:
-    """Note the track of a script before the first run that only tries it, so that it is counted among those tried."""
-    if ledger.chain(subject.chain).track is None:
+    """Note the track of a script before the first run that only tries it there, so that it is counted among those tried."""
+    if subject.track.name not in ledger.chain(subject.chain).tracks:
         ledger.append(Tried(script=subject.chain, track=subject.track.name, subject=subject.slug))
 
 
@@ -279,7 +279,7 @@ def declare(ledger: Ledger, subject: Subject, planned: int | None = None) -> Non
     if rule.fixed_n:
         n_max = max(rule.min_runs, planned or subject.track.runs)
     declared = [chain.declared for chain in whole.scripts.values() if chain.declared is not None]
-    others = [name for name, chain in whole.scripts.items() if chain.track == subject.track.name]
+    others = [name for name, chain in whole.scripts.items() if subject.track.name in chain.tracks]
     ledger.append(
         Declared(
             script=subject.chain,

@@ -31,10 +31,17 @@ def explain(folder: Path, outcome: RunOutcome) -> tuple[str, tuple[str, ...]]:
     if failed is None:
         return f"{outcome.state}: {outcome.reason}", _last_lines(folder / STDERR, folder / LOG)
     rank, code = failed
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    how = f"was ended by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
     # Ranks above 0 write to files of their own below ranks/.
     own = sorted((folder / "ranks").glob(f"**/{rank}/stderr.log")) if rank else []
     return f"failed: rank {rank} {how}", _last_lines(own[-1] if own else folder / STDERR, folder / LOG)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a script can print torchrun's summary by itself
+        return f"signal {number}"
 
 
 def _last_lines(*paths: Path) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ goes on to a `train_time` and a `step_avg` with their units; and nothing on a li
 line.
 """
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,6 +23,7 @@ _PLAIN_LINE = re.compile(rb"s:(\d{1,12}) (tel|trl):([^\s:]+)((?: [A-Za-z_][A-Za-
 _NUMBERED_STEP = re.compile(rb"step:[+-]?\d")
 _SLASHED_STEP = re.compile(rb"step:\d+/\d+")
 _NUMBER = re.compile(rb"[+-]?\d{1,40}(?:\.\d{0,60})?(?:[eE][+-]?\d{1,4})?")
+MOST_LOSS = 1e100  # squares and sums of larger numbers overflow; they count as infinite
 _NOT_FINITE = re.compile(rb"[+-]?(?:nan|inf(?:inity)?)", re.IGNORECASE)
 _TIME = re.compile(rb"(\d{1,20}(?:\.\d{1,20})?)(ms|s)")
 _NO_TIME = re.compile(rb"[+-]?(?:nan|inf)(?:ms|s)")
@@ -258,10 +258,10 @@ def _plain_line(raw: bytes) -> MetricLine | Flaw | None:
 
 
 def _loss(value: bytes) -> float | None:
-    """Read a printed loss; None where it is NaN or infinite. Raises ValueError where it is no number."""
+    """Read a printed loss; None where it is NaN, infinite or beyond MOST_LOSS. Raises ValueError where it is no number."""
     if _NUMBER.fullmatch(value):
         number = float(value)
-        return number if math.isfinite(number) else None
+        return number if abs(number) < MOST_LOSS else None
     if _NOT_FINITE.fullmatch(value):
         return None
     raise ValueError(value)

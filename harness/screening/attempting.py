@@ -85,7 +85,10 @@ def refused(target: str, subject: Subject | None, order: Order, error: HarnessEr
     return dataclasses.replace(answer, lines=error.lines[-tries.LAST_LINES :])
 
 
-def scripts_tried(catalog: Catalog, subject: Subject) -> int:
-    """Count the scripts that were run on a subject's track in this project, to be judged or only to be tried."""
-    whole = Ledger(catalog.project.ledger).read()
-    return sum(chain.track == subject.track.name for chain in whole.scripts.values())
+def scripts_tried(catalog: Catalog, subject: Subject) -> int | None:
+    """Count the scripts that were run on a subject's track in this project; None where its ledger is damaged."""
+    try:
+        whole = Ledger(catalog.project.ledger).read()
+    except HarnessError:  # a run says what is wrong with it
+        return None
+    return sum(subject.track.name in chain.tracks for chain in whole.scripts.values())

@@ -2,7 +2,8 @@
 
 Every entry carries the hash of the entry before it: in the chain, or in the branch of the task that it belongs to. A
 branch leaves the chain right behind the entry that declares its task, so it cannot be older than that, and the entry
-that takes it in names its last entry.
+that takes it in names its last entry. Nothing stands between: branches could else be put in any order, and rules that
+look after every run would see the runs in an order that somebody chose.
 """
 
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ class Tree:
         name: str | None = MAIN
         if self.tips[MAIN] != entry.before:
             name = next((name for name, tip in self.tips.items() if tip == entry.before), None)
+        between = self.open is not None and name == MAIN and not isinstance(entry, Taken)
         self.tips[name or MAIN] = entry.hash
         if isinstance(entry, Started):
             self.branches[entry.run] = name or MAIN
@@ -40,15 +42,22 @@ class Tree:
             tip = self.tips.pop(entry.task, None) if entry.task != MAIN else None
             if tip != entry.tip:
                 return "no task" if tip is None else "cut branch"
-        return "gap" if name is None else "task again" if known else None
+        return "gap" if name is None else "task again" if known else "between" if between else None
 
     def _branch(self, entry: Branched) -> Flaw | None:
         task = self.declared.get(entry.task)
         if task is None or entry.task in self.seen:
             return "no task"
+        between = self.open is not None
         self.seen.add(entry.task)
         self.tips[entry.task] = entry.hash
-        return "gap" if entry.before != task.hash else None
+        return "gap" if entry.before != task.hash else "between" if between else None
+
+    @property
+    def open(self) -> str | None:
+        """The task whose branch was begun and not taken in yet; None between branches."""
+        last = next(reversed(self.tips))
+        return None if last == MAIN else last
 
     @property
     def tip(self) -> str:

@@ -79,10 +79,10 @@ class Chain:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Tasks with judged runs that were not taken in complete, and that no other one replaces."""
+        """Tasks with judged runs that were not taken in complete; one that broke and was taken in may be replaced."""
         tasks = self.tree.declared.values()
         complete = {entry.task for entry in self.entries if isinstance(entry, Taken) and entry.state == "complete"}
-        replaced = {task.instead for task in tasks}
+        replaced = {task.instead for task in tasks if task.purpose == "judged"} & self.taken
         judged = [task.task for task in tasks if task.purpose == "judged"]
         return tuple(task for task in judged if task not in complete | replaced)
 
@@ -99,11 +99,10 @@ class Chain:
         return {entry.task for entry in self.entries if isinstance(entry, Taken)}
 
     @property
-    def track(self) -> str | None:
-        """The track that the script was run on, to be judged or only to be tried; None where nothing says so."""
-        if self.declared is not None and self.counted:
-            return self.declared.track
-        return next((entry.track for entry in self.entries if isinstance(entry, Tried)), None)
+    def tracks(self) -> frozenset[str]:
+        """The tracks that the script was run on, to be judged or only to be tried."""
+        tried = frozenset(entry.track for entry in self.entries if isinstance(entry, Tried))
+        return tried | {self.declared.track} if self.declared is not None and self.counted else tried
 
     @property
     def n_max(self) -> int | None:

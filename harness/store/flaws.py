@@ -5,7 +5,7 @@ from typing import Literal
 
 Flaw = Literal[
     "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score",
-    "task again", "no task", "cut branch",
+    "task again", "no task", "cut branch", "between",
 ]  # fmt: skip
 _SENTENCES: dict[Flaw, str] = {
     "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
@@ -18,6 +18,7 @@ _SENTENCES: dict[Flaw, str] = {
     "not to score": "{at} scores the run {run}, which had not ended or had been scored",
     "task again": "{at} declares the task {run} again",
     "no task": "{at} is of the task {run}, which was not declared or had been taken in",
+    "between": "{at} stands among the entries of a task, before the one that takes them in: they were moved",
     "cut branch": "{at} takes in the task {run} with another last entry than its ledger has here",
 }
 

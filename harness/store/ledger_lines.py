@@ -56,7 +56,7 @@ class Declared(_Entry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried(_Entry):
-    """What stands before the first screening run of a script: on which track somebody tries it."""
+    """What stands before the first run that only tries a script on a track, a screening run or a probe."""
 
     track: str
     subject: str  # the folder that it is run from

@@ -17,7 +17,9 @@ NAMES = {  # arguments that name a track, a record or a submission, by what argp
 FILES, FOLDERS = {"paths"}, {"root", "checkout", "extract", "baseline"}
 LIST = r"""
 root="${SPEEDRUN_ROOT:-$PWD}"
-while [ -n "$root" ] && [ ! -d "$root/tracks" ]; do root="${root%/*}"; done
+while [ -n "$root" ] && [ ! -d "$root/tracks" ]; do
+  case "$root" in */*) root="${root%/*}" ;; *) root= ;; esac
+done
 cd "$root" 2>/dev/null && [ -d tracks ] || exit 0
 {
   ls tracks | sed -n 's/^\([a-z][a-z0-9-]*\)\.yaml$/\1/p' | grep -vx timers

@@ -138,6 +138,10 @@ def link_out(small: Small, attempt: Attempt) -> None:
     (run_of(attempt) / "more.txt").symlink_to("/etc/hostname")
 
 
+def put_a_pipe(small: Small, attempt: Attempt) -> None:
+    os.mkfifo(run_of(attempt) / "more.txt")
+
+
 def edit_entry(small: Small, attempt: Attempt) -> None:
     ledger = attempt.checkout.ledger
     ledger.write_text(ledger.read_text().replace('"exit_code": 0', '"exit_code": 1'))
@@ -197,6 +201,7 @@ CONTRADICTIONS: dict[Callable[[Small, Attempt], None], str] = {
     drop_folder: "is gone, and the ledger holds hashes of its files",
     add_folder: "is in no entry of its ledger",
     link_out: "more.txt: is a link",
+    put_a_pipe: "more.txt: is neither a file nor a folder",
     edit_entry: "run.json names another end than the ledger",
     cut_off: "ends 0 judged runs, and the command made all 1 that were declared",
     drop_entry: "does not follow the entry before it",

@@ -233,7 +233,8 @@ def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:
     done = small.run("probe", str(small.submit("raise RuntimeError('no tokens here')\n")), "--probe", "known-entropy")
     assert done.returncode == 3
     assert "no tokens here" in done.stderr
-    assert [(entry["kind"], entry.get("state")) for entry in small.ledger()] == [("start", None), ("end", "failed")]
+    kinds = [(entry["kind"], entry.get("state")) for entry in small.ledger()]
+    assert kinds == [("try", None), ("start", None), ("end", "failed")], "a probe prints losses, so it tries a script"
 
 
 def test_the_verb_offers_the_probes_that_there_are() -> None:

@@ -70,6 +70,18 @@ def test_a_task_that_did_not_come_back_is_absent_until_it_or_another_in_its_plac
     assert ledger.read().aborted == ("run-t3",)
 
 
+def test_a_task_is_replaced_only_when_what_it_left_was_taken_in(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append(tasked("t4", instead="t3"))
+    take_in(ledger, on_node(ledger, tmp_path, "t4", "run-t4"), "t4")
+    assert ledger.read().breaks() == () and ledger.read().absent == ("t3",), "its runs may have been bad ones"
+
+
+def test_a_task_that_counts_is_not_replaced_by_one_that_does_not(ledger: Ledger, tmp_path: Path) -> None:
+    take_in(ledger, on_node(ledger, tmp_path, "t3", "run-t3", "lost"), "t3", "broken")
+    ledger.append(tasked("t4", instead="t3", purpose="screening"))
+    assert ledger.read().absent == ("t3",)
+
+
 def test_a_series_is_judged_by_its_own_tasks(ledger: Ledger) -> None:
     ledger.append(tasked("other", series="another"))
     chain = ledger.read()
@@ -110,6 +122,18 @@ def twice(lines: list[bytes]) -> list[bytes]:
     return [*lines, branch]
 
 
+def first_of_all(lines: list[bytes]) -> list[bytes]:
+    own = [line for line in lines if b"run-t1" in line or (b'"branch"' in line and b"t1" in line)]
+    kept = [line for line in lines if line not in own]
+    place = next(i for i, line in enumerate(kept) if b'"branch"' in line)
+    return [*kept[:place], *own, *kept[place:]]
+
+
+def among_others(lines: list[bytes]) -> list[bytes]:
+    [taken] = [line for line in lines if b'"taken"' in line and b"t2" in line]
+    return [*(line for line in lines if line != taken), taken]
+
+
 @pytest.mark.parametrize(
     ("change", "kinds"),
     [
@@ -120,8 +144,10 @@ def twice(lines: list[bytes]) -> list[bytes]:
         (without("taken", "t1"), set()),  # as if it had not come back: absent, and inconclusive
         (without_branch, {"no task"}),
         (twice, {"no task"}),
+        (first_of_all, {"between"}),  # whoever looks after every run would see the run of t1 first
+        (among_others, {"between", "gap"}),
     ],
-    ids=["task", "branch", "start", "end", "taken", "whole branch", "twice"],
+    ids=["task", "branch", "start", "end", "taken", "whole branch", "twice", "moved", "taken in late"],
 )
 def test_what_is_dropped_or_doubled_is_named(
     ledger: Ledger, change: Callable[[list[bytes]], list[bytes]], kinds: set[str]

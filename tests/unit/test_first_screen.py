@@ -175,6 +175,12 @@ def test_a_name_of_somebody_else_is_never_executed_by_completing_it(completing: 
     assert not list(tmp_path.rglob("owned"))
 
 
+def test_a_root_that_is_no_whole_path_ends_the_search_for_names() -> None:
+    environment = {"PATH": os.environ["PATH"], "SPEEDRUN_ROOT": "nowhere"}
+    done = subprocess.run(["sh", "-c", completion.LIST], env=environment, cwd="/", capture_output=True, timeout=600)
+    assert done.stdout == b""
+
+
 def test_there_is_a_script_for_every_shell_that_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
     for shell in completion.PREAMBLE:
         assert "_speedrun_names" in said("--completion", shell, capsys=capsys)
