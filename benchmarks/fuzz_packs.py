@@ -79,7 +79,9 @@ def make_packs(root: Path) -> None:
             abort_a_run(small, command)
         for verb in ("run", "pack", "accept") if name == PARENT else ("run", "pack", "check"):
             done = small.run(verb, command)
-            assert done.returncode == 0, done.stdout + done.stderr
+            # Status 1 is no failure of the evidence: the child is valid and does not beat the record of the parent.
+            good = done.returncode == 0 or "valid, but no record" in done.stdout or "not a new record" in done.stdout
+            assert good, done.stdout + done.stderr
     shutil.copytree(ROOT / "records" / "smoke" / OLD, root / "records" / "smoke" / OLD)
     shutil.copy(ROOT / "tracks" / "smoke.yaml", root / "tracks" / "smoke.yaml")
 

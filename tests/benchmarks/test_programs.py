@@ -30,7 +30,7 @@ PROGRAMS = {
     "smallest_theft.py": (("--small",), rf"in one gap of one run +{NUMBER}%"),
     "stamp_latency.py": (("--small",), rf"\n +1( +{NUMBER}){{3}}\n"),
     "static_site.py": (("--small",), rf"made in {NUMBER} s, written in {NUMBER} s"),
-    "startup.py": (("--small",), rf"speedrun check +{NUMBER} ms"),
+    "startup.py": (("--small",), rf"check a submission +{NUMBER} ms"),
 }
 WITHOUT_A_GPU = {"gpu.py": "these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here\n"}
 

@@ -55,7 +55,7 @@ def with_environment(clone: Path) -> None:
         (bin_folder / name).chmod(0o755)
     sums = "cksum pyproject.toml constraints.txt | cut -d' ' -f1,2 | tr '\\n' ' '"
     have = subprocess.run(["bash", "-c", sums], cwd=clone, capture_output=True, text=True, check=True).stdout
-    (clone / ".venv" / "speedrun-installed").write_text(f"{have}\ntrain,test\n")
+    (clone / ".venv" / "speedrun-installed").write_text(f"{have}\ntrain,test,cluster\n")
 
 
 def replace(path: Path, changes: dict[str, str]) -> None:

@@ -454,10 +454,10 @@ def test_the_command_fetches_the_public_repository_each_time_and_imports_what_is
     (public / ".git" / "config").open("a").write("[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n")
     made = project_in(tmp_path / "p")
     environment = {"SPEEDRUN_UPSTREAM": f"file://{tmp_path}/mirror", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    status, said, told = speedrun(made.root, "--upstream", "--plan", **environment)
+    status, said, _ = speedrun(made.root, "--upstream", "--plan", **environment)
     assert status == 1, "some rows are left out"
     assert "left out  README.md:25: 'about a minute' is no time" in said
-    assert "19 rows would be imported; 5 rows left out" in told
+    assert "19 rows would be imported; 5 rows left out" in said
     assert not made.records.exists()
     before = upstream.git("rev-parse", "HEAD")
     other.readme([row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, STEP_ROWS[:3])
