@@ -259,7 +259,10 @@ def compare(catalog: Catalog, record: Record, checkout: Path, work: Path) -> Row
 
 
 def judged(
-    name: str, ours: tuple[dict[int, float], list[str]], original: tuple[dict[int, float], list[str]], remarks: list[str]
+    name: str,
+    ours: tuple[dict[int, float], list[str]],
+    original: tuple[dict[int, float], list[str]],
+    remarks: list[str],
 ) -> Row:
     """Put two runs side by side; they count only where both have the same weights and all losses."""
     (losses, weights), (expected, others) = ours, original
@@ -299,7 +302,9 @@ def markdown(rows: list[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkout", nargs="?", type=Path, metavar="CHECKOUT", help="a clone of the originals' repository")
+    parser.add_argument(
+        "checkout", nargs="?", type=Path, metavar="CHECKOUT", help="a clone of the originals' repository"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only records whose name contains it")
     parser.add_argument("--project", type=Path, default=ROOT, help="the folder that holds tracks/ and records/")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the table with all losses")

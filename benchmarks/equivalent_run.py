@@ -99,7 +99,8 @@ def dense_attention(q: Tensor, k: Tensor, v: Tensor, *, block_mask: Any, scale: 
     def of_blocks(counts: Tensor, indices: Tensor) -> Tensor:
         blocks = torch.zeros(length // size, length // size, dtype=torch.bool)
         for row in range(length // size):
-            blocks[row, indices[0, 0, row, : int(counts[0, 0, row])].long()] = True
+            count = max(0, int(counts[0, 0, row]))  # some originals count down to -1, which is none
+            blocks[row, indices[0, 0, row, :count].long()] = True
         return blocks.repeat_interleave(size, 0).repeat_interleave(size, 1)
 
     places = torch.arange(length)
@@ -126,11 +127,15 @@ def replace_collectives() -> None:
     """Let the programs scatter with futures, and gather a flat tensor into one with an axis of ranks."""
     scatter, scatter_tensor, gather = dist.reduce_scatter, dist.reduce_scatter_tensor, dist.all_gather_into_tensor
 
-    def reduce_scatter(output: Tensor, inputs: list[Tensor], *arguments: Any, async_op: bool = False, **named: Any) -> Done:
+    def reduce_scatter(
+        output: Tensor, inputs: list[Tensor], *arguments: Any, async_op: bool = False, **named: Any
+    ) -> Done:
         scatter(output, [one.clone() for one in inputs], *arguments, **named)
         return Done()
 
-    def reduce_scatter_tensor(output: Tensor, one: Tensor, *arguments: Any, async_op: bool = False, **named: Any) -> Done:
+    def reduce_scatter_tensor(
+        output: Tensor, one: Tensor, *arguments: Any, async_op: bool = False, **named: Any
+    ) -> Done:
         scatter_tensor(output, one, *arguments, **named)
         return Done()
 
