@@ -98,7 +98,7 @@ IDEAS: dict[str, tuple[str, str]] = {
     "18": (
         "Logits capped at 15",
         "The cap of the logits falls from 30 to 15, which bounds how sure the model can be of a token. "
-        "A hundred steps fewer reach the target, each of the same cost.",
+        "A hundred steps fewer reach the target, and the cap itself costs nothing.",
     ),
     "19": (
         "The head in 8 bits",

@@ -149,7 +149,8 @@ def brought(before: Recipe, one: Recipe) -> list[str]:
         change = one.steps - before.steps
         told.append(f"{signed(change, ',')} steps" if change else "as many steps")
     if before.step_ms is not None and one.step_ms is not None:
-        told.append(f"{signed(round(one.step_ms - before.step_ms, 1), '.1f')} ms/step")
+        slower = round(one.step_ms - before.step_ms, 1)
+        told.append(f"{signed(slower, '.1f')} ms/step" if slower else "as many ms/step")
     if before.minutes is not None and one.minutes is not None:
         told.append(f"{signed(round(one.minutes - before.minutes, 2), '.2f')} min")
     return [f"Against {before.number}: {', '.join(told)}"] if told else []
