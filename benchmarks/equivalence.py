@@ -27,6 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from harness.board.markdown import cell as markdown_cell  # noqa: E402
 from harness.catalog.lookup import Catalog  # noqa: E402
 from harness.core.errors import HarnessError  # noqa: E402
 from harness.core.record import Record  # noqa: E402
@@ -295,7 +296,7 @@ def markdown(rows: list[Row]) -> str:
     """Return the table as Markdown."""
     lines = ["| record | steps | Δ at the start | largest Δ | remark |", "|---|--:|--:|--:|---|"]
     for row in rows:
-        remark = row.remark.replace("|", "\\|")
+        remark = markdown_cell(row.remark)
         lines.append(f"| {row.record} | {row.steps or ''} | {cell(row.at_start)} | {cell(row.largest)} | {remark} |")
     return "\n".join(lines) + "\n"
 
@@ -325,7 +326,8 @@ def main() -> int:
             except (HarnessError, OSError, ValueError) as error:
                 row = Row(catalog.name(record), "broken", str(error))
         rows.append(row)
-        said = f"{row.record:<16} {row.steps or '':>5} {cell(row.at_start):>8} {cell(row.largest):>8}  {row.remark}"
+        remark = "".join(letter if letter.isprintable() else "?" for letter in row.remark)  # it quotes code of others
+        said = f"{row.record:<16} {row.steps or '':>5} {cell(row.at_start):>8} {cell(row.largest):>8}  {remark}"
         print(said.rstrip(), flush=True)
     if asked.json:
         asked.json.write_text(json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n")

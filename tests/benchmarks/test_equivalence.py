@@ -131,7 +131,7 @@ def test_a_pair_is_compared_and_an_original_that_breaks_is_named_by_its_line(
     """The first original asks for a GPU as the real ones do; the second one breaks in a way that nothing exchanges."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     upstream = make_upstream(tmp_path)
-    broken = ORIGINAL.replace("optimizer = ", "torch.zeros(1).no_such_method()\noptimizer = ")
+    broken = ORIGINAL.replace("optimizer = ", "raise ValueError('\\x1b[31m| @somebody')\noptimizer = ")
     upstream.commit_files({"records/b/train_gpt.py": broken.encode(), "records/a/train_gpt.py": ORIGINAL.encode()})
     for letter, text in (("b", broken), ("a", ORIGINAL)):
         slug = f"2026-01-01_{letter}"
@@ -142,8 +142,11 @@ def test_a_pair_is_compared_and_an_original_that_breaks_is_named_by_its_line(
     done = run(upstream.folder, "--project", upstream.project.root, "--markdown", table, "--json", figures)
     first, second = json.loads(figures.read_text())
     assert first["state"] == "broken"
-    line = broken[: broken.index("torch.zeros(1)")].count("\n") + 1
-    assert f"the original broke: line {line}, `torch.zeros(1).no_such_method()`" in first["remark"]
+    line = broken[: broken.index("raise ValueError")].count("\n") + 1
+    assert f"the original broke: line {line}, `raise ValueError(" in first["remark"]
+    assert "\x1b" not in done.stdout + table.read_text(), "what an original says cannot colour a terminal"
+    assert "?[31m| @somebody" in done.stdout
+    assert "| @somebody" not in table.read_text()
     assert (second["state"], second["steps"]) == ("compared", 14), second
     assert second["largest"] < 1e-5
     assert second["losses"][0][0] > second["losses"][-1][0] + 0.1, "they did train"
