@@ -75,10 +75,14 @@ def test_a_piece_for_a_gpu_that_fails_stops_no_other_and_is_the_only_one_made_ag
     assert "original_short-6 …" in again.stdout
 
 
-PARTS = {"timed_script.py": "gpu.py"}  # program that another starts -> that one
+PARTS = {  # program that another starts -> that one
+    "timed_script.py": "gpu.py",
+    "equivalent_run.py": "equivalence.py",
+}
+ELSEWHERE = {"equivalence.py"}  # tried in test_equivalence.py
 
 
 def test_every_program_is_tried_here() -> None:
-    tried = PROGRAMS.keys() | WITHOUT_A_GPU.keys()
+    tried = PROGRAMS.keys() | WITHOUT_A_GPU.keys() | ELSEWHERE
     assert tried | PARTS.keys() == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
     assert tried >= set(PARTS.values())
