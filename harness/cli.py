@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from harness.core.errors import HarnessError
 from harness.core.text import printable
-from harness.verbs import comparing, maintaining, preparing, reading, replaying, submitting
+from harness.verbs import comparing, evaluating, maintaining, preparing, reading, replaying, submitting
 from harness.verbs.verb import Verb
 
 ORDER = (  # of the workflow
@@ -34,12 +34,13 @@ ORDER = (  # of the workflow
     "import",
     "board",
     "show",
+    "eval",
 )
 
 
 def verbs() -> tuple[Verb, ...]:
     """Return all verbs, in the order of the workflow."""
-    groups = (reading, submitting, comparing, replaying, maintaining, preparing)
+    groups = (reading, submitting, comparing, replaying, maintaining, preparing, evaluating)
     known = [verb for group in groups for verb in group.VERBS]
     return tuple(sorted(known, key=lambda verb: ORDER.index(verb.name)))
 

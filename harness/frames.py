@@ -1,4 +1,4 @@
-"""The records, runs and curves of a project as pandas DataFrames, for plots, exports and notebooks.
+"""The records, runs and curves of a project as pandas DataFrames, for notebooks and analyses.
 
 Each of `records`, `runs` and `curves` takes a `Project`, the path of one, or nothing for the project around the current
 folder, and reads it; the functions ending in `_frame` take what was read before. `track` and `number` are written as

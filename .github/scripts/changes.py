@@ -100,7 +100,7 @@ def frozen(name: str, folder: str) -> set[str]:
 
 
 def named_by_runs(hashes: set[str], *commits: str) -> set[str]:
-    """Return those hashes that stand in what is kept of runs: evidence, figures, comparisons, replays."""
+    """Return those hashes that stand in what is kept of runs: evidence, figures, comparisons, replays, evaluations."""
     kept = {
         file.blob
         for name in commits

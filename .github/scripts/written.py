@@ -29,6 +29,7 @@ PROJECT = ("tracks", RECORDS, SUBMISSIONS, BOARD, BOARD_FOLDER, ENVIRONMENTS, "r
 IMPORTED = {"record.yaml", "runs.csv", "curve.csv"}  # what `speedrun import` adds
 MERGED = "merged.yaml"  # and beside the record before, whose program the merge of the next one settles
 REPLAY = re.compile(r"replays/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/replay\.json")
+EVAL = re.compile(r"evals/(\d{4}-\d{2}-\d{2})_([0-9a-f]{8})(_\d{1,3})?/eval\.json")
 MAX_JSON_BYTES = 1 << 20
 SESSION = "session.json"  # of a record that rests on fresh runs; with these beside it: what the session left
 SESSION_ID = re.compile(r"accept-[0-9a-f]{8}-[0-9a-f]{16}")
@@ -44,6 +45,7 @@ class Sorted:
     made: dict[str, str] = field(default_factory=dict)  # folder of a new record -> accept or retime
     withdrawn: list[str] = field(default_factory=list)  # folders
     replays: list[str] = field(default_factory=list)  # paths
+    evals: list[str] = field(default_factory=list)  # paths
     imported: set[str] = field(default_factory=set)  # folders
     merged: list[str] = field(default_factory=list)  # paths of merged.yaml in folders that are there
     board: bool = False
@@ -52,7 +54,8 @@ class Sorted:
     @property
     def anything(self) -> bool:
         """Whether there is anything to do again."""
-        return bool(self.board or self.made or self.withdrawn or self.replays or self.imported or self.merged)
+        kinds = (self.made, self.withdrawn, self.replays, self.evals, self.imported, self.merged)
+        return self.board or any(kinds)
 
     @property
     def accepted(self) -> set[str]:
@@ -96,6 +99,8 @@ def sort(base: str, head: str, changed: Sequence[Change]) -> Sorted:
             found.withdrawn.append(folder)
         elif REPLAY.fullmatch(inside):
             found.replays.append(change.path)
+        elif EVAL.fullmatch(inside):
+            found.evals.append(change.path)
         elif inside == MERGED and is_imported(base, folder):
             found.merged.append(change.path)
         else:
@@ -158,9 +163,11 @@ def verify(
             problems += withdraw_again(project, head, folder, told)
         for path in found.replays:
             problems += add_replay(project, base, head, path, told)
+        for path in found.evals:
+            problems += add_eval(project, head, path, told)
         if not problems and board:
-            # `accept` has written it; a replay and an import change what it says as well.
-            current = bool(found.made or found.withdrawn) and not found.replays
+            # `accept` has written it; a replay, an evaluation and an import change what it says as well.
+            current = bool(found.made or found.withdrawn) and not (found.replays or found.evals)
             problems += board_again(project, head, current)
     return problems, told
 
@@ -291,6 +298,22 @@ def add_replay(project: Path, base: str, head: str, path: str, told: list[str]) 
     return []
 
 
+def add_eval(project: Path, head: str, path: str, told: list[str]) -> list[str]:
+    """Add an evaluation, whose file says the record, the day and the machine that its folder is named by."""
+    folder, name = path.split("/evals/")[0], EVAL.search(path)
+    [file] = [file for file in files(head, folder) if file.path == path]
+    said = read_json(file)
+    machine = said.get("machine") if isinstance(said, dict) else None
+    fingerprint = str(machine.get("fingerprint"))[:8] if isinstance(machine, dict) else None
+    known = isinstance(said, dict) and (said.get("script"), said.get("date"), fingerprint)
+    if name is None or known != (folder, name[1], name[2]) or file.mode != PLAIN:
+        return [f"{path} is no evaluation of {folder} from that day and machine; store it with `speedrun eval`"]
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (project / path).write_bytes(content(file.blob))
+    told.append(f"{path} is the word of whoever made it: an evaluation keeps no answers")
+    return []
+
+
 def import_again(project: Path, head: str, found: Sorted, clone: Path | None) -> list[str]:
     """Import the new rows again, from the commit of upstream that they name, and compare every file."""
     texts = {folder: record_text(head, folder) for folder in found.imported}
@@ -319,16 +342,7 @@ def board_again(project: Path, head: str, current: bool) -> list[str]:
     problems = [] if current else again(project, ["board"], "the board")
     mine = {f.path: f for f in files(head) if f.path == BOARD or f.path.startswith(f"{BOARD_FOLDER}/")}
     wrong = differing(project, mine, [BOARD, *written_in(project, BOARD_FOLDER)])
-    pictures = [path for path in wrong if path.endswith(".svg") and path in mine and (project / path).is_file()]
-    problems += [
-        f"{named(path)} is not what the records say; run `speedrun board`" for path in wrong if path not in pictures
-    ]
-    if problems or not pictures:
-        return problems
-    # Pictures differ in bytes from one matplotlib to the next; `board --check` looks at what they show.
-    for path in pictures:
-        (project / path).write_bytes(content(mine[path].blob))
-    return again(project, ["board", "--check"], "the board")
+    return problems + [f"{named(path)} is not what the records say; run `speedrun board`" for path in wrong]
 
 
 def again(project: Path, arguments: Sequence[str], what: str) -> list[str]:

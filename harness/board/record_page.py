@@ -6,27 +6,31 @@ the records before. So accepting a record adds its page and leaves all others as
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from urllib.parse import quote
 
-from harness.board import markdown
+from harness.board import eval_section, learning, markdown
+from harness.board.code_changes import Change
 from harness.board.markdown import cell, line, seconds
+from harness.board.milestones import milestones
+from harness.board.page_parts import code_change, commands, name_of, quoted_readme, runs_table
 from harness.board.rows import Row, baseline_text, elsewhere_text, replayed_texts
 from harness.catalog.differences import by_likelihood, scripts
-from harness.catalog.ranking import numbers
+from harness.catalog.originals import where_it_lies
+from harness.catalog.ranking import in_order, numbers
 from harness.catalog.standing import MEANINGS
 from harness.core.record import Record
 from harness.core.task import Track
-from harness.core.text import printable
+from harness.store.evals import EvalResult
 from harness.store.records import Curve
 
+NO_EVALS: Mapping[str, Sequence[EvalResult]] = MappingProxyType({})
 POINTS = 8  # of a curve
-README_LINES = 120  # of the submitter's text that are quoted
-_WIDEST = 2_000  # characters of one of its lines
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a page says of the record before."""
+    """What a page says of records before: of the one just before it, and of the nearest that has a curve."""
 
     row: Row
     curve: Curve
@@ -39,24 +43,45 @@ def pages(
     rows: Sequence[Row],
     curves: Mapping[str, Curve],
     readmes: Mapping[str, str],
+    changes: Mapping[str, Change],
+    evals: Mapping[str, Sequence[EvalResult]] = NO_EVALS,
 ) -> dict[str, str]:
-    """Write the pages of one track's records, by their path in the project; curves and readmes are by slug."""
+    """Write the pages of one track's records, by their path in the project, and the pictures of milestones.
+
+    curves, readmes, changes and evals are by slug.
+    """
     shown = numbers(records)
     row_of = {row.slug: row for row in rows}
     deltas = markdown.step_changes(rows) if track.metric == "steps" else {}
+    marked = milestones(track, rows)
     known: dict[str, str] = {}
     before: Beside | None = None
+    drawn: Row | None = None  # the nearest before that has a curve
     made = {}
-    for record in sorted(records, key=lambda one: (one.number, str(one.date), one.slug)):
+    for record in in_order(records):
         if record.kind == "record":  # one timed again later has the number of what it times
             known |= scripts([record], shown)
         row = _of_its_time(row_of[record.slug], known, record)
         curve = curves.get(record.slug, ())
         gain = markdown.gain_text(row, None if before is None else before.row, deltas)
-        lines = [*_page(track, record, row, before, curve, gain), *_readme(readmes.get(record.slug))]
+        picture = None
+        if record.slug in marked and drawn is not None:
+            picture = learning.beside(track, row, drawn, curves)
+        if picture is not None:
+            made[_picture_path(row)] = picture
+        change = changes.get(record.slug)
+        lines = [
+            *_page(track, record, row, gain),
+            *_curve(row, curve, before, None if picture is None else drawn),
+            *code_change(record, row, change, shown),
+            *commands(record, row, before.name if before is not None and change is None else None),
+            *eval_section.section(evals.get(record.slug, ())),
+            *quoted_readme(readmes.get(record.slug)),
+        ]
         made[page_path(row)] = "\n".join(lines)
         if record.kind == "record" and record.withdrawn is None:
-            before = Beside(row, curve, _name(record, row))
+            before = Beside(row, curve, name_of(record, row))
+            drawn = row if len(curve) > 1 else drawn
     return made
 
 
@@ -65,38 +90,65 @@ def page_path(row: Row) -> str:
     return f"leaderboard/{row.track}/{row.slug}.md"
 
 
+def _picture_path(row: Row) -> str:
+    return f"leaderboard/{row.track}/{row.slug}.svg"
+
+
 def _of_its_time(row: Row, known: Mapping[str, str], record: Record) -> Row:
     """Take out of a row what later records said: names of baselines, and that its number was given twice."""
     named = [replace(one, record=known.get(one.script_sha256 or "")) for one in row.baselines]
     return replace(row, baselines=by_likelihood(named), notes=record.notes, current=False)
 
 
-def _page(track: Track, record: Record, row: Row, before: Beside | None, curve: Curve, gain: str) -> list[str]:
+def _page(track: Track, record: Record, row: Row, gain: str) -> list[str]:
     place = f"../../records/{quote(f'{row.track}/{row.slug}')}"
     return [
         f"# {row.track}/{row.number}: {cell(row.title)}",
         "",
         "<!-- Generated by `speedrun board`. Do not edit: change the record and run it again. -->",
         "",
-        f"[The board](../../leaderboard.md) · [its folder]({place}/)" + _links(row),
+        f"[The board](../../leaderboard.md) · [its folder]({place}/)" + _links(record, row),
         "",
-        line(["", ""]),
-        line(["---", "---"]),
-        *(line([name, told]) for name, told in _facts(track, record, row, gain) if told),
+        *_table(_facts(track, record, row, gain)),
         "",
         f"Evidence: *{row.evidence}*, {MEANINGS[row.evidence]}.",
         *([""] if row.flags else []),
         *(f"- {cell(flag.name)}: {cell(flag.said)}" for flag in row.flags),
         "",
-        *_curve(row, curve, before),
-        *_commands(record, row, before),
+        *runs_table(record),
     ]
 
 
-def _links(row: Row) -> str:
+def _table(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """Write what is known; the first of it stands where such a table has its head."""
+    head, *rest = [line(fact) for fact in facts if fact[1]]
+    return [head, line(["---", "---"]), *rest]
+
+
+def _links(record: Record, row: Row) -> str:
     number = markdown.pull_request(row)
     told = [f"pull request {number}" if number else "", f"[log]({row.log})" if row.log else ""]
+    original = record.original
+    if original is not None and original.kind in ("file", "git") and original.path:
+        address = _address(original.repository, *where_it_lies(original))
+        told.append(f"[its script]({address})" if address else "")
     return "".join(f" · {one}" for one in told if one)
+
+
+def _address(repository: str | None, commit: str | None, path: str) -> str | None:
+    """Return where a file of a repository is shown at a commit; None where one of the two is not known."""
+    return f"https://github.com/{quote(repository)}/blob/{commit}/{quote(path)}" if repository and commit else None
+
+
+def _merged(record: Record) -> str:
+    """Say which program was merged in place of the original, with a link to it where its commit is known."""
+    merged = record.merged
+    if merged is None:
+        return ""
+    if merged.commit is None:
+        return f"not known: {cell(merged.reason or 'nobody says which')}"
+    address = _address(merged.repository, merged.commit, next(iter(merged.files), ""))
+    return f"[at commit {merged.commit[:8]}]({address})"
 
 
 def _facts(track: Track, record: Record, row: Row, gain: str) -> list[tuple[str, str]]:
@@ -114,8 +166,8 @@ def _facts(track: Track, record: Record, row: Row, gain: str) -> list[tuple[str,
         ("date", row.date or ""),
         ("by", cell(", ".join(name.removeprefix("@") for name in row.contributors))),
         ("runs of its own", f"{row.runs} complete" if row.runs else ""),
-        ("time", time),
-        ("loss", loss if row.loss_mean is not None else ""),
+        ("time of its runs", time),
+        ("loss of its runs", loss if row.loss_mean is not None else ""),
         ("p", "" if row.p is None else f"{row.p:.2g}"),
         ("margin·√n", "" if row.rule_value is None else f"{row.rule_value:.4f}"),
         *(("baseline", cell(baseline_text(row.track, one))) for one in row.baselines),
@@ -125,7 +177,7 @@ def _facts(track: Track, record: Record, row: Row, gain: str) -> list[tuple[str,
         ("torch", cell(", ".join(torch))),
         ("driver", cell(", ".join(driver))),
         ("rules", cell(row.ruleset)),
-        ("merged script", "" if row.merged is None else f"at commit {cell(row.merged)}"),
+        ("merged script", _merged(record)),
         ("notes", cell(row.notes or "")),
     ]
 
@@ -134,8 +186,8 @@ def _spread(sd: float | None, form: str) -> str:
     return "" if sd is None else f" ± {sd:{form}}"
 
 
-def _curve(row: Row, curve: Curve, before: Beside | None) -> list[str]:
-    """Write about eight points of its curve, and the loss of the record before at the same steps."""
+def _curve(row: Row, curve: Curve, before: Beside | None, drawn: Row | None) -> list[str]:
+    """Write about eight points of its curve, and the loss of the record before at the same steps; draw a milestone's."""
     if not curve:
         return []
     points = list(curve[:: -max(1, -(-len(curve) // POINTS))])[::-1]
@@ -143,33 +195,13 @@ def _curve(row: Row, curve: Curve, before: Beside | None) -> list[str]:
     beside = before is not None and any(step in theirs for step, *_ in points)
     head = ["step", "loss" if row.metric == "val_loss" else "above the entropy", "time (s)"]
     head += [f"loss of {before.row.number} at that step"] if before is not None and beside else []
-    lines = ["## Its curve", "", line(head), line(["--:"] * len(head))]
+    lines = ["## Its curve", ""]
+    if drawn is not None:
+        told = f"Validation loss of {row.number} beside that of {drawn.number}"
+        nearest = "" if before is not None and before.row.slug == drawn.slug else ", the nearest before with a curve"
+        lines += [f"![{told}]({quote(row.slug)}.svg)", "", f"{told}{nearest}; one run of each.", ""]
+    lines += [line(head), line(["--:"] * len(head))]
     for step, loss, time in points:
         cells = [f"{step:,}", f"{loss:.4f}", seconds(time)]
         lines.append(line(cells + ([f"{theirs[step]:.4f}" if step in theirs else ""] if beside else [])))
     return [*lines, ""]
-
-
-def _commands(record: Record, row: Row, before: Beside | None) -> list[str]:
-    name = _name(record, row)
-    commands = [f"speedrun replay {name} --plan", f"speedrun replay {name}", f"speedrun show {name}"]
-    if before is not None:
-        commands.append(f"speedrun diff {name} --against {before.name}")
-    # Indented: a folder's name, whatever it holds, cannot end such a block.
-    return ["## Run it again", "", *(f"    {printable(one.replace(chr(10), ' '))}" for one in commands), ""]
-
-
-def _name(record: Record, row: Row) -> str:
-    """Return what commands call a record: upstream may give the number of one that was accepted here to another."""
-    return f"{row.track}/{row.number}" if record.original is not None else f"records/{row.track}/{row.slug}"
-
-
-def _readme(text: str | None) -> list[str]:
-    """Quote what its submitter wrote, escaped."""
-    if text is None:
-        return []
-    written = text.splitlines()
-    quoted = [f"> {cell(one.strip()[:_WIDEST])}".rstrip() for one in written[:README_LINES]]
-    more = len(written) - len(quoted)
-    rest = ["", f"{more:,} more lines are in its README.md."] if more > 0 else []
-    return ["## What its submitter wrote", "", *quoted, *rest, ""]

@@ -79,11 +79,28 @@ def numbered(records: Sequence[Record], number: str) -> list[Record]:
     return [r for r in records if shown[r.slug] == number and own_slug(r, records) is None]
 
 
+def in_order(records: Sequence[Record]) -> list[Record]:
+    """Sort a track's records by number, date and slug."""
+    return sorted(records, key=lambda one: (one.number, str(one.date), one.slug))
+
+
+def predecessors(records: Sequence[Record]) -> dict[str, Record]:
+    """Map the slug of each of a track's records to the record before it that stands; the first has none."""
+    found = {}
+    before: Record | None = None
+    for record in in_order(records):
+        if before is not None:
+            found[record.slug] = before
+        if record.kind == "record" and record.withdrawn is None:
+            before = record
+    return found
+
+
 def numbers(records: Sequence[Record]) -> dict[str, str]:
     """Map each slug to its number as people write it: 12, or 21.1 for the first re-timing of 21."""
     counts: dict[int, int] = {}
     shown = {}
-    for record in sorted(records, key=lambda r: (r.number, str(r.date), r.slug)):
+    for record in in_order(records):
         if record.kind == "record" or record.retimes is None:
             shown[record.slug] = str(record.number)
             continue

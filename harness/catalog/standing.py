@@ -99,7 +99,7 @@ def _about_runs(track: Track, record: Record, own: Sequence[RecordRun]) -> Itera
     if _is_other_script(record, own):
         figure = "" if off is None else f" They take {_amount(off)}, which says nothing about the merged one."
         said = f"The known runs are of the author's script, and another one was merged as the record.{figure}"
-        yield "other script" + ("" if off is None else f" ({_percent(off)} time)"), said
+        yield "other script", said  # without the figure: beside the word it would read as one of the record
     elif off is not None:
         yield _about_time(off, same_script=_is_same_script(record, fitting))
     if by_time and not fitting:

@@ -17,8 +17,8 @@ FIELD_START_S: dict[Caches, float] = {"cold": 625.0, "warm": 150.0}
 
 # Until a comparison is decided, on average, for a gain in seconds of 75 s: pairs of two scripts, at most 16; and rounds of
 # candidates that share the runs of A, at most 8. By simulation with a spread of 0.08 % of a run (test_error_rates.py).
-PAIRS = {0.2: 8.8, 0.1: 13.3}
-ROUNDS = {0.2: 5.0, 0.1: 6.9}
+PAIRS = {0.2: 8.8, 0.1: 13.0}
+ROUNDS = {0.2: 5.0, 0.1: 6.8}
 LAST_OF_THREE = {0.2: 5.6, 0.1: 7.6}  # rounds until the last one of three is decided
 OF_S = 75.0  # seconds of a run that these gains are taken of
 

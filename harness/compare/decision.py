@@ -62,12 +62,12 @@ def find_wrong(comparison: Comparison, readings: Readings) -> str | None:
 
 def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
     """Compute everything that follows from the runs; `wrong` makes the comparison inconclusive."""
-    rule = pairs.Rule(comparison.max_pairs, comparison.bound, comparison.outlier_limit, comparison.method)
+    rule = rule_of(comparison)
     times_s = [run.train_time_s for run in comparison.runs]
     outcome, analysis = pairs.decide(times_s, comparison.arms, rule, among(comparison))
     reason = wrong
     if outcome == "inconclusive" and wrong is None:
-        reason = why_inconclusive(analysis)
+        reason = why_inconclusive(analysis, rule)
     fitted = analysis.pairs >= FIRST_ANALYSIS
     analysed = tuple(
         dataclasses.replace(run, outlier=outlier, residual=residual if fitted else None)
@@ -83,9 +83,18 @@ def conclude(comparison: Comparison, wrong: str | None = None) -> Comparison:
         gain=fit.gain if fit else None,
         interval=fit.gain_interval() if fit else None,
         p=min(fit.p_faster, fit.p_slower) if fit else None,
+        spread=fit.spread if fit else None,
         pairs_needed=pairs.pairs_needed(fit, analysis.pairs, rule) if fit and outcome in ("undecided", "tie") else None,
     )
     return compare_losses(comparison)
+
+
+def rule_of(comparison: Comparison) -> pairs.Rule:
+    """Return the rule that a comparison was begun with."""
+    ends_early = comparison.ends_early
+    return pairs.Rule(
+        comparison.max_pairs, comparison.bound, comparison.outlier_limit, comparison.method, ends_early=ends_early
+    )
 
 
 def among(comparison: Comparison) -> Among | None:
@@ -97,9 +106,13 @@ def among(comparison: Comparison) -> Among | None:
     return Among(tuple(run.place or 0 for run in runs), after, tuple(run.round or 0 for run in runs))
 
 
-def why_inconclusive(analysis: Analysis) -> str:
+def why_inconclusive(analysis: Analysis, rule: pairs.Rule) -> str:
     """Say what about the outliers leaves nothing to decide by."""
     outliers, count = sum(analysis.outliers), len(analysis.outliers)
+    if analysis.pairs < rule.max_pairs and rule.ends_early and outliers > rule.most_outliers:
+        many = f"more than {100 * MAX_OUTLIER_SHARE:.0f} % of all {rule.runs} that were planned"
+        are = "is an outlier" if outliers == 1 else "are outliers"
+        return f"{outliers} of {count} runs {are}, {many}, so that no further run could decide"
     if analysis.too_many_outliers:
         most = 100 * MAX_OUTLIER_SHARE
         return f"{outliers} of {count} runs are outliers; with more than {most:.0f} % the comparison is inconclusive"

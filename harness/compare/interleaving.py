@@ -127,6 +127,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
         caches="cold" if terms.cold or not priming.is_primed(a.track) else "warm",
+        ends_early=True,
     )
 
 
@@ -288,5 +289,6 @@ def add_run(
     if taken.why_not is not None:
         discarded = DiscardedRun(run_id, arm, taken.why_not, taken.elapsed_s)
         return dataclasses.replace(comparison, discarded=(*comparison.discarded, discarded)), False
-    counted = ComparedRun(run_id, arm, order, taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss)
+    figures = taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss
+    counted = ComparedRun(run_id, arm, order, *figures, steps=taken.steps)
     return dataclasses.replace(comparison, runs=(*comparison.runs, counted)), True

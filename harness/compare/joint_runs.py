@@ -70,6 +70,11 @@ def run(
     return judged
 
 
+def rule_of(made: Joint) -> pairs.Rule:
+    """Return the rule that decides about every candidate."""
+    return pairs.Rule(made.max_pairs, made.bound, made.outlier_limit, METHOD, ends_early=made.ends_early)
+
+
 def order_of(made: Joint) -> list[Turn]:
     """Return whose turn it is, run by run, as far as is known now."""
     return rounds.turns(made.orders, made.candidates, made.dropped)
@@ -175,7 +180,8 @@ def add_run(
     if taken.why_not is not None:
         gone = JointDiscarded(run_id, turn.arm, taken.why_not, taken.elapsed_s)
         return dataclasses.replace(made, discarded=(*made.discarded, gone)), taken.why_not
-    counted = JointRun(run_id, turn.arm, taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss)
+    figures = taken.train_time_s, taken.wall_time_s, taken.elapsed_s, taken.val_loss, taken.steps
+    counted = JointRun(run_id, turn.arm, *figures)
     return dataclasses.replace(made, runs=(*made.runs, counted)), None
 
 
@@ -234,6 +240,7 @@ def taken_from(made: Joint, letter: str) -> Comparison:
         method=METHOD,
         caches=made.caches,
         joint=made.id,
+        ends_early=made.ends_early,
     )
 
 
@@ -255,6 +262,7 @@ def _compared(made: Joint, place: Place, order: int) -> ComparedRun:
         place=place.index,
         after=_arm(place.after),
         round=place.round,
+        steps=run.steps,
     )
 
 

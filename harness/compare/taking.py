@@ -15,6 +15,7 @@ class Taken:
     wall_time_s: float
     elapsed_s: float
     val_loss: float | None
+    steps: int | None = None
     why_not: str | None = None  # it does not count
 
 
@@ -30,5 +31,5 @@ def take(readings: Readings, run_id: str, arm: Arm, elapsed_s: float | None) -> 
         elif metrics.train_time_s is None or metrics.train_time_s <= 0:
             why = "it printed no train_time at its last step"
         else:
-            return Taken(metrics.train_time_s, outcome.wall_time_s, elapsed_s, metrics.val_loss)
-    return Taken(0.0, 0.0, elapsed_s or 0.0, None, why)
+            return Taken(metrics.train_time_s, outcome.wall_time_s, elapsed_s, metrics.val_loss, metrics.step)
+    return Taken(0.0, 0.0, elapsed_s or 0.0, None, why_not=why)

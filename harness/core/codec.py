@@ -170,6 +170,8 @@ def encode(value: Any) -> Any:
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, datetime.date):
         return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
     return value
 
 

@@ -171,6 +171,16 @@ def share_bound(hits: int, count: int, level: float = 0.95) -> float:
     return 1.0 if hits >= count else _finite(float(betaincinv(hits + 1, count - hits, level)))
 
 
+def share_interval(hits: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval for the share of `hits` in `count` independent tries; raises StatisticsError for none."""
+    if not 0 <= hits <= count or count < 1:
+        raise _refusal(f"{hits} of {count} is no share", "give hits from 0 to the count, and a count from 1 up")
+    z = normal_score((1.0 - level) / 2.0)
+    centre = (hits + z * z / 2) / (count + z * z)
+    reach = z * math.sqrt(hits * (count - hits) / count + z * z / 4) / (count + z * z)
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
 def student(degrees: float, t: float) -> float:
     """Student's cumulative distribution at t."""
     from scipy.special import stdtr
@@ -187,11 +197,23 @@ def student_range(degrees: float, level: float) -> float:
     return _finite(float(stdtrit(degrees, (1.0 + level) / 2.0)))
 
 
+def least_spread(degrees: float, level: float) -> float:
+    """Return the share of a standard deviation that was estimated which the true one exceeds with probability `level`."""
+    from scipy.special import chdtri
+
+    return math.sqrt(degrees / _finite(float(chdtri(degrees, 1.0 - level))))
+
+
 def normal_score(p: float) -> float:
     """Return the z that a standard normal variable exceeds with probability p; at most 37, where p is below 1e-300."""
     from scipy.special import ndtri
 
     return _finite(-float(ndtri(min(1.0 - 1e-16, max(1e-300, p)))))
+
+
+def normal_tail(z: float) -> float:
+    """Return the probability that a standard normal variable exceeds z."""
+    return 0.5 * math.erfc(z / math.sqrt(2))
 
 
 def _need(values: Sequence[float], count: int, what: str) -> None:

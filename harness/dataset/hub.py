@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from harness.core.errors import DatasetError
 from harness.dataset.retry import TransientFault, rate_limit_s, retry_after_s
 
+Kind = Literal["dataset", "model"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _METADATA_TIMEOUT_S = 20.0
@@ -54,11 +55,19 @@ def endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
-def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
-    """Ask the hub about one file of a dataset; one HEAD request.
+def describe(
+    repository: str,
+    revision: str | None,
+    name: str,
+    *,
+    kind: Kind = "dataset",
+    pinned: str | None = None,
+) -> RemoteFile:
+    """Ask the hub about one file of a repository; one HEAD request.
 
-    revision: a commit, branch or tag; None means the main branch. Raises DatasetError for what a retry does not cure
-    (unknown repository, revision or file, access refused, no hash) and TransientFault for what it may.
+    revision: a commit, branch or tag; None means the main branch. pinned: a sha256 that is known from elsewhere and
+    stands in where the hub gives none, as of small files, which git itself keeps. Raises DatasetError for what a retry
+    does not cure (unknown repository, revision or file, access refused, no hash) and TransientFault for what it may.
     """
     _load()
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -66,7 +75,7 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
 
     where = f"{repository}/{name}"
     with _explained(where, repository, revision):
-        url = hf_hub_url(repository, name, repo_type="dataset", revision=revision, endpoint=endpoint())
+        url = hf_hub_url(repository, name, repo_type=kind, revision=revision, endpoint=endpoint())
         about = get_hf_file_metadata(
             url,
             timeout=_METADATA_TIMEOUT_S,
@@ -79,9 +88,9 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
         raise DatasetError.at(
             where, "the hub does not say how long it is", "try without HF_ENDPOINT, or with another mirror"
         )
-    sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else None
+    sha256 = about.etag if about.etag and _SHA256.fullmatch(about.etag) else pinned
     if sha256 is None:
-        sha256 = _listed_sha256(repository, about.commit_hash or revision, name)
+        sha256 = _listed_sha256(repository, about.commit_hash or revision, name, kind)
     on_hub = same_origin(url, about.location)
     if not on_hub:
         headers.pop("authorization", None)
@@ -91,15 +100,15 @@ def describe(repository: str, revision: str | None, name: str) -> RemoteFile:
     return RemoteFile(name, about.size, sha256, commit, about.location, on_hub, headers)
 
 
-def list_files(repository: str, revision: str | None) -> tuple[ListedFile, ...]:
-    """List the files at the top of a dataset's revision; same errors as `describe`."""
+def list_files(repository: str, revision: str | None, kind: Kind = "dataset") -> tuple[ListedFile, ...]:
+    """List the files at the top of a repository's revision; same errors as `describe`."""
     _load()
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
     with _explained(repository, repository, revision):
         api = HfApi(endpoint=endpoint(), library_name=_CLIENT[0], library_version=_CLIENT[1])
-        tree = list(api.list_repo_tree(repository, repo_type="dataset", revision=revision))
+        tree = list(api.list_repo_tree(repository, repo_type=kind, revision=revision))
     return tuple(
         ListedFile(item.path, item.size, item.lfs.sha256 if item.lfs else None)
         for item in tree
@@ -123,9 +132,9 @@ def _load() -> None:
     os.environ["HF_HUB_DISABLE_UPDATE_CHECK"] = "1"
 
 
-def _listed_sha256(repository: str, revision: str | None, name: str) -> str:
+def _listed_sha256(repository: str, revision: str | None, name: str, kind: Kind) -> str:
     """Return the sha256 from the listing, for mirrors that send another kind of ETag."""
-    for item in list_files(repository, revision):
+    for item in list_files(repository, revision, kind):
         if item.name == name and item.sha256:
             return item.sha256
     raise DatasetError.at(

@@ -15,7 +15,7 @@ from harness.core.token_format import DOCUMENT_START, HEADER_BYTES, MAGIC, VERSI
 
 __all__ = [
     "DOCUMENT_START", "HEADER_BYTES", "MAGIC", "VERSION", "TokenScan", "Tokens", "check_tokens", "count_tokens",
-    "first_tokens", "header_of", "read_tokens", "to_bytes",
+    "first_tokens", "header_of", "highest_id", "read_tokens", "to_bytes",
 ]  # fmt: skip
 
 
@@ -52,6 +52,12 @@ def read_tokens(path: Path, *, name: str | None = None) -> Tokens:
     """Return the tokens of a shard, shape (n,), memory-mapped and read-only; same errors as `count_tokens`."""
     count = count_tokens(path, name=name)
     return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(count,))
+
+
+def highest_id(path: Path, count: int, *, name: str | None = None) -> int:
+    """Return the highest id among the first `count` tokens of a shard but the document start; 0 where all are that."""
+    ids = read_tokens(path, name=name)[:count]
+    return int(ids[ids != DOCUMENT_START].max(initial=0))
 
 
 def first_tokens(path: Path, count: int) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from harness.replay import environments
 from harness.screening.answer import ANSWER_FORM
 from harness.store import retimings
 from harness.store.comparisons import COMPARISON_FORM
+from harness.store.evals import EVAL_FORM
 from harness.store.files import write_atomic
 from harness.store.records import MERGED_FORM, RECORD_FORM, WITHDRAWAL_FORM
 from harness.store.replays import REPLAY_FORM
@@ -29,6 +30,7 @@ FORMS: dict[str, Form[Any]] = {
     "answer": ANSWER_FORM,
     "comparison": COMPARISON_FORM,
     "environments": environments.FORM,
+    "eval": EVAL_FORM,
     "manifest": MANIFEST_FORM,
     "manifest.lock": LOCK_FORM,
     "merged": MERGED_FORM,

@@ -124,18 +124,18 @@ def measure(orders: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(orders["threads"])
     official, other = read_text(orders["official"]), read_text(orders["other"])
     result: dict[str, Any] = {}
-    with _session(orders, orders["script"]) as scorer:
+    with session(orders, orders["script"]) as scorer:
         found = losses(scorer, official, orders)
         result |= {"sequence_tokens": scorer.length, "val_loss": float(found.double().mean())}
         elsewhere = losses(scorer, other, orders)
         result |= {"other_loss": float(elsewhere.double().mean()), "blocks": [blocks(found), blocks(elsewhere)]}
-    with _session(orders, orders["script"]) as scorer:
+    with session(orders, orders["script"]) as scorer:
         if scorer.length != result["sequence_tokens"]:
             raise Refused("its callable asks for rows of another length when it is loaded again")
         result["twins"] = twins(scorer, official, other, found, orders)
     if orders["reference"] is not None:
         try:
-            with _session(orders, orders["reference"]) as scorer:
+            with session(orders, orders["reference"]) as scorer:
                 result["reference"] = [blocks(losses(scorer, text, orders)) for text in (official, other)]
         except Refused as refusal:
             raise BrokeOff(f"the model beside it cannot be scored: {refusal}") from None
@@ -143,8 +143,9 @@ def measure(orders: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _session(orders: dict[str, Any], told: dict[str, Any]) -> Any:
-    scorer = Scorer(orders, told)
+def session(orders: dict[str, Any], told: dict[str, Any], kind: type[Scorer] = Scorer) -> Any:
+    """Start a confined scorer, wait for its model, and end everything of it afterwards."""
+    scorer = kind(orders, told)
     try:
         scorer.begin()
         yield scorer
@@ -153,12 +154,17 @@ def _session(orders: dict[str, Any], told: dict[str, Any]) -> Any:
         end_all(os.getpid(), orders["run_id"])  # this process reaps what gave itself another parent
 
 
-def main() -> None:
-    """Read the orders, print the result as one JSON object."""
+def guard_process() -> None:
+    """Make this process the reaper of all below it, keep others out of its memory, and let it end with its parent."""
     libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((36, 1), (4, 0), (1, signal.SIGTERM)):  # reaper of all below it; not dumpable; ends with us
+    for option, value in ((36, 1), (4, 0), (1, signal.SIGTERM)):
         libc.prctl(option, value, 0, 0, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def main() -> None:
+    """Read the orders, print the result as one JSON object."""
+    guard_process()
     orders = json.loads(sys.stdin.buffer.readline())
     try:
         result = measure(orders)

@@ -16,6 +16,7 @@ from harness.store.layout import Project
 from harness.store.weights import kept_file
 
 SOURCE = "the source of the text"
+MODELS = "models"  # the folder of kept models, below the runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +31,24 @@ def find(catalog: Catalog, subject: Subject) -> tuple[Reference | None, str | No
     """Find a script that keeps the contract and has a model here; else say, as a clause, what to do."""
     known = scripts(catalog, subject)
     for script in known:
-        for folder in sorted(_folder(catalog.project, script).glob("*/")):
-            model = kept_file(folder)
-            if model.is_file() and sha256_file(model) == folder.name:
-                return Reference(script, model), None
+        model = kept_model(catalog.project, script.chain)
+        if model is not None:
+            return Reference(script, model), None
     if not known:
         return None, "no other script of the track keeps the contract"
     return (
         None,
         f"no trained model to compare with is on this machine; make one: speedrun run {known[0].name} --runs 1",
     )
+
+
+def kept_model(project: Project, chain: str) -> Path | None:
+    """Return the trained model of a script that is kept here and is still what was scored; None without one."""
+    for folder in sorted((project.runs / MODELS / chain).glob("*/")):
+        model = kept_file(folder)
+        if model.is_file() and sha256_file(model) == folder.name:
+            return model
+    return None
 
 
 def scripts(catalog: Catalog, subject: Subject) -> list[Subject]:
@@ -65,4 +74,4 @@ def keep(project: Project, subject: Subject, run_folder: Path, sha256: str) -> N
 
 
 def _folder(project: Project, subject: Subject) -> Path:
-    return project.runs / "models" / subject.chain
+    return project.runs / MODELS / subject.chain

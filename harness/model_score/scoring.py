@@ -14,7 +14,6 @@ import json
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +28,13 @@ from harness.core.scores import Gap, Score, Twins
 from harness.core.task import Track
 from harness.dataset import fetching, held_out
 from harness.dataset.shard import DOCUMENT_START, to_bytes
-from harness.launch import confinement, processes, torchrun
-from harness.launch.launcher import LaunchPlan
-from harness.model_score import gap, measuring, references, serving
+from harness.launch import processes
+from harness.model_score import gap, measuring, references
+from harness.model_score.confining_model import Place, Served, confined_model, isolated_call
 from harness.store import run_files, weights
 from harness.store.entries import Chain, Scored
-from harness.store.files import disk_error, locked, write_atomic
-from harness.store.layout import Project, cache_folder
+from harness.store.files import locked, write_atomic
+from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from harness.store.run_files import SCORE, RunFile
 
@@ -153,58 +152,16 @@ class Session:
     def _confined(self, name: str, script: Subject, model: Path) -> Iterator[dict[str, Any]]:
         """Lay out a script beside its weights, and give the command that serves it, confined as the run was."""
         confined = self.file.confinement or Confinement("none", None)
-        private = confinement.is_private(confined)
-        temporary = None if private else Path(tempfile.mkdtemp(prefix="speedrun-"))
-        folder = self.folder / name
-        plan = LaunchPlan(
-            run_id=self.id,
-            folder=folder,
-            entry=script.entry,
-            processes=1,
-            seed=None,
-            overrides=(),
-            silence_limit_s=self.track.silence_limit_s,
-            time_limit_s=self.track.time_limit_s,
-            hidden=(self.project.root, cache_folder()),
-            environment={"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "OMP_NUM_THREADS": str(THREADS)},
-        )
-        work = folder / run_files.WORK
-        try:
-            work.mkdir(parents=True)
-            for file in script.files:
-                shutil.copyfile(script.files_folder / file, work / file)
-            view = torchrun.TorchrunLauncher(self.python).view(plan, temporary)
-            view = dataclasses.replace(
-                view, readable=(*view.readable, model.parent), frozen=(work,), shared_memory=False
-            )
-            torchrun.make_folders(view, confined)
-            program = [
-                self.python,
-                "-I",
-                "-c",
-                Path(serving.__file__).read_text(),
-                str(work / script.entry),
-                str(model),
-            ]
-            yield {
-                "command": confinement.wrap(confined, view, folder / "etc", program),
-                "environment": torchrun.clean_environment(plan, self.python, temporary, network=False),
-                "cwd": str(work),
-            }
-        except OSError as error:
-            raise disk_error(folder, error) from error
-        finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
+        limits = self.track.silence_limit_s, self.track.time_limit_s
+        place = Place(self.project, self.id, self.folder / name, self.python, *limits, THREADS)
+        served = Served(script.files_folder, tuple(script.files), script.entry, model, model.parent)
+        with confined_model(served, place, confined) as told:
+            yield told
 
     def _measure(self, orders: dict[str, Any]) -> dict[str, Any]:
         """Let the half that holds the targets do its work; raises RunError where it came to no result."""
-        # No bytecode that somebody may have planted in the harness is read; torch without its own takes 10 s to import.
-        code = f"import sys; sys.path.insert(0, {str(torchrun.ROOT)!r}); sys.pycache_prefix = '/dev/null'"
-        code += "; sys.dont_write_bytecode = True; from harness.model_score import measuring; sys.pycache_prefix = None"
-        code += "; measuring.main()"
         process = subprocess.Popen(
-            [self.python, "-I", "-c", code],
+            [self.python, "-I", "-c", isolated_call("harness.model_score.measuring")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

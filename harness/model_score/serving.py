@@ -11,6 +11,8 @@ logits (B, T, V). Both lie in memory that is shared with whoever asks, so that o
     done              →  they are there; after `map B HANDLE`: they will be in memory of the GPU
     host              →  the handle cannot be used here: they will be in memory of the host
 
+Other words are answered by functions of the model that `serve` is given, in one line each.
+
 Only the standard library and torch are imported: in here there is nothing of the harness. The script shares this
 process, so nothing that comes out of it is believed.
 """
@@ -20,9 +22,12 @@ import importlib.util
 import mmap
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+NO_WORDS: Mapping[str, Callable[[Any], str]] = MappingProxyType({})
 USUAL_TOKENS = 1024  # of a row, where the callable does not name its `sequence_tokens`
 TRIED_TOKENS = 8  # of a first row, which shows columns and type
 
@@ -62,7 +67,14 @@ class DeviceMemory:
         }
 
 
-def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: int) -> None:
+def serve(
+    script: Path,
+    weights: str,
+    tokens_fd: int,
+    logits_fd: int,
+    replies: int,
+    words: Mapping[str, Callable[[Any], str]] = NO_WORDS,
+) -> None:
     """Answer until standard input closes."""
     requests = os.fdopen(os.dup(0), "r")  # the script may close or replace its own
     model = import_script(script).load(weights)
@@ -86,6 +98,8 @@ def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: i
                         logits = torch.as_tensor(DeviceMemory(told[1], size), device="cuda").view(kind)
                     except (OSError, RuntimeError):
                         said = b"host\n"
+            elif word in words:
+                said = words[word](model).encode() + b"\n"
             else:
                 rows, length = map(int, told)
                 given = tokens[: rows * length].view(rows, length).clone()
@@ -101,4 +115,5 @@ def serve(script: Path, weights: str, tokens_fd: int, logits_fd: int, replies: i
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:6]))
+    tokens, logits, replies_to = map(int, sys.argv[3:6])
+    serve(Path(sys.argv[1]), sys.argv[2], tokens, logits, replies_to)

@@ -31,6 +31,7 @@ class JointRun:
     wall_time_s: float
     elapsed_s: float  # all that the run took here; what is paid for
     val_loss: float | None
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Joint:
     waited_s: float = 0.0  # for the machine, before runs
     primed_s: float = 0.0
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain
+    ends_early: bool = False  # for a candidate for which nothing can decide any more
 
     @property
     def candidates(self) -> str:

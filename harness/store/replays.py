@@ -195,7 +195,7 @@ def add_replay(record_folder: Path, result: ReplayResult) -> Path:
     try:
         with temporary_folder(parent / name) as aside:
             write_atomic(aside / REPLAY, REPLAY_FORM.text(result))
-            return _take_free_name(aside, parent / name)
+            return take_free_name(aside, parent / name)
     except OSError as error:
         raise disk_error(parent, error) from error
     finally:
@@ -203,8 +203,8 @@ def add_replay(record_folder: Path, result: ReplayResult) -> Path:
             parent.rmdir()  # only where it was made for nothing
 
 
-def _take_free_name(aside: Path, wanted: Path) -> Path:
-    """Rename to the wanted name, or to it with _2, _3 …; the kernel refuses a name that another replay has taken."""
+def take_free_name(aside: Path, wanted: Path) -> Path:
+    """Rename to the wanted name, or to it with _2, _3 …; the kernel refuses a name that is taken. Raises OSError."""
     for number in itertools.count(1):
         target = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
         try:

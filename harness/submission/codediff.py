@@ -8,6 +8,7 @@ counts would depend on the version of Python. What cannot be parsed is compared 
 
 import ast
 import difflib
+import functools
 import io
 import tokenize
 import warnings
@@ -142,7 +143,7 @@ def _code(name: str, raw: bytes, remarks: list[str]) -> list[str]:
     if not name.endswith(".py"):
         return _plain(raw)
     try:
-        return code_lines(raw)
+        return list(code_lines(raw))
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError, UnicodeError):
         remarks.append(f"{name} cannot be parsed as Python here, so its comments count")
         return _plain(raw)
@@ -152,7 +153,8 @@ def _plain(raw: bytes) -> list[str]:
     return [line.rstrip() for line in raw.decode("utf-8", "replace").split("\n") if line.strip()]
 
 
-def code_lines(raw: bytes) -> list[str]:
+@functools.lru_cache(maxsize=8)  # a script is compared with the one before and with the one after it
+def code_lines(raw: bytes) -> tuple[str, ...]:
     """Return the lines of a Python source without comments, docstrings and blank lines; strings keep theirs.
 
     Raises what `ast` and `tokenize` raise where it is not Python.
@@ -180,11 +182,11 @@ def code_lines(raw: bytes) -> list[str]:
         elif kind.endswith("STRING_END"):
             top = opened.pop()
         inside.update(range(top - 1, bottom - 1))
-    return [
+    return tuple(
         line if index in inside else line.rstrip()
         for index, line in enumerate(lines)
         if index in inside or line.strip()
-    ]
+    )
 
 
 def style(line: str) -> str | None:

@@ -1,9 +1,11 @@
 """Put the plan of a comparison into words: which scripts, in what they run, in which order, how long and at what price."""
 
 from harness.compare import cost as compare_cost
-from harness.compare import pairs, session_cost
+from harness.compare import noise, pairs, session_cost
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
+from harness.compare.pairs import Rule
+from harness.core.task import Track
 from harness.core.text import plural
 from harness.store.comparisons import Caches, other_torch
 
@@ -40,6 +42,43 @@ def torches(a: str | None, b: str | None) -> str | None:
     if not other_torch(a, b):
         return None
     return f"A runs with torch {a} and B with torch {b}: any difference is due to script and torch together"
+
+
+def varies(spread: noise.Spread | None, track: Track, rule: Rule) -> str:
+    """Say which differences can be decided where runs vary as they do here, or as is usual where nothing ran."""
+    if spread is not None:
+        return varies_here(spread, rule)
+    is_gpu = track.hardware.kind == "gpu"
+    where, known = ("a quiet 8-GPU host", noise.QUIET) if is_gpu else ("CPUs that others share", noise.SHARED)
+    by, below = (
+        " to ".join(dict.fromkeys(f"{100 * share:.2g}" for share in shares))
+        for shares in (known, [pairs.decidable_gain(share, rule) for share in known])
+    )
+    return f"not known here yet; on {where} runs vary by {by} %, and a difference below {below} % {_stays(rule)}"
+
+
+def varies_here(spread: noise.Spread, rule: Rule) -> str:
+    """Say which differences can be decided at a measured spread, and whether records usually gain less."""
+    least = pairs.decidable_gain(spread.share, rule)
+    said = (
+        f"{spread.runs} runs here vary by {_percent(spread.share)}: a difference below {_percent(least)} {_stays(rule)}"
+    )
+    usual = f"too noisy for what records gain, {_percent(noise.USUAL_GAIN)} in the middle"
+    return f"{said}; {usual}" if is_too_noisy(spread, rule) else said
+
+
+def is_too_noisy(spread: noise.Spread | None, rule: Rule) -> bool:
+    """Tell whether runs are known to vary so much that what records usually gain stays undecided."""
+    return spread is not None and pairs.decidable_gain(spread.share, rule) > noise.USUAL_GAIN
+
+
+def _stays(rule: Rule) -> str:
+    unit = "rounds" if rule.method == pairs.JOINT_METHOD else "pairs"
+    return f"stays undecided in {rule.max_pairs} {unit} more often than not"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def cautions(first: Contender, second: Contender) -> list[str]:

@@ -9,17 +9,19 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
-from harness.compare import decision, interleaving, warming
+from harness.compare import decision, interleaving, noise, warming
 from harness.compare.analysis import FIRST_ANALYSIS
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
+from harness.compare.pairs import Rule
 from harness.core import stats
+from harness.core.task import Track
 from harness.core.text import plural
 from harness.machine import computer
 from harness.run import priming
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.layout import Project
-from harness.ui import compare_plan, console, run_report, state_report
+from harness.ui import compare_plan, compare_steps, console, run_report, state_report
 
 span = compare_plan.span
 
@@ -41,6 +43,9 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
             console.say(f"     cannot run: {problem.what}; {problem.todo}", style="red")
     for caution in compare_plan.cautions(plan.contenders["A"], plan.contenders["B"]):
         console.say(f"  note     {caution}", style="yellow")
+    by_steps = compare_steps.caution(plan.subjects["A"].track)
+    if by_steps is not None:
+        console.say(f"  note     {by_steps}")
     console.say(f"  machine  {computer.describe(comparison.machine)}")
     if plan_only:
         run_report.say_refusal(computer.capture(), plan.subjects["A"].track)
@@ -54,6 +59,14 @@ def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
         usually = compare_plan.usually(plan)
         if usually is not None:
             console.say(f"  usually  {usually}")
+        spread = noise.measured(project, plan.contenders.values(), computer.capture())
+        say_noise(spread, plan.subjects["A"].track, decision.rule_of(comparison))
+
+
+def say_noise(spread: noise.Spread | None, track: Track, rule: Rule) -> None:
+    """Print which difference can be decided here, and whether the machine is too noisy for what records gain."""
+    style = "yellow" if compare_plan.is_too_noisy(spread, rule) else None
+    console.say(f"  noise    {compare_plan.varies(spread, track, rule)}", style=style)
 
 
 def _say_resumed(project: Project, plan: Plan) -> None:
@@ -112,6 +125,23 @@ def say_analysis(comparison: Comparison) -> None:
     complete = len(comparison.runs) == 2 * comparison.pairs and comparison.gain is not None
     if complete and comparison.outcome == "undecided":
         console.say(f"  so far: {difference(comparison)}")
+        say_warnings(comparison)
+
+
+def say_warnings(comparison: Comparison) -> None:
+    """Print what an interim analysis that decided nothing foretells: how many pairs are needed, and what would end it."""
+    console.say(f"  {outlook(comparison)}")
+    rule, outliers = decision.rule_of(comparison), sum(run.outlier for run in comparison.runs)
+    if outliers:
+        most = f"more than {rule.most_outliers} of all {rule.runs} would leave nothing to decide by"
+        many = f"{outliers} of {len(comparison.runs)} runs {'is an outlier' if outliers == 1 else 'are outliers'}"
+        ends = " and end the comparison" if rule.ends_early else ""
+        console.say(f"  {many}; {most}{ends}", style="yellow")
+    if comparison.pairs == FIRST_ANALYSIS:
+        kept = [[run.train_time_s for run in comparison.runs if run.arm == arm and not run.outlier] for arm in "AB"]
+        spread = noise.pooled(kept)
+        if spread is not None and compare_plan.is_too_noisy(spread, rule):
+            console.say(f"  {compare_plan.varies_here(spread, rule)}", style="yellow")
 
 
 def say_outcome(project: Project, comparison: Comparison) -> None:
@@ -132,6 +162,7 @@ def say_outcome(project: Project, comparison: Comparison) -> None:
     if comparison.outcome in ("undecided", "tie"):
         console.say(f"  {outlook(comparison)}")
     for line in (
+        compare_steps.sentence(project, comparison),
         slow_sentence(comparison),
         loss_sentence(comparison),
         compare_plan.torches(comparison.a.torch, comparison.b.torch),
@@ -156,9 +187,11 @@ def sentence(comparison: Comparison) -> str:
     if comparison.outcome == "inconclusive":
         return f"inconclusive: {comparison.reason}"
     if comparison.outcome == "tie":
-        return (
-            f"neither is shown to be faster after all {comparison.pairs} {comparison.unit}s: {difference(comparison)}"
-        )
+        unit = comparison.unit
+        after = f"after all {comparison.pairs} {unit}s"
+        if comparison.pairs < comparison.max_pairs:
+            after = f"after {comparison.pairs} of {comparison.max_pairs} {unit}s, and the others could not change that"
+        return f"neither is shown to be faster {after}: {difference(comparison)}"
     if comparison.outcome == "undecided":
         return f"not decided: {difference(comparison)}"
     return f"{difference(comparison)}: decided"
@@ -190,7 +223,10 @@ def outlook(comparison: Comparison) -> str:
     running_s = comparison.elapsed_s - comparison.waited_s
     rest_s = more * running_s / max(1, len(comparison.runs)) * 2
     cost = f"{span(rest_s)}{_cost(comparison, rest_s)}"
-    needed = f"about {more} more {comparison.unit}s are likely needed at this difference and spread ({cost})"
+    are = "is" if more == 1 else "are"
+    needed = (
+        f"about {plural(more, f'more {comparison.unit}')} {are} likely needed at this difference and spread ({cost})"
+    )
     if comparison.outcome == "tie":
         return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:

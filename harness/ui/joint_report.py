@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
-from harness.compare import joining, pairs, rounds, warming
+from harness.compare import joining, joint_runs, noise, pairs, rounds, warming
 from harness.compare.interleaving import Watcher
 from harness.compare.joining import JointPlan
 from harness.machine import computer
@@ -12,7 +12,7 @@ from harness.run import priming
 from harness.store.comparisons import Comparison
 from harness.store.joint import Joint, joint_file
 from harness.store.layout import Project
-from harness.ui import compare_plan, compare_report, console, run_report
+from harness.ui import compare_plan, compare_report, compare_steps, console, run_report
 from harness.ui.compare_plan import span
 
 
@@ -30,9 +30,13 @@ def say_plan(project: Project, plan: JointPlan, *, plan_only: bool = False) -> N
         console.say(f"{name}: compared before, {comparison.outcome}; nothing of it is run again")
     if plan.joint is None:
         return
+    track = plan.contenders[rounds.A].subject.track
+    by_steps = compare_steps.caution(track)
+    if by_steps is not None:
+        console.say(f"  note     {by_steps}")
     console.say(f"  machine  {computer.describe(plan.joint.machine)}")
     if plan_only:
-        run_report.say_refusal(computer.capture(), plan.contenders[rounds.A].subject.track)
+        run_report.say_refusal(computer.capture(), track)
     console.say(f"  runs     {_runs(plan.joint, drawn=plan.drawn)}")
     if plan.resumed:
         file = project.show(joint_file(project, plan.joint.id))
@@ -42,6 +46,8 @@ def say_plan(project: Project, plan: JointPlan, *, plan_only: bool = False) -> N
     console.say(f"  caches   {compare_plan.caches_of(plan.joint.caches, plan.unprimed)}")
     console.say(f"  time     {_time(plan)}")
     console.say(f"  price    {_price(plan)}")
+    spread = noise.measured(project, plan.contenders.values(), computer.capture())
+    compare_report.say_noise(spread, track, joint_runs.rule_of(plan.joint))
 
 
 def _begun_otherwise(plan: JointPlan, made: Joint) -> list[str]:
@@ -108,6 +114,8 @@ def say_analysis(comparison: Comparison, letter: str) -> None:
     """Print what a whole round says about one candidate."""
     if comparison.runs:
         console.say(f"  {letter}, called B here: {compare_report.sentence(comparison)}")
+    if comparison.outcome == "undecided":
+        compare_report.say_warnings(comparison)
 
 
 def say_outcome(project: Project, plan: JointPlan, judged: Mapping[str, Comparison]) -> None:

@@ -89,8 +89,8 @@ def _accept(args: argparse.Namespace) -> int:
             return status
     if args.plan:
         return status or 0
-    for path in leaderboard.write(catalog.project):
-        console.say(f"wrote {catalog.project.show(path)}")
+    for file in leaderboard.write(catalog.project):
+        console.say(f"{catalog.project.show(file.path)} {file.why}")
     console.say("commit all that was added, moved and written, in one commit")
     return status or 0
 

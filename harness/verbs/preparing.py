@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.verbs.verb import Verb, catalog_of, print_json
 
+HELLASWAG = "hellaswag"  # the name by which its items and the tokenizer are fetched
+
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
     from harness.core.task import Track
@@ -65,7 +67,10 @@ def _make_environment(catalog: Catalog, target: str | None) -> int:
 
 def _fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "target", nargs="?", metavar="TRACK|RECORD|SUBMISSION", help="whose tokens; optional with --list"
+        "target",
+        nargs="?",
+        metavar="TRACK|RECORD|SUBMISSION",
+        help="whose tokens, optional with --list; or fineweb100B; or hellaswag, with GPT-2's tokenizer",
     )
     parser.add_argument(
         "--tokens", type=_count, metavar="N", help="how many tokens, like 983M (default: what a run reads)"
@@ -83,11 +88,15 @@ def _fetch(args: argparse.Namespace) -> int:
     from harness.ui.bars import file_progress
 
     catalog = catalog_of(args)
+    if args.target == HELLASWAG:
+        return _fetch_hellaswag(args, catalog)
     if args.list:
         return _list_shards(args, catalog)
     if args.target is None:
         raise HarnessError.at("fetch", "no track was named", "name one; `speedrun fetch --list` shows them")
-    track, tokens = catalog.tokens(args.target)
+    track, tokens = _tokens_of(catalog, args.target)
+    if args.pin and track.name not in catalog.track_names():
+        raise HarnessError.at(track.name, "is no track, and only tracks have pins", "leave out --pin")
     tokens = tokens if args.tokens is None else args.tokens
     with file_progress("fetching") as progress:
         fetched = fetch_for(track, tokens, progress=progress)
@@ -101,6 +110,40 @@ def _fetch(args: argparse.Namespace) -> int:
         print(json.dumps(_as_data(track, fetched, [str(problem) for problem in problems]), indent=1))
     _summary(fetched, verified=args.verify and not problems)
     return 1 if problems else 0
+
+
+def _tokens_of(catalog: Catalog, name: str) -> tuple[Track, int]:
+    """Return whose tokens a name means, and how many a run reads."""
+    from harness.dataset import larger
+
+    more = larger.find(name)
+    return catalog.tokens(name) if more is None else (more, more.train_tokens)
+
+
+def _fetch_hellaswag(args: argparse.Namespace, catalog: Catalog) -> int:
+    """Fetch what `eval` needs for questions about text: the tokenizer's files, and the items of HellaSwag."""
+    from harness.eval import sources
+    from harness.ui.bars import file_progress
+
+    if args.list:
+        missing = sources.missing(items=True)
+        print(f"hellaswag: missing {', '.join(missing) or 'nothing'}", file=sys.stderr)
+        if args.json:
+            print_json({"missing": missing})
+        return 0
+    with file_progress("fetching") as progress:
+        held = sources.fetch(catalog.project, items=True, progress=progress)
+    pinned_in = sources.pin(catalog.project, held) if args.pin else None
+    files = [held.merges, held.ids, held.items]
+    if pinned_in is not None:
+        print(f"pinned in {catalog.project.show(pinned_in)}; review and commit it", file=sys.stderr)
+    if args.json:
+        print_json({"files": [file for file in files if file is not None]})
+    for file in files:
+        if file is not None:
+            against = "its pin" if file.pinned else "the source only: it is not pinned yet"
+            print(f"{file.path}: sha256 {file.sha256[:12]}…, verified against {against}", file=sys.stderr)
+    return 0
 
 
 def _summary(fetched: Fetched, *, verified: bool) -> None:
@@ -132,7 +175,9 @@ def _list_shards(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.catalog.tracks import load_tracks
     from harness.dataset.fetching import what_is_there
 
-    tracks = [catalog.tokens(args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
+    tracks = (
+        [_tokens_of(catalog, args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
+    )
     listed = []
     for track in tracks:
         folder, entries = what_is_there(track)

@@ -215,13 +215,12 @@ def _board(args: argparse.Namespace) -> int:
     if args.check:
         stale = leaderboard.find_stale(project, leaderboard.read_and_render(project))
         for file in stale:
-            console.say(f"{project.show(file.path)} {file.why}; run `speedrun board` and commit what it writes")
-        if not stale:
-            console.say("the board is current")
+            console.say(f"{project.show(file.path)} {file.why}")
+        console.say("run `speedrun board` and commit what it writes" if stale else "the board is current")
         return 1 if stale else 0
     changed = leaderboard.write(project)
-    for path in changed:
-        console.say(f"wrote {project.show(path)}")
+    for file in changed:
+        console.say(f"{project.show(file.path)} {file.why}")
     if not changed:
         console.say("the board is current; nothing was written")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ NUMBER = r"[\d,.]+"
 
 # The smallest form of each program, and a line that holds its figures.
 PROGRAMS = {
-    "board.py": (("--small",), rf"rendered in {NUMBER} s .* in {NUMBER} s"),
+    "board.py": (("--small",), rf"tables in {NUMBER} s .* pictures in {NUMBER} s"),
     "busy_machine.py": (("--small",), r"3 honest runs beside 1 busy processes: 1 \w+; 0 findings fail"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
@@ -29,9 +30,7 @@ PROGRAMS = {
     "stamp_latency.py": (("--small",), rf"\n +1( +{NUMBER}){{3}}\n"),
     "startup.py": (("--small",), rf"speedrun check +{NUMBER} ms"),
 }
-WITHOUT_A_GPU = {
-    "scripts_h100.py": "these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here\n"
-}
+WITHOUT_A_GPU = {"gpu.py": "these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here\n"}
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,10 +50,33 @@ def test_this_program_prints_its_figures_in_its_smallest_form(name: str) -> None
 
 
 @pytest.mark.parametrize("name", WITHOUT_A_GPU)
-def test_this_program_says_that_it_needs_a_gpu(name: str) -> None:
-    done = run(name)
+def test_this_program_says_that_it_needs_a_gpu(name: str, tmp_path: Path) -> None:
+    done = run(name, str(tmp_path / "out"))
     assert (done.returncode, done.stdout, done.stderr) == (2, "", WITHOUT_A_GPU[name])
 
 
+def test_a_piece_for_a_gpu_that_fails_stops_no_other_and_is_the_only_one_made_again(tmp_path: Path) -> None:
+    out, empty = tmp_path / "out", tmp_path / "empty"
+    empty.mkdir()
+    arguments = ("gpu.py", str(out), "--small", "--only", "short-6", "--checkout", str(empty))
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert "1 of 2 pieces are done; failed: original_short-6" in done.stdout
+    told = json.loads((out / "start_short-6.json").read_text())
+    assert (told["state"], told["learned"], told["compiled_after_step_10"]) == ("done", True, False)
+    assert told["step_ms"] == pytest.approx(told["optimizer_ms"] + told["forward_backward_ms"], abs=0.01)
+    broken = json.loads((out / "original_short-6.json").read_text())
+    assert broken["state"] == "failed"
+    assert broken["why"]
+    again = run(*arguments)
+    assert "start_short-6 …" not in again.stdout
+    assert "original_short-6 …" in again.stdout
+
+
+PARTS = {"timed_script.py": "gpu.py"}  # program that another starts -> that one
+
+
 def test_every_program_is_tried_here() -> None:
-    assert PROGRAMS.keys() | WITHOUT_A_GPU.keys() == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    tried = PROGRAMS.keys() | WITHOUT_A_GPU.keys()
+    assert tried | PARTS.keys() == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    assert tried >= set(PARTS.values())

@@ -56,6 +56,8 @@ class Pause:
 class Hub:
     """Start with `with Hub(files) as hub`; `hub.url` is what HF_ENDPOINT must be."""
 
+    repositories: tuple[str, ...] = (REPOSITORY,)
+
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = dict(files)  # what is served
         self.promised = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -68,6 +70,7 @@ class Hub:
         self.redirects_get_only = False  # the hub describes a file itself and redirects its GET
         self.knows_ranges = True
         self.weak_etags = False
+        self.git_keeps: set[str] = set()  # small files, of which the hub gives git's hash and no sha256
         self.date: str | None = None  # the server's clock
         self.lock = threading.Lock()
 
@@ -153,7 +156,9 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if fault is not None:
                 fault.act(self, name)
-            elif path.startswith(f"/api/datasets/{REPOSITORY}/tree/"):
+            elif path.startswith(
+                tuple(f"/api/{kind}/{name}/tree/" for kind in ("datasets", "models") for name in self.hub.repositories)
+            ):
                 self.send_listing()
             elif self.host == "hub":
                 self.answer_as_hub(path, name)
@@ -168,8 +173,8 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def answer_as_hub(self, path: str, name: str) -> None:
-        wanted = re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/([^/]+)", path)
-        if wanted is None or wanted.group(1) != REPOSITORY:
+        wanted = re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(?:[^/]+/)?([^/]+)", path)
+        if wanted is None or wanted.group(1) not in self.hub.repositories:
             status(404, X_Error_Code="RepoNotFound")(self, name)
         elif wanted.group(2) not in ("main", self.hub.commit):
             status(404, X_Error_Code="RevisionNotFound")(self, name)
@@ -192,10 +197,16 @@ class Handler(BaseHTTPRequestHandler):
     def send_facts(self, name: str) -> None:
         sha256 = self.hub.promised[name]
         self.send_header("X-Repo-Commit", self.hub.commit)
+        if name in self.hub.git_keeps:
+            self.send_header("ETag", f'"{sha256[:40]}"')
+            return
         self.send_header("ETag", 'W/"something-else"' if self.hub.weak_etags else f'"{sha256}"')
         if not self.hub.weak_etags:
             self.send_header("X-Linked-Etag", f'"{sha256}"')
         self.send_header("X-Linked-Size", str(self.hub.sizes[name]))
+
+    def lfs(self, name: str, sha256: str) -> dict[str, object]:
+        return {"oid": sha256, "size": self.hub.sizes[name], "pointerSize": 134}
 
     def send_listing(self) -> None:
         entries = [
@@ -204,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
                 "oid": "0" * 40,
                 "size": self.hub.sizes[name],
                 "path": name,
-                "lfs": {"oid": sha256, "size": self.hub.sizes[name], "pointerSize": 134},
+                **({} if name in self.hub.git_keeps else {"lfs": self.lfs(name, sha256)}),
             }
             for name, sha256 in sorted(self.hub.promised.items())
         ]

@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from harness.core.measurement import Machine
-from harness.store import replays
+from harness.store import evals, replays
 from tests import warm
+from tests.evals.test_stored import result as a_result
 from tests.flow.repositories import ANSWERS, ROOT, Repository
 from tests.flow.small_upstream import SHORT, SmallUpstream, log, row
 
@@ -349,6 +350,22 @@ def test_anybody_may_add_a_replay_of_the_record_that_it_names(project: Repositor
         project.commit(name)
         said = project.changes("pull-request", "main", name, status=1)
         assert "is no replay of" in said or "rums" in said
+
+
+def test_anybody_may_add_an_evaluation_of_a_model_of_the_record_that_it_names(project: Repository) -> None:
+    project.branch("evaluated")
+    folder = evals.add_eval(project.root / MUON, a_result(script=str(MUON)))
+    project.speedrun("board")
+    project.commit("an evaluation")
+    said = project.changes("pull-request", "main", "evaluated", status=0)
+    assert "is the word of whoever made it: an evaluation keeps no answers" in said
+    text = (folder / "eval.json").read_text()
+    for name, old, new in (("of-another", f'"{MUON}"', f'"{IMPORTED}"'), ("broken", '"device"', '"divice"')):
+        project.git("switch", "-q", "-C", name, "evaluated")
+        (folder / "eval.json").write_text(text.replace(old, new))
+        project.commit(name)
+        said = project.changes("pull-request", "main", name, status=1)
+        assert "is no evaluation of" in said or "divice" in said
 
 
 def test_what_is_imported_is_imported_again_and_every_byte_is_compared(project: Repository, tmp_path: Path) -> None:

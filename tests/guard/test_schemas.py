@@ -22,6 +22,7 @@ from harness.screening.answer import Answer, Figure, TriedRun
 from harness.store.comparisons import Comparison, Side
 from harness.store.files import PACKED, read_kept
 from harness.store.sessions import Session, with_id
+from tests.evals.test_stored import result as a_result
 from tests.replay.test_stored import curved
 from tests.unit.test_codec import MACHINE
 
@@ -157,6 +158,7 @@ def real_files() -> Iterator[tuple[str, str, Any]]:
         ),
         "pins": Pins("speedrun fetch --pin", None, (Shard("a.bin", 5, "0" * 64),)),
         "replay": curved(),
+        "eval": a_result(),
         "withdrawn": Withdrawal(DAY, "a reason"),
     }
     for kind, value in made.items():

@@ -582,3 +582,27 @@ def test_the_reader_of_manifests_gives_a_manifest_or_a_named_error(
             assert problem.where
             assert problem.what
             assert problem.todo
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("x = \u202e1", "train_gpt.py:1: is not Python (invalid non-printable character U+202E)"),
+        ("x = \x1b[31m", "train_gpt.py: holds other than text"),
+        ("# coding: rot13\nx", "train_gpt.py: declares another encoding than UTF-8"),
+        ("(" * 100_000, "train_gpt.py:1: is not Python (too many nested parentheses)"),
+        ("-" * 200_000 + "1", None),
+        ("x = 9**9**9**9, 'a' * (1 << 60)", None),
+    ],
+    ids=["an override", "an escape", "another encoding", "parentheses", "too deep to tell", "large constants"],
+)
+def test_a_script_is_compiled_before_a_run_and_nothing_of_it_is_executed_or_shown(
+    folder: Path, capfd: pytest.CaptureFixture[str], source: str, said: str | None
+) -> None:
+    (folder / "train_gpt.py").write_text(source)
+    root = str(project_of(folder).root)
+    assert main(["--root", root, "run", str(folder), "--screening", "--plan"]) == (0 if said is None else 2)
+    printed = capfd.readouterr()
+    text = printed.out + printed.err
+    assert "\x1b" not in text and "\u202e" not in text and "Traceback" not in text
+    assert said is None or said in text

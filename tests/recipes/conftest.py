@@ -19,8 +19,8 @@ import torch.distributed as dist  # noqa: E402
 
 from tests.shared_runs import made_once  # noqa: E402
 
-from .ranks import MUON_WORLDS, result, worlds  # noqa: E402
-from .scripts import ALL, END, TINY, script_path, tiny, torchrun, write_shard  # noqa: E402
+from .ranks import MUON_WORLDS, SHARDED, result, worlds  # noqa: E402
+from .scripts import ALL, END, TINY, WITHOUT_TRAIN_LOSS, script_path, tiny, torchrun, write_shard  # noqa: E402
 
 # Whose processes end as an interpreter ends, beside those under torchrun: the scripts of this track end in the same lines
 # (tests/recipes/test_sequence.py), and to take torch apart costs as much as a run.
@@ -97,9 +97,10 @@ def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     more = {"num_iterations": 10, "sequence_length": 16, "val_tokens": 256, "d_model": 16, "seed": 7}
     jobs: list[dict[str, Any]] = []
     for name in ALL:
-        job = {"kind": "train", "name": name, "settings": tiny(name) | more, "data": str(data)}
+        every = {"val_loss_every": 2} if name in WITHOUT_TRAIN_LOSS else {}
+        job = {"kind": "train", "name": name, "settings": tiny(name) | more | every, "data": str(data)}
         jobs += [job | {"world": world} for world in worlds(name)]
-    for name in ("short/6", "short/11", "optimization/36"):
+    for name in SHARDED:
         jobs += [{"kind": "muon", "name": name, "world": world, "data": str(data)} for world in MUON_WORLDS]
     return made_once(tmp_path_factory, "ranks", lambda folder: do_jobs(folder, jobs))
 

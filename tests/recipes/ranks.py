@@ -28,7 +28,8 @@ from .scripts import arguments, import_file, with_small_vocabulary
 
 TRAINING_WORLDS = (1, 2, 4)
 # The scripts whose loader, optimizer or mask is new; the others, which share theirs, run on 1 and 2.
-ON_FOUR = ("short/1", "short/2", "short/6", "short/8", "short/12", "optimization/36")
+ON_FOUR = ("short/1", "short/2", "short/6", "short/8", "short/12", "short/15", "optimization/36")
+SHARDED = ("short/6", "short/11", "short/15", "optimization/36")  # each way to share Muon among the ranks
 MUON_WORLDS = (1, 3, 4)
 
 

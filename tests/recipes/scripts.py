@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 END_OF_TEXT = 50_256
@@ -26,11 +28,16 @@ FOLDERS = {
     "short/11": "2024-11-10_unet-double-lr",
     "short/12": "2024-11-19_flex-attention",
     "short/13": "2024-11-24_window-warmup",
+    "short/15": "2024-12-08_unet-value-embeds-tweaks",
+    "short/17": "2024-12-17_sparsify-embeds",
     "optimization/36": "2026-06-11_tuned-muon-baseline",
 }
 ALL = tuple(FOLDERS)
 SHORT = tuple(name for name in ALL if name.startswith("short/"))
-FLEX = ("short/12", "short/13")
+FLEX = ("short/12", "short/13", "short/15", "short/17")
+PADDED = ("short/1", "short/17")  # which tell the rows of the vocabulary from its tokens
+MASK_INSIDE = ("short/15", "short/17")  # whose model takes the window and makes the mask itself
+WITHOUT_TRAIN_LOSS = ("short/15", "short/17")  # in the lines of their logs
 VOCABULARY, END = 2048, 256  # of the tiny models, and the token that begins a document for them
 
 # One set of overrides scales every script down to a CPU.
@@ -49,7 +56,7 @@ TINY = {
 
 def small_vocabulary(name: str) -> dict[str, int]:
     """Settings that shrink the vocabulary, so that logits do not cost more than all else together."""
-    return {"vocab_size": VOCABULARY} | ({"padded_vocab_size": VOCABULARY} if name == "short/1" else {})
+    return {"vocab_size": VOCABULARY} | ({"padded_vocab_size": VOCABULARY} if name in PADDED else {})
 
 
 def tiny(name: str) -> dict[str, object]:
@@ -84,6 +91,14 @@ def import_file(path: Path, *, small: bool = False) -> ModuleType:
 @functools.cache
 def load(name: str) -> ModuleType:
     return import_file(script_path(name))
+
+
+def mask_arguments(name: str, inputs: Any, window: int) -> tuple[Any, ...]:
+    """What a model takes beside a row of tokens and its targets so that it sees `window` tokens or blocks."""
+    if name not in FLEX:
+        return ()
+    size = torch.tensor(window)
+    return (size,) if name in MASK_INSIDE else (load(name).attention_mask(inputs, size),)
 
 
 def arguments(**settings: object) -> list[str]:

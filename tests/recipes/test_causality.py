@@ -3,12 +3,15 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from .scripts import ALL, END, END_OF_TEXT, FLEX, load, small_vocabulary
+from .scripts import ALL, END, END_OF_TEXT, FLEX, MASK_INSIDE, load, mask_arguments, small_vocabulary
 
 T = 48
+BY_TOKENS = tuple(name for name in FLEX if name not in MASK_INSIDE)  # masks that know no blocks
+HALF_TURNING = ("short/17", "optimization/36")
 
 
 def model_of(name: str) -> Any:
@@ -26,7 +29,7 @@ def model_of(name: str) -> Any:
 def loss_at_each_position(name: str, model: Any, inputs: torch.Tensor, window: int = 1024) -> torch.Tensor:
     """The loss (T,) of each position alone: all other targets are ignored."""
     targets = torch.randint(0, 2000, (1, T), generator=torch.Generator().manual_seed(1))
-    mask = (load(name).attention_mask(inputs, torch.tensor(window)),) if name in FLEX else ()
+    mask = mask_arguments(name, inputs, window)
     losses = []
     with torch.no_grad():
         for i in range(T):
@@ -71,7 +74,7 @@ def test_another_document_changes_a_loss_only_where_no_mask_separates_them(
     assert later < 1e-5 if name in FLEX else later > 1e-3
 
 
-@pytest.mark.parametrize("name", FLEX)
+@pytest.mark.parametrize("name", BY_TOKENS)
 def test_the_mask_is_that_of_the_recipe_key_by_key(name: str) -> None:
     inputs = random_row(6)
     inputs[0, [0, 9, 10, 33]] = END_OF_TEXT
@@ -84,7 +87,67 @@ def test_the_mask_is_that_of_the_recipe_key_by_key(name: str) -> None:
                 assert mask[p, k].item() == sees, (p, k, window)
 
 
-@pytest.mark.parametrize("name", FLEX)
+WINDOWS = {"short/15": (64, 128, 192, 300, 640), "short/17": (1, 2, 3, 5)}  # tokens, blocks
+ROW = 640  # five blocks
+
+
+def row_of_blocks() -> tuple[torch.Tensor, np.ndarray]:
+    """A row whose documents begin in a block, at its edge and one token before it; and the document of each token."""
+    inputs = torch.randint(0, 256, (1, ROW), generator=torch.Generator().manual_seed(12))
+    inputs[0, [0, 90, 256, 511]] = END_OF_TEXT
+    return inputs, np.cumsum(inputs[0].numpy() == END_OF_TEXT)
+
+
+def visible(name: str, documents: np.ndarray, window: int) -> np.ndarray:
+    """The recipe's rule: record 15 has a window in tokens, cut to the blocks it takes up with the query's; 17 counts blocks."""
+    q, k = np.arange(ROW)[:, None], np.arange(ROW)[None, :]
+    seen = (k <= q) & (documents[q] == documents[k])
+    blocks = q // 128 - k // 128
+    return seen & (blocks < window) if name == "short/17" else seen & (q - k < window) & (blocks < -(-window // 128))
+
+
+@pytest.mark.parametrize("name", MASK_INSIDE)
+def test_the_mask_of_blocks_is_that_of_the_recipe_key_by_key(name: str) -> None:
+    inputs, documents = row_of_blocks()
+    for window in WINDOWS[name]:
+        mask = load(name).attention_mask(inputs, torch.tensor(window)).numpy()
+        assert (mask == visible(name, documents, window)).all(), window
+
+
+class OnGpu(torch.Tensor):
+    """A tensor that says it is on a GPU."""
+
+    is_cuda = True
+
+
+@pytest.mark.parametrize("name", MASK_INSIDE)
+def test_the_tables_of_blocks_on_a_gpu_make_the_same_mask_and_name_no_block_in_vain(name: str) -> None:
+    inputs, documents = row_of_blocks()
+    for window in WINDOWS[name]:
+        mask = load(name).attention_mask(inputs.as_subclass(OnGpu), torch.tensor(window))
+        seen = visible(name, documents, window)
+        total, kinds = np.zeros((5, 5), dtype=int), [(mask.kv_num_blocks, mask.kv_indices, False)]
+        if mask.full_kv_num_blocks is not None:
+            kinds.append((mask.full_kv_num_blocks, mask.full_kv_indices, True))
+        assert len(kinds) == (2 if name == "short/17" else 1) and mask.BLOCK_SIZE == (128, 128)
+        for counts, indices, full in kinds:
+            assert counts.shape == (1, 1, 5) and indices.shape == (1, 1, 5, 5)
+            assert counts.dtype == indices.dtype == torch.int32
+            for i in range(5):
+                kept = indices[0, 0, i, : int(counts[0, 0, i])].tolist()
+                assert kept == sorted(kept) and sorted(indices[0, 0, i].tolist()) == list(range(5))
+                for j in kept:
+                    total[i, j] += 1
+                    q = torch.arange(128 * i, 128 * i + 128)[:, None]
+                    k = torch.arange(128 * j, 128 * j + 128)[None, :]
+                    allowed = np.ones((128, 128), dtype=bool) if full else mask.mask_mod(0, 0, q, k).numpy()
+                    assert (allowed == seen[128 * i : 128 * i + 128, 128 * j : 128 * j + 128]).all(), (window, i, j)
+                    assert allowed.any() and (full or name != "short/17" or not allowed.all())
+        assert total.max() == 1
+        assert (seen.reshape(5, 128, 5, 128).any(axis=(1, 3)) == (total == 1)).all()
+
+
+@pytest.mark.parametrize("name", BY_TOKENS)
 def test_flex_attention_under_the_mask_equals_the_dense_attention_that_replaces_it_on_a_cpu(name: str) -> None:
     """Forward pass only, not compiled: that much of FlexAttention runs on a CPU."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
@@ -126,7 +189,7 @@ def test_rotary_frequencies_and_the_sense_of_rotation_are_those_of_the_recipe(na
     cos, sin = module.rotary_tables(8, head_dim, *table_type)
     for position in (0, 1, 7):
         for j in range(head_dim // 2):
-            if name == "optimization/36":
+            if name in HALF_TURNING:
                 quarter = head_dim // 4
                 frequency = (1 / 1024) ** (j / (quarter - 1)) if j < quarter else 0.0
             else:
@@ -138,3 +201,15 @@ def test_rotary_frequencies_and_the_sense_of_rotation_are_those_of_the_recipe(na
             y = module.rotate(x, cos, sin)[0, position, 0]
             assert y[j].item() == pytest.approx(2 * c + 3 * s, abs=1e-4)
             assert y[j + head_dim // 2].item() == pytest.approx(-2 * s + 3 * c, abs=1e-4)
+
+
+def test_record_15_rounds_the_frequencies_of_its_rotation_on_a_gpu_and_record_17_only_the_tables() -> None:
+    """At the 4,000th token a frequency that is off by 1/512 of itself turns a pair by whole radians too much."""
+    frequency, place = 10_000 ** (-2 / 16), 4_000
+    rounded = torch.tensor(frequency).bfloat16().item()
+    assert abs(rounded - frequency) * place > 0.5
+    cos, _ = load("short/15").rotary_tables(place + 1, 16, torch.bfloat16)
+    assert cos.dtype == torch.bfloat16 and cos[place, 1].item() == pytest.approx(math.cos(place * rounded), abs=0.01)
+    cos, _ = load("short/17").rotary_tables(place + 1, 16, torch.bfloat16)
+    exact = math.cos(place * (1 / 1024) ** (1 / 3))
+    assert cos.dtype == torch.bfloat16 and cos[place, 1].item() == pytest.approx(exact, abs=0.01)

@@ -9,6 +9,7 @@ import torch
 from .scripts import ALL, load
 
 WITH_MUON = ALL[2:]
+AVERAGING = ("short/15", "short/17", "optimization/36")  # whose momentum is a moving average
 FIVE_STEPS = (3.4445, -4.7750, 2.0315, 5)
 TWELVE_STEPS = (2.0, -1.5, 0.5, 12)
 
@@ -129,7 +130,7 @@ def test_muon_moves_weights_as_the_recipe_says_over_three_steps(name: str, alone
         for i, p in enumerate(params):
             p.grad = torch.randn(p.shape, generator=random)
             g = p.grad.double()
-            if name == "optimization/36":
+            if name in AVERAGING:
                 moments[i] = moments[i] + (1 - mu) * (g - moments[i])
                 u = g + mu * (moments[i] - g)
             else:

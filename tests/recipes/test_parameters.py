@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from .scripts import ALL, FLEX, load
+from .scripts import ALL, MASK_INSIDE, load, mask_arguments
 
 D, LAYERS = 768, 12
 BLOCKS = 84_934_656
@@ -25,6 +26,8 @@ COUNTS = {
     "short/11": (162_201_642, 123_568_128),
     "short/12": (162_201_642, 123_568_128),
     "short/13": (162_201_642, 123_568_128),
+    "short/15": (394_002_432 + 54, 123_568_128),
+    "short/17": (275_598_336 + 52, 121_208_832),
     "optimization/36": (162_354_816, None),
 }
 
@@ -41,7 +44,8 @@ def test_the_full_size_model_has_as_many_parameters_as_the_record(name: str) -> 
     total, active = COUNTS[name]
     assert sum(p.numel() for p in model.parameters()) == total
     in_products = sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) + model.head.weight.numel()
-    assert sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) == BLOCKS
+    without_attention = 4 * D * D if name == "short/17" else 0
+    assert sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) == BLOCKS - without_attention
     if active is not None:
         assert in_products == active
 
@@ -82,9 +86,10 @@ def test_the_full_size_loss_before_the_first_step_is_that_of_the_record(name: st
     model = module.GPT(args)
     tokens = torch.randperm(50_257)[: count + 1]
     inputs, targets = tokens[None, :-1], tokens[None, 1:]
-    mask = (module.attention_mask(inputs, torch.tensor(1024)),) if name in FLEX else ()
     with torch.no_grad():
-        loss = model(inputs, targets, *mask).item() / (count if name == "optimization/36" else 1)
+        loss = model(inputs, targets, *mask_arguments(name, inputs, 1024)).item() / (
+            count if name == "optimization/36" else 1
+        )
     expected, tolerance = FIRST_LOSS[name]
     assert loss == pytest.approx(expected, abs=tolerance)
 
@@ -115,17 +120,42 @@ def test_initial_weights_have_the_spread_that_the_recipes_state() -> None:
 
 
 def test_learned_scalars_start_where_the_recipes_say() -> None:
-    for name in ("short/9", "short/10", "short/11", "short/12", "short/13"):
+    for name in ("short/9", "short/10", "short/11", "short/12", "short/13", "short/15", "short/17"):
         module = load(name)
         model = module.GPT(module.Hyperparameters(device="cpu", n_layer=4, n_head=2, d_model=32, sequence_length=64))
         for block in model.blocks:
-            assert block.attn.value_mix.item() == 0.5
+            assert block.attn.value_mix.tolist() == ([0.5, 0.5] if name in MASK_INSIDE else 0.5)
             assert block.input_mix.tolist() == [1.0, 0.0]
         if name not in ("short/9", "short/10"):
             assert model.skip_weights.tolist() == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("name", ["short/10", "short/11", "short/12", "short/13"])
+def test_blocks_at_equal_distance_from_the_middle_or_from_the_ends_look_up_the_same_values() -> None:
+    """Record 15 mirrors six tables, record 17 repeats three in their order and leaves the others without."""
+    for name, mirrored in (("short/15", True), ("short/17", False)):
+        module = load(name)
+        sizes = {"n_layer": 12, "n_head": 1, "d_model": 4, "vocab_size": 8, "sequence_length": 4}
+        model = module.GPT(module.Hyperparameters(device="cpu", **sizes))
+        looked_up: dict[nn.Module, Any] = {}
+        note = nn.modules.module.register_module_forward_pre_hook(
+            lambda called, given, found=looked_up: found.__setitem__(called, given[1] if len(given) > 1 else None)
+        )
+        model.logits(torch.arange(4)[None], torch.tensor(64))
+        note.remove()
+        tables = (
+            model.value_embed.weight[:4].split(4, dim=1)
+            if mirrored
+            else [embed.weight[:4] for embed in model.value_embeds]
+        )
+        expected = [*tables, *tables[::-1]] if mirrored else [*tables, *[None] * 6, *tables]
+        assert len(expected) == 12 and len(tables) == (6 if mirrored else 3)
+        for block, table in zip(model.blocks, expected, strict=True):
+            given = looked_up.get(block.attn)
+            assert (given is None) if table is None else torch.equal(given[0], table)
+        assert [block.attn is None for block in model.blocks] == [not mirrored and i == 7 for i in range(12)]
+
+
+@pytest.mark.parametrize("name", ["short/10", "short/11", "short/12", "short/13", "short/15", "short/17"])
 def test_on_a_gpu_all_but_the_weights_of_linear_layers_would_be_bf16(name: str) -> None:
     module = load(name)
     model = meta_model(name)

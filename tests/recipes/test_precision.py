@@ -1,12 +1,24 @@
 """The number types of a GPU run, tried on a CPU: what would run there in bf16 takes steps and keeps its types."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from .scripts import ALL, END, FLEX, load
+from .scripts import (
+    ALL,
+    END,
+    FLEX,
+    MASK_INSIDE,
+    PADDED,
+    import_file,
+    load,
+    mask_arguments,
+    script_path,
+    small_vocabulary,
+)
 
 ALIKE = (*ALL[:6], "optimization/36")  # whose layers are all alike: no values of the first in the others, no skips
 AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9")
@@ -29,16 +41,16 @@ def test_steps_in_bf16_lower_the_loss_and_keep_all_types(name: str, traced: bool
     """`traced` sends the model through torch.compile's front end and autograd tracing, without generating code."""
     module = load(name)
     layers = 1 if name in ALIKE and traced else 2  # tracing takes its time per layer
-    args = module.Hyperparameters(
-        device="cpu", n_layer=layers, n_head=2, d_model=32, vocab_size=300, sequence_length=32, num_iterations=8
-    )
+    sizes = {"n_layer": layers, "n_head": 2, "d_model": 32, "vocab_size": 300, "sequence_length": 32}
+    sizes |= {"padded_vocab_size": 300} if name in PADDED else {}
+    args = module.Hyperparameters(device="cpu", num_iterations=8, **sizes)
     torch.manual_seed(4)
     model = module.GPT(args)
     to_gpu_types(name, model)
     optimizers = module.make_optimizers(model, args)
     types = {path: p.dtype for path, p in model.named_parameters()}
     inputs, targets = torch.randint(0, 256, (2, 1, 32), generator=torch.Generator().manual_seed(5)).unbind(0)
-    mask = (module.attention_mask(inputs, torch.tensor(16)),) if name in FLEX else ()
+    mask = mask_arguments(name, inputs, 16)
     torch._dynamo.reset()
     run = torch.compile(model, backend="aot_eager", dynamic=False) if traced else model
     autocast = torch.autocast("cpu", torch.bfloat16) if name in AUTOCAST else contextlib.nullcontext()
@@ -58,7 +70,39 @@ def test_steps_in_bf16_lower_the_loss_and_keep_all_types(name: str, traced: bool
     assert {path: p.dtype for path, p in model.named_parameters()} == types
 
 
-@pytest.mark.parametrize("name", FLEX)
+@pytest.mark.parametrize("name", MASK_INSIDE)
+def test_masks_that_the_model_makes_itself_need_no_new_compilation_either(name: str, tmp_path: Path) -> None:
+    """The way of a GPU, traced once. Uncompiled, FlexAttention leaves no block out, so only the widest window compares."""
+    source = script_path(name).read_text()
+    assert source.count("    if inputs.is_cuda:\n") == 1
+    (tmp_path / "on_gpu.py").write_text(source.replace("    if inputs.is_cuda:\n", "    if True:\n"))
+    on_gpu, on_cpu = import_file(tmp_path / "on_gpu.py", small=True), import_file(script_path(name), small=True)
+    sizes = {"n_layer": 2, "n_head": 2, "d_model": 32, "sequence_length": 256} | small_vocabulary(name)
+    args = on_cpu.Hyperparameters(device="cpu", **sizes)
+    torch.manual_seed(6)
+    model, same = on_cpu.GPT(args), on_gpu.GPT(args)
+    with torch.no_grad():
+        for p in model.parameters():  # the zero-initialised head would hide every difference
+            p.add_(0.1 * torch.randn_like(p))
+    same.load_state_dict(model.state_dict())
+    graphs = []
+
+    def count(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    traced = torch.compile(same, backend=count, dynamic=False)
+    with torch.no_grad():
+        for step, window in enumerate((1, 2, 64, 256)):
+            inputs = torch.randint(0, 256, (1, 256), generator=torch.Generator().manual_seed(step))
+            inputs[0, [0, 60 + step]] = END
+            loss = traced(inputs, inputs, torch.tensor(window))
+        torch.testing.assert_close(loss, model(inputs, inputs, torch.tensor(window)))
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in FLEX if name not in MASK_INSIDE])
 def test_new_masks_and_windows_need_no_new_compilation(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The forward pass with FlexAttention's own mask, traced once for documents and windows that change every step."""
     from torch.nn.attention.flex_attention import create_block_mask

@@ -18,6 +18,8 @@ TRAPEZOIDS = {
     "short/11": (3_000, 0, 900),
     "short/12": (1_875, 0, 562),
     "short/13": (1_750, 0, 640),
+    "short/15": (1_480, 0, 600),
+    "short/17": (1_490, 0, 600),
 }
 STEPS = {name: steps for name, (steps, _, _) in TRAPEZOIDS.items()} | {"short/1": 19_560, "optimization/36": 3_250}
 VALIDATE_EVERY = {"short/1": 250, "short/2": 128}
@@ -64,7 +66,8 @@ def test_a_run_shortened_for_a_test_still_has_a_learning_rate_worth_the_name(nam
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("short/9", 500), ("short/10", 500), ("short/11", 500), ("short/12", 500), ("short/13", 300)]
+    ("name", "steps"),
+    [(f"short/{number}", 500) for number in (9, 10, 11, 12)] + [(f"short/{number}", 300) for number in (13, 15, 17)],
 )
 def test_the_momentum_of_muon_warms_up_from_085_to_095(name: str, steps: int) -> None:
     module = load(name)
@@ -83,13 +86,24 @@ def test_the_window_of_record_12_is_1024() -> None:
     assert load("short/12").Hyperparameters().window == 1024
 
 
-def test_the_window_of_record_13_grows_from_64_to_1792_in_steps_of_64() -> None:
-    module = load("short/13")
+@pytest.mark.parametrize("name", ["short/13", "short/15"])
+def test_the_window_of_records_13_and_15_grows_from_64_to_1792_in_steps_of_64(name: str) -> None:
+    module, n = load(name), STEPS[name]
     args = module.Hyperparameters()
-    windows = [module.window_size(t, args) for t in range(1_751)]
-    assert windows[0] == 64 and windows[1_750] == 1_792 and sorted(set(windows)) == list(range(64, 1_793, 64))
-    for t in (0, 1, 64, 65, 125, 500, 875, 1_000, 1_685, 1_686, 1_749, 1_750):
-        assert windows[t] == 64 * math.floor((1728 * t / 1750 + 64) / 64), t
+    windows = [module.window_size(t, args) for t in range(n + 1)]
+    assert windows[0] == 64 and windows[n] == 1_792 and sorted(set(windows)) == list(range(64, 1_793, 64))
+    for t in (0, 1, 64, 65, 125, 500, 875, 1_000, 1_400, n - 65, n - 64, n - 1, n):
+        assert windows[t] == 64 * math.floor((1728 * t / n + 64) / 64), t
+
+
+def test_the_window_of_record_17_grows_from_1_block_to_14() -> None:
+    module = load("short/17")
+    args = module.Hyperparameters()
+    windows = [module.window_size(t, args) for t in range(1_491)]
+    assert windows[0] == 1 and windows[1_490] == 14 and sorted(set(windows)) == list(range(1, 15))
+    for t in range(1_491):
+        f = t / 1_490
+        assert windows[t] == math.floor(((1 - f) * 64 + f * 1_792 + 64) / 128), t
 
 
 def test_the_optimization_script_validates_every_125_steps_and_every_25_in_the_last_tenth() -> None:

@@ -1,6 +1,7 @@
 """The scripts read as a sequence: the same order in all, and what all share is the same text, so a diff shows an idea."""
 
 import ast
+import itertools
 import re
 
 import pytest
@@ -55,6 +56,19 @@ def test_the_optimization_track_differs_from_it_in_checks_and_clock_alone() -> N
 def test_two_neighbours_read_their_data_by_the_same_text() -> None:
     """Record 1 alone shuffles."""
     assert len({sections(name)["Data"] for name in SHORT[1:]}) == 1
+
+
+def test_records_13_15_and_17_differ_in_the_model_then_in_muon_and_share_all_else() -> None:
+    texts = [definitions(name) for name in ("short/13", "short/15", "short/17")]
+    changed = [
+        {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+        for before, after in itertools.pairwise(texts)
+    ]
+    model = {"rotary_tables", "attention_mask", "block_mask", "Attention", "Block", "GPT", "make_optimizers"}
+    assert changed[0] - model == {
+        *("Hyperparameters", "compiled_create_block_mask", "list_blocks", "load", "Muon", "validate", "train")
+    }
+    assert changed[1] - model == {"Hyperparameters", "rotate", "window_size", "train"}
 
 
 def test_between_records_9_and_10_only_the_types_change() -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from harness.board import export, markdown, rows
+from harness.board import board_page, export, rows
 from harness.catalog.tracks import load_tracks
 from harness.core import codec
 from harness.core.errors import StoreError
@@ -104,7 +104,7 @@ def test_a_range_is_shown_where_replays_differ_and_the_csv_says_it_in_short() ->
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=marks)])
     said = "original ×2: −1.2 to +1.9 % time, −0.0004 to +0.0000 loss, 1 of 2 within its spread"
     assert rows.replayed_texts(row.replayed) == [said]
-    assert ", replayed ×2 |" in markdown.time_row(row)
+    assert ", replayed ×2 |" in board_page.time_row(row)
     [cells] = csv.DictReader(io.StringIO(export.to_csv([row])))
     assert (cells["replays"], cells["replayed"]) == ("2", said)
 
@@ -112,7 +112,7 @@ def test_a_range_is_shown_where_replays_differ_and_the_csv_says_it_in_short() ->
 def test_a_record_that_nobody_replayed_has_no_flag_and_an_empty_cell() -> None:
     held = records.read_record(record_folder(Project(ROOT), "short/88"))
     [row] = rows.make_rows(SHORT, [dataclasses.replace(held, replays=())])
-    assert "replayed" not in markdown.time_row(row)
+    assert "replayed" not in board_page.time_row(row)
     [cells] = csv.DictReader(io.StringIO(export.to_csv([row])))
     assert (cells["replays"], cells["replayed"]) == ("0", "")
 

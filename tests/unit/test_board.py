@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import frames
-from harness.board import export, leaderboard, markdown, plots, rows
+from harness.board import board_page, code_changes, export, leaderboard, learning, markdown, rows
 from harness.catalog.differences import Difference
 from harness.catalog.tracks import load_tracks
 from harness.core.record import INCOMPLETE, Claimed, Merged, Original, Record, RecordRun, cpu_note
+from harness.submission import codediff
 
 ROOT = Path(__file__).parents[2]
 TRACKS = load_tracks(ROOT / "tracks")
@@ -90,7 +90,7 @@ def merged_as(script: str | None) -> Merged:
 def test_only_the_same_script_on_the_same_hardware_contradicts_a_claim() -> None:
     runs = [replace(run(3.275), script_sha256="a" * 64), replace(run(3.2751), script_sha256="a" * 64)]
     for merged, claimed, word, flag in (
-        (merged_as("b" * 64), 50.0, "claimed", "other script (+60.0 % time)"),
+        (merged_as("b" * 64), 50.0, "claimed", "other script"),
         (merged_as("a" * 64), 50.0, "logged", "contradicted (+60.0 %)"),
         (merged_as("a" * 64), 75.0, "logged", "other host (+6.7 %)"),
         (merged_as("a" * 64), 100.0, "logged", "contradicted (−20.0 %)"),
@@ -103,7 +103,7 @@ def test_only_the_same_script_on_the_same_hardware_contradicts_a_claim() -> None
     assert flags(row) == ["other GPU"]
     [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0, *runs, merged=merged_as("b" * 64))])
     assert (row.evidence, flags(row), row.merged) == ("claimed", ["other script"], "c" * 40)
-    assert "held by the script that was merged, at commit cccccccc." in markdown.current_line(TRACKS["short"], row)
+    assert "held by the script that was merged, at commit cccccccc." in board_page.current_line(TRACKS["short"], row)
 
 
 def test_one_run_has_no_p_and_equal_runs_have_none_either() -> None:
@@ -143,13 +143,11 @@ def test_a_record_on_a_secret_source_ranks_by_its_steps_and_shows_a_distance() -
     assert [markdown.loss_text(row) for row in table] == ["entropy + 0.1223", "2.8550"]
     assert table[0].p is not None and table[0].p < 0.01, "against 0.15, not 2.95"
     # One picture of both: the distance of the older curve is known, because its source is.
-    curves = {"smoke": {old.slug: ((0, 5.5491, 0.0), (100, 2.855, 3.0)), new.slug: ((0, 2.8, 0.0), (90, 0.122, 3.0))}}
-    frame = frames.record_frame(TRACKS, [old, new])
-    points = frames.curve_frame([old, new], curves)
-    alike, target = plots._alike(TRACKS["smoke"], frame, points)
+    curves = {old.slug: ((0, 5.5491, 0.0), (100, 2.855, 3.0)), new.slug: ((0, 2.8, 0.0), (90, 0.122, 3.0))}
+    alike, target = learning._alike(TRACKS["smoke"], table, curves)
     assert target == 0.15
-    assert alike.val_loss.round(4).tolist() == [2.8124, 0.1183, 2.8, 0.122]
-    assert plots._alike(TRACKS["smoke"], frame[frame.number == "1"], points)[1] == 2.95
+    assert [[round(loss, 4) for _, loss, _ in curve] for curve in alike] == [[2.8, 0.122], [2.8124, 0.1183]]
+    assert learning._alike(TRACKS["smoke"], table[1:], curves)[1] == 2.95
 
 
 def test_the_current_record_stands_on_top_then_the_newest_and_nothing_is_hidden() -> None:
@@ -177,7 +175,7 @@ def difference(**changes: object) -> Difference:
         ),
         (
             (difference(reaches_target=False), difference(time_s=0.5)),
-            "0.50 s more than the script of #7, run beside it",
+            "0.50 s more than the script of #7, run beside it (5 and 4 runs); claims 20.00 s less than #1 claims",
         ),
         ((difference(reaches_target=False),), "claims 20.00 s less"),
     ],
@@ -187,6 +185,14 @@ def test_a_gain_is_that_of_runs_beside_it_else_one_of_claims(baselines: tuple[Di
     assert markdown.gain_text(replace(new, baselines=baselines), old, {}).startswith(said)
 
 
+def test_a_gain_in_the_table_says_what_was_not_alike() -> None:
+    [row] = rows.make_rows(TRACKS["short"], [record(1, 80.0)])
+    beside = difference(unlike=("torch", "day"))
+    assert "| −1.25 (#7, other torch, other day) |" in board_page.time_row(replace(row, baselines=(beside,)))
+    assert "| −1.25 |" in board_page.time_row(replace(row, baselines=(difference(record=None),)))
+    assert "| **80** |  |" in board_page.time_row(replace(row, baselines=(difference(reaches_target=False),)))
+
+
 def test_rows_that_take_no_fewer_steps_stand_apart() -> None:
     steps = {1: 3600, 2: 5625, 3: 3500, 4: 3500, 5: 3000, 6: 3400}
     held = [
@@ -194,7 +200,7 @@ def test_rows_that_take_no_fewer_steps_stand_apart() -> None:
         for n, s in steps.items()
     ]
     table = rows.make_rows(TRACKS["optimization"], held)
-    told = markdown.section(TRACKS["optimization"], table, [])
+    told = board_page.section(TRACKS["optimization"], table, [])
     first, apart = told.split("Baselines and rows")
     found = [re.findall(r"^\| \**(\d)\** \| \**([\d,]+)\** \| (\S*) ?\|", part, re.M) for part in (first, apart)]
     assert found == [
@@ -252,24 +258,18 @@ LIVE = re.compile(r"://|www\.|@\w|#\d|#</?\d|GH-\d", re.IGNORECASE)
 def test_no_title_can_break_the_table_or_become_something_else(title: str) -> None:
     hostile = record(1, 80.0, title=title, contributors=(title,), pull_request=title, withdrawn=title)
     table = rows.make_rows(TRACKS["short"], [hostile])
-    [line] = [markdown.time_row(row) for row in table]
+    [line] = [board_page.time_row(row) for row in table]
     assert line.count("|") == 11
     assert not set("\x1b\x07\n<>`‮") & set(line.replace("<!-- -->", ""))
     told = html.unescape(line.replace("https://github.com/KellerJordan", ""))
     assert not LIVE.search(told)
     assert line.count("](") == 2, "only the harness makes links"
-    told = markdown.section(TRACKS["short"], rows.make_rows(TRACKS["short"], [replace(hostile, withdrawn=None)]), [])
+    told = board_page.section(TRACKS["short"], rows.make_rows(TRACKS["short"], [replace(hostile, withdrawn=None)]), [])
     assert not set("\x1b\x07<`‮") & set(told.replace("<!-- -->", ""))
-    assert told.count("](") == 4, "the record, the idea, and two in the table"
+    assert told.count("](") == 3, "the record, and two in the table"
     assert json.loads(export.to_json(table))["records"][0]["title"] == title
     [_, cells] = list(csv.reader(io.StringIO(export.to_csv(table))))
     assert not cells[4].startswith("=")
-    curve = frames.curve_frame([hostile], {"short": {hostile.slug: ((0, 10.8, 0.1), (100, 3.3, 60.0))}})
-    assert plots.curves(TRACKS["short"], frames.record_frame(TRACKS, [hostile]), curve) is None, "it is withdrawn"
-    standing = replace(hostile, withdrawn=None)
-    svg = plots.curves(TRACKS["short"], frames.record_frame(TRACKS, [standing]), curve)
-    assert svg is not None
-    assert "<img" not in svg
 
 
 def test_a_page_says_nothing_that_a_later_record_changes() -> None:
@@ -279,10 +279,12 @@ def test_a_page_says_nothing_that_a_later_record_changes() -> None:
     later = record(3, 70.0, *[replace(run(3.278, 81.0 + n), script_sha256="b" * 64) for n in (0, 1)])
     curves = {"short": {r.slug: ((0, 10.8, 0.0), (100, 3.3, 60.0)) for r in (first, second, later)}}
     old, new = (leaderboard.render(TRACKS, held, curves) for held in ([first, second], [first, second, later]))
-    added = f"leaderboard/short/{later.slug}.md"
-    assert {
-        path: text for path, text in new.items() if path.endswith(".md") and path not in (added, "leaderboard.md")
-    } == {path: text for path, text in old.items() if path.endswith(".md") and path != "leaderboard.md"}
+    before, after = (
+        {path: text for path, text in files.items() if path.startswith("leaderboard/short/")} for files in (old, new)
+    )
+    added = {f"leaderboard/short/{later.slug}{suffix}" for suffix in (".md", ".svg")}
+    assert after.keys() - before.keys() == added, "it is a milestone, so its page has a picture"
+    assert {path: text for path, text in after.items() if path not in added} == before
     page = new[f"leaderboard/short/{second.slug}.md"]
     assert "0.75 s less than the script of #1, run beside it (2 and 2 runs)" in page
     assert "| 100 | 3.3000 | 60 | 3.3000 |" in page, "its curve beside that of the record before"
@@ -291,19 +293,63 @@ def test_a_page_says_nothing_that_a_later_record_changes() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_page_quotes_its_submitter_escaped(text: str) -> None:
-    hostile = record(
-        1, 80.0, run(3.278), title=text, contributors=(text,), pull_request=text, notes=text, withdrawn=text
-    )
+    noted = replace(run(3.278), note=text, script_sha256=text, torch=text, gpu_name=text)
+    hostile = record(1, 80.0, noted, title=text, contributors=(text,), pull_request=text, notes=text, withdrawn=text)
     page = leaderboard.render(TRACKS, [hostile], {}, readmes={"short": {hostile.slug: f"{text}\n\n---\n{text}"}})[
         f"leaderboard/short/{hostile.slug}.md"
     ]
-    ours = ("<!-- -->", "<!-- Generated", "it again. -->", "\n>")
+    ours = ("<!-- -->", "<!-- Generated", "it again. -->", "\n>", "<details><summary>", "</summary>", "</details>")
     told = re.sub("|".join(map(re.escape, ours)), "\n", page)
     assert not set("\x1b\x07<>‮") & set(told)
     assert told.count("](") == 2, "the board and its folder"
     assert not LIVE.search(html.unescape(page).split("## What its submitter wrote")[1])
     assert "What its submitter wrote\n\n> " in page
     assert all(line.startswith(">") for line in page.split("submitter wrote\n\n")[1].splitlines())
+
+
+HOSTILE_CODE = ("```", "````` js", "</details><script>alert(1)</script>", "\x1b[2J", "x = '\u202e'", "y" * 3000)
+
+
+def test_the_change_of_the_code_cannot_end_its_block() -> None:
+    old, new = (
+        "\n".join(f"x{n} = {n}\n" for n in range(9)),
+        "".join(f"s{n} = {line!r}\n# {line}\n" for n, line in enumerate(HOSTILE_CODE)),
+    )
+    # Text files are compared line by line, so that each hostile line stands by itself, and as context too.
+    files = {"a.txt": "\n".join([*HOSTILE_CODE, "1"]).encode()}, {"a.txt": "\n".join([*HOSTILE_CODE, "2"]).encode()}
+    for before, after in (({"train_gpt.py": old.encode()}, {"train_gpt.py": new.encode()}), files):
+        first, second = record(1, 90.0), record(2, 80.0)
+        change = code_changes.Change(codediff.diff(before, after), first, reimplemented=False)
+        page = leaderboard.render(TRACKS, [first, second], {}, changes={"short": {second.slug: change}})[
+            f"leaderboard/short/{second.slug}.md"
+        ]
+        [fence] = re.findall(r"^(`+)diff$", page, re.M)
+        inside = page.split(f"{fence}diff\n")[1].split(f"\n{fence}\n")[0]
+        assert not re.search(rf"^ {{0,3}}{fence}", inside, re.M), "no line of it ends the block"
+        assert len(inside.splitlines()) == len(change.diff.lines)
+        assert max(map(len, inside.splitlines())) <= 201
+        assert not set("\x1b\u202e") & set(page)
+        outside = page.replace(inside, "")
+        assert "<script" not in outside
+        assert f"{change.diff.size} against 1." in outside
+        assert "speedrun diff short/2 --against short/1" in outside
+
+
+def test_a_long_change_is_cut_and_one_without_code_is_said() -> None:
+    first, second = record(1, 90.0), record(2, 80.0)
+
+    def page(old: str, new: str) -> str:
+        diff = codediff.diff({"train_gpt.py": old.encode()}, {"train_gpt.py": new.encode()})
+        change = code_changes.Change(diff, first, reimplemented=True)
+        made = leaderboard.render(TRACKS, [first, second], {}, changes={"short": {second.slug: change}})
+        return made[f"leaderboard/short/{second.slug}.md"]
+
+    long = page("", "".join(f"x{n} = {n}\n" for n in range(400)))
+    assert "+400 −0 lines of code against 1." in long
+    assert "203 more lines: `speedrun diff short/2 --against short/1`" in long
+    assert "reimplementation" in long
+    assert "Nothing against 1." in page("x = 1\n", "x = 1  # one\n")
+    assert "code" not in leaderboard.render(TRACKS, [first, second], {})[f"leaderboard/short/{second.slug}.md"]
 
 
 def test_a_long_text_of_a_submitter_is_cut() -> None:
@@ -316,18 +362,8 @@ def test_a_long_text_of_a_submitter_is_cut() -> None:
     assert "380 more lines are in its README.md." in page
 
 
-def test_a_picture_carries_the_digest_of_its_data() -> None:
-    held = [record(n, 100.0 - n) for n in (1, 2, 3)]
-    first = plots.progress(TRACKS["short"], frames.record_frame(TRACKS, held))
-    other = plots.progress(TRACKS["short"], frames.record_frame(TRACKS, [*held[:2], record(3, 90.0)]))
-    assert first is not None
-    assert other is not None
-    assert plots.digest_of(first) != plots.digest_of(other)
-    assert plots.digest_of("<svg/>") is None
-
-
 def test_a_track_without_records_has_a_section() -> None:
-    page = markdown.leaderboard(TRACKS, {})
+    page = board_page.leaderboard(TRACKS, {})
     assert page.count("No record yet.") == 4
 
 

@@ -84,10 +84,10 @@ def test_a_file_of_many_lines_costs_no_more_than_its_lines() -> None:
 def test_the_lines_of_a_real_script_keep_their_order() -> None:
     assert code_lines(
         b'class A:\n    """Doc."""\n\n    x: int = 1  # one\n\n    def f(self):  # two\n        return (1,\n # c\n  2)\n'
-    ) == [
+    ) == (
         "class A:",
         "    x: int = 1",
         "    def f(self):",
         "        return (1,",
         "  2)",
-    ]
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +29,7 @@ from harness.store.comparisons import Comparison
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.ui import compare_report, state_report
+from harness.ui import compare_report, compare_steps, state_report
 from tests.faults.projects import Small, make_project
 from tests.named import find_subject
 
@@ -91,14 +93,18 @@ class Bench:
     def plan(self, terms: Terms, **changes: bool) -> Plan:
         return interleaving.plan(self.project, *map(contender, self.subjects()), terms, **changes)
 
-    def go(self, terms: Terms, play: Player, waiting: Waiting = FREE) -> Comparison:
+    def go(
+        self,
+        terms: Terms,
+        play: Player,
+        waiting: Waiting = FREE,
+        say: Callable[[Comparison], None] = lambda comparison: None,
+    ) -> Comparison:
         plan = self.plan(terms)
         interleaving.check(self.project, plan)
         ready = interleaving.prepare(plan, interleaving.make_environments(self.project, plan))
         played = {arm: dataclasses.replace(one, launcher=play) for arm, one in ready.items()}
-        return interleaving.run(
-            self.project, plan, played, lambda *_: lambda line: None, lambda comparison: None, waiting
-        )
+        return interleaving.run(self.project, plan, played, lambda *_: lambda line: None, say, waiting)
 
     def stored(self) -> Comparison:
         [comparison] = comparisons.read_comparisons(self.project)
@@ -173,10 +179,89 @@ def test_slower_is_said_as_plainly_as_faster(bench: Bench) -> None:
 
 
 def test_equal_scripts_end_in_a_tie_that_says_how_many_pairs_it_would_take(bench: Bench) -> None:
-    made = bench.go(Terms(pairs=8), Player(played(bench, b=74.999)))
+    made = bench.go(Terms(pairs=8, fixed=True), Player(played(bench, b=74.999)))
     assert (made.outcome, made.pairs) == ("tie", 8)
     assert "neither is shown to be faster after all 8 pairs" in compare_report.sentence(made)
     assert "pairs" in compare_report.outlook(made)
+
+
+def test_a_comparison_that_nothing_can_decide_any_more_ends_and_is_not_begun_again(bench: Bench) -> None:
+    rng = random.Random(6)
+    made = bench.go(Terms(pairs=16), Player(iter([75.0 * (1 + rng.gauss(0, 0.0008)) for _ in range(32)])))
+    assert made.outcome == "tie" and 3 < made.pairs < 16 and len(made.runs) == 2 * made.pairs
+    said = compare_report.sentence(made)
+    assert f"neither is shown to be faster after {made.pairs} of 16 pairs, and the others could not change that" in said
+    assert bench.go(Terms(pairs=16), Player(iter([]))) == made
+    assert decision.conclude(made) == made, "its file is enough to judge it"
+    older = decision.conclude(dataclasses.replace(made, ends_early=False))
+    assert older.outcome == "undecided", "one that an older harness began goes on to its last pair"
+
+
+@pytest.mark.parametrize("fixed", [False, True], ids=["until decided", "fixed"])
+def test_more_outliers_than_all_planned_runs_may_have_end_it_and_it_warns_before(
+    bench: Bench, capsys: pytest.CaptureFixture[str], fixed: bool
+) -> None:
+    slow = dict.fromkeys((4, 7, 10), 40.0)
+    said: list[str] = []
+
+    def say(comparison: Comparison) -> None:
+        compare_report.say_analysis(comparison)
+        said.append(capsys.readouterr().err)
+
+    made = bench.go(Terms(pairs=12, fixed=fixed), Player(played(bench, b=75.01, slow=slow)), say=say)
+    assert made.outcome == "inconclusive" and made.reason is not None and 10 < len(made.runs) < 24
+    assert "3 of" in made.reason and "more than 10 % of all 24 that were planned, so that no further run" in made.reason
+    assert any("2 of" in words and "more than 2 of all 24 would leave nothing to decide by" in words for words in said)
+    assert not made.unfinished
+
+
+def test_where_steps_are_ranked_it_tells_the_time_per_step_and_that_the_rank_does_not_depend_on_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = bench.go(Terms(pairs=5, fixed=True), Player(played(bench, b=74.0)))
+    assert {run.steps for run in made.runs} == {5}
+    compare_report.say_outcome(bench.project, made)
+    said = capsys.readouterr().err
+    assert re.search(
+        r"time per step: A 150\d\d\.\d\d ms \(5 steps\), B 14[78]\d\d\.\d\d ms \(5 steps\); B takes 1\.3\d %", said
+    )
+    assert "tiny ranks by steps, and the rank does not depend on it" in said
+    fewer = tuple(dataclasses.replace(run, steps=4 if run.arm == "B" else 5) for run in made.runs)
+    line = compare_steps.sentence(bench.project, dataclasses.replace(made, runs=fewer))
+    assert line is not None and re.search(
+        r"B 18\d\d\d\.\d\d ms \(4 steps\); B takes 23\.\d\d % more, any trend taken out \(95 % interval 2", line
+    )
+    unknown = tuple(dataclasses.replace(run, steps=None) for run in made.runs)
+    line = compare_steps.sentence(bench.project, dataclasses.replace(made, runs=unknown))
+    assert line == "tiny ranks by steps, and the rank does not depend on it"
+
+
+def test_a_plan_says_at_the_start_where_the_machine_is_too_noisy_to_decide(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare_report.say_plan(bench.project, bench.plan(Terms(), plan_only=True))
+    said = capsys.readouterr().err
+    assert (
+        "noise    not known here yet; on CPUs that others share runs vary by 1 to 6 %, and a difference below" in said
+    )
+    noisy = itertools.cycle([75.0, 79.0, 72.0, 77.0, 80.0, 73.0, 76.0])
+    bench.go(Terms(pairs=3, fixed=True), Player(noisy))
+    capsys.readouterr()
+    compare_report.say_plan(bench.project, bench.plan(Terms(), plan_only=True))
+    said = capsys.readouterr().err
+    assert re.search(
+        r"noise    6 runs here vary by \d\.\d %: a difference below \d(\.\d)? % stays undecided in 16 pairs more", said
+    )
+    assert "too noisy for what records gain, 1 % in the middle" in said
+
+
+def test_a_noisy_machine_is_named_after_the_third_pair(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    for wobble, noisy in ((0.03, True), (0.0005, False)):
+        times = itertools.cycle([75.0, 75 * (1 + wobble), 75 * (1 - wobble)])
+        made = bench.go(Terms(pairs=5 if noisy else 4, fixed=True), Player(times), say=compare_report.say_analysis)
+        said = capsys.readouterr().err
+        assert made.outcome == "tie" and said.count("too noisy for what records gain") == noisy
+        assert "likely needed" in said
 
 
 def test_a_finished_comparison_is_shown_and_not_made_again(bench: Bench) -> None:
@@ -278,7 +363,7 @@ def test_outliers_are_left_out_and_shown(bench: Bench, capsys: pytest.CaptureFix
 def test_too_many_outliers_decide_nothing(bench: Bench) -> None:
     made = bench.go(Terms(pairs=4, fixed=True), Player(played(bench, b=70.0, slow={1: 2.0, 6: 3.0})))
     # A track for any machine has a wide limit for its noise; here the limit of a quiet host is set.
-    strict = decision.conclude(dataclasses.replace(made, outlier_limit=0.005))
+    strict = decision.conclude(dataclasses.replace(made, outlier_limit=0.005, ends_early=False))
     assert strict.outcome == "inconclusive"
     assert strict.reason == "2 of 8 runs are outliers; with more than 10 % the comparison is inconclusive"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import random
@@ -356,3 +357,16 @@ def test_the_pairs_that_are_likely_needed_are_those_that_simulations_take() -> N
         assert fit is not None
         foretold.append(pairs.pairs_needed(fit, 3, SEQUENTIAL) or 99)
     assert sum(foretold) / 40 == pytest.approx(sum(used) / 40, abs=1.0)  # 8.8 pairs
+
+
+def test_nothing_can_decide_any_more_only_near_the_end_and_a_forged_number_of_pairs_takes_no_time() -> None:
+    rng = random.Random(24)
+    arms = coins(rng, 16)
+    made = times(rng, arms)
+    fit = analyse(made[:20], arms).fit
+    assert fit is not None
+    equal = dataclasses.replace(fit, beta=0.0)
+    assert not pairs.can_decide(equal, 15, SEQUENTIAL) and pairs.can_decide(equal, 3, SEQUENTIAL)
+    nearly = dataclasses.replace(fit, beta=-2.4 * fit.standard_error)
+    assert pairs.can_decide(nearly, 15, SEQUENTIAL)
+    assert not pairs.can_decide(equal, 100, Rule(10**15, 1e9))
