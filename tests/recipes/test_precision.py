@@ -13,6 +13,7 @@ from .scripts import (
     FLEX,
     MASK_INSIDE,
     PADDED,
+    RETIMED,
     import_file,
     load,
     mask_arguments,
@@ -21,7 +22,7 @@ from .scripts import (
 )
 
 ALIKE = (*ALL[:6], "optimization/36")  # whose layers are all alike: no values of the first in the others, no skips
-AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9")
+AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9", "short/24")
 
 
 def to_gpu_types(name: str, model: Any) -> None:
@@ -29,7 +30,7 @@ def to_gpu_types(name: str, model: Any) -> None:
         model.bfloat16()
     elif name == "optimization/36":
         model.embed.bfloat16()
-    elif name not in AUTOCAST:
+    elif name not in AUTOCAST or name in RETIMED:
         load(name).cast_to_bf16(model)
 
 

@@ -5,16 +5,16 @@ The idea over record 21: until then the first ten steps, in which the compiler w
 Before the clock starts, ten steps on the first batches compile everything; then weights, optimizers and data go back to
 their start. No settings of the compiler are tuned any more.
 
-Since record 17: one cursor for all ranks in the data; gradients averaged without DDP; the head's product in 8 bits and
-its logits capped at 30 by a sigmoid (18, 19); q, k and v in one tensor, attention scaled by 0.12, long and short windows,
-an Adam epsilon of 1e-10 (20); rows of 49,152 tokens and validation in rows of 262,144 (21).
+Records 18 to 21 brought, since 17: one cursor in the data for all ranks; no DDP; the head's product in 8 bits, and a
+sigmoid as cap of its logits; smaller first weights; q, k and v in one tensor, attention scaled by 0.12, long and short
+windows, an Adam epsilon of 1e-10; rows of 49,152 tokens, and of 262,144 in validation.
 
 Recipe: 1,770 steps of 393,216 tokens (696 M); 12 layers, width 768, 6 heads; 275,598,388 parameters, 121,208,832 of
 them in matrix products; bf16 activations. The loss at step 0 is ln 50,304 = 10.8258.
 
-This is a reimplementation from facts, not the original program. Uncertain in those facts: whether PyTorch's RMSNorm of
-that week added to a mean square of bf16 numbers the epsilon of bf16 or, as here, of fp32. On a CPU the head's product is
-a plain one and attention dense: FlexAttention has no backward pass there.
+This is a reimplementation from facts, not the original program. They leave open whether RMSNorm in the PyTorch of that
+week added the epsilon of bf16 to a mean square of bf16 numbers or, as here, that of fp32. On a CPU the head's product
+is a plain one in training too, and attention is dense.
 
 Start it where data/fineweb10B/ lies (or set DATA_PATH):
 
@@ -39,6 +39,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # read when torch is imported
+
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -49,7 +51,6 @@ from torch.nn.attention.flex_attention import BlockMask, flex_attention
 CODE = Path(__file__).read_bytes()  # the program as it runs; the log begins with it
 
 RECIPE_RANKS = 8  # the record ran on 8 GPUs; with fewer, each process takes the data of several of these ranks in turn
-BLOCK = 128  # tokens: FlexAttention takes or leaves the products of a block of queries and a block of keys as a whole
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,14 @@ class Hyperparameters:
     sequence_length: int = 49_152  # tokens per row
     val_sequence_length: int = 262_144  # the same in validation
     # model
-    vocab_size: int = 50_257  # the head has 50,304 rows, a multiple of 128
+    vocab_size: int = 50_257
+    padded_vocab_size: int = 50_304  # rows of the head: a multiple of 128
     n_layer: int = 12
     n_head: int = 6
     d_model: int = 768
-    window_end: int = 1_728  # tokens; reached after the last step
+    value_tables: int = 3  # each for one of the first and one of the last blocks
+    block_without_attention: int = 7  # counted from 0
+    window_end: int = 1_728  # tokens, reached after the last step; what a query sees is whole blocks, its own included
     # optimizer
     num_iterations: int = 1_770
     warmup_steps: int = 10  # before the clock starts, and undone
@@ -102,6 +106,7 @@ class Hyperparameters:
         return [
             (self.d_model % (4 * self.n_head) == 0, "d_model must be a multiple of 4 · n_head"),
             (self.n_layer % 2 == 0, "n_layer must be even: one half of the blocks feeds the other"),
+            (self.padded_vocab_size >= self.vocab_size, "padded_vocab_size must be at least vocab_size"),
             (self.device_batch_size == 1, "device_batch_size must be 1: the mask is that of one row"),
             (self.device == "cpu" or whole_blocks, f"rows must be multiples of {BLOCK} tokens on a GPU"),
         ]
@@ -151,7 +156,7 @@ class DistributedDataLoader:
             raise SystemExit(f"{self.files[index]} is not longer than one batch of {self.stride} tokens and a target")
 
     def next_batch(self) -> tuple[Tensor, Tensor]:
-        """Return inputs, int32, and targets, int64 (batch_size / 8, row_tokens); a target is the token after its input."""
+        """Return inputs, int32, and targets, int64 (batch_size / 8, row_tokens); a target is the token that follows."""
         if self.position + self.stride + 1 >= len(self.tokens):
             self.open_file((self.file_index + 1) % len(self.files))
         first = self.position + self.start
@@ -215,6 +220,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 END_OF_TEXT = 50_256  # the token that opens every document
+BLOCK = 128  # tokens: FlexAttention takes or leaves the products of a block of queries and a block of keys as a whole
 Mask = BlockMask | Tensor  # on a GPU, on a CPU
 
 
@@ -259,7 +265,7 @@ def block_masks(documents: Tensor, window: Tensor, sees: Callable) -> tuple[Bloc
 
 
 def list_blocks(table: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how many entries of each row are true, and where: the true ones first, from right to left. int32 (1, 1, ...)."""
+    """Return how many entries of each row are true, and where: the true ones first, backwards. int32 (1, 1, ...)."""
     indices = table.size(1) - 1 - table.flip(1).int().argsort(dim=1, descending=True, stable=True)
     return table.sum(1, dtype=torch.int32)[None, None], indices.int()[None, None]
 
@@ -289,7 +295,7 @@ X_UNIT, WEIGHT_UNIT, GRADIENT_UNIT = 1 / 2, 1 / 2**9, 1 / 2**19  # the numbers t
 class Product8(torch.autograd.Function):
     """x Wᵀ of x (T, D) and W (V, D), both rounded to 8 bits; so is the gradient of z, for the products that go back.
 
-    e4m3 has 4 bits of exponent and 3 of mantissa, for what is multiplied forward; e5m2 has a wider range, for gradients.
+    e4m3 has 4 bits of exponent and 3 of mantissa, for the products forward; e5m2 has a wider range.
     """
 
     @staticmethod
@@ -368,14 +374,13 @@ class MLP(nn.Module):
         return self.proj(F.relu(self.fc(x)).square())
 
 
-WITHOUT_ATTENTION = 7  # the 8th block
 LONG_WINDOW = (0, 4, 11)  # the other blocks have the short one
 
 
 class Block(nn.Module):
-    def __init__(self, args: Hyperparameters, index: int):
+    def __init__(self, args: Hyperparameters, place: int):
         super().__init__()
-        self.attn = Attention(args) if index != WITHOUT_ATTENTION else None
+        self.attn = Attention(args) if place != args.block_without_attention else None
         self.mlp = MLP(args)
         self.input_mix = nn.Parameter(torch.tensor([1.0, 0.0]))  # factors on the stream and on the embedding
 
@@ -392,11 +397,11 @@ class GPT(nn.Module):
     def __init__(self, args: Hyperparameters):
         super().__init__()
         self.embed = nn.Embedding(args.vocab_size, args.d_model)
-        n_tables = min(3, args.n_layer // 2)
-        self.value_embeds = nn.ModuleList(nn.Embedding(args.vocab_size, args.d_model) for _ in range(n_tables))
-        self.blocks = nn.ModuleList(Block(args, i) for i in range(args.n_layer))
+        tables = min(args.value_tables, args.n_layer // 2)  # the bound acts only in models made small for a test
+        self.value_embeds = nn.ModuleList(nn.Embedding(args.vocab_size, args.d_model) for _ in range(tables))
+        self.blocks = nn.ModuleList(Block(args, place) for place in range(args.n_layer))
         self.skip_weights = nn.Parameter(torch.ones(args.n_layer // 2))
-        self.head = Head(args.d_model, -(-args.vocab_size // 128) * 128)
+        self.head = Head(args.d_model, args.padded_vocab_size)
         nn.init.zeros_(self.head.weight)
         # Plain tensors on the device of construction, for the longest row in whole blocks.
         length = -(-max(args.sequence_length, args.val_row()) // BLOCK) * BLOCK
@@ -407,8 +412,8 @@ class GPT(nn.Module):
         long_mask, short_mask = attention_masks(inputs, window)
         x = x0 = rms_norm(self.embed(inputs))  # (B, T, D)
         half = len(self.blocks) // 2
-        values = [table(inputs) for table in self.value_embeds]  # (B, T, D) each, for the first and the last blocks
-        values = [*values, *[None] * (len(self.blocks) - 2 * len(values)), *values]
+        values = [embed(inputs) for embed in self.value_embeds]  # (B, T, D) each
+        values = [*values, *[None] * (len(self.blocks) - 2 * len(values)), *values]  # one for each block
         skips = []  # outputs of the first half of the blocks, taken back in reverse order by the second half
         for i, block in enumerate(self.blocks):
             if i >= half:
@@ -427,8 +432,8 @@ class GPT(nn.Module):
 
 def cast_to_bf16(model: GPT) -> None:
     """Make the tables bf16, and with them activations and Adam's state of the tables; all else stays fp32."""
-    for table in (model.embed, *model.value_embeds):
-        table.bfloat16()
+    model.embed.bfloat16()
+    model.value_embeds.bfloat16()
 
 
 def make_model(args: Hyperparameters) -> GPT:
@@ -449,7 +454,7 @@ def load(path: str) -> Callable[[Tensor], Tensor]:
     args = Hyperparameters(**saved["settings"] | {"device": "cuda" if torch.cuda.is_available() else "cpu"})
     model = make_model(args).eval()
     model.load_state_dict(saved["model"])
-    window = torch.tensor(window_blocks(args.num_iterations, args), device=args.device)  # that of the last validation
+    window = torch.tensor(window_size(args.num_iterations, args), device=args.device)  # that of the last validation
     # Without compilation FlexAttention would hold all products of a row's queries and keys.
     run = torch.compile(model.logits, dynamic=False) if args.device == "cuda" else model.logits
 
@@ -533,13 +538,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def make_optimizers(model: GPT, args: Hyperparameters) -> list[torch.optim.Optimizer]:
-    tables = [model.embed.weight, *(table.weight for table in model.value_embeds)]
     matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
     scalars = [p for p in model.parameters() if p.ndim < 2]
     adam = torch.optim.Adam(
         [
+            {"params": [model.embed.weight, *model.value_embeds.parameters()], "lr": args.embed_lr},
             {"params": [model.head.weight], "lr": args.head_lr},
-            {"params": tables, "lr": args.embed_lr},
             {"params": scalars, "lr": args.scalar_lr},
         ],
         betas=(args.adam_beta1, args.adam_beta2),
@@ -566,8 +570,8 @@ def muon_momentum(step: int, args: Hyperparameters) -> float:
     return args.muon_momentum_start + progress * (args.muon_momentum_end - args.muon_momentum_start)
 
 
-def window_blocks(step: int, args: Hyperparameters) -> int:
-    """The long attention window at 0-based `step`, in training and validation, in blocks."""
+def window_size(step: int, args: Hyperparameters) -> int:
+    """The long attention window in blocks at 0-based `step`, in training and validation: at least a line in tokens."""
     return max(1, -(-args.window_end * step // (args.num_iterations * BLOCK)))
 
 
@@ -601,8 +605,7 @@ def add_gradients(
             next_ones = next_micro_batches(loaders, args)
         (loss / len(micro_batches)).backward()
     for p in model.parameters():
-        if p.grad is not None:
-            dist.all_reduce(p.grad, op=dist.ReduceOp.AVG)
+        dist.all_reduce(p.grad, op=dist.ReduceOp.AVG)
     return next_ones
 
 
@@ -641,7 +644,7 @@ def train(model: GPT, train_loaders: Loaders, val_loaders: Loaders, args: Hyperp
     clock.start()
     last_step = args.num_iterations
     for step in range(last_step + 1):
-        window.fill_(window_blocks(step, args))  # a copy from the host would wait for the GPU
+        window.fill_(window_size(step, args))  # a copy from the host would wait for the GPU
         if step % args.val_loss_every == 0 or step == last_step:
             clock.stop()
             val_loss = validate(compiled_model, val_loaders, args, window)
