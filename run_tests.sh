@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./setup_env.sh
-setup_env train test
+setup_env train test cluster
 
 [ "${1:-}" != --quick ] || set -- -m quick "${@:2}"
 

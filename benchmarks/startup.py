@@ -82,7 +82,7 @@ def main() -> int:
     times, few = (1, 1) if small else (15, 3)
     bare = median_ms([sys.executable, "-c", "pass"], times)
     help_ms = median_ms([sys.executable, "-m", "harness", "--help"], times)
-    verify_ms = median_ms([sys.executable, "-c", NO_TORCH, "verify", "smoke/2"], times)
+    record_ms = median_ms([sys.executable, "-c", NO_TORCH, "check", "smoke/2"], times)
     doctor = [sys.executable, "-m", "harness", "doctor", "short/12"]
     doctor_ms = median_ms(doctor, few, fine=(0, 2))
     with tempfile.TemporaryDirectory() as scratch:
@@ -92,8 +92,8 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
     print(f"bare interpreter      {bare:6.0f} ms")
     print(f"speedrun --help       {help_ms:6.0f} ms   (at most 150)")
-    print(f"speedrun check        {check_ms:6.0f} ms   (without torch, three packed runs; at most 1000)")
-    print(f"speedrun verify       {verify_ms:6.0f} ms   (without torch, three packed runs)")
+    print(f"check a submission    {check_ms:6.0f} ms   (without torch, three packed runs; at most 1000)")
+    print(f"check a record        {record_ms:6.0f} ms   (without torch, three packed runs)")
     print(f"speedrun doctor       {doctor_ms:6.0f} ms   (on this machine; at most 5000)")
     print(f"                      {hanging_ms:6.0f} ms   (where the driver hangs; at most 5000)")
     within = help_ms <= 150 and check_ms <= 1000 and max(doctor_ms, hanging_ms) <= 5000

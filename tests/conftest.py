@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -10,6 +11,11 @@ import pytest
 # A shell that starts a job in the background lets it ignore Ctrl-C, and every child inherits that. The tests that
 # interrupt a run send a real SIGINT, so it must mean what it means at a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What the harness prints is broken into lines of COLUMNS columns, which pytest sets for its workers: tests read whole
+# lines unless they ask for columns. Nor do colours or a terminal of whoever runs them change what they read.
+for setting in ("COLUMNS", "NO_COLOR"):
+    os.environ.pop(setting, None)
 
 # `./run_tests.sh --quick`: what shows most mistakes for the least time, at most a minute of CPU. A folder's tests are
 # quick but for files (or single tests) that simulate, pack, start many processes or read a thousand logs.

@@ -198,7 +198,9 @@ def check(folder: Path, slug: str) -> Said:
     own = f"{SUBMISSIONS}/{slug}"
     _, report, _ = written.harness(folder, "check", own, "--markdown")
     status, annotations, text = written.harness(folder, "check", own, "--format", "github")
-    return Said(status == 0, shown(text), annotations, report)
+    # A submission that is valid and no record ends with status 1; its evidence is in order all the same.
+    valid = report.partition("\n")[0].endswith(": valid, but no record")
+    return Said(status == 0 or valid, shown(text), annotations, report)
 
 
 def judge(head: str, slug: str) -> tuple[list[str], Said]:

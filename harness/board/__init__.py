@@ -19,4 +19,5 @@ waterfall    leaderboard/gains-<track>.svg: what the last ideas gained
 learning     leaderboard/curves-<track>.svg, and the picture on a milestone's page
 svg          text that is a picture, the same bytes on every machine
 scales       where values lie in a picture, and which of them an axis names
+site/        the same as a web site with charts
 """

@@ -78,11 +78,11 @@ def read_and_render(project: Project) -> dict[str, str]:
     records = read_records(project)
     curves, timings = frames.read_curves(project, records), read_retimings(project)
     readmes, changes = read_readmes(project, records), read_changes(project, records)
-    evals = _read_evals(project, records)
+    evals = read_evaluations(project, records)
     return render(load_tracks(project.tracks), records, curves, timings, readmes, changes, evals)
 
 
-def _read_evals(project: Project, records: Sequence[Record]) -> dict[str, dict[str, list[EvalResult]]]:
+def read_evaluations(project: Project, records: Sequence[Record]) -> dict[str, dict[str, list[EvalResult]]]:
     """Read what evaluations of the records' trained models found; raises StoreError with every problem."""
 
     def read(record: Record) -> list[EvalResult]:

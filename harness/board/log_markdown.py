@@ -85,12 +85,12 @@ def _row(table: LogTable, one: TableGroup, base: TableGroup | None) -> list[str]
 
 def _differences(one: TableGroup, base: TableGroup) -> list[str]:
     same = (one.gpu_count, one.gpu_name) == (base.gpu_count, base.gpu_name)
-    time = _difference(_times(one), _times(base), ".3f", share=True) if same else "–"
+    time = difference(_times(one), _times(base), ".3f", share=True) if same else "–"
     code = "–" if one.code is None else f"+{one.code.added} −{one.code.removed}"
-    return [time, _difference(_losses(one), _losses(base), ".5f", share=False), code]
+    return [time, difference(_losses(one), _losses(base), ".5f", share=False), code]
 
 
-def _difference(mine: Sequence[float], its: Sequence[float], form: str, *, share: bool) -> str:
+def difference(mine: Sequence[float], its: Sequence[float], form: str, *, share: bool) -> str:
     """Write a difference of means with its 95 % interval, where both sides have runs enough for one."""
     if not mine or not its:
         return "–"

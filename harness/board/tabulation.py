@@ -44,14 +44,7 @@ def read(readings: Iterable[Reading], baseline: str | None = None, *, target: fl
     the loss, by default that of the track whose folder of modded-nanogpt the logs lie in, else the nearest one. Raises
     HarnessError where `baseline` does not mean one group, and for logs of several tracks.
     """
-    if baseline is None:
-        groups = group(readings)
-    elif os.path.exists(baseline):
-        whole = os.path.realpath(baseline)
-        groups = group(readings, lambda path: _lies_in(path, whole))
-        _require_one([one for one in groups if one.is_baseline], baseline)
-    else:
-        groups = _named(group(readings), baseline)
+    groups = grouped(readings, baseline)
     base = groups[0] if groups[0].is_baseline else None
     track = _track(groups)
     if target is None:
@@ -62,6 +55,18 @@ def read(readings: Iterable[Reading], baseline: str | None = None, *, target: fl
         for index, one in enumerate(listed)
     )
     return LogTable(track, target, base is not None, made, len(groups) - len(listed))
+
+
+def grouped(readings: Iterable[Reading], baseline: str | None = None) -> list[Group]:
+    """Sort runs into groups, those of the baseline first; raises HarnessError where `baseline` does not mean one group."""
+    if baseline is None:
+        return group(readings)
+    if not os.path.exists(baseline):
+        return _named(group(readings), baseline)
+    whole = os.path.realpath(baseline)
+    groups = group(readings, lambda path: _lies_in(path, whole))
+    _require_one([one for one in groups if one.is_baseline], baseline)
+    return groups
 
 
 def _near(before: Sequence[Group], one: Group) -> Sibling | None:

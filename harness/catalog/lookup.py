@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.catalog import manifests, originals, ranking, subjects, tracks
+from harness.catalog import manifests, naming, originals, ranking, subjects, tracks
 from harness.catalog.originals import Source, program, published
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError, ManifestError, StoreError, read_all
@@ -96,16 +96,14 @@ class Catalog:
         """Say what a name means. Raises HarnessError where that is nothing, or more than one thing."""
         if not name.strip():
             raise StoreError.at("the name", "is empty", "name a record like short/12, a track, or submissions/<slug>")
-        folder = Path(name)
-        if (folder / manifests.MANIFEST).is_file():
+        folder = naming.place(self.project, name)
+        if folder is not None and (folder / manifests.MANIFEST).is_file():
             return Named(self.project.show(folder), folder, None)
         if name in self.track_names():
             best = self.current(self.track(name))
             if best is None:
                 raise StoreError.at(f"{self.project.records.name}/{name}", "there is no record", "name a submission")
             return Named(self.name(best), self.folder(best), best, by_track=True)
-        if folder.parts and folder.parts[0] == self.project.submissions.name:
-            raise ManifestError.at(name, f"holds no {manifests.MANIFEST}", "make a submission with `speedrun new NAME`")
         record = self.record(name)
         return Named(self.name(record), self.folder(record), record)
 
@@ -121,14 +119,11 @@ class Catalog:
             meant = [self.folder(r) for r in ranking.numbered(self.records(track), rest)] if track else []
         else:
             meant = [f for f in folders if f.name == rest] or [f for f in folders if rest and f.name.startswith(rest)]
-        shown = name.encode("unicode_escape").decode()[:100]
         if not meant:
-            bare = rest.isdecimal() and not track
-            way = f"name its track too, like short/{rest}" if bare else "name it like short/12"
-            raise StoreError.at(shown, "there is no such record", f"{way} or by its folder; leaderboard.md lists all")
+            raise naming.unknown(self.project, name)
         if len(meant) > 1:
             few = ", ".join(f"{f.parent.name}/{f.name}" for f in meant[:3])
-            raise StoreError.at(shown, f"means {len(meant)} records ({few} …)", "write more of the name")
+            raise StoreError.at(name[:100], f"means {len(meant)} records ({few} …)", "write more of the name")
         return self.read(meant[0])
 
     def find_record(self, name: str) -> Record:

@@ -6,6 +6,7 @@ A new track is a new file and no code. A ruleset once used is never edited: a re
 import dataclasses
 import datetime
 import re
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.core.codec import Form, Reading
 from harness.core.constraints import show
 from harness.core.errors import Problem, TrackError, raise_if, read_all
 from harness.core.task import Pins, Ruleset, Shard, Track
+from harness.core.text import did_you_mean
 from harness.core.yamlfile import Path_
 
 TRACK_FORM = Form(Track, "yaml", (1,), TrackError)
@@ -34,7 +36,7 @@ def load_track(tracks: Path, name: str) -> Track:
     """
     known = track_names(tracks)
     if name not in known:
-        raise TrackError.at(tracks, f"there is no track {name[:60]!r}", f"known tracks: {', '.join(known) or 'none'}")
+        raise TrackError.at(tracks, f"there is no track {name[:60]!r}", _known("tracks", name, known))
     path = tracks / f"{name}.yaml"
     reading = TRACK_FORM.open(path, name=f"{tracks.name}/{path.name}")
     _check(reading, name)
@@ -56,8 +58,13 @@ def ruleset_of(track: Track, id: str) -> Ruleset:
     for ruleset in track.rulesets:
         if ruleset.id == id:
             return ruleset
-    known = ", ".join(ruleset.id for ruleset in track.rulesets)
-    raise TrackError.at(f"tracks/{track.name}.yaml", f"there is no ruleset {id[:60]!r}", f"known rulesets: {known}")
+    todo = _known("rulesets", id, [ruleset.id for ruleset in track.rulesets])
+    raise TrackError.at(f"tracks/{track.name}.yaml", f"there is no ruleset {id[:60]!r}", todo)
+
+
+def _known(what: str, name: str, known: Sequence[str]) -> str:
+    meant = did_you_mean(name, known)
+    return (f"did you mean {meant}? " if meant else "") + f"known {what}: {', '.join(known) or 'none'}"
 
 
 def current_ruleset(track: Track) -> Ruleset:

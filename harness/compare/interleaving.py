@@ -48,6 +48,7 @@ class Terms:
     usd_per_hour: float | None = None
     budget_usd: float | None = None
     cold: bool = False  # every run starts from empty compile caches
+    follows: str | None = None  # the comparison of these scripts on another machine that this one begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ def new_comparison(a: Subject, b: Subject, terms: Terms, here: Machine) -> Compa
         coins=comparisons.draw_coins(terms.pairs),
         started_at=run_files.now(),
         caches="cold" if terms.cold or not priming.is_primed(a.track) else "warm",
+        follows=terms.follows,
         ends_early=True,
     )
 
@@ -142,6 +144,7 @@ def find_stored(project: Project, a: Subject, b: Subject, terms: Terms, here: Ma
     wanted = (a.track.name, a.chain, b.chain, mode)
     stored = reversed(comparisons.read_comparisons(project))  # the first one first
     same = [c for c in stored if (c.track, c.a.script_sha256, c.b.script_sha256, c.mode) == wanted]
+    same = [c for c in same if c.follows == terms.follows or terms.follows is None]
     begun_here = [c for c in same if c.machine.fingerprint == here.fingerprint]
     if terms.fixed:
         unfinished_first = sorted(begun_here, key=lambda c: not c.unfinished)
@@ -157,7 +160,7 @@ def find_stored(project: Project, a: Subject, b: Subject, terms: Terms, here: Ma
 def require_same_machine(project: Project, comparison: Comparison, here: Machine) -> None:
     """Raise MachineError, one problem per field, where this is not the machine that the comparison was begun on."""
     file = project.show(comparisons.comparison_file(project, comparison.id))
-    todo = "continue it on its own machine, or move this file away to begin anew here"
+    todo = f"continue it on its own machine, or begin anew here with --follows {comparison.id}"
     changes = computer.differences(comparison.machine, here)
     if changes:
         raise MachineError(*(Problem(file, f"was begun on another machine: {change}", todo) for change in changes))

@@ -177,6 +177,7 @@ def _new(contenders: Mapping[str, Contender], terms: Terms, here: Machine, own: 
         orders=rounds.draw("".join(candidates), count),
         started_at=run_files.now(),
         caches="cold" if terms.cold or not priming.is_primed(a.track) else "warm",
+        follows=terms.follows,
         ends_early=True,
     )
 

@@ -240,6 +240,7 @@ def taken_from(made: Joint, letter: str) -> Comparison:
         method=METHOD,
         caches=made.caches,
         joint=made.id,
+        follows=made.follows,
         ends_early=made.ends_early,
     )
 

@@ -17,6 +17,7 @@ class LedgerExtract:
     n_max: int | None = None  # how many runs a test may look at, declared before the first
     aborted: tuple[str, ...] = ()  # ids of those that did not finish, which have no final loss
     open: tuple[str, ...] = ()  # ids of runs that have no end yet on this machine
+    absent: tuple[str, ...] = ()  # tasks of other machines that were declared and did not come back complete
     scripts_before: int = 0  # other scripts of the same folder that had judged runs
     others_tried: int | None = None  # scripts, of any folder, that were run on this track here before it
 

@@ -290,6 +290,7 @@ def extract(
         # A record is run afresh each time, so one series of it is judged alone.
         n_max=chain.n_max if only is None else len(only),
         aborted=chain.aborted if only is None else (),
+        absent=chain.absent_beside(only),
         scripts_before=len(others) if only is None and not whole.is_old else 0,
         others_tried=chain.declared.others if chain.declared is not None and only is None else None,
     )

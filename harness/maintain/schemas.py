@@ -17,6 +17,7 @@ from harness.probe.stored import EVIDENCE_FORM
 from harness.replay import environments
 from harness.screening.answer import ANSWER_FORM
 from harness.store import retimings
+from harness.store.clusters import CLUSTER_FORM
 from harness.store.comparisons import COMPARISON_FORM
 from harness.store.evals import EVAL_FORM
 from harness.store.files import write_atomic
@@ -28,6 +29,7 @@ from harness.store.sessions import SESSION_FORM
 FOLDER = Path(__file__).parents[2] / "schemas"
 FORMS: dict[str, Form[Any]] = {
     "answer": ANSWER_FORM,
+    "cluster": CLUSTER_FORM,
     "comparison": COMPARISON_FORM,
     "environments": environments.FORM,
     "eval": EVAL_FORM,

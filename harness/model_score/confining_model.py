@@ -57,7 +57,7 @@ class Place:
             overrides=(),
             silence_limit_s=self.silence_limit_s,
             time_limit_s=self.time_limit_s,
-            hidden=(self.project.root, cache_folder()),
+            hidden=(self.project.outermost, cache_folder()),
             environment=alone,
         )
 

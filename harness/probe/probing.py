@@ -132,8 +132,8 @@ class ProbeSession:
             cache=self.plan.caches.get(role),
         )  # fmt: skip
         title = f"{'the script' if role == 'own' else 'its parent'} on {NAMES[variant]}"
-        watch = self.watcher(title, number, max(number, len(self.plan.runs)))
         run_id = run_files.new_run_id(script.script_sha256)
+        watch = self.watcher(run_id, number, max(number, len(self.plan.runs)), title)
         if variant == "swapped":
             given = fetching.given_folder(self.project.runs / run_id / run_files.WORK)
             watch = Swap(self.prepared, given, self.tokens.fetched.paths, len(script.script)).before(watch)

@@ -216,7 +216,7 @@ def plan_run(project: Project, ready: Prepared, run_id: str, series: str) -> tup
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=min(subject.track.time_limit_s, math.inf if ready.limit_s is None else ready.limit_s),
         tokens=ready.track.data.folder,
-        hidden=(project.root, cache_folder()),
+        hidden=(project.outermost, cache_folder()),
         network="downloads while running" in subject.ruleset.allowed,
         # The tokens' folder in the two variables that originals read.
         environment={"DATA_PATH": str(work), "DATA_DIR": str(work / ready.track.data.folder)} if ready.bare else {},

@@ -54,6 +54,19 @@ def verify_past(project: Project, record: Record) -> tuple[Evidence, Verdict]:
     return evidence, judge(evidence)
 
 
+def no_record(catalog: Catalog, subject: Subject, gathered: Evidence, verdict: Verdict) -> bool | None:
+    """Tell whether a submission is valid and no record, where steps decide that.
+
+    None where it is not valid, and on a track by time: only a comparison on one machine can tell there.
+    """
+    if verdict.outcome != "pass" or subject.record is not None or subject.track.metric == "train_time":
+        return None if subject.record is None else False
+    best, steps = catalog.current(subject.track), gathered.runs[0].step
+    if best is None or best.claimed.steps is None or steps is None:
+        return False
+    return steps >= best.claimed.steps
+
+
 def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
     """Find the parent's script in its record's folder, else its published one; None where no parent is named or known."""
     record = catalog.parent(subject)

@@ -81,7 +81,7 @@ def _require_tier(project: Project, plan: SeriesPlan, launcher: Launcher) -> Non
         overrides=(),
         silence_limit_s=subject.track.silence_limit_s,
         time_limit_s=subject.track.time_limit_s,
-        hidden=(project.root, cache_folder()),
+        hidden=(project.outermost, cache_folder()),
     )
     execution.require_tier(subject, launcher.confined_by(run), dry=plan.dry)
 

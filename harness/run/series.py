@@ -11,6 +11,7 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
@@ -32,7 +33,14 @@ from harness.store.layout import Project
 from harness.store.ledger import Ledger
 
 Scorer = Callable[[str, Track], object]  # of the run with this id, on the track whose tokens it was given
-Watcher = Callable[[str, int, int], Callable[[bytes], None]]  # run id, its number, of how many -> takes log lines
+
+
+class Watcher(Protocol):
+    """Is told of each run that begins, and returns what takes the lines of its log."""
+
+    def __call__(self, run_id: str, number: int, count: int, what: str | None = None, /) -> Callable[[bytes], None]:
+        """Watch a run: its number (0: before those that are counted), of how many, and which it is, in words."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,7 @@ Several processes may share the work, and the memory of all of them together sta
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -94,16 +93,6 @@ def _is_binary(path: str) -> bool:
             return file.read(_HEAD_BYTES).count(0) > _HEAD_BYTES // 2
     except LogError:
         return False  # read_file says why
-
-
-def names_of(readings: Iterable[Reading]) -> dict[str, str]:
-    """Name each log that was read by its file name or, where that repeats, by the path below what they share."""
-    paths = list(dict.fromkeys(reading.target.name for reading in readings if reading.runs))
-    repeated = {name for name, count in Counter(os.path.basename(path) for path in paths).items() if count > 1}
-    alike = [path for path in paths if os.path.basename(path) in repeated]
-    folders = [os.path.dirname(os.path.abspath(path)) for path in alike]
-    shared = os.path.commonpath(folders) if folders else ""
-    return {path: os.path.relpath(path, shared) if path in alike else os.path.basename(path) or path for path in paths}
 
 
 def exit_status(readings: Sequence[tuple[bool, bool, bool]], *, strict: bool) -> int:

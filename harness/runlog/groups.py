@@ -56,6 +56,12 @@ def group(readings: Iterable[Reading], is_baseline: Callable[[str], bool] = lamb
     return sorted(made, key=lambda one: (not one.is_baseline, one.name, one.script or ""))
 
 
+def names(paths: Sequence[str]) -> list[str]:
+    """Name each of some logs by its path below what they share."""
+    shared = _shared(paths)
+    return [os.path.relpath(path, shared) for path in paths]
+
+
 def _once(logs: Sequence[RunLog]) -> list[tuple[RunLog, int]]:
     """Give each run once, with the number of further logs that hold it; of several logs the one that says most.
 

@@ -45,7 +45,7 @@ def score(
 def unwatched(subject: Subject) -> Watcher:
     """Show nothing while it runs."""
 
-    def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
+    def begin(run_id: str, number: int, count: int, what: str | None = None) -> Callable[[bytes], None]:
         return lambda line: None
 
     return begin

@@ -109,6 +109,7 @@ class Comparison:
     )
     caches: Caches = "cold"  # of all its runs; files of an older harness name none, and were cold
     primed_s: float = 0.0  # that priming took for it; a script that was primed before costs nothing again
+    follows: str | None = None  # the comparison of these scripts on another machine, after which this one was begun
     joint: str | None = None  # the comparison of several candidates that this is taken from, of method 3
     ends_early: bool = False  # where nothing can decide any more; files of an older harness name it not, and go on
     spread: float | None = None  # standard deviation of one run around the fit, as a share of its time

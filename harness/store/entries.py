@@ -1,110 +1,34 @@
-"""Entries of a ledger, and what a chain of them says: which runs started, ended, are open or count, and where it breaks.
+"""What a chain of ledger entries says: which runs started, ended, are open or count, which tasks are absent, where it breaks.
 
 Nothing here reads a file. The chain of a pack is untrusted input: any entry may be missing, moved, doubled or forged.
-
-Entries that were written before runs had a purpose are of the old form: they lack the fields that are None by default
-here, always all of them. What such a chain says about its runs is read as it was then.
+What a chain of the old form says about its runs is read as it was then.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
-from harness.core.measurement import Purpose
+from harness.store.branches import MAIN, Tree, find_breaks, grow
 from harness.store.flaws import Break
+from harness.store.ledger_lines import (
+    GENESIS,
+    Branched,
+    Declared,
+    Ended,
+    Entry,
+    Scored,
+    Started,
+    Taken,
+    Tasked,
+    Tried,
+)
 
-GENESIS = "0" * 64  # stands for the entry before the first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
-    """What every line of a ledger says; all but the script is set where the line is written."""
-
-    script: str  # the name of its chain
-    line: int = 0  # 1-based in its file
-    raw: bytes = b""  # without the newline
-    at: str = ""  # UTC
-    before: str = ""  # hash of the entry before it in this chain
-
-    @property
-    def hash(self) -> str:
-        return hashlib.sha256(self.raw).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declared(_Entry):
-    """What stands before a script's first judged run: its rule, and the most runs that a test may look at."""
-
-    track: str
-    ruleset: str
-    n_max: int | None
-    subject: str | None = None  # the folder that it was run from: "submissions/2026-11-21_x"
-    earlier: int | None = None  # scripts of this folder that were declared before it
-    others: int | None = None  # other scripts, of any folder, that were run on this track here before it
-
-    @property
-    def is_old(self) -> bool:
-        return self.subject is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tried(_Entry):
-    """What stands before the first screening run of a script: on which track somebody tries it."""
-
-    track: str
-    subject: str  # the folder that it is run from
-    is_old = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(_Entry):
-    """A run that is about to be launched."""
-
-    run: str
-    series: str  # the runs that one command makes
-    seed: int | None
-    purpose: Purpose | None = None
-
-    @property
-    def is_old(self) -> bool:
-        return self.purpose is None
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether the run counts; one of the old form always does."""
-        return self.purpose in (None, "judged")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(_Entry):
-    """How a run ended."""
-
-    run: str
-    state: str
-    exit_code: int | None
-    last_step: int | None  # that its log tells of; 0 once its clock has started
-    log_sha256: str | None  # of the scrubbed log
-    received: dict[str, str] | None = None  # log.txt, clock.csv -> sha256 of the bytes as the recorder received them
-    files: dict[str, str] | None = None  # every other file that a pack keeps of the run -> sha256
-    launched: bool | None = None  # whether the script may have been started: then it may have known its seed
-
-    @property
-    def is_old(self) -> bool:
-        return self.files is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored(_Entry):
-    """What the harness found when it scored the weights of a run that had ended."""
-
-    run: str
-    score_sha256: str  # of score.json
-    is_old = False
-
-
-Entry = Declared | Tried | Started | Ended | Scored
+__all__ = (
+    "GENESIS", "MAIN", "Branched", "Break", "Chain", "Declared", "Ended", "Entry", "Scored", "Started", "Taken", "Tasked",
+    "Tried",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -147,6 +71,32 @@ class Chain:
             if isinstance(entry, Started) and entry.is_judged:
                 return None
         return None
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The chain and its branches, of one script."""
+        return grow(self.entries)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Tasks with judged runs that were not taken in complete, and that no other one replaces."""
+        tasks = self.tree.declared.values()
+        complete = {entry.task for entry in self.entries if isinstance(entry, Taken) and entry.state == "complete"}
+        replaced = {task.instead for task in tasks}
+        judged = [task.task for task in tasks if task.purpose == "judged"]
+        return tuple(task for task in judged if task not in complete | replaced)
+
+    def absent_beside(self, runs: Collection[str] | None) -> tuple[str, ...]:
+        """Absent tasks of the series that made these runs; None: of all."""
+        declared = self.tree.declared
+        of_runs = {self.tree.branches.get(run) for run in runs or ()} & declared.keys()
+        series = {declared[task].series for task in of_runs if task is not None}
+        return tuple(task for task in self.absent if runs is None or declared[task].series in series)
+
+    @property
+    def taken(self) -> set[str]:
+        """Tasks that were taken in, complete or not."""
+        return {entry.task for entry in self.entries if isinstance(entry, Taken)}
 
     @property
     def track(self) -> str | None:
@@ -245,40 +195,4 @@ class Chain:
 
     def breaks(self) -> tuple[Break, ...]:
         """Find every place where a chain of one script is not whole; runs without an end come last."""
-        found = []
-        before = GENESIS
-        open_at: dict[str, int] = {}  # run -> line of its start
-        started: set[str] = set()
-        scored: set[str] = set()
-        declared = is_new = False
-        for number, entry in enumerate(self.entries):
-            if entry.before != before:
-                found.append(Break("gap", entry.line))
-            before = entry.hash
-            if is_new and entry.is_old:
-                found.append(Break("older form", entry.line))
-            is_new = not entry.is_old
-            if isinstance(entry, Declared) and declared:
-                found.append(Break("declared again", entry.line))
-            elif not isinstance(entry, Declared) and not declared and _needs_declaration(entry, number):
-                found.append(Break("undeclared", entry.line))
-                declared = True
-            declared = declared or isinstance(entry, Declared)
-            if isinstance(entry, Started):
-                if entry.run in started:
-                    found.append(Break("started again", entry.line, entry.run))
-                started.add(entry.run)
-                open_at[entry.run] = entry.line
-            elif isinstance(entry, Ended) and open_at.pop(entry.run, None) is None:
-                found.append(Break("not open", entry.line, entry.run))
-            elif isinstance(entry, Scored):
-                if entry.run in scored | open_at.keys() or entry.run not in started:
-                    found.append(Break("not to score", entry.line, entry.run))
-                scored.add(entry.run)
-        return (*found, *(Break("no end", open_at[run], run) for run in sorted(open_at)))
-
-
-def _needs_declaration(entry: Tried | Started | Ended | Scored, number: int) -> bool:
-    if isinstance(entry, Tried):
-        return False
-    return entry.is_judged if isinstance(entry, Started) else number == 0
+        return find_breaks(self.entries)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Flaw = Literal[
-    "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score"
-]
+    "gap", "undeclared", "declared again", "started again", "not open", "older form", "no end", "not to score",
+    "task again", "no task", "cut branch",
+]  # fmt: skip
 _SENTENCES: dict[Flaw, str] = {
     "gap": "{at} does not follow the entry before it: one was dropped, moved or edited",
     "undeclared": "{at} comes before any declaration; a chain is declared once, before its first judged run",
@@ -15,6 +16,9 @@ _SENTENCES: dict[Flaw, str] = {
     "older form": "{at} is of an older form than the entries before it",
     "no end": "{name}: the run {run} was started and has no end",
     "not to score": "{at} scores the run {run}, which had not ended or had been scored",
+    "task again": "{at} declares the task {run} again",
+    "no task": "{at} is of the task {run}, which was not declared or had been taken in",
+    "cut branch": "{at} takes in the task {run} with another last entry than its ledger has here",
 }
 
 
@@ -24,7 +28,7 @@ class Break:
 
     kind: Flaw
     line: int
-    run: str | None = None
+    run: str | None = None  # or the task
 
     def sentence(self, name: str) -> str:
         """Say what is wrong; `name` is the file that the chain was read from."""

@@ -71,6 +71,7 @@ class Joint:
     waited_s: float = 0.0  # for the machine, before runs
     primed_s: float = 0.0
     obstacles: tuple[str, ...] = ()  # what the next run waited for in vain
+    follows: str | None = None  # the comparison on another machine after which this one was begun
     ends_early: bool = False  # for a candidate for which nothing can decide any more
 
     @property

@@ -23,6 +23,12 @@ class Project:
         self.runs = root / ".runs"
         self.ledger = self.runs / "ledger.jsonl"
 
+    @property
+    def outermost(self) -> Path:
+        """The project that this one lies in: checkouts for other machines lie in the `.runs/` of theirs."""
+        above = [parent.parent for parent in self.root.absolute().parents if parent.name == self.runs.name]
+        return above[-1] if above else self.root
+
     def show(self, path: Path) -> str:
         """A path as a person would type it: relative to the root where it lies inside, by its name or by its links.
 

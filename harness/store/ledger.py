@@ -10,28 +10,41 @@ a user or a path outside of the project.
 Dropping a run from within is detected. Deleting the whole ledger, or its end with the last runs, and computing all
 hashes anew is not: the chain makes forgery laborious, not impossible. While a run goes on, what stood in the ledger
 before is held in memory and compared at its end.
+
+Runs that other machines make are tasks: declared here before any of a series starts, made with a ledger there that goes
+on from that declaration as a branch, and taken in here line for line (`harness.cluster`).
 """
 
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar, get_args
 
 from harness.core.errors import StoreError
 from harness.core.measurement import Purpose
 from harness.core.text import plural
-from harness.store.entries import GENESIS, Chain, Declared, Ended, Entry, Scored, Started, Tried
+from harness.store.entries import Branched, Chain, Declared, Ended, Entry, Scored, Started, Taken, Tasked, Tried
 from harness.store.files import disk_error
 from harness.store.run_files import now
 
-_E = TypeVar("_E", Declared, Tried, Started, Ended, Scored)
-_KINDS: dict[str, type[Entry]] = {"declare": Declared, "try": Tried, "start": Started, "end": Ended, "score": Scored}
+_E = TypeVar("_E", Declared, Tried, Started, Ended, Scored, Tasked, Branched, Taken)
+_KINDS: dict[str, type[Entry]] = {
+    "declare": Declared,
+    "try": Tried,
+    "start": Started,
+    "end": Ended,
+    "score": Scored,
+    "task": Tasked,
+    "branch": Branched,
+    "taken": Taken,
+}
 _FIELDS = {
     kind: tuple(field.name for field in dataclasses.fields(kind) if field.name not in ("line", "raw"))
     for kind in _KINDS.values()
@@ -41,6 +54,9 @@ _ADDED = {  # fields that entries of the old form lack, all of them
     Started: ("purpose",),
     Ended: ("received", "files", "launched"),
     Scored: (),
+    Tasked: (),
+    Branched: (),
+    Taken: (),
     Tried: (),
 }
 _BOUNDS = {  # of whole numbers; no ruleset looks at more than 40 runs
@@ -48,9 +64,11 @@ _BOUNDS = {  # of whole numbers; no ruleset looks at more than 40 runs
     "last_step": (0, 1 << 63),
     "earlier": (0, 1_000_000),
     "others": (0, 1_000_000),
+    "runs": (0, 10_000),
 }
 _STORED = {"series": "sitting"}  # fields that have another name on disk
 _HASH = r"[0-9a-f]{64}"
+TASK = r"[0-9A-Za-z][0-9A-Za-z.-]*"  # it becomes a path
 _FORMS = {  # of texts, by field; all other fields are whole numbers or null
     "at": r"[0-9TZ:+-]+",
     "script": _HASH,
@@ -64,6 +82,9 @@ _FORMS = {  # of texts, by field; all other fields are whole numbers or null
     "state": r"\w+",
     "subject": r"(?:submissions|records/[\w-]+)/[A-Za-z0-9_.-]+",
     "purpose": "|".join(get_args(Purpose)),
+    "task": TASK,
+    "instead": f"(?:{TASK})?",
+    "tip": _HASH,
 }
 _MOST_FILES = 20  # of one run in a pack
 _MISSING = object()  # fits no field
@@ -81,24 +102,43 @@ class Ledger:
         Safe with several writers at once. A torn last line (a crash during a write) is cut off first: it never was
         an entry. Raises StoreError on a full disk.
         """
+        with self._open() as (file, raw):
+            tip = read_chain(raw, self.path.name).of_script(entry.script).tree.tip
+            placed = dataclasses.replace(entry, at=now(), before=tip)
+            line = self._write(file, _line(placed), raw)
+            return dataclasses.replace(placed, line=raw.count(b"\n") + 1, raw=line)
+
+    def take_in(self, branch: Sequence[Entry], task: str, state: str) -> None:
+        """Add the branch of a task as its machine wrote it, and for each script one entry that names its end.
+
+        On disk before this returns, all or nothing. Whoever calls has made sure that the branch belongs here.
+        """
+        with self._open() as (file, raw):
+            lines = [entry.raw for entry in branch]
+            for script, own in Chain(tuple(branch)).scripts.items():
+                tip = read_chain(raw, self.path.name).of_script(script).tree.tip
+                taken = Taken(script=script, at=now(), before=tip, task=task, state=state, tip=own.entries[-1].hash)
+                lines.append(_line(taken))
+            self._write(file, b"\n".join(lines), raw)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[tuple[BinaryIO, bytes]]:
+        """Hold the ledger alone, its torn last line cut off; gives the file at its end and what it holds."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                raw = _cut_torn_line(file)
-                chain = read_chain(raw, self.path.name).of_script(entry.script).entries
-                placed = dataclasses.replace(entry, at=now(), before=chain[-1].hash if chain else GENESIS)
-                assert not any(getattr(placed, field) is None for field in _ADDED[type(placed)]), "of the old form"
-                data = {_STORED.get(field, field): getattr(placed, field) for field in _FIELDS[type(placed)]}
-                data["kind"] = next(word for word, kind in _KINDS.items() if kind is type(placed))
-                line = json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
-                _entry(line, raw.count(b"\n") + 1, self.path.name)  # what nobody could read again is not written
-                file.write(line + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-                return dataclasses.replace(placed, line=raw.count(b"\n") + 1, raw=line)
+                yield file, _cut_torn_line(file)
         except OSError as error:
             raise disk_error(self.path, error) from error
+
+    def _write(self, file: BinaryIO, lines: bytes, raw: bytes) -> bytes:
+        for number, line in enumerate(lines.split(b"\n"), raw.count(b"\n") + 1):
+            _entry(line, number, self.path.name)  # what nobody could read again is not written
+        file.write(lines + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+        return lines
 
     def chain(self, script: str) -> Chain:
         """Read all entries of one script; empty where there are none."""
@@ -146,6 +186,15 @@ def read_chain(raw: bytes, name: str) -> Chain:
     return Chain(tuple(_entry(line, number, name) for number, line in enumerate(raw.split(b"\n")[:-1], start=1)))
 
 
+def _line(placed: Entry) -> bytes:
+    """Write an entry as a line of the file holds it."""
+    assert not any(getattr(placed, field) is None for field in _ADDED[type(placed)]), "of the old form"
+    data = {_STORED.get(field, field): getattr(placed, field) for field in _FIELDS[type(placed)]}
+    data["kind"] = next(word for word, kind in _KINDS.items() if kind is type(placed))
+    return json.dumps(data, sort_keys=True, ensure_ascii=True, allow_nan=False).encode()
+
+
+@functools.lru_cache(maxsize=1 << 14)  # who sends many tasks reads the same lines again and again
 def _entry(raw: bytes, line: int, name: str) -> Entry:
     """Read one line, which a pack's author may have written: only the form that speedrun writes is accepted."""
     with contextlib.suppress(ValueError, RecursionError):

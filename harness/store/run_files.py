@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import fcntl
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ def new_run_id(*sha256: str) -> str:
     """A name that sorts by time, for a run of a script (or a comparison of two): 20261121T013504Z-3f2a9c41-8e0f."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     return "-".join([stamp, *(digest[:8] for digest in sha256), secrets.token_hex(2)])
+
+
+def is_run_name(name: str) -> bool:
+    """Tell whether a name is that of a run, its beginning or its folder: no record's begins with such a time."""
+    return re.match(r"(\./)?(\.runs/)?2\d{7}(T|$)", name) is not None
 
 
 def now() -> str:

@@ -11,6 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.catalog import naming
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
@@ -35,18 +36,46 @@ LONGEST_NAME = 80  # letters of a file name that are shown
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The result of checking one submission."""
+    """The result of checking one submission or record."""
 
     name: str  # "submissions/2026-12-01_my-idea"
     problems: tuple[Problem, ...]
     subject: Subject | None  # None where its manifest cannot be read
     gathered: Evidence | None  # None where it has no run, or its evidence cannot be read
     verdict: Verdict | None
+    no_record: bool | None = None  # valid, and no record; None where that is not known here
 
     @property
     def in_order(self) -> bool:
         """Return whether nothing speaks against it; one without a run yet is in order so far."""
         return not self.problems and (self.verdict is None or self.verdict.outcome == "pass")
+
+    @property
+    def exit_status(self) -> int:
+        """0 in order; 1 a problem, another verdict than pass, or valid and no record; 2 where it cannot be judged."""
+        if self.subject is None and self.verdict is None:
+            return 2
+        return 0 if self.in_order and not self.no_record else 1
+
+
+def judge(catalog: Catalog, name: str) -> Checked:
+    """Check what a name means: a submission's folder, or a record by its evidence.
+
+    Raises HarnessError for a name that means nothing, and for a record that no evidence is known of.
+    """
+    folder = naming.place(catalog.project, name)
+    if folder is not None and not (folder / "record.yaml").is_file():
+        return check(catalog, folder)
+    named = catalog.find(name)
+    if named.record is None:
+        return check(catalog, named.folder)
+    past = catalog.past(named)
+    if past is not None:
+        gathered, verdict = judging.verify_past(catalog.project, past)
+        return Checked(named.name, (), None, gathered, verdict, False)
+    subject = catalog.subject(named)
+    gathered, verdict = judging.verify(catalog, subject)
+    return Checked(subject.name, (), subject, gathered, verdict, False)
 
 
 def check(catalog: Catalog, folder: Path) -> Checked:
@@ -54,8 +83,10 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     project = catalog.project
     name = project.show(folder)
     if (folder / "record.yaml").is_file():
-        todo = f"judge it by its evidence: speedrun verify {name}"
+        todo = f"judge it by its evidence: speedrun check {name}"
         return Checked(name, (Problem(name, "is a record, not a submission", todo),), None, None, None)
+    if not folder.is_symlink() and not folder.exists():
+        return Checked(name, naming.unknown(project, name).problems, None, None, None)
     if folder.is_symlink() or not folder.is_dir():
         return Checked(name, (Problem(name, "is not a folder", "make one with `speedrun new NAME`"),), None, None, None)
     problems = name_problems(name, folder.name)
@@ -87,7 +118,12 @@ def check(catalog: Catalog, folder: Path) -> Checked:
         for found in admissible.objections(catalog, subject):
             if found.outcome == "fail" and found.rule != "R2":  # what R2 looks at is named by file already
                 problems.append(Problem(name, f"would fail {found.rule}: {found.text}", "change it first"))
-    return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict)
+    lost = (
+        None
+        if subject is None or gathered is None or verdict is None
+        else judging.no_record(catalog, subject, gathered, verdict)
+    )
+    return Checked(name, tuple(dict.fromkeys(problems)), subject, gathered, verdict, lost)
 
 
 def name_problems(where: str, slug: str) -> list[Problem]:

@@ -1,5 +1,6 @@
 """Print what `accept` tells a maintainer: the plan of a session with its time and price, its stages, its outcome."""
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from harness.catalog.lookup import Catalog
@@ -13,7 +14,7 @@ from harness.maintain.session_plan import Outlook, Step
 from harness.maintain.session_price import Price
 from harness.maintain.session_work import Shown, Stop, Work
 from harness.store import sessions
-from harness.ui import compare_report, console, joint_report, run_report, score_report
+from harness.ui import compare_report, console, joint_report, run_report, run_watch, score_report
 from harness.ui.bars import file_progress
 
 
@@ -21,10 +22,10 @@ def shown(catalog: Catalog) -> Shown:
     """Return what shows the stages of a session on this terminal."""
     return Shown(
         say=console.say,
-        watch=run_report.watch,
-        comparing=compare_report.watch,
+        watch=functools.partial(run_watch.watch, catalog),
+        comparing=functools.partial(compare_report.watch, catalog.project),
         analysis=compare_report.say_analysis,
-        several=joint_report.watch,
+        several=functools.partial(joint_report.watch, catalog.project),
         analysis_of=joint_report.say_analysis,
         priming=lambda script, run_id: compare_report.say_priming(script.name, run_id),
         fetching=lambda: file_progress("fetching"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from harness.core.text import plural
 from harness.dataset.progress import Progress
+from harness.ui import console, streams
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -27,21 +28,24 @@ _LINE_EVERY_S = 10.0
 def file_progress(doing: str, stream: TextIO | None = None) -> Iterator[Progress]:
     """Open a display for a job over several files; `doing` is its verb ("fetching")."""
     stream = stream or sys.stderr
-    if not stream.isatty():
+    if not streams.can_redraw(stream):
         yield PlainProgress(stream)
         return
     from rich import progress
     from rich.console import Console
 
-    with progress.Progress(
+    bars = progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
         console=Console(file=stream),
-    ) as bars:
+    )
+    try:
         yield BarProgress(bars, doing)
+    finally:
+        bars.stop()
 
 
 class PlainProgress(Progress):
@@ -108,6 +112,8 @@ class BarProgress(Progress):
         self._lock = threading.Lock()
 
     def expect(self, files: int, total_bytes: int) -> None:
+        console.close_with(self._bars.stop)  # before a run is shown, or anything is said, on the same terminal
+        self._bars.start()
         with self._lock:
             if self._whole is not None:
                 self._bars.remove_task(self._whole)

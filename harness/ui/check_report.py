@@ -4,37 +4,111 @@ Titles, names and log lines are untrusted: they are escaped for the terminal, fo
 """
 
 import re
+from typing import Any
 
 from harness.board.markdown import cell
 from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
-from harness.core import stats
+from harness.catalog.manifests import REFRESH
+from harness.catalog.subjects import Subject
+from harness.core import codec, stats
 from harness.core.errors import HarnessError
+from harness.core.judgement import Verdict
 from harness.core.measurement import Metrics
 from harness.core.text import plural, printable
+from harness.evidence.contents import Evidence
+from harness.store.packs import PACK
 from harness.submission import codediff
 from harness.submission.inspection import Checked
 from harness.ui import console, run_report
 
 
-def say(catalog: Catalog, checked: Checked) -> None:
-    """Print the result for people on stderr."""
+def say(catalog: Catalog, checked: Checked, *, every: bool = False, usd_per_hour: float | None = None) -> None:
+    """Print the verdict and what to do, then what is not in order, then a count; every: all the rest too."""
+    outcome = "fail" if checked.problems else None if checked.verdict is None else checked.verdict.outcome
+    console.say(headline(catalog, checked), style=console.style_of(outcome or "pass"))
     for problem in checked.problems:
-        console.say(f"  {problem}", style="red")
-    count = plural(len(checked.problems), "problem")
-    if checked.subject is None:
-        console.say(f"{checked.name}: {count}; it cannot be judged", style="red")
-        return
-    if checked.problems:
-        console.say(f"{checked.name}: {count}", style="red")
-    else:
-        identity = f"({checked.subject.script_sha256[:12]}, {checked.subject.ruleset.id})"
-        console.say(f"{checked.name}: manifest, names and hashes are in order {identity}")
+        console.say(f"  problem  {problem}", style="red")
+    if checked.gathered is not None and checked.verdict is not None:
+        run_report.say_more_runs(checked.gathered, checked.verdict, usd_per_hour)
+    todo = None if checked.problems else next_step(catalog, checked)
+    if todo is not None:
+        console.say(f"  next     {todo}")
+    if checked.subject is not None:
+        run_report.say_newer(catalog.project, checked.subject)
     if checked.gathered is None or checked.verdict is None:
-        if not checked.problems:
-            console.say(f"it has no runs yet; make some: speedrun run {checked.name}")
         return
-    run_report.say_outcome(catalog, checked.subject, checked.gathered, checked.verdict)
+    if every:
+        _say_all(catalog, checked.subject, checked.gathered, checked.verdict)
+        return
+    findings = checked.verdict.findings
+    console.say_findings(one for one in findings if one.outcome not in ("pass", "not applicable"))
+    console.say_warnings(checked.verdict)
+    if checked.subject is None:
+        console.say(f"  {run_report.PAST}")
+    counts = {outcome: sum(one.outcome == outcome for one in findings) for outcome in ("pass", "not applicable")}
+    said = f"{plural(counts['pass'], 'rule')} passed, {counts['not applicable']} did not apply"
+    console.say(f"  {said}; `--all` lists them with the runs", style="dim")
+
+
+def _say_all(catalog: Catalog, subject: Subject | None, gathered: Evidence, verdict: Verdict) -> None:
+    if subject is None:
+        run_report.say_past(gathered, verdict)
+    else:
+        run_report.say_outcome(catalog, subject, gathered, verdict, every=True)
+
+
+def headline(catalog: Catalog, checked: Checked) -> str:
+    """Return the first line: the verdict in plain words, or that there is none yet."""
+    subject, verdict, count = checked.subject, checked.verdict, plural(len(checked.problems), "problem")
+    if verdict is None:
+        if subject is None:
+            return f"{checked.name}: cannot be judged: {count}"
+        if checked.problems:
+            return f"{checked.name}: not in order: {count}"
+        identity = f"({subject.script_sha256[:12]}, {subject.ruleset.id})"
+        return f"{checked.name}: manifest, names and hashes are in order {identity}; it has no runs yet"
+    said = f"for {checked.name} under {verdict.ruleset}"
+    if checked.problems:
+        return f"verdict: {verdict.outcome} {said}, but its folder is not in order: {count}"
+    if verdict.outcome != "pass":
+        wrong = [finding.rule for finding in verdict.findings if finding.outcome == verdict.outcome]
+        return f"verdict: {verdict.outcome} {said}: {', '.join(wrong)}"
+    if subject is None or checked.gathered is None:
+        return f"verdict: pass {said}"
+    standing = run_report.standing(catalog, subject, checked.gathered, ran=False).partition("; seconds are")[0]
+    return f"verdict: {'valid, but no record,' if checked.no_record else 'pass'} {said}: {standing}"
+
+
+def next_step(catalog: Catalog, checked: Checked) -> str | None:
+    """Say what to do first; None where nothing is left to do."""
+    subject, verdict = checked.subject, checked.verdict
+    if subject is None or subject.manifest is None:  # a record
+        return None
+    if verdict is None:
+        return f"make runs: speedrun run {checked.name}"
+    if verdict.outcome == "fail":
+        return f"change what these findings name, then start over: {REFRESH} {checked.name}"
+    if verdict.outcome == "inconclusive":
+        more = next((finding.more_runs for finding in verdict.findings if finding.more_runs), None)
+        have = len(checked.gathered.runs) if checked.gathered is not None else 0
+        return None if more is None else f"make them: speedrun run {checked.name} --runs {have + more}"
+    if checked.no_record:
+        return "only fewer steps become the record; `speedrun run` with --screening tries a script without counting"
+    if not (subject.folder / PACK).is_dir():
+        return f"pack its evidence: speedrun pack {checked.name}"
+    best = catalog.current(subject.track) if subject.track.metric == "train_time" else None
+    compare = "" if best is None else f"; compare it before: speedrun compare {subject.track.name} {checked.name}"
+    return f"open a pull request with this folder{compare}"
+
+
+def as_data(checked: Checked) -> dict[str, Any]:
+    """Return what `--json` prints of one submission or record."""
+    verdict = codec.encode(checked.verdict) if checked.verdict is not None else {"subject": checked.name}
+    assert isinstance(verdict, dict)
+    runs = checked.gathered.runs if checked.gathered is not None else ()
+    told = {"no_record": checked.no_record, "problems": [codec.encode(problem) for problem in checked.problems]}
+    return {"outcome": None, **verdict, **told, "runs": [run_report.run_figures(run) for run in runs]}
 
 
 # ------------------------------------------------------------------------------------------ workflow commands
@@ -46,7 +120,8 @@ def workflow_lines(checked: Checked) -> list[str]:
     for problem in checked.problems:
         path, line = _place(problem.where, checked.name)
         lines.append(annotation("error", path, line, f"{problem.what}; {problem.todo}"))
-    manifest = f"{checked.name}/manifest.yaml"
+    is_record = checked.subject is None or checked.subject.manifest is None
+    manifest = f"{checked.name}/{'record.yaml' if is_record else 'manifest.yaml'}"
     if checked.verdict is None:
         return lines
     for finding in checked.verdict.findings:
@@ -83,7 +158,7 @@ def _place(where: str, name: str) -> tuple[str, int]:
 def markdown(catalog: Catalog, checked: Checked) -> str:
     """Return the report for the pull request."""
     subject, verdict, gathered = checked.subject, checked.verdict, checked.gathered
-    outcome = "in order" if checked.in_order else "refused"
+    outcome = "refused" if not checked.in_order else "valid, but no record" if checked.no_record else "in order"
     lines = [f"## {cell(checked.name)}: {outcome}", ""]
     if subject is not None and subject.manifest is not None:
         manifest = subject.manifest

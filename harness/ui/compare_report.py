@@ -5,9 +5,11 @@ is not, with its number and unit.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
+from harness.catalog.lookup import Catalog
 from harness.compare import cost as compare_cost
 from harness.compare import decision, interleaving, noise, warming
 from harness.compare.analysis import FIRST_ANALYSIS
@@ -22,8 +24,9 @@ from harness.run import priming
 from harness.store.comparisons import Comparison, comparison_file
 from harness.store.layout import Project
 from harness.ui import compare_plan, compare_steps, console, run_report, state_report
+from harness.ui.run_watch import RunWatch, Shown
 
-span = compare_plan.span
+span, percent = compare_plan.span, compare_steps.percent
 
 
 def say_plan(project: Project, plan: Plan, *, plan_only: bool = False) -> None:
@@ -100,14 +103,39 @@ def waiting_for(contenders: list[Contender]) -> AbstractContextManager[None]:
     return console.waiting("the environment of the published script (a minute or more, once)")
 
 
-def watch(plan: Plan) -> interleaving.Watcher:
-    """Return a watcher that shows the progress of every run."""
+def watch(project: Project, plan: Plan) -> interleaving.Watcher:
+    """Return a watcher that shows how every run goes."""
+    comparison = plan.comparison
+    return watch_arms(
+        project,
+        plan.contenders,
+        plan.usual_s.values(),
+        at_most=comparison.bound is not None,
+        usd_per_hour=comparison.usd_per_hour,
+    )
+
+
+def watch_arms(
+    project: Project,
+    contenders: Mapping[Any, Contender],
+    usual_s: Iterable[float | None],
+    *,
+    at_most: bool,
+    usd_per_hour: float | None,
+) -> interleaving.Watcher:
+    """Return a watcher that shows how every run of these scripts goes; usual_s: how long a run of each takes."""
+    known = [time_s for time_s in usual_s if time_s is not None]
+    usual = stats.mean(known) if known else None
+    runs = RunWatch(Catalog(project), at_most=at_most, usd_per_hour=usd_per_hour, usual_s=usual)
+    shown = {arm: Shown(contender.subject, contender.name) for arm, contender in contenders.items()}
 
     def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
         if number == warming.PRIMING:
-            return say_priming(arm, run_id)
-        console.say(f"run {number}/{count}  {arm}  {run_id}")
-        return console.LiveRun(f"run {number}/{count}  {arm}", plan.subjects["A"].track.target_loss).take
+            say_priming(arm, run_id)
+            return runs.begin(shown[arm], run_id, 0, 0, f"priming {arm}")
+        most = "at most " if at_most else ""
+        console.say(f"run {number} of {most}{count}  {arm}  {run_id}")
+        return runs.begin(shown[arm], run_id, number, count, arm)
 
     return begin
 
@@ -266,8 +294,3 @@ def caches_sentence(comparison: Comparison) -> str | None:
     return (
         f"every run started from a copy of a filled compile cache ({caches}); priming took {span(comparison.primed_s)}"
     )
-
-
-def percent(share: float) -> str:
-    """0.42 %"""
-    return f"{100 * share:.2f} %"

@@ -33,10 +33,11 @@ def sentence(project: Project, comparison: Comparison) -> str | None:
     gain, *bounds = (1 - (1 - share) * a / b for share in (comparison.gain, *comparison.interval))
     word = "less" if gain >= 0 else "more"
     low, high = sorted(bound if gain >= 0 else -bound for bound in bounds)
-    between = f"95 % interval {_percent(low)} to {_percent(high)}"
+    between = f"95 % interval {percent(low)} to {percent(high)}"
     times = f"A {each[0]:.2f} ms ({plural(a, 'step')}), B {each[1]:.2f} ms ({plural(b, 'step')})"
-    return f"time per step: {times}; B takes {_percent(abs(gain))} {word}, any trend taken out ({between}); {rank}"
+    return f"time per step: {times}; B takes {percent(abs(gain))} {word}, any trend taken out ({between}); {rank}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Write a share: 0.42 %."""
     return f"{100 * share:.2f} %"

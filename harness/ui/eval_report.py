@@ -43,22 +43,22 @@ def say_plan(checkpoint: Checkpoint, asked: Asked, tier: str, missing: list[str]
         lines.append(f"sample     {sampling.count} tokens behind {prompt[:40]!a}; {how}")
     lines += [f"fetch      {name}" for name in missing]
     for text in lines:
-        console.say(text, stdout=True)
+        console.say(text)
 
 
 def say_result(found: Evaluated) -> None:
-    """Print figures and samples, on stdout."""
+    """Print figures and samples."""
     result = found.result
     rows = eval_section.figures(result)
     if rows:
         width = min(120, shutil.get_terminal_size().columns)
         for text in (result.script, *textwrap.wrap(printable(eval_section.origin(result)), width), ""):
-            console.say(text, stdout=True)
+            console.say(text)
         _say_table([("", eval_section.headings(result)), *rows])
     for sample in found.samples:
         end = "; the model ended it" if sample.ended else ""
-        console.say(f"\n[{sample.weights_in}, {sample.tokens} tokens{end}]", stdout=True)
-        console.say(sample.prompt + sample.text, stdout=True)
+        console.say(f"\n[{sample.weights_in}, {sample.tokens} tokens{end}]")
+        console.say(sample.prompt + sample.text)
 
 
 def _say_table(rows: list[tuple[str, list[str]]]) -> None:
@@ -67,7 +67,7 @@ def _say_table(rows: list[tuple[str, list[str]]]) -> None:
     for name, values in rows:
         cells = [printable(name).ljust(widths[0])]
         cells += [value.rjust(width) for value, width in zip(values, widths[1:], strict=True)]
-        console.say("  " + "  ".join(cells).rstrip(), stdout=True)
+        console.say("  " + "  ".join(cells).rstrip())
 
 
 def as_data(found: Evaluated) -> dict[str, object]:

@@ -11,7 +11,7 @@ MOST_GROUPS = 12  # of one row that are listed; --json has all
 
 def say_plan(plan: ImportPlan) -> None:
     """Print what is new, what is left out with its line, and what differs; all of it is the product."""
-    console.say(f"upstream at {plan.commit[:12]}: {_rows(plan.known)} here already", stdout=True)
+    console.say(f"upstream at {plan.commit[:12]}: {_rows(plan.known)} here already")
     for new in plan.new:
         _say_new(new)
     for left in plan.left_out:
@@ -20,14 +20,14 @@ def say_plan(plan: ImportPlan) -> None:
         text = (
             f"differs   {other.name}: {other.what}: {other.here} here, {other.upstream} upstream; the file here stays"
         )
-        console.say(text, style="yellow", stdout=True)
+        console.say(text, style="yellow")
     if plan.without_row:
         text = f"no row    links {plural(len(plan.without_row), 'folder')} with logs; `--json` lists them"
-        console.say(text, style="dim", stdout=True)
+        console.say(text, style="dim")
 
 
 def say_end(plan: ImportPlan, show: Callable[[New], str], *, planned: bool) -> None:
-    """Say on stderr what was written, or would be, and what to do next."""
+    """Say what was written, or would be, and what to do next."""
     done = "would be imported" if planned else "imported"
     parts = [f"{_rows(len(plan.new))} {done}", f"{_rows(len(plan.left_out))} left out"]
     console.say("; ".join([*parts, plural(len(plan.differences), "difference")]))
@@ -46,21 +46,21 @@ def _say_new(new: New) -> None:
     claim = f"{claimed.steps} steps" if claimed.train_time_s is None else f"{claimed.train_time_s:g} s"
     counts = [(sum(r.role == role for r in record.runs), role) for role in ("own", "baseline", "other")]
     runs = ", ".join(f"{count} {role}" for count, role in counts if count) or "none"
-    console.say(f"new       {new.name}: {claim}, runs: {runs}; {record.title}", style="green", stdout=True)
+    console.say(f"new       {new.name}: {claim}, runs: {runs}; {record.title}", style="green")
     for remark in new.remarks:
-        console.say(f"          {remark}", stdout=True)
+        console.say(f"          {remark}")
     if new.clash is not None:
         text = f"          {new.clash} was accepted here under the same number; both rows of the board say so"
-        console.say(text, style="yellow", stdout=True)
+        console.say(text, style="yellow")
 
 
 def _say_left_out(left: LeftOut) -> None:
     name = f" {left.name}" if left.name else ""
-    console.say(f"left out  {left.where}{name}: {left.what}; {left.todo}", style="red", stdout=True)
+    console.say(f"left out  {left.where}{name}: {left.what}; {left.todo}", style="red")
     for group in left.groups[:MOST_GROUPS]:
         gpus = "GPUs unknown" if group.gpus is None else f"{group.gpus}× {group.gpu_name or 'GPU'}"
         script = (group.script_sha256 or "no source")[:12]
         text = f"{plural(group.runs, 'run')} of {group.steps or '?'} steps, {gpus}, {script}: {group.folder}"
-        console.say(f"          {text}", stdout=True)
+        console.say(f"          {text}")
     if len(left.groups) > MOST_GROUPS:
-        console.say(f"          … and {len(left.groups) - MOST_GROUPS} more", stdout=True)
+        console.say(f"          … and {len(left.groups) - MOST_GROUPS} more")

@@ -1,10 +1,10 @@
 """Print what `compare` tells a person of several candidates: plan, time and price before, the outcome of each after."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from harness.compare import cost as compare_cost
-from harness.compare import joining, joint_runs, noise, pairs, rounds, warming
+from harness.compare import joining, joint_runs, noise, pairs, rounds
 from harness.compare.interleaving import Watcher
 from harness.compare.joining import JointPlan
 from harness.machine import computer
@@ -97,17 +97,12 @@ def waiting(plan: JointPlan) -> AbstractContextManager[None]:
     return compare_report.waiting_for(list(plan.contenders.values()) if plan.joint is not None else [])
 
 
-def watch(plan: JointPlan) -> Watcher:
-    """Return a watcher that shows the progress of every run."""
-    target = plan.contenders[rounds.A].subject.track.target_loss
-
-    def begin(run_id: str, arm: str, number: int, count: int) -> Callable[[bytes], None]:
-        if number == warming.PRIMING:
-            return compare_report.say_priming(arm, run_id)
-        console.say(f"run {number}, at most {count}  {arm}  {run_id}")
-        return console.LiveRun(f"run {number}  {arm}", target).take
-
-    return begin
+def watch(project: Project, plan: JointPlan) -> Watcher:
+    """Return a watcher that shows how every run goes."""
+    usd_per_hour = None if plan.joint is None else plan.joint.usd_per_hour
+    return compare_report.watch_arms(
+        project, plan.contenders, plan.usual_s.values(), at_most=True, usd_per_hour=usd_per_hour
+    )
 
 
 def say_analysis(comparison: Comparison, letter: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from harness.catalog.lookup import Catalog
 from harness.core import codec
 from harness.core.text import plural
 from harness.dataset.progress import Progress
@@ -17,7 +18,7 @@ from harness.replay.outlook import Outlook
 from harness.replay.plan import Plan
 from harness.store.layout import Project, cache_folder
 from harness.store.replays import ReplayResult
-from harness.ui import console, run_report
+from harness.ui import console, run_watch
 from harness.ui.bars import file_progress
 
 CURVE_ROWS = 12
@@ -99,7 +100,7 @@ class Screen:
         self.project = project
         self.plan = plan
         self.as_json = as_json
-        self.watch = run_report.watch(plan.subject)
+        self.watch = run_watch.watch(Catalog(project), plan.subject, beside=plan.record)
 
     def making(self) -> AbstractContextManager[None]:
         """Say that its environment is being made, or that it was made before."""
@@ -115,7 +116,8 @@ class Screen:
 
     def result(self, result: ReplayResult, stored: Path) -> None:
         """Print the result and where it is stored."""
-        say_result(result, by_distance=self.plan.subject.ruleset.above_entropy is not None)
+        with console.product():
+            say_result(result, by_distance=self.plan.subject.ruleset.above_entropy is not None)
         if len(result.runs) < self.plan.runs:
             finished = f"{len(result.runs)} of {self.plan.runs} runs had finished when it ended"
             console.say(f"{finished}; only those were compared", style="yellow")

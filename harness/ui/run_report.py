@@ -6,7 +6,7 @@ It puts what the stages know into sentences and passes them to the console.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.catalog.lookup import Catalog
@@ -20,9 +20,12 @@ from harness.core.text import plural
 from harness.evidence import gather, timeline
 from harness.evidence.contents import Evidence
 from harness.machine import computer
+from harness.run import judging
 from harness.store.layout import Project
 from harness.ui import console, score_report
 from harness.verdict.distance import by_distance
+
+PAST = "these are the final figures of its own runs as imported; its logs are not here"
 
 if TYPE_CHECKING:  # numpy comes with it, which `check` does without
     from harness.run.series import SeriesPlan
@@ -95,18 +98,6 @@ def _data(subject: Subject) -> str:
     return f"{shards} shards of {data.repository}, {size:.1f} GB where not in the cache yet"
 
 
-def watch(subject: Subject) -> Callable[[str, int, int], Callable[[bytes], None]]:
-    """Return a watcher that shows how far each of several runs of a script is from the target."""
-
-    def begin(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
-        title = f"run {number}/{count}" if number else "first run"
-        console.say(f"{title}  {run_id}: torchrun starts (about 4 s until the first line)")
-        target = subject.track.target_loss if subject.ruleset.above_entropy is None else None
-        return console.LiveRun(title, target).take
-
-    return begin
-
-
 def after_a_stop(plan: SeriesPlan) -> str:
     """Say what to do after Ctrl-C ended these runs."""
     if plan.dry or plan.screening or plan.subject.manifest is None:
@@ -136,24 +127,27 @@ def say_outcome(
     verdict: Verdict,
     *,
     ran: bool = False,
+    every: bool = False,
     usd_per_hour: float | None = None,
 ) -> int:
     """Print runs, findings, verdict and the row it would earn; returns the exit status.
 
-    ran: the runs were made here and now; else they are stored evidence, of this machine or of another.
+    ran: the runs were made here and now; else they are stored evidence, of this machine or of another. every: say of
+    rules that do not apply why that is so.
     """
     console.say("")
     say_runs(gathered.runs)
     console.say("")
     say_phases(gathered.runs)
-    console.say_verdict(verdict)
-    say_more_runs(gathered, verdict, usd_per_hour)
-    say_newer(catalog.project, subject, ran=ran)
+    console.say_verdict(verdict, every=every)
+    if ran:
+        say_more_runs(gathered, verdict, usd_per_hour)
+        say_newer(catalog.project, subject, ran=ran)
     if verdict.outcome == "pass":
         stored = subject.record is not None and not ran
         say_row(subject, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
-        console.say(f"  {_standing(catalog, subject, gathered, ran=ran)}")
-    return 0 if verdict.outcome == "pass" else 1
+        console.say(f"  {standing(catalog, subject, gathered, ran=ran)}")
+    return 0 if verdict.outcome == "pass" and not judging.no_record(catalog, subject, gathered, verdict) else 1
 
 
 def say_newer(project: Project, subject: Subject, *, ran: bool = False) -> None:
@@ -171,7 +165,7 @@ def say_past(gathered: Evidence, verdict: Verdict) -> None:
     say_runs(gathered.runs)
     console.say("")
     console.say_verdict(verdict)
-    console.say("these are the final figures of its own runs as imported; its logs are not here")
+    console.say(PAST)
 
 
 def say_runs(runs: Sequence[Metrics]) -> None:
@@ -181,7 +175,7 @@ def say_runs(runs: Sequence[Metrics]) -> None:
         counts = [console.figure(count, "d", missing="-") for count in (run.seed, run.step)]
         times = [console.figure(time_s, ".2f", " s", missing="-") for time_s in (run.train_time_s, run.wall_time_s)]
         rows.append((run.run_id, *counts, console.figure(run.val_loss, ".4f", missing="-"), *times))
-    console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall_time"), rows)
+    console.say_table(("run", "seed", "step", "val_loss", "train_time", "wall time"), rows)
 
 
 def say_phases(runs: Sequence[Metrics]) -> None:
@@ -265,7 +259,7 @@ def say_row(subject: Subject, gathered: Evidence, heading: str) -> None:
     )
 
 
-def _standing(catalog: Catalog, subject: Subject, gathered: Evidence, *, ran: bool) -> str:
+def standing(catalog: Catalog, subject: Subject, gathered: Evidence, *, ran: bool) -> str:
     """Compare the row with the current record, in a sentence."""
     best = catalog.current(subject.track)
     is_best = subject.record is not None and best is not None and subject.record.slug == best.slug

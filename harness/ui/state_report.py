@@ -28,6 +28,8 @@ def lines(comparison: Comparison) -> list[str]:
         said.append(f"{comparison.waited_s:.0f} s of it were spent waiting for the machine before runs")
     if comparison.obstacles:
         said.append("the same command continues it, once the machine is free")
+    if comparison.follows is not None:
+        said.append(f"begun anew on this machine after {comparison.follows}, which others may look at as well")
     return said
 
 

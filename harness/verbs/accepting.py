@@ -93,7 +93,7 @@ def _works(args: argparse.Namespace, catalog: Catalog, subjects: Sequence[Subjec
 def _say_plans(args: argparse.Namespace, works: Sequence[Work], submitted: Sequence[Evidence]) -> bool:
     """Print the plan of all that are not done; tell whether that is all that was asked for."""
     from harness.maintain import official, session_plan
-    from harness.ui import accept_report, console
+    from harness.ui import accept_report, console, plan_data
 
     left = []
     for work, evidence in zip(works, submitted, strict=True):
@@ -105,6 +105,7 @@ def _say_plans(args: argparse.Namespace, works: Sequence[Work], submitted: Seque
         outlooks = session_plan.outlooks([work for work, _ in left], [evidence for _, evidence in left])
         for (work, _), outlook in zip(left, outlooks, strict=True):
             accept_report.say_plan(work, outlook, looking=args.plan)
+            args.planned.append(plan_data.of_session(work, outlook))
         accept_report.say_total([work for work, _ in left], outlooks)
     return bool(args.plan)
 

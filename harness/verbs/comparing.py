@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.verbs import clustering
 from harness.verbs.verb import Verb, catalog_of, dollars, next_step, number_of, print_json, terminated
 
 if TYPE_CHECKING:
@@ -56,8 +58,23 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
     )
+    parser.add_argument(
+        "--follows",
+        type=_comparison_id,
+        metavar="COMPARISON",
+        help="begin anew what was begun on another machine: the new comparison names that one",
+    )
     parser.add_argument("--plan", action="store_true", help="print the plan with its time and price; do nothing")
-    parser.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the comparison, or with --plan the plan, as JSON on stdout"
+    )
+    clustering.arguments(parser)
+
+
+def _comparison_id(text: str) -> str:
+    if re.fullmatch(r"(compare|joint)-[0-9A-Za-z-]{1,60}", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no comparison; give its id, as .runs/comparisons/ has it")
+    return text
 
 
 def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
@@ -84,7 +101,7 @@ def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import interleaving, readiness
     from harness.store.comparisons import only_one
-    from harness.ui import compare_report, console
+    from harness.ui import compare_report, console, plan_data
     from harness.ui.bars import file_progress
 
     terms = _terms(args)
@@ -99,6 +116,8 @@ def _compare(args: argparse.Namespace) -> int:
     if args.plan:
         plan = interleaving.plan(project, a, b, terms, plan_only=True)
         compare_report.say_plan(project, plan, plan_only=True)
+        if args.json:
+            print_json(plan_data.of_comparison(plan))
         return 0
     with only_one(project):
         plan = interleaving.plan(project, a, b, terms)
@@ -108,13 +127,14 @@ def _compare(args: argparse.Namespace) -> int:
             environments = interleaving.make_environments(project, plan)
         with file_progress("fetching") as progress:
             ready = interleaving.prepare(plan, environments, allow_network=network, progress=progress)
-        watcher = compare_report.watch(plan)
+        watcher = compare_report.watch(project, plan)
         with _kept():
             waiting = readiness.Waiting(console.say)
             comparison = interleaving.run(project, plan, ready, watcher, compare_report.say_analysis, waiting)
-    compare_report.say_outcome(project, comparison)
+    with console.product():
+        compare_report.say_outcome(project, comparison)
     if comparison.outcome == "undecided":
-        console.say(STOPPED)
+        console.note(STOPPED)
     if args.json:
         print_json(comparison)
     return 0
@@ -128,14 +148,14 @@ def _kept() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        console.say("finished runs are kept; the same command continues")
+        console.note("finished runs are kept; the same command continues")
         raise
 
 
 def _compare_several(args: argparse.Namespace, project: Project, contenders: list[Contender], terms: Terms) -> int:
     from harness.compare import joining, joint_runs, readiness
     from harness.store.comparisons import Comparison, only_one
-    from harness.ui import console, joint_report
+    from harness.ui import console, joint_report, plan_data
     from harness.ui.bars import file_progress
 
     if args.pairs is None:
@@ -144,6 +164,8 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
     if args.plan:
         plan = joining.plan(project, a, candidates, terms, plan_only=True)
         joint_report.say_plan(project, plan, plan_only=True)
+        if args.json:
+            print_json(plan_data.of_several(plan))
         return 0
     judged: dict[str, Comparison] = {}
     with only_one(project):
@@ -156,11 +178,12 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
             ready = joining.prepare(plan, environments, allow_network=not args.no_fetch, progress=progress)
         if plan.joint is not None:
             with _kept():
-                waiting, watcher = readiness.Waiting(console.say), joint_report.watch(plan)
+                waiting, watcher = readiness.Waiting(console.say), joint_report.watch(project, plan)
                 judged = joint_runs.run(project, plan, ready, watcher, joint_report.say_analysis, waiting)
-    joint_report.say_outcome(project, plan, judged)
+    with console.product():
+        joint_report.say_outcome(project, plan, judged)
     if any(comparison.outcome == "undecided" for comparison in judged.values()):
-        console.say(
+        console.note(
             "  stopped before all are decided: the machine was not free, or the next run would exceed the budget"
         )
     if args.json:
@@ -179,7 +202,7 @@ def _terms(args: argparse.Namespace) -> Terms:
         what = f"no bound is known for at most {args.pairs} pairs"
         raise StatisticsError.at("--pairs", what, "with --until-decided, give 8, 12 or 16")
     count = args.pairs or interleaving.DEFAULT_PAIRS
-    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold)
+    return interleaving.Terms(count, fixed, args.usd_per_hour, args.budget_usd, args.cold, args.follows)
 
 
 NAMES = ("known-entropy", "relabelling", "other-text", "warm-up")  # a test holds them equal to the judge's
@@ -189,6 +212,7 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "submission", help="submissions/<slug>, a record like smoke/2, or a track for its current record"
     )
+    clustering.arguments(parser, several=True)
     some = parser.add_mutually_exclusive_group()
     some.add_argument(
         "--quick", action="store_true", help="two runs of the script that catch most (see docs/probes.md)"
@@ -200,14 +224,17 @@ def _probe_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"run only this probe (repeatable): {', '.join(NAMES)}",
     )
+    parser.add_argument("--usd-per-hour", type=dollars, metavar="X", help="price of this machine: show what it costs")
     parser.add_argument("--plan", action="store_true", help="print what would be run; do nothing")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the verdict, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _probe(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.probe import material, probe_plan, probing
-    from harness.ui import console, run_report
+    from harness.ui import console, plan_data, run_watch
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -216,15 +243,18 @@ def _probe(args: argparse.Namespace) -> int:
     plan = probe_plan.plan(catalog, subject, probe_plan.QUICK if args.quick else tuple(args.probe or NAMES))
     _say_probe_plan(plan)
     if args.plan:
+        if args.json:
+            print_json(plan_data.of_probe(plan))
         return 0
-    watch = run_report.watch(plan.subject)
+    watch = run_watch.watch(catalog, plan.subject, usd_per_hour=args.usd_per_hour)
     with next_step("a probe is only judged as a whole: the same command starts it again, with other tokens"):
         with file_progress("fetching") as progress:
             tokens = material.prepare(plan, progress=progress)
         folder, verdict = probing.run(catalog.project, plan, tokens, TorchrunLauncher(), watch)
-    console.say("")
-    console.say_verdict(verdict)
-    console.say(
+    with console.product():
+        console.say("")
+        console.say_verdict(verdict)
+    console.note(
         f"  logs and verdict.json are in {catalog.project.show(folder)}; runs of a probe never count for a record"
     )
     if args.json:
@@ -251,6 +281,16 @@ def _say_probe_plan(plan: ProbePlan) -> None:
 
 
 VERBS = (
-    Verb("compare", "run two scripts in pairs on this machine and say which is faster", _compare_arguments, _compare),
-    Verb("probe", "run a script on prepared tokens that expose cheating", _probe_arguments, _probe),
+    Verb(
+        "compare",
+        "run two scripts in pairs on this machine and say which is faster",
+        _compare_arguments,
+        clustering.or_here(clustering.compare, _compare),
+    ),
+    Verb(
+        "probe",
+        "run a script on prepared tokens that expose cheating",
+        _probe_arguments,
+        clustering.or_here(clustering.probe, _probe),
+    ),
 )

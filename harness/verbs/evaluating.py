@@ -71,7 +71,7 @@ def _eval(args: argparse.Namespace) -> int:
     from harness.core.errors import MachineError
     from harness.eval import checkpoints
     from harness.machine import computer
-    from harness.ui import eval_report
+    from harness.ui import console, eval_report
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
@@ -87,7 +87,8 @@ def _eval(args: argparse.Namespace) -> int:
     if args.json:
         print_json(eval_report.as_data(found))
     else:
-        eval_report.say_result(found)
+        with console.product():
+            eval_report.say_result(found)
     _store(args, catalog, checkpoint, found)
     return 0
 
@@ -109,10 +110,10 @@ def _store(args: argparse.Namespace, catalog: Catalog, checkpoint: Checkpoint, f
     if record is None or not eval_report.may_be_stored(found.result):
         return
     if checkpoint.run is None and not args.store:
-        console.say("not kept: no run here is known to have saved these weights; with --store it is kept all the same")
+        console.note("not kept: no run here is known to have saved these weights; with --store it is kept all the same")
         return
     stored = add_eval(catalog.folder(record), found.result)
-    console.say(f"kept in {catalog.project.show(stored)}; `speedrun board` shows it on the record's page")
+    console.note(f"kept in {catalog.project.show(stored)}; `speedrun board` shows it on the record's page")
 
 
 def _author(args: argparse.Namespace, catalog: Catalog, checkpoint: Checkpoint) -> str | None:

@@ -48,6 +48,7 @@ def _accept_arguments(parser: argparse.ArgumentParser) -> None:
     session.add_argument(
         "--checkout", type=Path, metavar="DIR", help="read originals from a clone or a copy of their repository"
     )
+    parser.add_argument("--json", action="store_true", help="with --plan: print it as JSON on stdout")
     session.add_argument("--no-fetch", action="store_true", help="download nothing; fail where something is missing")
 
 
@@ -58,6 +59,20 @@ def _number(text: str) -> str:
 
 
 def _accept(args: argparse.Namespace) -> int:
+    from harness.core.errors import HarnessError
+
+    if args.json and not args.plan:
+        raise HarnessError.at(
+            "--json", "is for a plan", "add --plan; a record that was accepted is read by `speedrun show`"
+        )
+    args.planned = []  # sessions, as data
+    status = _accept_all(args)
+    if args.json:
+        print_json({"exit_status": status, "sessions": args.planned})
+    return status
+
+
+def _accept_all(args: argparse.Namespace) -> int:
     from harness.board import leaderboard
     from harness.core.errors import HarnessError
     from harness.maintain import amendments
@@ -157,7 +172,7 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     from harness.maintain.session_work import Work
     from harness.run import judging
     from harness.store.comparisons import only_one
-    from harness.ui import accept_report, console
+    from harness.ui import accept_report, console, plan_data
 
     signal.signal(signal.SIGTERM, terminated)
     acceptance.acceptable(catalog, subject)
@@ -171,7 +186,9 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     network = not args.no_fetch
     work = Work(catalog, subject, session, shown, price, checkout=args.checkout, allow_network=network, cold=args.cold)
     if not official.is_done(catalog.project, session):
-        accept_report.say_plan(work, session_plan.outlook(work, submitted), looking=args.plan)
+        outlook = session_plan.outlook(work, submitted)
+        accept_report.say_plan(work, outlook, looking=args.plan)
+        args.planned.append(plan_data.of_session(work, outlook))
         if args.plan:
             return 0
         with only_one(catalog.project):
@@ -208,7 +225,7 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
 def _import(args: argparse.Namespace) -> int:
     from harness.catalog import checkout
     from harness.maintain import importing
-    from harness.ui import import_report
+    from harness.ui import console, import_report
 
     catalog = catalog_of(args)
     own = importing.checked_own(args.own)
@@ -220,7 +237,8 @@ def _import(args: argparse.Namespace) -> int:
     if args.json:
         print_json(plan)
     else:
-        import_report.say_plan(plan)
+        with console.product():
+            import_report.say_plan(plan)
     import_report.say_end(plan, lambda new: catalog.project.show(catalog.folder(new.record)), planned=args.plan)
     return 1 if plan.left_out else 0
 

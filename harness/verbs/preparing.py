@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from harness.verbs.verb import Verb, catalog_of, print_json
@@ -85,6 +84,7 @@ def _fetch(args: argparse.Namespace) -> int:
     from harness.core.errors import HarnessError
     from harness.dataset.fetching import fetch_for, verify
     from harness.dataset.pinning import pin
+    from harness.ui import console
     from harness.ui.bars import file_progress
 
     catalog = catalog_of(args)
@@ -103,9 +103,9 @@ def _fetch(args: argparse.Namespace) -> int:
         problems = verify(fetched, progress) if args.verify else ()
         pinned_in = pin(catalog.project.tracks, track, fetched, progress) if args.pin and not problems else None
     for problem in problems:
-        print(f"speedrun: {problem}", file=sys.stderr)
+        console.note(f"speedrun: {problem}")
     if pinned_in is not None:
-        print(f"pinned in {catalog.project.show(pinned_in)}; review and commit it", file=sys.stderr)
+        console.note(f"pinned in {catalog.project.show(pinned_in)}; review and commit it")
     if args.json:
         print(json.dumps(_as_data(track, fetched, [str(problem) for problem in problems]), indent=1))
     _summary(fetched, verified=args.verify and not problems)
@@ -123,11 +123,12 @@ def _tokens_of(catalog: Catalog, name: str) -> tuple[Track, int]:
 def _fetch_hellaswag(args: argparse.Namespace, catalog: Catalog) -> int:
     """Fetch what `eval` needs for questions about text: the tokenizer's files, and the items of HellaSwag."""
     from harness.eval import sources
+    from harness.ui import console
     from harness.ui.bars import file_progress
 
     if args.list:
         missing = sources.missing(items=True)
-        print(f"hellaswag: missing {', '.join(missing) or 'nothing'}", file=sys.stderr)
+        console.say(f"hellaswag: missing {', '.join(missing) or 'nothing'}")
         if args.json:
             print_json({"missing": missing})
         return 0
@@ -136,23 +137,25 @@ def _fetch_hellaswag(args: argparse.Namespace, catalog: Catalog) -> int:
     pinned_in = sources.pin(catalog.project, held) if args.pin else None
     files = [held.merges, held.ids, held.items]
     if pinned_in is not None:
-        print(f"pinned in {catalog.project.show(pinned_in)}; review and commit it", file=sys.stderr)
+        console.note(f"pinned in {catalog.project.show(pinned_in)}; review and commit it")
     if args.json:
         print_json({"files": [file for file in files if file is not None]})
     for file in files:
         if file is not None:
             against = "its pin" if file.pinned else "the source only: it is not pinned yet"
-            print(f"{file.path}: sha256 {file.sha256[:12]}…, verified against {against}", file=sys.stderr)
+            console.note(f"{file.path}: sha256 {file.sha256[:12]}…, verified against {against}")
     return 0
 
 
 def _summary(fetched: Fetched, *, verified: bool) -> None:
+    from harness.ui import console
+
     shards = fetched.receipt.shards
     size = sum(shard.bytes for shard in shards) / 1e6
     how = "hashed again, " if verified else ""
     against = "the track's pins" if fetched.pinned else "the source only: the track pins no hashes yet"
     where = f"{len(shards)} shards ({size:,.1f} MB) are in {fetched.folder}"
-    print(f"{where}, {how}verified against {against}", file=sys.stderr)
+    console.note(f"{where}, {how}verified against {against}")
 
 
 def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, Any]:
@@ -174,6 +177,7 @@ def _as_data(track: Track, fetched: Fetched, problems: list[str]) -> dict[str, A
 def _list_shards(args: argparse.Namespace, catalog: Catalog) -> int:
     from harness.catalog.tracks import load_tracks
     from harness.dataset.fetching import what_is_there
+    from harness.ui import console
 
     tracks = (
         [_tokens_of(catalog, args.target)[0]] if args.target else list(load_tracks(catalog.project.tracks).values())
@@ -182,10 +186,10 @@ def _list_shards(args: argparse.Namespace, catalog: Catalog) -> int:
     for track in tracks:
         folder, entries = what_is_there(track)
         there = sum(entry.state == "verified" for entry in entries)
-        print(f"{track.name}: {there} of {len(entries)} shards verified in {folder}", file=sys.stderr)
+        console.say(f"{track.name}: {there} of {len(entries)} shards verified in {folder}")
         for entry in entries:
             size = f"{entry.bytes / 1e6:12,.1f} MB" if entry.bytes else " " * 15
-            print(f"  {entry.name:<32}{entry.state:<12}{size}", file=sys.stderr)
+            console.say(f"  {entry.name:<32}{entry.state:<12}{size}".rstrip())
         listed.append(
             {
                 "track": track.name,
@@ -215,6 +219,6 @@ def _count(text: str) -> int:
 
 
 VERBS = (
-    Verb("doctor", "check this machine: GPUs, disk, memory, torch, data", _doctor_arguments, _doctor),
+    Verb("doctor", "check this machine: GPUs, disk, memory, torch, data", _doctor_arguments, _doctor, reads=True),
     Verb("fetch", "download and verify the tokens of a track", _fetch_arguments, _fetch),
 )

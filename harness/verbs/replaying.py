@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import Problem, raise_if
+from harness.verbs import clustering
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, next_step, print_json, terminated
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ AGAIN = "the same command starts again with the first run; environments, tokens 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", nargs="?", help="a record like short/12 or smoke/2; all with --original --plan")
+    clustering.arguments(parser, several=True)
     parser.add_argument(
         "--original", action="store_true", help="run the original that its log proves, from its repository"
     )
@@ -42,7 +44,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-fetch", action="store_true", help="download no tokens and no repository; fail where they are missing"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the result, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _gpus(text: str) -> int:
@@ -55,7 +59,7 @@ def _gpus(text: str) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     from harness.replay import outlook, plan, session
-    from harness.ui import replay_report
+    from harness.ui import plan_data, replay_report
 
     signal.signal(signal.SIGTERM, terminated)
     catalog = catalog_of(args)
@@ -74,7 +78,10 @@ def _replay(args: argparse.Namespace) -> int:
         allow_network=not args.no_fetch,
         plan_only=args.plan,
     )
-    replay_report.say_plan(replay, outlook.inspect_machine(replay), plan_only=args.plan)
+    found = outlook.inspect_machine(replay)
+    replay_report.say_plan(replay, found, plan_only=args.plan)
+    if args.plan and args.json:
+        print_json(plan_data.of_replay(replay, found))
     if not args.plan:
         with next_step(AGAIN):
             screen = replay_report.Screen(catalog.project, replay, as_json=args.json)
@@ -99,14 +106,14 @@ def _useless_flags(args: argparse.Namespace) -> Iterator[Problem]:
         idle = [flag for flag in ("--gpus", "--runs", "--dry") if given[flag]]
         why, todo = "concerns one record, and none was named", "name a record"
     elif args.dry:
-        idle = [flag for flag in ("--original", "--gpus", "--checkout", "--no-fetch", "--json") if given[flag]]
+        idle = [flag for flag in ("--original", "--gpus", "--checkout", "--no-fetch") if given[flag]]
+        idle += ["--json"] if args.json and not args.plan else []
         why = "has no effect with --dry, which is one scaled-down run on synthetic data and is never compared"
         todo = "leave one of them out"
         if args.runs not in (None, 1):
             yield Problem("--runs", "--dry makes one run", todo)
     else:
-        idle = ["--json"] if args.plan and args.json else []
-        why, todo = "the plan of one record is text only", "leave it out, or leave --plan out"
+        return
     for flag in idle:
         yield Problem(flag, why, todo)
 
@@ -114,17 +121,22 @@ def _useless_flags(args: argparse.Namespace) -> Iterator[Problem]:
 def _dry(args: argparse.Namespace, catalog: Catalog) -> int:
     """Run the script in the record's folder, scaled down, to show whether everything works here."""
     from harness.launch.torchrun import TorchrunLauncher
-    from harness.run import series
-    from harness.ui import run_report
+    from harness.run import refusal, series
+    from harness.ui import console, plan_data, run_report, run_watch
 
     subject = catalog.script_here(catalog.find_record(args.record))
     series_plan = series.plan(catalog.project, subject, None, dry=True, settle=not args.plan)
-    run_report.say_plan(series_plan)
+    launcher = TorchrunLauncher()
+    stops = refusal.problems(catalog.project, series_plan, launcher) if args.plan else ()
+    run_report.say_plan(series_plan, stops)
+    if args.plan and args.json:
+        print_json(plan_data.of_run(series_plan, stops))
     if not args.plan:
         with next_step(run_report.after_a_stop(series_plan)):
             ready = series.prepare(series_plan)
-            series.run(catalog, series_plan, ready, TorchrunLauncher(), run_report.watch(subject))
-        run_report.say_dry_end(series_plan)
+            series.run(catalog, series_plan, ready, launcher, run_watch.watch(catalog, subject))
+        with console.product():
+            run_report.say_dry_end(series_plan)
     return 0
 
 
@@ -144,4 +156,11 @@ def _resolve_all(args: argparse.Namespace, catalog: Catalog) -> int:
     return 1 if counts["broken"] or counts["not here"] else 0
 
 
-VERBS = (Verb("replay", "run a record again and compare the result with its claim", _arguments, _replay),)
+VERBS = (
+    Verb(
+        "replay",
+        "run a record again and compare the result with its claim",
+        _arguments,
+        clustering.or_here(clustering.replay, _replay),
+    ),
+)

@@ -1,4 +1,4 @@
-"""new, diff, run, check, verify, pack: make a submission, run and judge it, and pack its evidence."""
+"""new, diff, run, check, pack: make a submission, run and judge it, and pack its evidence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.text import plural
+from harness.verbs import clustering
 from harness.verbs.trying import attempt
 from harness.verbs.verb import Verb, catalog_of, count_of_runs, dollars, hours, next_step, print_json, terminated
 
@@ -86,7 +87,7 @@ def _diff(args: argparse.Namespace) -> int:
     )
     change = codediff.between(old, subject)
     for line in change.lines:
-        console.say(line, style=codediff.style(line), stdout=True)
+        console.say(line, style=codediff.style(line), wrap=False)
     for remark in change.remarks:
         console.say(remark, style="yellow")
     sides = f"from {codediff.described(old)} to {codediff.described(subject)}"
@@ -96,6 +97,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", help="submissions/<slug>, a record like smoke/2, or a track for its current record")
+    clustering.arguments(parser, several=True)
     parser.add_argument(
         "--runs", type=count_of_runs, metavar="N", help="number of runs in all (default: that of the track)"
     )
@@ -111,13 +113,18 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--until-decided", action="store_true", help="stop as soon as the test of the loss has decided")
     parser.add_argument(
-        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+        "--usd-per-hour",
+        type=dollars,
+        metavar="X",
+        help="price of this machine: show what the runs cost, and further ones would",
     )
     parser.add_argument(
         "--env", metavar="RECORD", help="run in the environment that `doctor RECORD --make` made (default: this one)"
     )
     parser.add_argument("--no-fetch", action="store_true", help="download nothing; fail where tokens are missing")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="print the verdict, or with --plan the plan, as JSON on stdout"
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -127,8 +134,8 @@ def _run(args: argparse.Namespace) -> int:
         raise HarnessError.at("--budget-gpu-hours", "is for --stage", "add --stage full, or leave it out")
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
-    from harness.run import refusal, series
-    from harness.ui import run_report, score_report
+    from harness.run import judging, refusal, series
+    from harness.ui import console, plan_data, run_report, run_watch, score_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -141,25 +148,31 @@ def _run(args: argparse.Namespace) -> int:
     stops = look(catalog.project, series_plan, launcher) if args.plan else ()
     run_report.say_plan(series_plan, stops, torch=torch)
     if args.plan:
+        if args.json:
+            print_json(plan_data.of_run(series_plan, stops, torch=torch))
         return 2 if stops else 0
+    watch = run_watch.watch(catalog, subject, at_most=args.until_decided, usd_per_hour=args.usd_per_hour)
     with next_step(run_report.after_a_stop(series_plan)):
         with file_progress("fetching") as progress:
             ready = series.prepare(
                 series_plan, allow_network=not args.no_fetch, progress=progress, python=python, torch=torch
             )
         if args.screening and ready is not None:
-            tried = series.screen(catalog, series_plan, ready, launcher, run_report.watch(subject))
-            run_report.say_screening(subject, tried)
+            tried = series.screen(catalog, series_plan, ready, launcher, watch)
+            with console.product():
+                run_report.say_screening(subject, tried)
             if args.json:
                 print_json({"runs": [run_report.run_figures(run) for run in tried]})
             return 0
         scorer = score_report.scorer(catalog, subject, launcher.python)
-        judged = series.run(catalog, series_plan, ready, launcher, run_report.watch(subject), scorer)
-    if judged is None:
-        run_report.say_dry_end(series_plan)
-        return 0
-    status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
-    return _print_verdict(args, *judged, status)
+        judged = series.run(catalog, series_plan, ready, launcher, watch, scorer)
+    with console.product():
+        if judged is None:
+            run_report.say_dry_end(series_plan)
+            return 0
+        status = run_report.say_outcome(catalog, subject, *judged, usd_per_hour=args.usd_per_hour, ran=True)
+    _print_verdict(args, *judged, judging.no_record(catalog, subject, *judged))
+    return status
 
 
 def _plan(args: argparse.Namespace, catalog: Catalog) -> SeriesPlan:
@@ -187,43 +200,24 @@ def _plan(args: argparse.Namespace, catalog: Catalog) -> SeriesPlan:
     )
 
 
-def _verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("subject", help="submissions/<slug> or a record like smoke/2")
-    parser.add_argument(
-        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
-    )
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON on stdout")
-
-
-def _verify(args: argparse.Namespace) -> int:
-    from harness.run import judging
-    from harness.ui import run_report
-
-    catalog = catalog_of(args)
-    named = catalog.find(args.subject)
-    past = catalog.past(named)
-    if past is not None:
-        gathered, verdict = judging.verify_past(catalog.project, past)
-        run_report.say_past(gathered, verdict)
-        return _print_verdict(args, gathered, verdict, 0 if verdict.outcome == "pass" else 1)
-    subject = catalog.subject(named)
-    gathered, verdict = judging.verify(catalog, subject)
-    status = run_report.say_outcome(catalog, subject, gathered, verdict, usd_per_hour=args.usd_per_hour, ran=False)
-    return _print_verdict(args, gathered, verdict, status)
-
-
-def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, status: int) -> int:
+def _print_verdict(args: argparse.Namespace, gathered: Evidence, verdict: Verdict, lost: bool | None) -> None:
     if args.json:
         from harness.core import codec
         from harness.ui import run_report
 
-        print_json(codec.encode(verdict) | {"runs": [run_report.run_figures(run) for run in gathered.runs]})
-    return status
+        runs = [run_report.run_figures(run) for run in gathered.runs]
+        print_json(codec.encode(verdict) | {"no_record": lost, "runs": runs})
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submissions", nargs="+", metavar="submission", help="submissions/<slug>")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="submissions/<slug>, or a record like smoke/2")
+    parser.add_argument("--all", action="store_true", help="list all rules and runs, and the row that they would earn")
     parser.add_argument(
+        "--usd-per-hour", type=dollars, metavar="X", help="price of this machine, to estimate the cost of further runs"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print verdict and runs as JSON on stdout; a list of several")
+    form.add_argument(
         "--format", choices=("text", "github"), default="text", help="github: print annotations on stdout"
     )
     parser.add_argument("--markdown", action="store_true", help="print the report for the pull request on stdout")
@@ -234,18 +228,20 @@ def _check(args: argparse.Namespace) -> int:
     from harness.ui import check_report
 
     catalog = catalog_of(args)
-    status = 0
-    for name in args.submissions:
-        checked = inspection.check(catalog, Path(name))
-        check_report.say(catalog, checked)
+    found = []
+    for name in args.names:
+        checked = inspection.judge(catalog, name)
+        found.append(checked)
+        check_report.say(catalog, checked, every=args.all, usd_per_hour=args.usd_per_hour)
         if args.format == "github":
             for line in check_report.workflow_lines(checked):
                 print(line)
         if args.markdown:
             print(check_report.markdown(catalog, checked))
-        # A folder that cannot be read at all is unusable input; any other problem is a finding.
-        status = max(status, 0 if checked.in_order else 2 if checked.subject is None else 1)
-    return status
+    if args.json:
+        data = [check_report.as_data(checked) for checked in found]
+        print_json(data if len(data) > 1 else data[0])
+    return max(checked.exit_status for checked in found)
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -267,9 +263,20 @@ def _pack(args: argparse.Namespace) -> int:
 
 VERBS = (
     Verb("new", "make the folder of a submission, from the template or a record's script", _new_arguments, _new),
-    Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff),
-    Verb("run", "run a submission or a record on this machine and judge it", _run_arguments, _run),
-    Verb("verify", "judge a submission or a record by its stored evidence", _verify_arguments, _verify),
-    Verb("check", "check a submission's folder, and its evidence as far as it exists", _check_arguments, _check),
+    Verb("diff", "show what a submission changes in the code, without comments", _diff_arguments, _diff, reads=True),
+    Verb(
+        "run",
+        "run a submission or a record on this machine and judge it",
+        _run_arguments,
+        clustering.or_here(clustering.run, _run),
+    ),
+    Verb(
+        "check",
+        "judge a submission or a record by its evidence, and check a submission's folder",
+        _check_arguments,
+        _check,
+        reads=True,
+        alias="verify",
+    ),
     Verb("pack", "copy the evidence of all runs of a submission into its folder", _pack_arguments, _pack),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import signal
 
 from harness.verbs.verb import catalog_of, print_json, terminated
@@ -14,7 +15,7 @@ def attempt(args: argparse.Namespace) -> int:
     from harness.launch.torchrun import TorchrunLauncher
     from harness.replay import own_environment
     from harness.screening import answer, attempting
-    from harness.ui import run_report, screening_report
+    from harness.ui import console, run_watch, screening_report
     from harness.ui.bars import file_progress
 
     signal.signal(signal.SIGTERM, terminated)
@@ -22,8 +23,10 @@ def attempt(args: argparse.Namespace) -> int:
     python, torch = own_environment.interpreter(catalog, args.env)
     order = answer.Order(args.stage, args.runs or 1, args.budget_gpu_hours, not args.no_fetch, python, torch)
     with file_progress("fetching") as progress:
-        said = attempting.attempt(catalog, args.subject, order, TorchrunLauncher(python), run_report.watch, progress)
+        watch = functools.partial(run_watch.watch, catalog)
+        said = attempting.attempt(catalog, args.subject, order, TorchrunLauncher(python), watch, progress)
     if args.json:
         print_json({"schema": 1} | codec.encode(said))
-    screening_report.say(said)
+    with console.product():
+        screening_report.say(said)
     return answer.EXIT_STATUS[said.status]

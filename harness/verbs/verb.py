@@ -29,6 +29,8 @@ class Verb:
     help: str
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]  # returns the exit status
+    reads: bool = False  # all that it says was asked for, so it goes to stdout; of others, the plan and the outcome
+    alias: str | None = None  # another name of it, which it had before
 
 
 def project_of(args: argparse.Namespace) -> Project:
@@ -100,5 +102,5 @@ def next_step(text: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         from harness.ui import console
 
-        console.say(text)
+        console.note(text)
         raise

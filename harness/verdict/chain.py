@@ -15,6 +15,9 @@ def chain(evidence: Evidence) -> Ruling:
     if evidence.ledger.open:
         said = f"{names(evidence.ledger.open)} is still running, or its harness was killed"
         return Ruling("inconclusive", f"{said}; wait, or start `speedrun run` again, which records its end")
+    if evidence.ledger.absent:
+        said = f"of the tasks that were declared, {names(evidence.ledger.absent)} did not come back complete"
+        return Ruling("inconclusive", f"{said}; the command that declared them goes on with them")
     said = f"the ledger's chain is whole, with {plural(len(evidence.ledger.runs_started), 'run')}"
     return Ruling("pass", said, 0, 0, "broken entries")
 

@@ -19,6 +19,7 @@ NUMBER = r"[\d,.]+"
 PROGRAMS = {
     "board.py": (("--small",), rf"tables in {NUMBER} s .* pictures in {NUMBER} s"),
     "busy_machine.py": (("--small",), r"3 honest runs beside 1 busy processes: 1 \w+; 0 findings fail"),
+    "cluster_driver.py": (("--small",), rf"driver: {NUMBER} s per 100 jobs"),
     "fetch.py": (("--small",), rf"fetch / hub: {NUMBER}; aim"),
     "fuzz_logs.py": (("--inputs", "40", "--jobs", "1"), rf"40 inputs in {NUMBER} s: {NUMBER} gave runs"),
     "fuzz_packs.py": (("--packs", "60", "--jobs", "1"), rf"60 packs in {NUMBER} s: {NUMBER} refused .*; 0 findings"),
@@ -28,6 +29,7 @@ PROGRAMS = {
     "overhead.py": (("--small",), rf"stamping and storing one line: {NUMBER} us"),
     "smallest_theft.py": (("--small",), rf"in one gap of one run +{NUMBER}%"),
     "stamp_latency.py": (("--small",), rf"\n +1( +{NUMBER}){{3}}\n"),
+    "static_site.py": (("--small",), rf"made in {NUMBER} s, written in {NUMBER} s"),
     "startup.py": (("--small",), rf"speedrun check +{NUMBER} ms"),
 }
 WITHOUT_A_GPU = {"gpu.py": "these figures need an NVIDIA GPU with about 80 GB, and no CUDA GPU is visible here\n"}

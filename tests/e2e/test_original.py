@@ -57,7 +57,7 @@ def test_a_submission_beats_the_original_of_a_past_record_and_is_accepted(upstre
     (folder / "README.md").write_text(ANSWERS)
     given = ("--checkout", str(upstream.folder))
 
-    said = project.run("compare", "tiny", f"submissions/{SLUG}", "--plan").stderr
+    said = project.run("compare", "tiny", f"submissions/{SLUG}", "--plan").stdout
     assert "A: the frozen original of the record tiny/1 (records/tiny/2026-01-01_past): train_gpt.py" in said
     assert "its files are not here" in said and "never cloned here" in said
     assert f"B: the submission submissions/{SLUG}: train_gpt.py" in said
@@ -77,7 +77,7 @@ def test_a_submission_beats_the_original_of_a_past_record_and_is_accepted(upstre
     arms = {run["run"]: run["arm"] for run in made["runs"]}
     seeds = {entry["run"]: entry["seed"] for entry in project.ledger() if entry["kind"] == "start"}
     assert all((seed is None) == (arms[run] == "A") for run, seed in seeds.items()), "an original gets no argument"
-    again = project.run("compare", "tiny", f"submissions/{SLUG}", "--plan").stderr
+    again = project.run("compare", "tiny", f"submissions/{SLUG}", "--plan").stdout
     assert f"in an environment of its own, torch {TORCH}" in again and "its files are not here" not in again
 
     for verb in ("pack", "check", "accept"):

@@ -46,7 +46,7 @@ def test_honest_runs_pass_and_everything_is_on_disk(small: Small) -> None:
     submission = small.submit(HONEST)
     done = small.run("run", str(submission))
     assert done.returncode == 0, done.stderr
-    assert "verdict: pass" in done.stderr
+    assert "verdict: pass" in done.stdout
     assert small.ends() == ["finished"] * 3
     for folder in small.run_folders():
         log = (folder / "log.txt").read_bytes()
@@ -97,7 +97,7 @@ def test_a_loss_that_is_no_number_fails_the_verdict(small: Small) -> None:
     submission = small.submit("step(0, 5, 5.0)\nstep(5, 5, float('nan'))\n")
     done = small.run("run", str(submission))
     assert done.returncode == 1
-    assert "L2  fail" in done.stderr
+    assert "L2  fail" in done.stdout
 
 
 def test_an_interrupted_harness_ends_the_run_first(project: Small) -> None:
@@ -156,8 +156,8 @@ def test_a_run_that_was_killed_and_thrown_away_makes_the_level_stricter(small: S
     done = small.run("run", str(submission), "--runs", "3")
     assert small.ends() == ["lost"] + ["finished"] * 3
     assert done.returncode == 0, done.stderr
-    assert "alpha adjusted for 1 aborted run" in " ".join(done.stderr.split())
-    assert "needs < 0.00125" in done.stderr  # 0.01 over the four ways to leave one of four out, and over two
+    assert "alpha adjusted for 1 aborted run" in " ".join(done.stdout.split())
+    assert "needs < 0.00125" in done.stdout  # 0.01 over the four ways to leave one of four out, and over two
 
 
 def test_a_killed_recorder_leaves_nothing_running(small: Small) -> None:
@@ -243,14 +243,14 @@ def test_a_log_of_binary_noise_is_no_number(small: Small) -> None:
     done = small.run("run", str(small.submit(body)))
     assert done.returncode == 1
     assert small.ends() == ["finished"] * 3
-    assert "logged no step" in done.stderr
-    assert "\x1b" not in done.stderr
+    assert "logged no step" in done.stdout
+    assert "\x1b" not in done.stderr + done.stdout
 
 
 def test_a_plan_does_nothing(small: Small) -> None:
     done = small.run("run", str(small.submit(HONEST)), "--plan")
     assert done.returncode == 0
-    assert "3 on 1 process," in done.stderr
+    assert "3 on 1 process," in done.stdout
     assert small.run_folders() == []
     assert small.ledger() == []
 
@@ -258,7 +258,7 @@ def test_a_plan_does_nothing(small: Small) -> None:
 def test_a_dry_run_is_never_judged_and_the_ledger_says_that_it_was_one(small: Small) -> None:
     done = small.run("run", str(small.submit(HONEST)), "--dry")
     assert done.returncode == 0, done.stderr
-    assert "verdict" not in done.stderr
+    assert "verdict" not in done.stderr + done.stdout
     assert [(entry["kind"], entry.get("purpose")) for entry in small.ledger()] == [("start", "dry"), ("end", None)]
     [folder] = small.run_folders()
     assert b"override:num_iterations=2" in (folder / "log.txt").read_bytes()
@@ -273,7 +273,7 @@ def test_runs_stop_as_soon_as_the_sequential_rule_has_decided(tmp_path: Path) ->
     done = project.run("run", "submissions/2026-11-21_test", "--until-decided", "--usd-per-hour", "20")
     assert done.returncode == 0, done.stderr
     assert "at most 6" in done.stderr
-    assert "decided after run 2" in done.stderr
+    assert "decided after run 2" in done.stdout
     assert project.ends() == ["finished", "finished"]
 
 
@@ -282,6 +282,6 @@ def test_how_many_more_runs_are_needed_is_said_with_their_price(tmp_path: Path) 
     project.submit(HONEST)
     done = project.run("run", "submissions/2026-11-21_test", "--runs", "1", "--usd-per-hour", "3600")
     assert done.returncode == 1
-    assert "2 more runs would likely decide: about 0." in done.stderr
-    assert "USD at 3600 USD an hour" in done.stderr
+    assert "2 more runs would likely decide: about 0." in done.stdout
+    assert "USD at 3600 USD an hour" in done.stdout
     assert project.ledger()[0]["n_max"] == 3

@@ -29,7 +29,7 @@ def test_a_series_on_a_secret_source_is_judged_by_its_distance_here_and_elsewher
     small = project_with_secret_source(tmp_path / "project")
     folder = small.submit(LOSSES)
     done = small.run("run", str(folder))
-    assert "made here from a secret seed" in done.stderr and "mean distance to the entropy" in done.stderr, done.stderr
+    assert "made here from a secret seed" in done.stderr and "mean distance to the entropy" in done.stdout, done.stdout
     seeds = {json.loads((run / "run.json").read_text())["data"]["seed"] for run in small.run_folders()}
     assert len(seeds) == 1 and None not in seeds, "one source for the runs of a series"
     assert list((small.root / "cache" / "speedrun" / "data" / "prepared").glob("*")) == [], "and it is thrown away"
@@ -64,10 +64,10 @@ def accept_and_look(small: Small, root: Path, said: str) -> None:
     distance = sum(run.value or 0.0 for run in runs) / 3
     assert f"mean distance to the entropy {distance:.4f} over 3 runs" in said
     assert 0 < float((record / "curve.csv").read_text().split()[-1].split(",")[1]) < 1.0
-    shown = there.run("show", "tiny/1").stderr
+    shown = there.run("show", "tiny/1").stdout
     assert f"mean distance to the entropy {distance:.4f}" in shown
     assert json.loads(there.run("show", "tiny/1", "--json").stdout)["row"]["metric"] == "above_entropy"
     assert f"| entropy + {distance:.4f} (" in (root / "leaderboard.md").read_text()
-    verified = there.run("verify", "tiny/1")
+    verified = there.run("check", "tiny/1", "--all")
     assert verified.returncode == 0
-    assert re.search(rf"mean above entropy .*\n.* {distance:.4f} ", verified.stderr)
+    assert re.search(rf"mean above entropy .*\n.* {distance:.4f} ", verified.stdout)

@@ -41,9 +41,9 @@ def test_a_run_that_was_ended_before_its_clock_started_counts_as_aborted(project
     assert project.ledger()[-1]["launched"] is True
     done = project.run("run", NAME)
     assert project.ends() == ["stopped", "finished", "finished", "finished"]
-    assert "all 4 runs of the ledger count, 1 of them as aborted" in done.stderr
-    assert "alpha adjusted for 1 aborted run" in done.stderr
-    assert "needs < 0.00125" in done.stderr, "4 ways to choose 3 of 4, times 2 for when to stop"
+    assert "all 4 runs of the ledger count, 1 of them as aborted" in done.stdout
+    assert "alpha adjusted for 1 aborted run" in done.stdout
+    assert "needs < 0.00125" in done.stdout, "4 ways to choose 3 of 4, times 2 for when to stop"
 
 
 def test_screening_runs_try_a_script_that_may_still_change(project: Small) -> None:
@@ -56,15 +56,15 @@ def test_screening_runs_try_a_script_that_may_still_change(project: Small) -> No
     assert run["val_loss"] == pytest.approx(2.5, abs=0.01)
     assert [entry.get("purpose") for entry in project.ledger()] == [None, "screening", None]
     assert project.run("new", "--refresh", NAME).returncode == 0
-    assert "has no evidence" in project.run("verify", NAME).stderr
+    assert "it has no runs yet" in project.run("check", NAME).stdout
     assert "no judged run" in project.run("pack", NAME).stderr
     (folder / "train_gpt.py").write_text(SCRIPT + HONEST)
     done = project.run("run", NAME)
     assert done.returncode == 0, done.stderr
-    assert "alpha adjusted" not in done.stderr, "a script that was only tried takes no share of the level"
-    assert "it is one of 2 scripts that had been tried on this track by then" in done.stderr
+    assert "alpha adjusted" not in done.stdout, "a script that was only tried takes no share of the level"
+    assert "it is one of 2 scripts that had been tried on this track by then" in done.stdout
     assert project.run("run", NAME, "--screening").returncode == 0
-    assert "all 3 runs of the ledger count" in project.run("verify", NAME).stderr
+    assert "all 3 runs of the ledger count" in project.run("verify", NAME, "--all").stdout
     assert project.run("pack", NAME).returncode == 0
     checked = project.run("check", NAME)
     assert checked.returncode == 0, checked.stderr
@@ -78,26 +78,26 @@ def test_earlier_scripts_of_a_folder_stand_in_its_pack_and_make_the_level_strict
     assert project.run("new", "--refresh", NAME).returncode == 0
     done = project.run("run", NAME)
     assert done.returncode == 0, done.stderr
-    assert "needs < 0.0025); alpha adjusted for 1 other script of this folder" in done.stderr
-    assert "it is one of 2 scripts that had been tried on this track by then" in done.stderr
+    assert "needs < 0.0025); alpha adjusted for 1 other script of this folder" in done.stdout
+    assert "it is one of 2 scripts that had been tried on this track by then" in done.stdout
     assert project.run("pack", NAME).returncode == 0
-    checked = project.run("check", NAME)
+    checked = project.run("check", NAME, "--all")
     assert checked.returncode == 0, checked.stderr
-    assert "alpha adjusted for 1 other script" in checked.stderr
+    assert "alpha adjusted for 1 other script" in checked.stdout
 
     pack = folder / "evidence"
     lines = (pack / "ledger.jsonl").read_text().splitlines(keepends=True)
     assert len({json.loads(line)["script"] for line in lines}) == 2
     (pack / "ledger.jsonl").write_text("".join(lines[3:]))  # without the earlier script
-    assert "does not hold the hashes of the ledgers" in project.run("check", NAME).stderr
+    assert "does not hold the hashes of the ledgers" in project.run("check", NAME).stdout
     sum_up(pack)
-    said = project.run("check", NAME).stderr
+    said = project.run("check", NAME).stdout
     assert "ledger.jsonl:1 declares the script as number 2 of its folder, here it is number 1" in said
     (pack / "ledger.jsonl").write_text(
         "".join(line.replace('"submissions/2026-11-21_test"', '"x"', 1) for line in lines)
     )
     sum_up(pack)
-    assert "is not a ledger entry" in project.run("check", NAME).stderr
+    assert "is not a ledger entry" in project.run("check", NAME).stdout
 
 
 def test_every_file_of_a_pack_is_the_one_that_was_hashed(project: Small) -> None:
@@ -108,32 +108,32 @@ def test_every_file_of_a_pack_is_the_one_that_was_hashed(project: Small) -> None
     for name in ("clock.csv", "reads.csv"):
         whole = (run / name).read_bytes()
         (run / name).write_bytes(whole + b"torn" if name == "reads.csv" else whole.replace(b"exit,", b"exit,9", 1))
-        assert f"{name} of {run.name} is not the one that the ledger hashed" in project.run("verify", NAME).stderr
+        assert f"{name} of {run.name} is not the one that the ledger hashed" in project.run("verify", NAME).stdout
         (run / name).write_bytes(whole)
     assert project.run("pack", NAME).returncode == 0
     packed = folder / "evidence" / "runs" / run.name
     kept = (packed / "clock.csv.xz").read_bytes()
     (packed / "clock.csv").write_bytes((run / "clock.csv").read_bytes())
-    assert f"clock.csv of {run.name} is there twice" in project.run("check", NAME).stderr
+    assert f"clock.csv of {run.name} is there twice" in project.run("check", NAME).stdout
     (packed / "clock.csv.xz").unlink()
     assert project.run("check", NAME).returncode == 0, "the same bytes, not compressed"
     (packed / "clock.csv").unlink()
-    assert f"clock.csv of {run.name} is not the one" in project.run("check", NAME).stderr
+    assert f"clock.csv of {run.name} is not the one" in project.run("check", NAME).stdout
     (packed / "clock.csv.xz").write_bytes(kept)
     (packed / "telemetry.csv").write_bytes(b"")
-    assert f"telemetry.csv of {run.name} is not the one" in project.run("check", NAME).stderr
+    assert f"telemetry.csv of {run.name} is not the one" in project.run("check", NAME).stdout
     (packed / "telemetry.csv").unlink()
     (folder / "evidence" / "ledger.sha256").unlink()
-    assert "ledger.sha256: is missing" in project.run("check", NAME).stderr
+    assert "ledger.sha256: is missing" in project.run("check", NAME).stdout
 
 
 def test_a_ledger_whose_hashes_were_made_anew_is_no_damage(project: Small) -> None:
     """The limit that the pages state: who computes every hash anew is not seen."""
-    project.submit(HONEST)
+    (project.submit(HONEST) / "README.md").write_text(ANSWERS)
     assert project.run("run", NAME).returncode == 0
     run = project.run_folders()[0]
     data = (run / "run.json").read_text()
     (run / "run.json").write_text(data.replace('"kernel": "', '"kernel": "9'))
-    assert "run.json of" in project.run("verify", NAME).stderr
+    assert "run.json of" in project.run("verify", NAME).stdout
     seal(project.root / ".runs" / "ledger.jsonl", project.root / ".runs")
     assert project.run("verify", NAME).returncode == 0

@@ -69,7 +69,7 @@ def the_submission(project: Project) -> Subject:
     return find_subject(project, str(project.submissions / SLUG))
 
 
-def watch(run_id: str, number: int, count: int) -> Callable[[bytes], None]:
+def watch(run_id: str, number: int, count: int, what: str | None = None) -> Callable[[bytes], None]:
     return lambda line: None
 
 

@@ -85,7 +85,7 @@ def refused(project: Project, capsys: pytest.CaptureFixture[str], *arguments: st
     capsys.readouterr()
     assert speedrun(project, "accept", str(project.submissions / SLUG), *arguments) == status
     assert not (project.root / RECORD).exists()
-    return capsys.readouterr().err
+    return "".join(capsys.readouterr())
 
 
 # ------------------------------------------------------------------------------------------------ one session

@@ -128,7 +128,7 @@ def test_two_are_compared_in_one_go_and_the_one_that_gained_more_becomes_the_rec
     command: Command, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command.accept("--plan", "--usd-per-hour", "24")
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "comparison 40 runs in rounds of 2 candidates with the current record" in said
     assert said.count("comparison 40 runs") == 1 and said.count("shared   the current record's runs") == 2
     assert "in all, 2 candidates: usually about " in said

@@ -78,7 +78,7 @@ def test_every_kind_of_drift_is_named(copy: Path) -> None:
         "leaderboard/short/2024-11-19_flex-attention.svg is not what the records say",
         "leaderboard/short/2024-11-24_window-warmup.svg is not what the records say",
     }
-    assert set(done.stderr.splitlines()) == told | {"run `speedrun board` and commit what it writes"}
+    assert set(done.stdout.splitlines()) == told | {"run `speedrun board` and commit what it writes"}
     written = board(copy)
     assert written.returncode == 0
     assert "leaderboard/short/nobody.md was removed" in written.stderr

@@ -128,6 +128,7 @@ def an_answer() -> Answer:
 def real_files() -> Iterator[tuple[str, str, Any]]:
     """Kind, name and plain values of every stored file that the repository holds, and one of each that it does not."""
     patterns = {
+        "cluster": "examples/hosts/cluster.yaml",
         "environments": "environments.yaml",
         "manifest": "submissions/*/manifest.yaml",
         "manifest.lock": "submissions/*/manifest.lock",

@@ -20,6 +20,8 @@ PINS = {
     "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
     "actions/upload-artifact": ("ea165f8d65b6e75b540449e92b4886f43607fa02", "v4.6.2"),
     "actions/download-artifact": ("d3f86a106a0bac45b974a628896c90dbdf5c8093", "v4.3.0"),
+    "actions/upload-pages-artifact": ("7b1f4a764d45c48632c6b24a0339c27f5614fb0b", "v4.0.0"),
+    "actions/deploy-pages": ("d6db90164ac5ed86f2b6aed7e0febac5b3c0c03e", "v4.0.5"),
 }
 ACTION = ROOT / "action.yml"
 # The two workflows that another repository copies, by the path that the page gives them.
@@ -28,7 +30,12 @@ EXAMPLES = dict(
 )
 FIRST, SECOND = ".github/workflows/log-table.yml", ".github/workflows/log-table-comment.yml"
 # The jobs that may do more than read, and exactly what. None of them runs anything of a pull request.
-MORE = {("import.yml", "propose"): {"contents": "write", "pull-requests": "write"}}
+MORE = {
+    ("import.yml", "propose"): {"contents": "write", "pull-requests": "write"},
+    ("pages.yml", "publish"): {"pages": "write", "id-token": "write"},
+}
+# What starts each of them: the clock, a person, or what was merged; never a pull request.
+STARTS = {"import.yml": {"schedule", "workflow_dispatch"}, "pages.yml": {"push", "workflow_dispatch"}}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -64,10 +71,11 @@ def test_actions_are_pinned_and_leave_no_token_behind(path: Path) -> None:
         assert "${{" not in step.get("run", "")
 
 
-def test_a_job_that_may_write_starts_by_the_clock_or_by_hand_and_after_one_that_may_only_read() -> None:
+def test_a_job_that_may_write_starts_on_main_by_the_clock_or_by_hand_and_after_one_that_may_only_read() -> None:
     for name, writer in MORE:
         held = load(ROOT / ".github" / "workflows" / name)
-        assert held[True].keys() == {"schedule", "workflow_dispatch"}  # YAML reads `on` as true
+        assert held[True].keys() == STARTS[name]  # YAML reads `on` as true
+        assert held[True].get("push") in (None, {"branches": ["main"]})
         assert held["jobs"][writer]["needs"] == "read"
         assert "harness" not in " ".join(step.get("run", "") for step in held["jobs"][writer]["steps"])
         assert "starts no other workflow" in (ROOT / ".github" / "workflows" / name).read_text()

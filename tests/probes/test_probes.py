@@ -212,7 +212,7 @@ def test_the_command_runs_the_parent_beside_it_and_the_ledger_says_that_they_are
     assert {entry["purpose"] for entry in entries} == {"probe"}
     assert all(end["state"] == "finished" and end["log_sha256"] for end in lab.small.ledger() if end["kind"] == "end")
     assert lab.small.run_folders() == []
-    assert "has no evidence" in lab.small.run("verify", "submissions/2026-11-21_constant").stderr
+    assert "verdict" not in lab.small.run("check", "submissions/2026-11-21_constant").stdout, "a probe is no evidence"
     made = [path.name for path in (lab.small.root / ".runs" / "probes").glob("*/*")]
     assert any(name.startswith("01-own-known-2") for name in made)
     assert any(name.startswith("02-parent-known-2") for name in made), "each run is moved to the probe's folder"
@@ -222,10 +222,10 @@ def test_a_plan_says_what_would_run_and_does_nothing(lab: Lab, tmp_path: Path) -
     small = make_lab(tmp_path / "project")
     done = small.run("probe", "submissions/2026-11-21_honest_reopens", "--plan")
     assert done.returncode == 0
-    assert "12 on 1 processes; none of them counts" in done.stderr
+    assert "12 on 1 processes; none of them counts" in done.stdout
     assert not (small.root / ".runs").exists()
     done = small.run("probe", "tiny/1", "--probe", "relabelling", "--plan")
-    assert "beside   nothing" in done.stderr and "runs     2 on 1" in done.stderr
+    assert "beside   nothing" in done.stdout and "runs     2 on 1" in done.stdout
 
 
 def test_a_script_that_breaks_at_once_is_a_broken_run(tmp_path: Path) -> None:

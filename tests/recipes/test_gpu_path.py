@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .scripts import ALL, END, RETIMED, SHORT, load, tiny
+from .scripts import ALL, END, RETIMED, SHORT, WITHOUT_TRAIN_LOSS, load, tiny
 
 WITH_MUON = ALL[2:]
 ROWS = {"batch_size": 8, "device_batch_size": 1, "sequence_length": 32}
@@ -139,6 +139,52 @@ def test_newton_schulz_is_compiled_for_each_shape_by_itself(name: str, monkeypat
     module = load(name)
     module.Muon([OnGpu(torch.zeros(8, 8))], **settings)
     assert compiled == [("newton_schulz", {"dynamic": False})]
+
+
+def test_muon_of_record_15_computes_a_round_while_the_one_before_travels(
+    alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One script shows it: the text of this class is the same in records 15 and 17 (test_sequence.py)."""
+    module, events = load("short/15"), []
+
+    class Exchange:
+        def wait(self) -> None:
+            events.append("wait")
+
+    def gather(received: list[torch.Tensor], own: torch.Tensor, *, async_op: bool) -> Exchange:
+        assert async_op
+        received[0].copy_(own)
+        events.append("send")
+        return Exchange()
+
+    params = [nn.Parameter(torch.eye(8)) for _ in range(3)]
+    optimizer, compute = module.Muon(params, lr=0.5, momentum=0.9), module.newton_schulz
+    optimizer.orthogonalize = lambda *given: events.append("compute") or compute(*given)
+    monkeypatch.setattr(dist, "all_gather", gather)
+    for p in params:
+        p.grad = torch.randn(8, 8)
+    optimizer.step()
+    assert events == ["compute", "send", *["compute", "wait", "send"] * 2, "wait"]
+    assert all((p != torch.eye(8)).any() for p in params)
+
+
+@pytest.mark.parametrize("name", WITHOUT_TRAIN_LOSS)
+def test_from_record_15_on_a_step_reads_nothing_back_from_the_gpu(
+    name: str, module_of: Any, alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, item = [], torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: read.append(torch.is_grad_enabled()) or item(self))
+    module = module_of(name)
+    optimizers, made = module.make_optimizers, torch.tensor
+
+    def then_make_no_tensor_of_a_number(*given: Any) -> Any:
+        """It would be copied to the GPU, which waits."""
+        monkeypatch.setattr(torch, "tensor", lambda *numbers, **how: read.append(numbers) or made(*numbers, **how))
+        return optimizers(*given)
+
+    monkeypatch.setattr(module, "make_optimizers", then_make_no_tensor_of_a_number)
+    train_one_step(module, name)
+    assert read == [False, False], "the losses of two validations"
 
 
 def test_a_rank_tells_its_gpu_to_the_group_and_on_a_cpu_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,14 +243,14 @@ def test_a_plan_downloads_nothing_and_says_what_is_not_here(upstream: Upstream, 
     line, environment = command(upstream, "replay", "tiny/4", "--original", "--plan")
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "2 files: not here yet, so not read; somebody/upstream is cloned first" in done.stderr
+    assert "2 files: not here yet, so not read; somebody/upstream is cloned first" in done.stdout
     assert not [path for path in (tmp_path / "cache").glob("**/*") if path.is_dir() and "somebody" in path.name]
     assert not (tmp_path / "cache" / "speedrun" / "originals").exists()
     there = subprocess.run(
         [*line, "--checkout", str(upstream.folder)], env=environment, capture_output=True, text=True, check=False
     )
     assert there.returncode == 0, there.stderr
-    assert "2 files, verified" in there.stderr
+    assert "2 files, verified" in there.stdout
 
 
 def test_an_upstream_that_is_not_there_is_one_error_and_leaves_nothing(upstream: Upstream) -> None:
@@ -280,12 +280,12 @@ def test_the_table_is_printed_and_only_a_broken_row_fails_it(upstream: Upstream)
     asked = ("replay", "--original", "--plan", "--checkout", str(upstream.folder))
     done = speedrun(upstream, *asked)
     assert done.returncode == 0, done.stderr
-    assert "6 found and verified, 1 never published, 0 broken" in done.stderr
+    assert "6 found and verified, 1 never published, 0 broken" in done.stdout
     (upstream.folder / "records" / "leads.txt").write_text("nothing\n")
     upstream.add_record("2026-01-05_gone", "file", "nowhere.py", FILES)
     done = speedrun(upstream, *asked)
     assert done.returncode == 1
-    assert "1 broken" in done.stderr
+    assert "1 broken" in done.stdout
 
 
 def test_a_full_disk_during_the_clone_is_named_and_leaves_nothing(upstream: Upstream) -> None:

@@ -71,7 +71,7 @@ def test_a_stored_replay_is_a_flag_a_line_of_its_page_and_a_line_of_show(project
     add_replay(folder_of(project), result(original=False))
     stale = speedrun(project, "board", "--check")
     assert stale.returncode == 1
-    assert "leaderboard.md is not what the records say" in stale.stderr
+    assert "leaderboard.md is not what the records say" in stale.stdout
     assert speedrun(project, "board").returncode == 0
     assert speedrun(project, "board", "--check").returncode == 0
 
@@ -84,7 +84,7 @@ def test_a_stored_replay_is_a_flag_a_line_of_its_page_and_a_line_of_show(project
     assert f"| replayed | original ×1: {off:+.1f} % time, +0.0002 loss, 1 of 1 within its spread |" in page
     assert "| replayed | reimplementation ×1: +0.0002 loss," in page
 
-    shown = speedrun(project, "show", "short/88").stderr
+    shown = speedrun(project, "show", "short/88").stdout
     table = shown[shown.index("replayed  ") :].splitlines()
     assert table[1].split()[1] == "Somebody"
     assert f"{off:+.1f} %" in table[1] and "original" in table[1]

@@ -100,7 +100,7 @@ def test_a_bad_manifest_is_one_message_and_exit_status_2(project: Small, case: s
     damage, line, words = MANIFESTS[case]
     folder = project.submit(HONEST)
     damage(folder)
-    done = project.run("verify", str(folder))  # `run` would freeze a changed script anew before its first run
+    done = project.run("pack", str(folder))  # `run` would freeze a changed script anew before its first run
     assert done.returncode == 2, done.stderr
     [message] = [text for text in done.stderr.splitlines() if words in text]
     assert message.startswith("speedrun: ")
@@ -195,7 +195,7 @@ def test_a_new_track_is_a_new_file_and_no_code(project: Small) -> None:
     """The track of these tests is one that the harness has never heard of."""
     done = project.run("run", str(project.submit(HONEST)), "--plan")
     assert done.returncode == 0
-    assert "a track of the tests" in done.stderr
+    assert "a track of the tests" in done.stdout
 
 
 def shard_bytes(count: int = 64) -> bytes:

@@ -277,7 +277,7 @@ def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root = str(Path(__file__).parents[2])
     assert main(["--root", root, "compare", "short/89", "short/13", "--plan"]) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "A: the merged script of the record short/89" in said
     assert "in an environment of its own, made before the first run: torch==2.10.0+cu128, numpy" in said
     assert "fetched from KellerJordan/modded-nanogpt, or read with --checkout DIR" in said
@@ -285,7 +285,7 @@ def test_a_plan_says_what_each_side_is_and_what_it_runs_in(
     assert f"in the harness's own environment, torch {computer.version('torch')}" in said
     assert "do not time the same sections" in said
     assert main(["--root", root, "compare", "short/89", "short/86", "--plan"]) == 0
-    assert "do not time the same sections" not in capsys.readouterr().err
+    assert "do not time the same sections" not in capsys.readouterr().out
     assert main(["--root", root, "compare", "short/3", "short/13", "--plan"]) == 2
     assert "none was published" in capsys.readouterr().err
 
@@ -649,12 +649,12 @@ def test_the_plan_prints_time_and_price_from_earlier_runs_and_writes_nothing(
     root = str(bench.project.root)
     arguments = ["--root", root, "compare", f"{root}/{A}", f"{root}/{B}", "--plan"]
     assert main([*arguments, "--usd-per-hour", "36", "--budget-usd", "10"]) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "about 80 s for a run of A, 80 s for one of B; 42.7 min for the 32 that remain" in said
     assert "36 USD an hour: about 25.60 USD for all runs that remain; 0.00 of 10 USD are spent" in said
     assert sorted(path.name for path in (bench.project.runs / "comparisons").iterdir()) == kept
     assert main(arguments) == 0
-    assert "price    not known" in capsys.readouterr().err
+    assert "price    not known" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -408,7 +408,7 @@ def test_the_plan_of_several_writes_nothing_and_names_the_order(
     root = str(bench.project.root)
     names = [f"{root}/submissions/2026-11-21_{name}" for name in NAMES]
     assert main(["--root", root, "compare", *names, "--plan", "--usd-per-hour", "24"]) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "at most 8 rounds (56 runs), in rounds by coin, each candidate after a run of A" in said
     assert "D: the submission submissions/2026-11-21_d" in said
     assert not list((bench.project.runs / "comparisons").glob("**/*.json"))

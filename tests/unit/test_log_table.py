@@ -285,7 +285,8 @@ def test_options_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
     log.write_text(log_text(3.2791, 79_000))
     for arguments in (
         ("--baseline", "x"),
-        ("--target", "3"),
+        ("--json", "--target", "3"),
+        ("--final-only", "--baseline", "."),
         ("--markdown", "--final-only"),
         ("--markdown", "--target", "x"),
     ):

@@ -7,12 +7,14 @@ import hashlib
 import json
 import lzma
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import warm
+from tests.small_logs import SCRIPT, write
 
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = ROOT / "tests" / "golden" / "logs"
@@ -51,30 +53,43 @@ def test_what_is_no_training_log_in_a_folder_is_counted_and_changes_no_status(tm
     assert f"{tmp_path}/notes.txt: no training log" in named.stderr
 
 
-def test_logs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
-    data = (CORPUS / "M7-ms-2sep.txt").read_bytes()
-    for name in ("a/log.txt", "b/log.txt", "b/other.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(data)
-    rows = [line.split()[0] for line in speedrun("log", tmp_path).stderr.splitlines()]
-    assert rows == ["log", "a/log.txt", "b/log.txt", "other.txt", "3"]
-    rows = [line.split()[0] for line in speedrun("log", tmp_path / "a" / "log.txt").stderr.splitlines()]
-    assert rows == ["log", "log.txt", "1"]
+def test_runs_are_grouped_by_script_and_named_by_the_path_below_what_all_share(tmp_path: Path) -> None:
+    for number, loss in enumerate((3.2791, 3.2777, 3.2788)):
+        write(tmp_path / "a" / f"{number}.txt", loss, 80_000 + number)
+        write(tmp_path / "b" / "c" / f"{number}.txt", loss + 0.0001, 79_000 + number, script=SCRIPT + "x = 1\n")
+    shutil.copyfile(tmp_path / "a" / "0.txt", tmp_path / "a" / "copy.txt")
+    first, second = speedrun("log", tmp_path).stdout.split("\n\n")
+    assert first.startswith("a, script ") and second.startswith("b/c, script ")
+    assert [line.split()[0] for line in first.splitlines()[2:5]] == ["a/0.txt", "a/1.txt", "a/2.txt"]
+    assert "1 further log of the same runs left out" in first
+    assert "3 complete runs: val_loss 3.27853 ± 0.00074, train_time 80.001 s ± 0.001" in first
+    assert "(baseline)" not in first + second and "to the baseline" not in first + second
+    assert second.splitlines()[-1] == "7 logs with 7 runs; 0 other files are not training logs"
+
+
+def test_a_group_is_held_against_a_baseline_that_is_named(tmp_path: Path) -> None:
+    for number, loss in enumerate((3.2791, 3.2777, 3.2788)):
+        write(tmp_path / "old" / f"{number}.txt", loss, 80_000 + number)
+        write(tmp_path / "new" / f"{number}.txt", loss, 79_000 + number, script=SCRIPT + "x = 1\n")
+    done = speedrun("log", tmp_path / "new", "--baseline", tmp_path / "old", "--target", "3.28")
+    assert done.stdout.startswith("old (baseline), script ")
+    assert "to the baseline: train_time −1.000 (−1.002 to −0.998), −1.25 %, val_loss +0.00000" in done.stdout
+    assert "(p = 0.037 at 3.28)" in done.stdout
+    assert speedrun("log", tmp_path, "--baseline", tmp_path / "old", "--json").returncode == 2
 
 
 def test_a_loss_keeps_the_decimals_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "run.txt"
     log.write_bytes((CORPUS / "M7-ms-2sep.txt").read_bytes().replace(b"val_loss:3.2791", b"val_loss:2.8560"))
     for arguments in ((), ("--final-only",)):
-        assert "  2.8560  " in speedrun("log", log, *arguments).stderr
-    assert "- val - train" not in speedrun("log", log, "--final-only").stderr
+        assert "  2.8560  " in speedrun("log", log, *arguments).stdout
 
 
 def test_a_run_that_was_broken_off_is_not_called_free_of_problems(tmp_path: Path) -> None:
     text = (CORPUS / "M7-ms-2sep.txt").read_text(encoding="utf-8")
     cut = tmp_path / "cut.txt"
     cut.write_text(text[: text.index("step:7/8")], encoding="utf-8")
-    [_, row, _] = speedrun("log", cut).stderr.splitlines()
+    [_, _, row, _] = speedrun("log", cut).stdout.splitlines()
     assert "ends at step 6 of 8, no loss at its last step" in row
     assert "none" not in row
 
@@ -128,11 +143,11 @@ def test_the_table_names_step_loss_time_and_problems_and_escapes_hostile_text(tm
     text = (CORPUS / "M7-ms-2sep.txt").read_text(encoding="utf-8")
     log.write_text(text.replace("step:8/8 val", "\x1b]0;owned\x07step:8/8 val"), encoding="utf-8")
     done = speedrun("log", log)
-    assert done.stdout == ""
-    assert "\x1b" not in done.stderr
-    assert "\x07" not in done.stderr
-    assert "unreadable-line" in done.stderr
-    assert "8/8" in done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "\x07" not in done.stdout
+    assert "unreadable-line" in done.stdout
+    assert "8/8" in done.stdout
 
 
 def test_final_only_prints_the_last_figures_and_null_for_what_it_did_not_read() -> None:

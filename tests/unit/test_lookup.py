@@ -72,8 +72,8 @@ def test_what_means_several_records_names_some(catalog: Catalog) -> None:
         catalog.find("short/2024-11-0")
 
 
-def test_a_folder_of_submissions_without_a_manifest_says_how_to_make_one(catalog: Catalog) -> None:
-    with pytest.raises(ManifestError, match=r"holds no manifest\.yaml; make a submission with `speedrun new NAME`"):
+def test_a_folder_that_is_missing_is_said_to_be_missing(catalog: Catalog) -> None:
+    with pytest.raises(ManifestError, match=r"there is no such folder; make a submission with `speedrun new NAME`"):
         catalog.find("submissions/2026-01-01_missing")
 
 
@@ -98,7 +98,7 @@ def test_the_records_that_have_a_script_are_named(catalog: Catalog) -> None:
 
 def test_a_comparison_reads_each_record_once(reads: Counter[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--root", str(ROOT), "compare", "short/13", "short/12", "--plan"]) == 0
-    assert "a reimplementation of the record short/13" in capsys.readouterr().err
+    assert "a reimplementation of the record short/13" in capsys.readouterr().out
     assert set(reads.values()) == {1}
     assert len(reads) <= len(records.record_folders(Project(ROOT)))
 

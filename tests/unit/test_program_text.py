@@ -370,7 +370,7 @@ def told_early(small: Small, capsys: pytest.CaptureFixture[str]) -> dict[str, tu
     name, told = str(small.root / "submissions" / "2026-11-20_idea"), {}
     for words in (["check", name], ["new", "--refresh", name], ["run", name, "--plan"]):
         status = main(["--root", str(small.root), *words])
-        told[words[0]] = status, " ".join(capsys.readouterr().err.split())
+        told[words[0]] = status, " ".join("".join(capsys.readouterr()).split())
     return told
 
 
@@ -422,7 +422,7 @@ def test_what_a_rule_would_find_is_said_before_the_first_run(small: Small, capsy
     assert "as it is, a verdict will say: R3 fail" in text
     assert "R4 inconclusive" in text
     status = main(["--root", str(small.root), "check", str(script.parent)])
-    text = " ".join(capsys.readouterr().err.split())
+    text = " ".join(capsys.readouterr().out.split())
     assert status == 1
     assert "would fail R3" in text
     assert "R4" not in text  # a doubt refuses nothing before there is a run

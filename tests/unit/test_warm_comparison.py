@@ -171,7 +171,7 @@ def test_before_any_run_a_plan_rests_on_the_claim_of_the_record(
     for flags in ((), ("--cold",)):
         arguments = ["--root", root, "compare", "short/89", "short/88", "--plan", "--usd-per-hour", "24", *flags]
         assert main(arguments) == 0
-        said[flags] = capsys.readouterr().err
+        said[flags] = capsys.readouterr().out
     warm_s, cold_s = (cost.run_s(73.8, state) for state in ("warm", "cold"))
     for flags, run_s, primes in (((), warm_s, 2), (("--cold",), cold_s, 0)):
         assert f"about {compare_plan.span(run_s)} for a run of A" in said[flags]

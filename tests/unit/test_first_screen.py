@@ -1,0 +1,145 @@
+"""What somebody sees who does not know the verbs or mistypes a name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main, verbs
+from harness.ui import completion
+from harness.verbs import menu
+
+ROOT = Path(__file__).parents[2]
+
+
+def said(*words: str, capsys: pytest.CaptureFixture[str], status: int = 0) -> str:
+    try:
+        found = main(["--root", str(ROOT), *words])
+    except SystemExit as end:  # argparse ends a help so
+        found = int(end.code or 0)
+    assert found == status
+    return "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["help"]])
+def test_the_first_screen_groups_every_verb(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(*words, capsys=capsys)
+    places = [text.index(f"\n{group}\n") for group in menu.GROUPS]
+    assert places == sorted(places)
+    assert all(f"\n  {verb.name} " in text for verb in verbs())
+    assert "\n  verify " not in text, "an alias is no verb to choose from"
+
+
+def test_the_first_screen_fits_60_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, said("help", capsys=capsys).splitlines())) <= 60
+
+
+def test_help_of_a_verb_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("help", "check", capsys=capsys) == said("check", "--help", capsys=capsys)
+    assert "did you mean check?" in said("help", "chekc", capsys=capsys, status=2)
+
+
+def test_no_verb_is_unusable_input_and_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\nSubmit\n" in said(capsys=capsys, status=2)
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("--version", capsys=capsys).startswith("speedrun ")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["chekc", "smoke/1"], "chekc: is no verb; did you mean check?"),
+        (["show", "shrt/12"], "there is no track 'shrt'; did you mean short/12?"),
+        (["show", "short/flex-atention"], "did you mean short/2024-11-19_flex-attention?"),
+        (["show", "muonn"], "did you mean short/2024-10-11_muon?"),
+        (["run", "smok"], "did you mean smoke?"),
+        (["show", "--track", "medum"], "did you mean medium?"),
+        (["check", "submissions/nothing"], "submissions/nothing: there is no such folder"),
+        (["check", "/nowhere/at/all"], "/nowhere/at/all: there is no such folder"),
+        (["show", "short/4711"], "short/4711: there is no such record"),
+    ],
+)
+def test_what_was_mistyped_is_answered_with_what_was_meant(
+    words: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert text in said(*words, capsys=capsys, status=2)
+
+
+def test_a_submission_that_was_mistyped_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "tracks").mkdir()
+    (tmp_path / "submissions" / "2026-11-21_fewer-steps").mkdir(parents=True)
+    for name in ("submissions/2026-11-21_fewer-step", "submisions/2026-11-21_fewer-steps"):
+        assert main(["--root", str(tmp_path), "check", name]) == 2
+        assert "did you mean submissions/2026-11-21_fewer-steps?" in capsys.readouterr().err
+
+
+def test_a_ruleset_that_was_mistyped_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(ROOT / "tracks", tmp_path / "tracks")
+    folder = tmp_path / "submissions" / "2026-11-21_x"
+    folder.mkdir(parents=True)
+    (folder / "train_gpt.py").write_text("print(1)\n")
+    (folder / "manifest.yaml").write_text(
+        "schema: 2\ntrack: smoke\nruleset: smoke@22\ntitle: a\ncontributors: ['@a']\nclaim: ml\nentry: train_gpt.py\n"
+    )
+    assert main(["--root", str(tmp_path), "run", str(folder), "--plan"]) == 2
+    assert "there is no ruleset 'smoke@22'; did you mean smoke@2?" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------ completion
+
+TRY = """
+. "$1"; shift
+COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+"$(complete -p speedrun | sed 's/.*-F \\([^ ]*\\).*/\\1/')" speedrun "${COMP_WORDS[$COMP_CWORD]}" "$COMP_CWORD"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture(scope="module")
+def completing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from harness.cli import build_parser
+
+    file = tmp_path_factory.mktemp("completion") / "speedrun.bash"
+    file.write_text(completion.script(build_parser(), "bash"))
+    return file
+
+
+def completed(file: Path, *words: str, folder: Path = ROOT) -> list[str]:
+    """What bash offers for the last word."""
+    line = ["bash", "-c", TRY, "bash", str(file), "speedrun", *words]
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_bash_completes_verbs_options_and_names(completing: Path) -> None:
+    assert completed(completing, "ch") == ["check"]
+    assert completed(completing, "show", "--ev") == ["--evidence"]
+    assert {"smoke", "smoke/1", "smoke/2026-11-21_muon"} <= set(completed(completing, "show", "smo"))
+    assert completed(completing, "compare", "smoke/4", "medium/18") == ["medium/18"]
+    assert completed(completing, "check", "tim") == [], "tracks/timers.yaml is no track"
+
+
+def test_a_name_of_somebody_else_is_never_executed_by_completing_it(completing: Path, tmp_path: Path) -> None:
+    (tmp_path / "tracks").mkdir()
+    names = ("2026-11-21_fine", "2026-11-21_$(touch owned)", "2026-11-21_`touch owned`", "2026-11-21_a;touch owned")
+    for name in names:
+        (tmp_path / "submissions" / name).mkdir(parents=True)
+    (tmp_path / "submissions" / "2026-11-21_b\n$(touch owned)").mkdir()
+    assert completed(completing, "check", "submissions/2026-11-21_f", folder=tmp_path) == [
+        "submissions/2026-11-21_fine"
+    ]
+    completed(completing, "check", "", folder=tmp_path)
+    assert not list(tmp_path.rglob("owned"))
+
+
+def test_there_is_a_script_for_every_shell_that_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    for shell in completion.PREAMBLE:
+        assert "_speedrun_names" in said("--completion", shell, capsys=capsys)
