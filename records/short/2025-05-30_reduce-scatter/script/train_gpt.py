@@ -1,10 +1,10 @@
 """
 Record 24 of the short track (2025-05-30, 2.965 minutes on 8×H100): gradients go only where they are used.
 
-The idea over record 21: no rank gets the averaged gradient of a weight that it does not update. Each gradient is summed
-over ranks straight into the rank, or in Adam the part of each rank, that takes the step; then all ranks gather the new
-weights. So Adam's work and states are shared among ranks, too, and every tensor's rows are a multiple of their number:
-tables have 50,304 rows, and all scalars are one vector.
+The idea over record 21: no rank gets the averaged gradient of a weight that it does not update. A matrix's goes to the
+rank that computes Muon's update of it; those of tables, head and scalars go in equal parts to all ranks, which take
+Adam's step on their part; then all ranks gather the new weights. So Adam's work and states are shared, too, and rows
+of each such tensor must be a multiple of the ranks: tables have 50,304 rows, and all scalars are one vector.
 
 Records 21.2 to 23 brought, since 21.1: losses that are summed over a row, and a cap of the logits that counts in units
 of √768, so the head learns at another rate. Now autocast multiplies in bf16; before, each layer cast its weights.
@@ -402,8 +402,8 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Inputs and targets (1, T) in, cross-entropy in nats out: the sum in training, else the mean.
 
-    All scalars are one vector of fives: a factor on each skip, which the second half leaves unused, then per block two
-    on the stream and the embedding, then two on the values. It is filled up to a multiple of RECIPE_RANKS.
+    All scalars are one vector: one for each block, of which the first half are factors on the skips and the others are
+    unused; two for each, on stream and embedding; two for each, on values; what makes it a multiple of RECIPE_RANKS.
     """
 
     def __init__(self, args: Hyperparameters):
