@@ -98,6 +98,10 @@ def ranks_folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     jobs: list[dict[str, Any]] = []
     for name in ALL:
         every = {"val_loss_every": 2} if name in WITHOUT_TRAIN_LOSS else {}
+        if (
+            name == "short/21.1"
+        ):  # the first gradients of its scalars are mere rounding, of which 1e-10 makes whole steps
+            every["adam_eps"] = 1e-8
         job = {"kind": "train", "name": name, "settings": tiny(name) | more | every, "data": str(data)}
         jobs += [job | {"world": world} for world in worlds(name)]
     for name in SHARDED:

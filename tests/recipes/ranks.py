@@ -28,8 +28,18 @@ from .scripts import arguments, import_file, with_small_vocabulary
 
 TRAINING_WORLDS = (1, 2, 4)
 # The scripts whose loader, optimizer or mask is new; the others, which share theirs, run on 1 and 2.
-ON_FOUR = ("short/1", "short/2", "short/6", "short/8", "short/12", "short/15", "optimization/36")
-SHARDED = ("short/6", "short/11", "short/15", "optimization/36")  # each way to share Muon among the ranks
+ON_FOUR = (
+    "short/1",
+    "short/2",
+    "short/6",
+    "short/8",
+    "short/12",
+    "short/15",
+    "short/21.1",
+    "short/24",
+    "optimization/36",
+)
+SHARDED = ("short/6", "short/11", "short/15", "short/24", "optimization/36")  # each way to share Muon among the ranks
 MUON_WORLDS = (1, 3, 4)
 
 
@@ -79,6 +89,7 @@ def train(folder: Path, job: dict[str, Any], rank: int) -> None:
         module.main()
     hook.remove()
     per_step = 8 // job["world"]
+    seen = seen[job["settings"].get("warmup_steps", 0) * per_step :]
     torch.save(torch.stack(seen[: 3 * per_step]).view(3, per_step, -1), result(folder, job, rank, "tokens"))
 
 

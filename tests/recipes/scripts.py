@@ -30,14 +30,17 @@ FOLDERS = {
     "short/13": "2024-11-24_window-warmup",
     "short/15": "2024-12-08_unet-value-embeds-tweaks",
     "short/17": "2024-12-17_sparsify-embeds",
+    "short/21.1": "2025-02-01_rule-tweak",
+    "short/24": "2025-05-30_reduce-scatter",
     "optimization/36": "2026-06-11_tuned-muon-baseline",
 }
 ALL = tuple(FOLDERS)
 SHORT = tuple(name for name in ALL if name.startswith("short/"))
-FLEX = ("short/12", "short/13", "short/15", "short/17")
-PADDED = ("short/1", "short/17")  # which tell the rows of the vocabulary from its tokens
-MASK_INSIDE = ("short/15", "short/17")  # whose model takes the window and makes the mask itself
-WITHOUT_TRAIN_LOSS = ("short/15", "short/17")  # in the lines of their logs
+FLEX = ("short/12", "short/13", "short/15", "short/17", "short/21.1", "short/24")
+PADDED = ("short/1", "short/17", "short/21.1")  # which tell the rows of the vocabulary from its tokens
+RETIMED = ("short/21.1", "short/24")  # which time all steps, after a warm-up that is undone
+MASK_INSIDE = ("short/15", "short/17", *RETIMED)  # whose model takes the window and makes the mask itself
+WITHOUT_TRAIN_LOSS = ("short/15", "short/17", *RETIMED)  # in the lines of their logs
 VOCABULARY, END = 2048, 256  # of the tiny models, and the token that begins a document for them
 
 # One set of overrides scales every script down to a CPU.
@@ -53,6 +56,8 @@ TINY = {
     "val_loss_every": 10,
 }
 
+SHORT_WARM_UP = {"val_sequence_length": 32, "warmup_steps": 2}
+
 
 def small_vocabulary(name: str) -> dict[str, int]:
     """Settings that shrink the vocabulary, so that logits do not cost more than all else together."""
@@ -61,7 +66,7 @@ def small_vocabulary(name: str) -> dict[str, int]:
 
 def tiny(name: str) -> dict[str, object]:
     """The overrides that scale this script down."""
-    return TINY | small_vocabulary(name)
+    return TINY | small_vocabulary(name) | (SHORT_WARM_UP if name in RETIMED else {})
 
 
 def with_small_vocabulary(source: str) -> str:

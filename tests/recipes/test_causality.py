@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from .scripts import ALL, END, END_OF_TEXT, FLEX, MASK_INSIDE, load, mask_arguments, small_vocabulary
+from .scripts import ALL, END, END_OF_TEXT, FLEX, MASK_INSIDE, RETIMED, load, mask_arguments, small_vocabulary
 
 T = 48
 BY_TOKENS = tuple(name for name in FLEX if name not in MASK_INSIDE)  # masks that know no blocks
-HALF_TURNING = ("short/17", "optimization/36")
+HALF_TURNING = ("short/17", *RETIMED, "optimization/36")
+TABLES_IN_FP32 = ("short/2", "short/4", *RETIMED, "optimization/36")
 
 
 def model_of(name: str) -> Any:
@@ -88,6 +89,7 @@ def test_the_mask_is_that_of_the_recipe_key_by_key(name: str) -> None:
 
 
 WINDOWS = {"short/15": (64, 128, 192, 300, 640), "short/17": (1, 2, 3, 5)}  # tokens, blocks
+WINDOWS |= dict.fromkeys(RETIMED, (1, 2, 3, 5, 9))
 ROW = 640  # five blocks
 
 
@@ -98,20 +100,31 @@ def row_of_blocks() -> tuple[torch.Tensor, np.ndarray]:
     return inputs, np.cumsum(inputs[0].numpy() == END_OF_TEXT)
 
 
+def masks_of(name: str, inputs: torch.Tensor, window: int) -> tuple[Any, ...]:
+    """The mask of a script; from record 20 on there are two."""
+    module, size = load(name), torch.tensor(window)
+    return module.attention_masks(inputs, size) if name in RETIMED else (module.attention_mask(inputs, size),)
+
+
+def windows_of(name: str, window: int) -> tuple[int, ...]:
+    """The windows of those masks: the long one and half of it, but at least a block."""
+    return (window, max(1, window // 2)) if name in RETIMED else (window,)
+
+
 def visible(name: str, documents: np.ndarray, window: int) -> np.ndarray:
-    """The recipe's rule: record 15 has a window in tokens, cut to the blocks it takes up with the query's; 17 counts blocks."""
+    """The recipe's rule: record 15 has a window in tokens, cut to the blocks it takes up with the query's; then blocks count."""
     q, k = np.arange(ROW)[:, None], np.arange(ROW)[None, :]
     seen = (k <= q) & (documents[q] == documents[k])
     blocks = q // 128 - k // 128
-    return seen & (blocks < window) if name == "short/17" else seen & (q - k < window) & (blocks < -(-window // 128))
+    return seen & (blocks < window) if name != "short/15" else seen & (q - k < window) & (blocks < -(-window // 128))
 
 
 @pytest.mark.parametrize("name", MASK_INSIDE)
 def test_the_mask_of_blocks_is_that_of_the_recipe_key_by_key(name: str) -> None:
     inputs, documents = row_of_blocks()
     for window in WINDOWS[name]:
-        mask = load(name).attention_mask(inputs, torch.tensor(window)).numpy()
-        assert (mask == visible(name, documents, window)).all(), window
+        for mask, size in zip(masks_of(name, inputs, window), windows_of(name, window), strict=True):
+            assert (mask.numpy() == visible(name, documents, size)).all(), (window, size)
 
 
 class OnGpu(torch.Tensor):
@@ -124,27 +137,33 @@ class OnGpu(torch.Tensor):
 def test_the_tables_of_blocks_on_a_gpu_make_the_same_mask_and_name_no_block_in_vain(name: str) -> None:
     inputs, documents = row_of_blocks()
     for window in WINDOWS[name]:
-        mask = load(name).attention_mask(inputs.as_subclass(OnGpu), torch.tensor(window))
-        seen = visible(name, documents, window)
-        total, kinds = np.zeros((5, 5), dtype=int), [(mask.kv_num_blocks, mask.kv_indices, False)]
-        if mask.full_kv_num_blocks is not None:
-            kinds.append((mask.full_kv_num_blocks, mask.full_kv_indices, True))
-        assert len(kinds) == (2 if name == "short/17" else 1) and mask.BLOCK_SIZE == (128, 128)
-        for counts, indices, full in kinds:
-            assert counts.shape == (1, 1, 5) and indices.shape == (1, 1, 5, 5)
-            assert counts.dtype == indices.dtype == torch.int32
-            for i in range(5):
-                kept = indices[0, 0, i, : int(counts[0, 0, i])].tolist()
-                assert kept == sorted(kept) and sorted(indices[0, 0, i].tolist()) == list(range(5))
-                for j in kept:
-                    total[i, j] += 1
-                    q = torch.arange(128 * i, 128 * i + 128)[:, None]
-                    k = torch.arange(128 * j, 128 * j + 128)[None, :]
-                    allowed = np.ones((128, 128), dtype=bool) if full else mask.mask_mod(0, 0, q, k).numpy()
-                    assert (allowed == seen[128 * i : 128 * i + 128, 128 * j : 128 * j + 128]).all(), (window, i, j)
-                    assert allowed.any() and (full or name != "short/17" or not allowed.all())
-        assert total.max() == 1
-        assert (seen.reshape(5, 128, 5, 128).any(axis=(1, 3)) == (total == 1)).all()
+        masks = masks_of(name, inputs.as_subclass(OnGpu), window)
+        for mask, size in zip(masks, windows_of(name, window), strict=True):
+            check_tables(name, mask, visible(name, documents, size))
+
+
+def check_tables(name: str, mask: Any, seen: np.ndarray) -> None:
+    """Hold the tables of a block mask against what shall be seen, token by token."""
+    backwards = name in RETIMED  # from record 20 on the most recent blocks come first
+    total, kinds = np.zeros((5, 5), dtype=int), [(mask.kv_num_blocks, mask.kv_indices, False)]
+    if mask.full_kv_num_blocks is not None:
+        kinds.append((mask.full_kv_num_blocks, mask.full_kv_indices, True))
+    assert len(kinds) == (1 if name == "short/15" else 2) and mask.BLOCK_SIZE == (128, 128)
+    for counts, indices, full in kinds:
+        assert counts.shape == (1, 1, 5) and indices.shape == (1, 1, 5, 5)
+        assert counts.dtype == indices.dtype == torch.int32
+        for i in range(5):
+            kept = indices[0, 0, i, : int(counts[0, 0, i])].tolist()
+            assert kept == sorted(kept, reverse=backwards) and sorted(indices[0, 0, i].tolist()) == list(range(5))
+            for j in kept:
+                total[i, j] += 1
+                q = torch.arange(128 * i, 128 * i + 128)[:, None]
+                k = torch.arange(128 * j, 128 * j + 128)[None, :]
+                allowed = np.ones((128, 128), dtype=bool) if full else mask.mask_mod(0, 0, q, k).numpy()
+                assert (allowed == seen[128 * i : 128 * i + 128, 128 * j : 128 * j + 128]).all(), (i, j)
+                assert allowed.any() and (full or name == "short/15" or not allowed.all())
+    assert total.max() == 1
+    assert (seen.reshape(5, 128, 5, 128).any(axis=(1, 3)) == (total == 1)).all()
 
 
 @pytest.mark.parametrize("name", BY_TOKENS)
@@ -168,7 +187,7 @@ def test_flex_attention_under_the_mask_equals_the_dense_attention_that_replaces_
 def test_rotary_attention_knows_distances_not_places(name: str) -> None:
     """Shifting queries and keys by the same number of positions leaves their products as they are."""
     module, head_dim, length = load(name), 16, 40
-    table_type = () if name in ("short/2", "short/4", "optimization/36") else (torch.float32,)
+    table_type = () if name in TABLES_IN_FP32 else (torch.float32,)
     cos, sin = module.rotary_tables(length, head_dim, *table_type)
     random = torch.Generator().manual_seed(9)
     q, k = torch.randn(2, 1, 1, 1, head_dim, generator=random).unbind(0)
@@ -185,7 +204,7 @@ def test_rotary_attention_knows_distances_not_places(name: str) -> None:
 @pytest.mark.parametrize("name", ALL[1:])
 def test_rotary_frequencies_and_the_sense_of_rotation_are_those_of_the_recipe(name: str) -> None:
     module, head_dim = load(name), 16
-    table_type = () if name in ("short/2", "short/4", "optimization/36") else (torch.float32,)
+    table_type = () if name in TABLES_IN_FP32 else (torch.float32,)
     cos, sin = module.rotary_tables(8, head_dim, *table_type)
     for position in (0, 1, 7):
         for j in range(head_dim // 2):

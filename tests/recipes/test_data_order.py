@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from .ranks import result, worlds
-from .scripts import ALL, load, write_shard
+from .scripts import ALL, RETIMED, load, write_shard
 
-STRIDED = [name for name in ALL if name.startswith("short/") and name != "short/1"]
+STRIDED = [name for name in ALL if name.startswith("short/") and name not in ("short/1", *RETIMED)]
 STEPS = (0, 1, 189, 190, 191, 380)
 CHUNK = 64  # tokens per rank and batch; the records have 65,536
 LENGTH = 190 * 8 * CHUNK + 5 * CHUNK + 56  # in chunks the same as 100 M tokens: 190 batches and 5.88 chunks
@@ -98,6 +98,28 @@ def test_the_optimization_script_moves_one_cursor_and_drops_the_tail_of_each_fil
                 targets = torch.cat([targets for _, targets in micro_batches]).flatten().numpy()
                 np.testing.assert_array_equal(inputs, expected[:-1], f"rank {rank}, step {step}")
                 np.testing.assert_array_equal(targets, expected[1:], f"rank {rank}, step {step}")
+
+
+@pytest.mark.parametrize("name", RETIMED)
+def test_records_21_and_24_move_one_cursor_for_all_ranks_in_training_and_in_validation(name: str, folder: Path) -> None:
+    args = scaled(name, folder)
+    for rank in range(8):
+        loader = load(name).DistributedDataLoader(args.train_files, rank, args, 8)
+        for step in range(max(STEPS) + 1):
+            inputs, targets = loader.next_batch()
+            if step in STEPS:
+                first = (step % 190) * 8 * CHUNK + rank * CHUNK
+                expected = code(step // 190, np.arange(first, first + CHUNK + 1))
+                assert inputs.shape == targets.shape == (8, 8)
+                np.testing.assert_array_equal(inputs.flatten().numpy(), expected[:-1], f"rank {rank}, step {step}")
+                np.testing.assert_array_equal(targets.flatten().numpy(), expected[1:], f"rank {rank}, step {step}")
+
+
+def test_a_file_of_100_million_tokens_holds_254_batches_of_record_21_and_5_rows_of_validation_per_rank() -> None:
+    args = load("short/21.1").Hyperparameters()
+    stride = args.batch_size * args.sequence_length
+    assert next(n for n in range(1, 300) if n * stride + stride + 1 >= 100_000_000) == 254
+    assert args.val_row() == 262_144 and args.val_tokens == 5 * 8 * args.val_row()
 
 
 def test_llmc_reads_each_batch_of_each_file_once_per_pass_in_an_order_of_each_ranks_own(folder: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from .scripts import ALL, load
 
 WITH_MUON = ALL[2:]
-AVERAGING = ("short/15", "short/17", "optimization/36")  # whose momentum is a moving average
+AVERAGING = ("short/15", "short/17", "short/21.1", "short/24", "optimization/36")  # whose momentum is a moving average
 FIVE_STEPS = (3.4445, -4.7750, 2.0315, 5)
 TWELVE_STEPS = (2.0, -1.5, 0.5, 12)
 

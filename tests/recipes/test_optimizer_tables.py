@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from .scripts import ALL, load
+from .scripts import ALL, RETIMED, load
 
 BLOCK_MATRICES = r"blocks\.\d+\.(attn\.(q|k|v|proj)|mlp\.(fc|proj))\.weight"
+QKV_MATRICES = r"blocks\.\d+\.(attn\.(qkv|proj\.weight)|mlp\.(fc|proj)\.weight)"
 SCALARS = r"blocks\.\d+\.(attn\.value_mix|input_mix)|skip_weights"
 
 
 def adam(lr: float, betas: tuple[float, float], wd: float, kind: str = "Adam", eps: float = 1e-8) -> dict[str, Any]:
     return {"kind": kind, "lr": lr, "betas": betas, "eps": eps, "weight_decay": wd}
+
+
+def sharded_adam(lr: float) -> dict[str, Any]:
+    return {"kind": "ShardedAdam", "lr": lr, "betas": (0.8, 0.95), "eps": 1e-10}
 
 
 def muon(lr: float, momentum: float, **more: float) -> dict[str, Any]:
@@ -51,6 +56,18 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "short/13": untied(0.6, 0.008, 0.8, 0.05, 0.85, 0.04),
     "short/15": untied(0.6, 0.008, 0.8, 0.05, 0.85, 0.04),
     "short/17": untied(0.6, 0.008, 0.8, 0.05, 0.85, 0.04),
+    "short/21.1": {
+        r"(embed|value_embeds\.\d)\.weight": adam(0.6, (0.8, 0.95), 0, eps=1e-10),
+        r"head\.weight": adam(0.008, (0.8, 0.95), 0, eps=1e-10),
+        QKV_MATRICES: muon(0.05, 0.95),
+        SCALARS: adam(0.04, (0.8, 0.95), 0, eps=1e-10),
+    },
+    "short/24": {
+        r"(embed|value_embeds\.\d)\.weight": sharded_adam(0.6),
+        r"head\.weight": sharded_adam(0.22),
+        QKV_MATRICES: muon(0.05, 0.95),
+        r"scalars": sharded_adam(0.04),
+    },
     "optimization/36": {
         r"embed\.weight": adam(0.7, **LAST),
         r"head\.weight": adam(0.004, **LAST),
@@ -58,8 +75,9 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         BLOCK_MATRICES: muon(0.025, 0.95, weight_decay=0.05),
     },
 }
-MUON_MATRICES = {"short/4": 48} | dict.fromkeys(ALL[3:], 72) | {"short/17": 68}
+MUON_MATRICES = {"short/4": 48} | dict.fromkeys(ALL[3:], 72) | {"short/17": 68} | dict.fromkeys(RETIMED, 46)
 BY_SIZE = ("short/15", "short/17")  # whose Muon has a group for each size
+BY_ORDER = {"short/21.1": r"qkv|attn\.proj|mlp", "short/24": r"qkv|attn\.proj|mlp\.fc|mlp\.proj"}  # what groups hold
 
 
 def small_model(name: str) -> tuple[Any, Any]:
@@ -94,9 +112,12 @@ def test_muon_has_the_matrices_of_all_blocks_in_module_order(name: str) -> None:
     muon_optimizer = load(name).make_optimizers(model, args)[-1]
     params = [p for group in muon_optimizer.param_groups for p in group["params"]]
     assert len(params) == MUON_MATRICES[name]
-    in_module_order = [p for p in model.blocks.parameters() if p.ndim == 2]
+    in_module_order = [p for p in model.blocks.parameters() if p.ndim > 1]
     if name in BY_SIZE:
         in_module_order.sort(key=lambda p: p.numel())  # stable; the first matrix of a block is a small one
+    if name in BY_ORDER:
+        named, kinds = list(model.blocks.named_parameters(prefix="blocks")), BY_ORDER[name].split("|")
+        in_module_order = [p for kind in kinds for path, p in named if re.search(kind, path) and p.ndim > 1]
     assert [p.data_ptr() for p in params] == [p.data_ptr() for p in in_module_order]
 
 

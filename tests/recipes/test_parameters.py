@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from .scripts import ALL, MASK_INSIDE, load, mask_arguments
+from .scripts import ALL, MASK_INSIDE, RETIMED, load, mask_arguments
 
 D, LAYERS = 768, 12
 BLOCKS = 84_934_656
@@ -28,6 +28,8 @@ COUNTS = {
     "short/13": (162_201_642, 123_568_128),
     "short/15": (394_002_432 + 54, 123_568_128),
     "short/17": (275_598_336 + 52, 121_208_832),
+    "short/21.1": (275_598_388, 121_208_832),
+    "short/24": (275_742_784, 121_208_832),
     "optimization/36": (162_354_816, None),
 }
 
@@ -43,9 +45,9 @@ def test_the_full_size_model_has_as_many_parameters_as_the_record(name: str) -> 
     model = meta_model(name)
     total, active = COUNTS[name]
     assert sum(p.numel() for p in model.parameters()) == total
-    in_products = sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) + model.head.weight.numel()
-    without_attention = 4 * D * D if name == "short/17" else 0
-    assert sum(p.numel() for p in model.blocks.parameters() if p.ndim == 2) == BLOCKS - without_attention
+    in_products = sum(p.numel() for p in model.blocks.parameters() if p.ndim > 1) + model.head.weight.numel()
+    without_attention = 4 * D * D if name in ("short/17", *RETIMED) else 0
+    assert sum(p.numel() for p in model.blocks.parameters() if p.ndim > 1) == BLOCKS - without_attention
     if active is not None:
         assert in_products == active
 
@@ -60,7 +62,7 @@ def test_llmc_has_124_439_808_parameters_without_the_padding_of_the_table() -> N
 def test_importing_a_script_runs_nothing_and_its_settings_are_frozen(name: str) -> None:
     args = load(name).Hyperparameters()
     assert args.seed is None and args.device == "cuda" and args.val_tokens == 10_485_760
-    assert args.batch_size * args.sequence_length == 524_288
+    assert args.batch_size * args.sequence_length == (393_216 if name in RETIMED else 524_288)
     with pytest.raises(AttributeError):
         args.d_model = 1
 
@@ -88,7 +90,7 @@ def test_the_full_size_loss_before_the_first_step_is_that_of_the_record(name: st
     inputs, targets = tokens[None, :-1], tokens[None, 1:]
     with torch.no_grad():
         loss = model(inputs, targets, *mask_arguments(name, inputs, 1024)).item() / (
-            count if name == "optimization/36" else 1
+            count if name in ("short/24", "optimization/36") else 1
         )
     expected, tolerance = FIRST_LOSS[name]
     assert loss == pytest.approx(expected, abs=tolerance)
@@ -113,6 +115,10 @@ def test_initial_weights_have_the_spread_that_the_recipes_state() -> None:
             expected = 1 / math.sqrt(3 * 128), 0.0, 1 / math.sqrt(3 * 128)
         elif name == "optimization/36":
             expected = math.sqrt(0.33 / 128), 0.0, 1.0
+        elif name in RETIMED:
+            expected = 0.5 / math.sqrt(128), 0.0, 1.0
+            assert model.blocks[0].attn.qkv.std().item() == pytest.approx(expected[0], rel=0.03)
+            assert fc.abs().max() <= math.sqrt(3) * expected[0]
         else:
             expected = 1 / math.sqrt(3 * 128), 0.0, 1.0
         measured = [weight.std().item() for weight in (fc, proj, table)]
@@ -120,7 +126,7 @@ def test_initial_weights_have_the_spread_that_the_recipes_state() -> None:
 
 
 def test_learned_scalars_start_where_the_recipes_say() -> None:
-    for name in ("short/9", "short/10", "short/11", "short/12", "short/13", "short/15", "short/17"):
+    for name in ("short/9", "short/10", "short/11", "short/12", "short/13", "short/15", "short/17", "short/21.1"):
         module = load(name)
         model = module.GPT(module.Hyperparameters(device="cpu", n_layer=4, n_head=2, d_model=32, sequence_length=64))
         for block in model.blocks:
@@ -130,9 +136,29 @@ def test_learned_scalars_start_where_the_recipes_say() -> None:
             assert model.skip_weights.tolist() == [1.0, 1.0]
 
 
+def test_record_24_has_all_scalars_in_one_vector_whose_length_is_a_multiple_of_eight() -> None:
+    module = load("short/24")
+    with torch.device("cpu"):
+        model = module.GPT(
+            module.Hyperparameters(device="cpu", n_head=2, d_model=16, vocab_size=64, sequence_length=64)
+        )
+    assert model.scalars.tolist() == [1.0] * 12 + [1.0, 0.0] * 12 + [0.5, 0.5] * 12 + [1.0] * 4
+    assert [path for path, p in model.named_parameters() if p.ndim < 2] == ["scalars"]
+
+
+@pytest.mark.parametrize("name", RETIMED)
+def test_on_a_gpu_the_tables_alone_would_be_bf16(name: str) -> None:
+    module, model = load(name), meta_model(name)
+    module.cast_to_bf16(model)
+    types = {path: p.dtype for path, p in model.named_parameters()}
+    bf16 = {path for path, dtype in types.items() if dtype == torch.bfloat16}
+    assert bf16 == {"embed.weight", *(f"value_embeds.{i}.weight" for i in range(3))}
+    assert set(types.values()) == {torch.bfloat16, torch.float32}
+
+
 def test_blocks_at_equal_distance_from_the_middle_or_from_the_ends_look_up_the_same_values() -> None:
-    """Record 15 mirrors six tables, record 17 repeats three in their order and leaves the others without."""
-    for name, mirrored in (("short/15", True), ("short/17", False)):
+    """Record 15 mirrors six tables, records from 17 on repeat three in their order and leave the others without."""
+    for name, mirrored in (("short/15", True), ("short/17", False), ("short/21.1", False), ("short/24", False)):
         module = load(name)
         sizes = {"n_layer": 12, "n_head": 1, "d_model": 4, "vocab_size": 8, "sequence_length": 4}
         model = module.GPT(module.Hyperparameters(device="cpu", **sizes))

@@ -13,6 +13,7 @@ from .scripts import (
     FLEX,
     MASK_INSIDE,
     PADDED,
+    RETIMED,
     import_file,
     load,
     mask_arguments,
@@ -21,7 +22,7 @@ from .scripts import (
 )
 
 ALIKE = (*ALL[:6], "optimization/36")  # whose layers are all alike: no values of the first in the others, no skips
-AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9")
+AUTOCAST = ("short/2", "short/4", "short/5", "short/6", "short/8", "short/9", "short/24")
 
 
 def to_gpu_types(name: str, model: Any) -> None:
@@ -29,7 +30,7 @@ def to_gpu_types(name: str, model: Any) -> None:
         model.bfloat16()
     elif name == "optimization/36":
         model.embed.bfloat16()
-    elif name not in AUTOCAST:
+    elif name not in AUTOCAST or name in RETIMED:
         load(name).cast_to_bf16(model)
 
 
@@ -139,3 +140,21 @@ def test_new_masks_and_windows_need_no_new_compilation(name: str, monkeypatch: p
             )
             torch.testing.assert_close(traced(inputs, inputs, block), model(inputs, inputs, dense))
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize(("name", "units"), [("short/21.1", (2.0, 2.0**9, 2.0**19)), ("short/24", None)])
+def test_the_heads_products_in_8_bits_are_those_of_rounded_numbers(name: str, units: Any) -> None:
+    """PyTorch multiplies 8-bit numbers on a CPU too; where a GPU would pass it is the head alone that uses it."""
+    module, random = load(name), torch.Generator().manual_seed(8)
+    x_scale, weight_scale, gradient_scale = units or (448 / 768**0.5, 448 / 24, 448.0)
+    x, weight = torch.randn(32, 48, generator=random).bfloat16(), 0.05 * torch.randn(64, 48, generator=random)
+    gradient = (torch.randn(32, 64, generator=random) / gradient_scale).bfloat16()
+    x.requires_grad_(), weight.requires_grad_()
+    z = module.Product8.apply(x, weight)
+    z.backward(gradient)
+    x8 = (x.detach() * x_scale).to(torch.float8_e4m3fn).float() / x_scale
+    weight8 = (weight.detach() * weight_scale).to(torch.float8_e4m3fn).float() / weight_scale
+    gradient8 = (gradient * gradient_scale).to(torch.float8_e5m2).float() / gradient_scale
+    assert z.dtype == x.grad.dtype == torch.bfloat16 and weight.grad.dtype == torch.float32
+    for made, exact in ((z, x8 @ weight8.T), (x.grad, gradient8 @ weight8), (weight.grad, gradient8.T @ x8)):
+        torch.testing.assert_close(made.float(), exact, rtol=1e-2, atol=2e-3 * exact.abs().max().item())

@@ -29,7 +29,7 @@ def test_a_saved_model_scores_what_was_printed_and_knows_no_row_from_another(
     if hasattr(load(name), "END_OF_TEXT"):
         monkeypatch.setattr(load(name), "END_OF_TEXT", END)
     logits_of = load(name).load(str(trained_model(name)))
-    assert logits_of.sequence_tokens == LENGTH
+    assert logits_of.sequence_tokens == LENGTH  # also where rows of validation have a length of their own
     raw = np.fromfile(data / "data" / "fineweb10B" / "fineweb_val_000000.bin", dtype="<u2", offset=1024)
     tokens = torch.from_numpy(raw[: ROWS * LENGTH + 1].astype(np.int64))
     rows = tokens[:-1].view(ROWS, LENGTH)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from .scripts import ALL, load
+from .scripts import ALL, RETIMED, load
 
 # name: (steps, warm-up, warm-down) of the trapezoid
 TRAPEZOIDS = {
@@ -22,6 +22,7 @@ TRAPEZOIDS = {
     "short/17": (1_490, 0, 600),
 }
 STEPS = {name: steps for name, (steps, _, _) in TRAPEZOIDS.items()} | {"short/1": 19_560, "optimization/36": 3_250}
+STEPS |= dict.fromkeys(RETIMED, 1_770)
 VALIDATE_EVERY = {"short/1": 250, "short/2": 128}
 
 
@@ -40,6 +41,9 @@ def expected_scale(name: str, t: int) -> float:
     if name == "optimization/36":
         f = t / n
         return 1.0 if f < 0.3 else (1 - f) / 0.7
+    if name in RETIMED:
+        w = min((1 - t / n) / 0.4, 1)
+        return w * 1 + (1 - w) * 0.1
     return trapezoid(t, *TRAPEZOIDS[name])
 
 
@@ -50,7 +54,7 @@ def test_the_learning_rate_follows_the_recipes_schedule(name: str) -> None:
     n = STEPS[name]
     assert args.num_iterations == n
     assert args.val_loss_every == VALIDATE_EVERY.get(name, 125)
-    w, c = TRAPEZOIDS[name][1:] if name in TRAPEZOIDS else (700, int(0.7 * n))
+    w, c = TRAPEZOIDS[name][1:] if name in TRAPEZOIDS else (700, int((0.4 if name in RETIMED else 0.7) * n))
     steps = {0, 1, max(w - 1, 0), w, n // 3, n // 2, n - c - 1, n - c, n - c + 1, n - 2, n - 1}
     assert len(steps) >= 8
     for t in sorted(steps):
@@ -67,7 +71,8 @@ def test_a_run_shortened_for_a_test_still_has_a_learning_rate_worth_the_name(nam
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [(f"short/{number}", 500) for number in (9, 10, 11, 12)] + [(f"short/{number}", 300) for number in (13, 15, 17)],
+    [(f"short/{number}", 500) for number in (9, 10, 11, 12)]
+    + [(f"short/{number}", 300) for number in (13, 15, 17, 21.1, 24)],
 )
 def test_the_momentum_of_muon_warms_up_from_085_to_095(name: str, steps: int) -> None:
     module = load(name)
@@ -104,6 +109,20 @@ def test_the_window_of_record_17_grows_from_1_block_to_14() -> None:
     for t in range(1_491):
         f = t / 1_490
         assert windows[t] == math.floor(((1 - f) * 64 + f * 1_792 + 64) / 128), t
+
+
+@pytest.mark.parametrize("name", RETIMED)
+def test_the_long_window_of_records_21_and_24_grows_from_1_block_to_14(name: str) -> None:
+    module = load(name)
+    args = module.Hyperparameters()
+    windows = [module.window_size(t, args) for t in range(1_771)]
+    assert windows[131] == 1 and windows[132] == 2 and windows[1_770] == 14
+    for t in range(1_771):
+        # the least multiple of 128 tokens that reaches the line, by adding
+        size = 128
+        while size * 1_770 < 1_728 * t:
+            size += 128
+        assert windows[t] == size // 128, t
 
 
 def test_the_optimization_script_validates_every_125_steps_and_every_25_in_the_last_tenth() -> None:
