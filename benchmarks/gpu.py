@@ -8,6 +8,7 @@ second start makes only the pieces that are missing or failed. `--list` names th
     original_<record>   the same of the published original (--checkout: a clone of its repository), and both curves
     confined            the ms per step of one script, confined and bare
     eval                the loss of a trained model over a file of tokens, in bf16 and int8
+    sample              64 tokens drawn from it (the tokenizer's files are downloaded)
 
 One GPU does the work of one of eight ranks, so that a step takes about as long as in a race, without communication
 between GPUs. What cannot be cut to that share does the work of all eight, and its JSON says so (`share`). Utilisation
@@ -254,24 +255,25 @@ def confined(script: Path, bench: Bench) -> dict[str, object]:
     return said
 
 
-def evaluate(script: Path, bench: Bench) -> dict[str, object]:
-    """Train a model for some steps and let `speedrun eval` measure it."""
+def evaluate(script: Path, bench: Bench, asked: tuple[str, ...]) -> dict[str, object]:
+    """Train a model for some steps and let `speedrun eval` answer what is asked of it."""
+    weights = bench.out / "weights.pt"
     with tempfile.TemporaryDirectory() as folder:
         copy, share = share_of(script, Path(folder))
-        weights = bench.out / "weights.pt"
-        settings = settings_of(script, bench, share) | {"save": weights}
-        run_timed(bench, Path(folder), copy, settings)
-        tokens = bench.data / "data/fineweb10B/fineweb_val_000000.bin"
-        command = [sys.executable, "-m", "harness", "--root", str(ROOT), "eval", str(weights), "--trust", str(script)]
-        began = time.monotonic()
-        done = subprocess.run(
-            [*command, "--tokens", str(tokens), "--int8", "--json"],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
+        try:
+            run_timed(bench, Path(folder), copy, settings_of(script, bench, share) | {"save": weights})
+            command = [sys.executable, "-m", "harness", "--root", str(ROOT), "eval", str(weights)]
+            began = time.monotonic()
+            done = subprocess.run(
+                [*command, "--script", str(copy), "--trust", *asked, "--json"],
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        finally:
+            weights.unlink(missing_ok=True)
     if done.returncode != 0:
         raise RuntimeError(f"exit status {done.returncode}: {done.stderr[-2000:]}")
     return {"seconds": round(time.monotonic() - began, 1), "eval": json.loads(done.stdout)}
@@ -292,7 +294,12 @@ def pieces(bench: Bench) -> dict[str, Callable[[], dict[str, object]]]:
         found[f"start_{label(name)}"] = lambda name=name, script=script: start(name, script, bench)  # type: ignore[misc]
     last = known["short/11"]
     found["confined"] = lambda: confined(last, bench)
-    found["eval"] = lambda: evaluate(known["short/6"], bench)
+    tokens = str(bench.data / "data/fineweb10B/fineweb_val_000000.bin")
+    limit = "1024" if bench.small else "1048576"
+    found["eval"] = lambda: evaluate(known["short/6"], bench, ("--tokens", tokens, "--limit", limit, "--int8"))
+    found["sample"] = lambda: evaluate(
+        known["short/6"], bench, ("--sample", "In a hole in the ground", "--length", "64")
+    )
     if bench.checkout is not None:
         for name in known:
             found[f"original_{label(name)}"] = lambda name=name: original(name, bench)  # type: ignore[misc]
