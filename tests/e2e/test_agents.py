@@ -19,7 +19,9 @@ def test_the_loop_tries_fewer_steps_of_the_smoke_record_and_keeps_what_passes(tm
     for name in ("tracks", "records/smoke"):
         shutil.copytree(ROOT / name, tmp_path / name)
     environment = os.environ | {
-        **{"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
         "OMP_NUM_THREADS": "1",
     }
 
