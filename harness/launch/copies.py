@@ -42,8 +42,13 @@ class Copies:
             return
         apart = _private(root)
         own = [path for path in self.folder.iterdir() if path.is_dir() and not path.is_symlink()]
-        own += [Path(apart, name) for name in _SHARED] if apart else []
         found = [(path, status, "copy", "file") for path, status in _files(own, self._too_many)]
+        for folder in [Path(apart, name) for name in _SHARED] if apart else []:
+            with contextlib.suppress(OSError):
+                # What is bound into a private folder, like an interpreter below /tmp, is of another file system.
+                device = folder.stat().st_dev
+                held = _files([folder], self._too_many)
+                found += [(path, status, "copy", "file") for path, status in held if status.st_dev == device]
         found += [] if apart else [(path, status, "shared", "") for path, status in self._shared("/")]
         for path, status, alike, unknown in found:
             key = (status.st_dev, status.st_ino, status.st_size)

@@ -109,7 +109,7 @@ def execute(tree: Path, command: str) -> str:
     said = ""
     for line in process.stdout:
         said += line
-        if typed != command and re.search(r"^run 2/5 .*\bstep 20/", line):
+        if typed != command and re.search(r"^run 2 of 5 .*\bstep 20/", line):
             said += "^C\n"
             os.kill(process.pid, signal.SIGINT)
     status = process.wait()
@@ -174,6 +174,7 @@ _FIGURE = re.compile(r"\d[\d,.]*(e[-+]\d+)?")
 # What depends on the machine and on what ran before, or stands in an evening with Ctrl-C alone.
 _OF_ONE_EVENING = re.compile(
     r"^  (machine|scoring) |^  [A-Z]\d+ |^would freeze|in addition to|Ctrl-C|\^C|those that are missing"
+    r"|^(run \d of \d|first run)  "  # where a run stands, and beside which loss
 )
 
 
