@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_loop_tries_fewer_steps_of_the_smoke_record_and_keeps_what_passes(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the smoke record trains with torch (pip install .[train])")
-    for name in ("tracks", "records/smoke"):
+    for name in ("tracks", "records/smoke", "submissions/_template"):
         shutil.copytree(ROOT / name, tmp_path / name)
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
