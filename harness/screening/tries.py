@@ -108,7 +108,11 @@ def weigh(subject: Subject, runs: list[Metrics], answer: Answer) -> Answer:
     by_steps = subject.track.metric == "steps"
     values = [run.step if by_steps else run.train_time_s for run in runs]
     known = [float(value) for value in values if value is not None]
-    metric = figure("steps" if by_steps else "train_time", "steps" if by_steps else "s", known) if known else None
+    metric = (
+        figure("steps" if by_steps else "train_time", "steps" if by_steps else "s", known)
+        if len(known) == len(runs)
+        else None
+    )
     unit = "" if metric is None else f" in {metric.mean:g} {metric.unit}"
     message = f"mean loss {loss.mean:.4f} of {plural(loss.n, 'run')}, below {target:g}{unit}; never judged"
     return dataclasses.replace(answer, metric=metric, message=message)
