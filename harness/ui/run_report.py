@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import stats
-from harness.core.errors import MachineError, Problem
+from harness.core.errors import Problem
 from harness.core.judgement import Verdict
 from harness.core.measurement import Machine, Metrics
 from harness.core.task import Track
@@ -22,7 +22,7 @@ from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.run import judging
 from harness.store.layout import Project
-from harness.ui import console, score_report
+from harness.ui import console, plan_data, score_report
 from harness.verdict.distance import by_distance
 
 PAST = "these are the final figures of its own runs as imported; its logs are not here"
@@ -74,11 +74,8 @@ def say_plan(plan: SeriesPlan, stops: Sequence[Problem] = (), *, torch: str | No
 
 def say_refusal(here: Machine, track: Track) -> None:
     """Print what a machine lacks for a track; nothing where it lacks nothing."""
-    try:
-        computer.check(here, track)
-    except MachineError as error:
-        for problem in error.problems:
-            console.say(f"  cannot   {problem}", style="red")
+    for problem in plan_data.cannot(here, track):
+        console.say(f"  cannot   {problem}", style="red")
 
 
 def _title(subject: Subject) -> str:
