@@ -130,7 +130,7 @@ def _group(one: Group, target: float, track: str | None, base: Group | None) -> 
     curves = Counter(tuple(loss for _, loss, _ in log.curve) for log in one.logs)
     count, gpu = one.gpus
     return TableGroup(
-        name=_shown(one.name),
+        name=_shown(one.label),
         script=one.script,
         steps=steps,
         gpu_count=count or None,

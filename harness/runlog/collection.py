@@ -77,6 +77,8 @@ def _read_one(target: Target, curve: bool, final_only: bool, most_bytes: int = M
         what = "no training log: its first bytes are not text"
         return Reading(target, (), Problem(target.name, what, "name logs of training runs"), no_log=True)
     path = Path(target.name)
+    if not target.named and path.is_symlink() and not path.exists():  # as to the tokens of a run that has ended
+        return Reading(target, (), Problem(target.name, "leads nowhere", "name the file itself"), no_log=True)
     try:
         runs = read_file(path, name=target.name, curve=curve, final_only=final_only, most_bytes=most_bytes)
     except LargerThanAsked as error:

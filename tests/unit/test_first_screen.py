@@ -65,6 +65,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "submissions/nothing"], "submissions/nothing: there is no such folder"),
         (["check", "/nowhere/at/all"], "/nowhere/at/all: there is no such folder"),
         (["show", "short/4711"], "short/4711: there is no such record"),
+        (["show", "runz"], "runz: there is no such record or track; did you mean runs, those of this machine?"),
+        (["show", "tracks"], "tracks: there is no such record or track; `speedrun show` alone lists tracks and records"),
+        (["check", "records/smoke"], "is no record; smoke alone means its current record; `speedrun show --track smoke`"),
+        (["run", "records/smoke/"], "is no record; smoke alone means its current record; `speedrun show --track smoke`"),
+        (["check", "records"], "records: is no record; name one like short/12; `speedrun show` lists"),
+        (["check", "records/smoke/2026-11-21_muon/evidence"], "the record that it belongs to: smoke/2026-11-21_muon"),
     ],
 )
 def test_what_was_mistyped_is_answered_with_what_was_meant(
