@@ -55,7 +55,9 @@ def refuse_word(name: str, catalog: Catalog) -> None:
     if meant == RUNS:
         raise HarnessError.at(name, "there is no such record or track", f"did you mean {RUNS}, those of this machine?")
     if meant in LISTED:
-        raise HarnessError.at(name, "there is no such record or track", "`speedrun show` alone lists tracks and records")
+        raise HarnessError.at(
+            name, "there is no such record or track", "`speedrun show` alone lists tracks and records"
+        )
 
 
 def show_records(args: argparse.Namespace, catalog: Catalog) -> int:

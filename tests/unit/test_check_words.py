@@ -115,7 +115,10 @@ def test_a_pack_of_an_earlier_script_is_one_sentence(project: Path, capsys: pyte
     manifest = yaml.safe_load((folder / "manifest.yaml").read_text()) | {"ruleset": "smoke@2", "schema": 2}
     del manifest["files"]
     (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
-    for text, verdict in ((script, "verdict: "), (script + "# edited\n", f"submissions/{SLUG}: not in order: 1 problem")):
+    for text, verdict in (
+        (script, "verdict: "),
+        (script + "# edited\n", f"submissions/{SLUG}: not in order: 1 problem"),
+    ):
         (folder / "train_gpt.py").write_text(text)
         digest = hashlib.sha256(text.encode()).hexdigest()
         (folder / "manifest.lock").write_text(json.dumps({"schema": 1, "files": {"train_gpt.py": digest}}))
@@ -124,7 +127,9 @@ def test_a_pack_of_an_earlier_script_is_one_sentence(project: Path, capsys: pyte
     assert status == 1
     [problem] = said.splitlines()[1:]
     assert f"holds runs of an earlier script alone, none of train_gpt.py as it is now ({digest[:12]}); " in problem
-    assert f"(speedrun run submissions/{SLUG}), then pack those of this one: speedrun pack submissions/{SLUG}" in problem
+    assert (
+        f"(speedrun run submissions/{SLUG}), then pack those of this one: speedrun pack submissions/{SLUG}" in problem
+    )
     assert json.loads(check(project, capsys, "--json")[1])["outcome"] is None
 
 
