@@ -69,6 +69,8 @@ def test_valid_but_no_record_is_said_in_plain_words(project: Path, capsys: pytes
     status, told = check(project, capsys, "--json")
     data = json.loads(told)
     assert (status, data["no_record"], data["outcome"], data["problems"]) == (1, True, "pass", [])
+    status, said = check(project, capsys, "--all")  # which ends as `run` does
+    assert said.splitlines()[-1].startswith("  valid, but no record: smoke/2 holds the record with 100 steps; ")
     status, report = check(project, capsys, "--markdown")
     assert report.splitlines()[0].endswith(": valid, but no record")
 
