@@ -117,7 +117,8 @@ def watch(project: Project, plan: JointPlan) -> Watcher:
 def say_analysis(comparison: Comparison, letter: str) -> None:
     """Print what a whole round says about one candidate."""
     if comparison.runs:
-        console.say(f"  {letter}, called B here: {compare_report.sentence(comparison)}")
+        named = letter if letter == "B" else f"{letter}, called B here"
+        console.say(f"  {named}: {compare_report.sentence(comparison)}")
     if comparison.outcome == "undecided":
         compare_report.say_warnings(comparison)
 

@@ -83,7 +83,7 @@ def test_a_run_of_a_probe_stands_alone_and_runs_on_other_text_are_another_group(
     assert table.count("purpose probe") >= len(probes)
 
 
-def test_a_link_that_leads_nowhere_is_an_error_only_where_it_is_named(tmp_path: Path) -> None:
+def test_what_a_run_leaves_of_its_tokens_is_an_error_only_where_it_is_named(tmp_path: Path) -> None:
     write(tmp_path / "run.txt", 3.28, 80_000)
     (tmp_path / "tokens.bin").symlink_to(tmp_path / "gone")
     done = speedrun("log", tmp_path)
