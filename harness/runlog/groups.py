@@ -9,6 +9,7 @@ alone, because each is given tokens that were prepared otherwise.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ def _given(path: str) -> tuple[Purpose | None, str | None]:
         return None, None
     if run.purpose in ALONE:
         return run.purpose, path
-    return run.purpose, run.data.shards[0].sha256 if run.data.shards else None
+    text = run.data.shards[0].sha256 if run.data.shards else ""
+    return run.purpose, text if re.fullmatch(r"[0-9a-f]{64}", text) else None
 
 
 def _said(purpose: Purpose | None, text: str | None, *, several: bool) -> str:

@@ -83,6 +83,23 @@ def test_a_run_of_a_probe_stands_alone_and_runs_on_other_text_are_another_group(
     assert table.count("purpose probe") >= len(probes)
 
 
+def test_what_lies_beside_a_log_and_is_none_of_ours_tells_nothing(tmp_path: Path) -> None:
+    """A pull request may hold any run.json: nothing of it is shown, and a damaged one is as good as none."""
+    runs = ROOT / "records" / "smoke" / "2026-11-27_token-before" / "evidence" / "runs"
+    for number, run in enumerate(sorted(runs.iterdir())):
+        shutil.copytree(run, tmp_path / str(number))
+    first, second, third = (tmp_path / str(number) / "run.json" for number in range(3))
+    text = json.loads(first.read_text())
+    text["data"]["shards"][0]["sha256"] = "\x1b[2J@everyone"
+    first.write_text(json.dumps(text))
+    second.write_text("[" * 9000)
+    said = speedrun("log", tmp_path).stdout
+    headings = [block.splitlines()[0] for block in said.split("\n\n")]
+    assert not {"\x1b", "@"} & set(said)
+    [theirs] = [heading for heading in headings if "validation text" in heading]
+    assert f"validation text {json.loads(third.read_text())['data']['shards'][0]['sha256'][:8]}, script " in theirs
+
+
 def test_what_a_run_leaves_of_its_tokens_is_an_error_only_where_it_is_named(tmp_path: Path) -> None:
     write(tmp_path / "run.txt", 3.28, 80_000)
     (tmp_path / "tokens.bin").symlink_to(tmp_path / "gone")
