@@ -232,7 +232,7 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
 def earlier_pack_problems(project: Project, subject: Subject) -> list[Problem]:
     """Say that a pack holds runs of an earlier script alone; nearly every rule would fail, and none would say so."""
     pack, where = subject.folder / PACK, f"{subject.name}/{PACK}"
-    if not (pack / LEDGER).is_file():
+    if pack.is_symlink() or not (pack / LEDGER).is_file():  # a link is named among the files
         return []
     whole = read_pack_ledger(pack, where)
     own = whole.of_script(subject.chain)

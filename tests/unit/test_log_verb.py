@@ -79,6 +79,9 @@ def test_a_run_of_a_probe_stands_alone_and_runs_on_other_text_are_another_group(
     [submitted] = [heading for heading in headings if heading.startswith("submitted/runs, ")]
     texts = {re.search(r"validation text ([0-9a-f]{8}), script ", heading)[1] for heading in (evidence, submitted)}  # type: ignore[index]
     assert len(texts) == 2, "each series of the smoke track has a source of its own, whose losses are no common mean"
+    label = submitted.partition(", script ")[0]
+    assert speedrun("log", record, "--baseline", label).stdout.startswith(f"{label} (baseline), script ")
+    assert f"; {label} (126f6963)" in speedrun("log", record, "--baseline", "126f6963").stderr, "one hash, many texts"
     table = speedrun("log", record, "--markdown").stdout
     assert table.count("purpose probe") >= len(probes)
 
