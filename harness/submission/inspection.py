@@ -108,14 +108,14 @@ def check(catalog: Catalog, folder: Path) -> Checked:
     problems += private_problems(folder, listed, name)
     problems += readme_problems(project, folder, listed, name)
     pack_problems = evidence_problems(folder, name)
-    if subject is not None and not pack_problems:
-        pack_problems = earlier_pack_problems(project, subject)
     problems += pack_problems
     gathered, verdict = None, None
     if subject is not None and not pack_problems and not file_problems:
         try:
             if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).has_judged:
                 gathered, verdict = judging.verify(catalog, subject)
+                if earlier := earlier_pack_problems(project, subject):
+                    problems, gathered, verdict = [*problems, *earlier], None, None
         except HarnessError as error:
             problems += error.problems
     if subject is not None and verdict is None:  # else the verdict says it
@@ -232,7 +232,7 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
 def earlier_pack_problems(project: Project, subject: Subject) -> list[Problem]:
     """Say that a pack holds runs of an earlier script alone; nearly every rule would fail, and none would say so."""
     pack, where = subject.folder / PACK, f"{subject.name}/{PACK}"
-    if pack.is_symlink() or not (pack / LEDGER).is_file():  # a link is named among the files
+    if not (pack / LEDGER).is_file():
         return []
     whole = read_pack_ledger(pack, where)
     own = whole.of_script(subject.chain)
