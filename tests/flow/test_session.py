@@ -206,6 +206,11 @@ def test_a_second_session_of_a_script_is_never_begun(done: Project, capsys: pyte
             (),
             "@somebody is one of its contributors",
         ),
+        (
+            "timers:\n  - {handle: '@another', name: Somebody, since: 2026-01-01}\n",
+            (),
+            "@another is one of its contributors",
+        ),
     ],
 )
 def test_a_session_is_made_by_somebody_who_is_listed(
