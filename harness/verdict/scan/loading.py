@@ -3,8 +3,9 @@
 An import of a file beside the script needs no note: what an import finds there is Python, and scanned, or no text. Here
 are the other ways: text that is executed, files that are run or loaded by path, C++ that is compiled, and what changes
 how imports find their files. Where the text is a constant the scan reads it; where a name of a file stands in the
-expression, or in what its names were made of, that file is meant; anything else is `blind`. So are a pickle wherever it
-lies, another process than nvidia-smi, and the attributes by which a function reaches what no name says.
+expression, or in what its names were made of, that file is meant; anything else is `blind`. So are a pickle wherever it lies
+(for torch.load and numpy.load: one in memory), another process than nvidia-smi, and the attributes by which a function
+reaches what no name says.
 """
 
 import ast
@@ -57,6 +58,7 @@ class Loading:
     def __init__(self, notes: Notes, names: Names) -> None:
         self.notes, self.names = notes, names
         self.made_of: dict[str, list[ast.expr]] = {}  # name -> what it was made of, anywhere in the file
+        self.unpickled: list[int] = []  # of what waits, where a library unpickles if what it is given lies in memory
         self.own: set[str] = set()  # names of functions at the top of the file: they are no builtins
         self.waiting: list[tuple[str, str, ast.AST, tuple[ast.AST, ...], bool]] = []
 
@@ -115,7 +117,9 @@ class Loading:
             beside = text is not None and "/" not in text.removeprefix("./")
             self._wait("code", f"loads a file with {callee}", node, tuple(path or every), blind=not beside)
         elif callee in READING:
-            blind = callee in UNPICKLING or (callee in MAY_UNPICKLE and _unpickles(node, *MAY_UNPICKLE[callee]))
+            blind = callee in UNPICKLING
+            if callee in MAY_UNPICKLE and _unpickles(node, *MAY_UNPICKLE[callee]):
+                self.unpickled.append(len(self.waiting))
             self._wait("values", f"loads values with {callee}", node, every, blind=blind)
         elif callee.startswith(_STARTING):
             self._wait(
@@ -180,14 +184,18 @@ class Loading:
 
     def end(self) -> None:
         """Follow each expression, once all names are known."""
-        for kind, said, node, parts, blind in self.waiting:
+        for place, (kind, said, node, parts, blind) in enumerate(self.waiting):
             names, lost = self._texts(parts)
+            blind = blind or (place in self.unpickled and "BytesIO" in names)
             if blind or names or lost or kind == "path":
-                place = Place(kind, self.notes.file, getattr(node, "lineno", 0), said)
-                self.notes.found.loads.append(Load(kind, place, names, blind or lost))
+                where = Place(kind, self.notes.file, getattr(node, "lineno", 0), said)
+                self.notes.found.loads.append(Load(kind, where, names, blind or lost))
 
     def _texts(self, parts: tuple[ast.AST, ...]) -> tuple[frozenset[str], bool]:
-        """Gather the texts in expressions and in what their names were made of; True where there are too many parts."""
+        """Gather the texts in expressions and in what their names were made of, and whether bytes in memory are read.
+
+        True where there are too many parts.
+        """
         found: set[str] = set()
         seen: set[str] = set()
         waiting: list[ast.AST] = list(parts)
@@ -195,6 +203,8 @@ class Loading:
             text = self.names.text(node) if isinstance(node, ast.expr) else None
             if text is not None:
                 found.add(text.rpartition("/")[2][:100])
+            elif isinstance(node, ast.Name | ast.Attribute) and (self.names.path(node) or "").endswith("BytesIO"):
+                found.add("BytesIO")
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
                 waiting += self.made_of.get(node.id, ())
