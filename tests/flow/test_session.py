@@ -260,6 +260,14 @@ def test_who_was_listed_stays_official_after_the_last_day_and_nobody_who_never_w
     assert "@Timer was not listed for tiny" in refused(done, capsys)
 
 
+def test_the_runs_of_a_session_are_not_one_of_the_contributors(
+    done: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timers = done.tracks / "timers.yaml"
+    timers.write_text(re.sub(r"name: [^,}]+", "name: Somebody", timers.read_text()))
+    assert "@Timer is one of its contributors; let somebody else" in refused(done, capsys)
+
+
 # ------------------------------------------------------------------------------------------------ what it must show
 
 
