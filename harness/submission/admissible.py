@@ -79,8 +79,13 @@ def _first_day(chain: Chain) -> datetime.date | None:
         return None
 
 
-def refuse(project: Project, subject: Subject) -> None:
-    """Raise ManifestError with all that a submission may not bring, and where its ruleset is closed."""
+def refuse(subject: Subject) -> None:
+    """Raise ManifestError with all that a submission may not bring."""
+    raise_if(problems(subject), ManifestError)
+
+
+def refuse_run(project: Project, subject: Subject) -> None:
+    """Raise ManifestError, before anything is run, with all that a submission may not bring, and for a closed ruleset."""
     raise_if([*closed(project, subject), *problems(subject)], ManifestError)
 
 

@@ -207,7 +207,7 @@ def refresh(catalog: Catalog, name: str) -> str:
     except HarnessError:  # files are frozen beside any manifest; `check` says what is wrong with it
         pass
     else:
-        admissible.refuse(catalog.project, subject)
+        admissible.refuse(subject)
     found = stale(catalog.project, name)
     if found is None:
         return f"{name}: manifest.lock holds the hashes of all files already"
