@@ -64,11 +64,13 @@ def closed(project: Project, subject: Subject) -> list[Problem]:
 
 def first_run(project: Project, subject: Subject) -> datetime.date | None:
     """Return the day of the first run of a script that counts, of this machine or packed; None where there is none."""
-    chains, pack = [Ledger(project.ledger).chain(subject.chain)], subject.folder / PACK
-    if (pack / LEDGER).is_file():
-        with contextlib.suppress(StoreError):  # `check` says what is wrong with it
+    pack, chains = subject.folder / PACK, []
+    with contextlib.suppress(StoreError):  # where a ledger is damaged, the judge says so
+        chains.append(Ledger(project.ledger).chain(subject.chain))
+    with contextlib.suppress(StoreError):
+        if (pack / LEDGER).is_file():
             chains.append(read_pack_ledger(pack, f"{subject.name}/{PACK}").of_script(subject.chain))
-    return min(filter(None, map(_first_day, chains)), default=None)
+    return min((day for chain in chains if (day := _first_day(chain)) is not None), default=None)
 
 
 def _first_day(chain: Chain) -> datetime.date | None:
