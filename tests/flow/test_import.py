@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,12 +18,14 @@ from harness.core.record import INCOMPLETE, Record
 from harness.maintain import importing
 from harness.maintain.importing import ImportPlan, checked_own, plan_import, write_import
 from harness.replay.environments import read_environments
+from harness.store import records as store
 from harness.store.layout import Project
-from harness.store.records import read_curve
+from harness.store.records import Curve, read_curve
 from tests import warm
 from tests.flow.small_upstream import (
     A40,
     H200,
+    MEDIUM,
     SHORT,
     STEPS,
     SmallUpstream,
@@ -49,10 +52,11 @@ def first(folder: str) -> str:
 
 # What each row of the short track is about: its folder's files, and its row.
 FOLDERS: dict[int, dict[str, bytes | str]] = {
-    1: {f"{SHORT}/2024-10-13_first/main.log": PLAIN_LOG, f"{SHORT}/2024-10-13_first/README.md": "words"},
+    1: {f"{SHORT}/2024-10-13_first/main.log": PLAIN_LOG, f"{SHORT}/2024-10-13_first/README.md": "words"}
+    | {f"{MEDIUM}/2025-01-18/main.log": PLAIN_LOG},
     3: dict(flat("2024-12-04_FolderLink", log("three"), log("three", loss=3.279))),
-    4: dict(flat("2025-01-26_Batch", log("four", steps=1770))),
-    5: dict(flat("2025-02-01_RuleTweak", log("four", steps=1770, ms=179_820))),
+    4: dict(flat("2025-01-26_Batch/this_record", log("four", steps=1770))),
+    5: dict(flat("2025-02-01_RuleTweak/pr233", log("four", steps=1770, ms=179_820))),
     7: dict(flat("2025-09-05_Skip", log("seven", steps=1705)))
     | {f"{SHORT}/2025-09-05_Skip/comparison_{n}.txt": log("six", steps=1670, ms=90_000 + n) for n in (1, 2)}
     | flat("2025-05-09_Skip", log("seven", steps=1705)),
@@ -72,7 +76,7 @@ FOLDERS: dict[int, dict[str, bytes | str]] = {
     | {f"{SHORT}/2026-07-13_Prefix/prefix-1375-8x/{n}.txt": log("xiii", ms=78_000 + n) for n in (1, 2, 3)},
     14: dict(
         flat(
-            "2026-02-10_Window",
+            "2026-02-10_Window/combined",
             log("xiv", run_id="w_1"),
             log("xiv", run_id="w_2", ms=80_001),
             log("xiv", remark="# tidied", ms=80_002),
@@ -83,14 +87,14 @@ FOLDERS: dict[int, dict[str, bytes | str]] = {
     }
     | {f"{SHORT}/2026-07-17_Down/this_pr/3.txt": log("xv", kernels="import triton\n", ms=79_503, ends=False)}
     | {f"{SHORT}/2026-07-17_Down/baseline/{n}.txt": log("xiv-merged", ms=80_500 + n) for n in (1, 2)},
-    16: dict(flat("2026-07-20_Renamed", log("xvi"))),
+    16: dict(flat("2026-07-20_Renamed/runs", log("xvi"))),
 }
 SHORT_ROWS = [
     row(1, "45 minutes", "[First](https://example.com)", "05/28/24", f"{SHORT}/2024-10-13_first/main.log", "@ann, x team"),
     row(2, "24.9 minutes", "Second", "10/04/24", None, "@bob, @cat"),
     row(3, "4.41 minutes", "A folder", "12/04/24", f"{SHORT}/2024-12-04_FolderLink", "@k"),
-    row(4, "2.933 minutes", "Batch", "01/26/25", first("2025-01-26_Batch"), "@l"),
-    row(4, "2.997 minutes", "4th record again", "02/01/25", first("2025-02-01_RuleTweak"), "not a new record, just re-timing #4"),
+    row(4, "2.933 minutes", "Batch", "01/26/25", first("2025-01-26_Batch/this_record"), "@l"),
+    row(4, "2.997 minutes", "4th again", "02/01/25", first("2025-02-01_RuleTweak/pr233"), "not a new record, just re-timing #4"),
     row(6, "2.8 minutes", "In a pull request", "05/27/26", None, "@p", 317),
     row(7, "2.7 minutes", "Skip", "09/05/25", first("2025-09-05_Skip"), "@e", 120),
     row(8, "1.47 minutes", "Fixes", "12/11/25", first("2025-12-11_Fixes"), "@c", 168),
@@ -99,13 +103,13 @@ SHORT_ROWS = [
     row(11, "1.33 minutes", "Gated", "04/29/26", f"{SHORT}/2026-04-29_Gated/this_pr_v1-s1410/1.txt", "@d"),
     row(12, "1.32 minutes", "Five", "05/27/26", f"{SHORT}/2026-05-27-Five", "@f", 315),
     row(13, "1.31 minutes", "Prefix", "07/13/26", f"{SHORT}/2026-07-13_Prefix/prefix-1375/1.txt", "@j", 337),
-    row(14, "1.3 minutes", "Window", "02/10/26", first("2026-02-10_Window"), "@s & AI System [S](https://s.example)"),
+    row(14, "1.3 minutes", "Window", "02/10/26", first("2026-02-10_Window/combined"), "@s & AI System [S](https://s.example)"),
     row(15, "1.29 minutes", "Down", "07/19/26", f"{SHORT}/2026-07-17_Down/this_pr/1.txt", "@m", 342),
-    row(16, "1.28 minutes", "Renamed", "07/20/26", f"{SHORT}/2026-07-20_Old_Name/{0:08x}-amed.txt", "@n"),
+    row(16, "1.28 minutes", "Renamed", "07/20/26", f"{SHORT}/2026-07-20_Old_Name/{0:08x}-runs.txt", "@n"),
     row(17, "about a minute", "Unclear", "07/21/26", None, "@o"),
 ]  # fmt: skip
 MEDIUM_ROWS = [
-    row(1, "5.8 hours", "First", "05/28/24", f"{SHORT}/2024-10-13_first/main.log", "@ann"),
+    row(1, "5.8 hours", "A medium one", "05/28/24", f"{MEDIUM}/2025-01-18/main.log", "@ann"),
     "2 | 25.95 minutes* | Torch | - | - | -",
 ]
 STEP_FILES: dict[str, bytes | str] = {
@@ -203,7 +207,7 @@ def test_a_flat_folder_gives_the_runs_of_the_linked_steps_and_script(project: Pr
 
 def test_a_link_to_a_folder_stands_for_its_runs_and_to_a_dead_name_for_the_file_of_that_name(project: Project) -> None:
     assert len(own(record(project, "short/3"))) == 2
-    for name, folder in (("short/10", "2026-01-26-Hyphen"), ("short/16", "2026-07-20_Renamed")):
+    for name, folder in (("short/10", "2026-01-26-Hyphen"), ("short/16", "2026-07-20_Renamed/runs")):
         found = record(project, name)
         assert own(found) == [first(folder)]
         assert "its link is dead" in (found.notes or "")
@@ -317,6 +321,7 @@ def test_a_row_without_a_log_is_a_claim(project: Project) -> None:
         assert found.original.kind == "none"
     assert record(project, "medium/2").date is None
     assert record(project, "medium/2").slug == "2024-05-28_torch"
+    assert record(project, "medium/1").slug == "2024-05-28_a-medium-one", "its folder's name is but a date"
 
 
 def test_a_record_holds_claim_date_people_rules_and_figures(project: Project) -> None:
@@ -351,6 +356,15 @@ def test_the_curve_is_that_of_the_linked_run(project: Project) -> None:
         (0, 10.8258, 0.0),
         (1390, 3.278, 79.501),
     )
+
+
+def test_a_folder_in_the_record_s_own_counts_by_the_link_and_not_by_its_name(project: Project) -> None:
+    names = {"short/4": "this_record", "short/4.1": "pr233", "short/14": "combined", "short/16": "runs"}
+    names |= {"short/11": "this_pr_v1-s1410", "short/12": "this_pr_v3", "short/15": "this_pr"}
+    for name, folder in names.items():
+        found = record(project, name)
+        assert {Path(run).parent.name for run in own(found)} == {folder}
+        assert folder.replace("_", "-") not in found.slug
 
 
 def test_what_was_merged_stands_beside_the_record_where_it_is_another_script(
@@ -438,6 +452,31 @@ def test_a_number_that_was_also_accepted_here_is_upstreams_and_both_rows_say_so(
     assert "the number 15 was also given here, to 2026-07-18_mine" in (rows["2026-07-19_down"].notes or "")
 
 
+def test_an_import_that_is_cut_off_leaves_whole_records_and_is_finished_by_the_next(
+    project: Project, upstream: SmallUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = project_in(tmp_path / "p")
+    shutil.copytree(project.root / "records", made.records)
+    for name in ("short/2026-02-10_window", "short/2026-07-19_down", "medium/2024-05-28_torch", "optimization"):
+        shutil.rmtree(made.records / name)
+    write_record, left = store.write_record, iter(range(3))
+
+    def full(folder: Path, record: Record, curve: Curve) -> None:
+        write_record(folder, record, curve)
+        if next(left) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before, said = files_of(made.records), {"optimization/4": OWN["optimization/4"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_record", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            write_import(Catalog(made), plan_import(Catalog(made), checkout(upstream), own=said))
+    added = set(files_of(made.records)) - set(before)
+    assert {str(Path(name).parent) for name in added} == {"short/2026-02-10_window", "short/2026-07-19_down"}
+    write_import(Catalog(made), plan_import(Catalog(made), checkout(upstream), own=said))
+    assert files_of(made.records) == files_of(project.records)
+
+
 # ------------------------------------------------------------------------------------------------ the command
 
 
@@ -474,6 +513,11 @@ def test_the_command_fetches_the_public_repository_each_time_and_imports_what_is
     assert {each.slug for each in Catalog(made).records("short")} == {"2026-08-01_new"}
     status, said, _ = speedrun(made.root, "--upstream", "--commit", before, "--plan", **environment)
     assert f"upstream at {before[:12]}" in said
+    # A host gives the commit of any fork by its hash.
+    fork = other.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Somebody's fork")
+    status, _, told = speedrun(made.root, "--upstream", "--commit", fork, "--plan", **environment)
+    assert status == 2
+    assert "was never the newest commit of the main branch of KellerJordan/modded-nanogpt" in told
 
 
 @pytest.mark.parametrize(
