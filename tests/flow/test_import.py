@@ -119,7 +119,7 @@ STEP_FILES: dict[str, bytes | str] = {
     **{f"{STEPS}/20260518_fade/stdout/{n}.stdout": step_lines({3000: 3.277 + n / 1e4}) for n in (1, 2)},
     f"{STEPS}/20260518_fade/README.md": "words",
     **{f"{STEPS}/20260609_soap/H100_{n}.txt": step_log("three", {2750: 3.2785 + n / 1e4}) for n in (1, 2, 3)},
-    **{f"{STEPS}/20260609_soap/A40_{n}.txt": step_log("three-a", {2750: 3.27 + n / 1e4}, gpu=A40) for n in (1, 2)},
+    **{f"{STEPS}/20260609_soap/A40_{n}.txt": step_log("three", {2750: 3.27 + n / 1e4}, gpu=A40) for n in (1, 2)},
     **{f"{STEPS}/20260610_many/{n}.txt": step_log("four", {2750: 3.2785 + n / 1e4}) for n in range(5)},
     f"{STEPS}/20260619_ema/A40_seed0.txt": step_log("five", {2690: 3.2824, 2900: 3.27}, ema={2690: 3.2783, 2900: 3.2}),
 }
@@ -282,10 +282,24 @@ def test_a_link_to_nowhere_is_left_out_until_a_maintainer_names_the_folder(
     upstream: SmallUpstream, tmp_path: Path
 ) -> None:
     other = copy_of(upstream, tmp_path / "clone")
-    other.readme([row(1, "1.2 minutes", "Lost", "08/01/26", f"{SHORT}/2026-08-01_Lost/x.txt", "@q")])
+    links = [
+        "2026-08-01_Lost/x.txt",
+        f"2025-09-05_Old/{0:08x}-skip.txt",
+        "2024_12_04-folderlink",
+        "2024-10-13_first/README.md",
+    ]
+    rows = [row(n, "1.2 minutes", "Lost", "08/01/26", f"{SHORT}/{link}", "@q") for n, link in enumerate(links, start=1)]
+    other.readme(rows)
     catalog = Catalog(project_in(tmp_path / "p"))
-    [left] = plan_import(catalog, checkout(other)).left_out
-    assert "which is not there" in left.what
+    plan = plan_import(catalog, checkout(other))
+    assert [left.what.partition(", ")[2] for left in plan.left_out] == [
+        "which is not there",
+        "which is not there, but in several folders",
+    ]
+    alike, readme = (new.record for new in plan.new)
+    assert own(alike) == sorted(FOLDERS[3]), "the folder whose name differs in hyphens and case"
+    assert own(readme) == [f"{SHORT}/2024-10-13_first/main.log"]
+    other.readme(rows[:1])
     folder = f"{SHORT}/2025-05-09_Skip"
     [new] = plan_import(catalog, checkout(other), own={"short/1": folder}).new
     assert own(new.record) == [first("2025-05-09_Skip")]
@@ -297,6 +311,7 @@ def test_two_captures_of_one_run_are_one_run_and_another_machine_is_another_grou
     fade, soap = record(project, "optimization/2"), record(project, "optimization/3")
     assert [run.value for run in fade.runs] == [3.2771, 3.2772]
     assert all("code_logs" in run.id for run in fade.runs), "the captures with a script"
+    assert fade.notes is None, "the link is a README, which stands for its folder"
     assert len(own(soap)) == 3
     assert len(own(soap, "other")) == 2
 
