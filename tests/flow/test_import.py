@@ -54,7 +54,7 @@ def first(folder: str) -> str:
 FOLDERS: dict[int, dict[str, bytes | str]] = {
     1: {f"{SHORT}/2024-10-13_first/main.log": PLAIN_LOG, f"{SHORT}/2024-10-13_first/README.md": "words"}
     | {f"{MEDIUM}/2025-01-18/main.log": PLAIN_LOG},
-    3: dict(flat("2024-12-04_FolderLink", log("three"), log("three", loss=3.279))),
+    3: dict(flat("2024-12-04_FolderLink", log("three", loss=3.2793), log("three"), log("three", loss=3.2792))),
     4: dict(flat("2025-01-26_Batch/this_record", log("four", steps=1770))),
     5: dict(flat("2025-02-01_RuleTweak/pr233", log("four", steps=1770, ms=179_820))),
     7: dict(flat("2025-09-05_Skip", log("seven", steps=1705)))
@@ -77,9 +77,9 @@ FOLDERS: dict[int, dict[str, bytes | str]] = {
     14: dict(
         flat(
             "2026-02-10_Window/combined",
-            log("xiv", run_id="w_1"),
-            log("xiv", run_id="w_2", ms=80_001),
-            log("xiv", remark="# tidied", ms=80_002),
+            log("xiv", run_id="w_1", remark="def norm(x): return x"),
+            log("xiv", run_id="w_2", remark="def norm(x): return x", ms=80_001),
+            log("xiv", remark="def norm(x: int): return x  # tidied", ms=80_002),
         )
     ),
     15: {
@@ -143,7 +143,7 @@ def build(folder: Path) -> SmallUpstream:
         upstream.commit(subject, files | program_of)  # type: ignore[arg-type]
         if number == 14:
             upstream.commit("Update train_gpt.py", {"train_gpt.py": program(log("xiv-merged"))})
-    upstream.commit("Optimization", STEP_FILES)  # type: ignore[arg-type]
+    upstream.commit("Several results (#9)", STEP_FILES)  # type: ignore[arg-type]
     upstream.readme(SHORT_ROWS, MEDIUM_ROWS, STEP_ROWS)
     return upstream
 
@@ -206,7 +206,7 @@ def test_a_flat_folder_gives_the_runs_of_the_linked_steps_and_script(project: Pr
 
 
 def test_a_link_to_a_folder_stands_for_its_runs_and_to_a_dead_name_for_the_file_of_that_name(project: Project) -> None:
-    assert len(own(record(project, "short/3"))) == 2
+    assert len(own(record(project, "short/3"))) == 3
     for name, folder in (("short/10", "2026-01-26-Hyphen"), ("short/16", "2026-07-20_Renamed/runs")):
         found = record(project, name)
         assert own(found) == [first(folder)]
@@ -371,6 +371,8 @@ def test_the_curve_is_that_of_the_linked_run(project: Project) -> None:
         (0, 10.8258, 0.0),
         (1390, 3.278, 79.501),
     )
+    of_a_folder = read_curve(Catalog(project).folder(record(project, "short/3")))
+    assert of_a_folder[-1][1] == 3.2792, "the run with the median loss"
 
 
 def test_a_folder_in_the_record_s_own_counts_by_the_link_and_not_by_its_name(project: Project) -> None:
@@ -401,6 +403,7 @@ def test_a_re_timing_is_a_record_of_its_own(project: Project) -> None:
 
 def test_a_pull_request_that_only_the_history_names_is_found_there(project: Project) -> None:
     assert [record(project, name).pull_request for name in ("short/3", "short/4")] == ["14", "77"]
+    assert record(project, "optimization/2").pull_request is None, "its commit brought the logs of others too"
 
 
 def test_what_cannot_be_understood_and_what_no_row_links_is_listed(planned: ImportPlan) -> None:
@@ -431,14 +434,21 @@ def test_a_row_that_changed_upstream_is_a_difference_and_its_record_stays(
     shutil.copytree(project.root, tmp_path / "p")
     other = copy_of(upstream, tmp_path / "clone")
     changed = [line.replace("2.7 minutes", "2.6 minutes").replace("@e", "@e, @f") for line in SHORT_ROWS[:-2]]
-    other.readme([*changed, row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, STEP_ROWS)
+    changed = [line.replace("09/05/25", "09/06/25").replace("pull/120", "pull/121") for line in changed]
+    steps = [line.replace("2690(!)", "2680(!)").replace("3.2783 (n=1)", "3.2784 (n=2)") for line in STEP_ROWS]
+    other.readme([*changed, row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, steps)
     catalog = Catalog(Project(tmp_path / "p"))
     before = files_of(tmp_path / "p")
     plan = plan_import(catalog, checkout(other))
     write_import(catalog, plan)
     assert [(d.name, d.what, d.here, d.upstream) for d in plan.differences] == [
         ("short/7", "time", "162.0", "156.0"),
+        ("short/7", "date", "2025-09-05", "2025-09-06"),
         ("short/7", "contributors", "@e", "@e, @f"),
+        ("short/7", "pull request", "120", "121"),
+        ("optimization/5", "steps", "2690", "2680"),
+        ("optimization/5", "mean loss", "3.2783", "3.2784"),
+        ("optimization/5", "runs", "1", "2"),
         ("short/16", "row", "a record", "no row"),
     ]
     assert [new.name for new in plan.new] == ["short/18"]
