@@ -16,7 +16,7 @@ from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
 from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
-from harness.maintain.session_judgement import PROBE, require_official, require_other, require_own
+from harness.maintain.session_judgement import PROBE, nothing_beside, require_official, require_other, require_own
 from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.model_score import references
 from harness.probe import stored
@@ -82,6 +82,10 @@ def require_possible(catalog: Catalog, subject: Subject) -> None:
     if not subject.saves:
         what = "has no `save` and `load(path)`, so its trained model cannot be scored"
         raise StoreError.at(subject.name, what, "submit it again with both, as submissions/_template has them")
+    alone = nothing_beside(catalog, subject) if stages.parent_script(catalog, subject) is None else None
+    if alone is not None:
+        what, _, todo = alone.partition(": ")
+        raise StoreError.at(subject.name, what, todo)
     if subject.track.data.source != "synthetic" and not references.scripts(catalog, subject):
         what = f"no script of the track {subject.track.name} keeps the contract, so S5 has nothing to hold its model against"
         raise StoreError.at(subject.name, what, "add `save` and `load(path)` to one of ours first")

@@ -57,6 +57,8 @@ def judge(catalog: Catalog, subject: Subject, session: Session) -> Judgement:
     probe = judge_probe(found, subject)
     chain = read_pack_ledger(folder / PACK, f"{name}/{PACK}").of_script(subject.chain)
     reasons = [*against(verdict), *against(probe)]
+    if not gathered.baseline and (alone := nothing_beside(catalog, subject)) is not None:
+        reasons.append(alone)
     reasons += kept_runs.wrong_probe(folder, found, session, subject, chain)
     comparison = None
     if session.comparison is not None:
@@ -92,6 +94,22 @@ def require_other(catalog: Catalog, subject: Subject, handle: str) -> None:
     if timers.is_one_of(catalog.project, handle, people):
         what = f"{handle} is one of its contributors"
         raise StoreError.at(subject.name, what, "let somebody else who is listed make the session")
+
+
+def nothing_beside(catalog: Catalog, subject: Subject) -> str | None:
+    """Say that the work of a script is held against nothing; None where no rule looks, or nothing could stand beside it.
+
+    A submission chooses its parent. With none, or one whose script is not here, T8 and T9 would see no hidden training.
+    """
+    scripts = any(map(catalog.has_script, catalog.records(subject.track.name)))
+    lifted = any((w.rule, w.script) == ("T8", subject.chain) for w in subject.track.waivers)
+    if "work" not in subject.ruleset.evidence or not scripts or lifted:
+        return None
+    named = "names no parent" if subject.parent is None else f"{subject.parent} did not run beside it"
+    return (
+        f"{named}, so nothing says what T8 and T9 may let pass: name as `parent` a record whose script is here, "
+        f"or let a maintainer who has read the script lift T8 for {subject.chain}"
+    )
 
 
 def judge_probe(found: stored.StoredProbe, subject: Subject) -> Verdict:

@@ -185,23 +185,23 @@ def _make(work: Work, count: int) -> None:
             return
 
 
-def parent_script(work: Work) -> Subject | None:
+def parent_script(catalog: Catalog, subject: Subject) -> Subject | None:
     """Return the parent's script, if the ruleset compares the work of both and the script is here."""
-    record = work.catalog.parent(work.subject)
-    if "work" not in work.subject.ruleset.evidence or record is None or not work.catalog.has_script(record):
+    record = catalog.parent(subject)
+    if "work" not in subject.ruleset.evidence or record is None or not catalog.has_script(record):
         return None
-    return work.catalog.script_here(record)
+    return catalog.script_here(record)
 
 
 def missing_of_parent(work: Work) -> int:
     """Count the runs of the parent that are still to be made."""
-    script = parent_script(work)
+    script = parent_script(work.catalog, work.subject)
     return 0 if script is None else max(0, PARENT_RUNS - len(Ledger(work.project.ledger).chain(script.chain).finished))
 
 
 def parent_runs(work: Work) -> Stop | None:
     """Have runs of the parent on this machine, earlier ones used again: T8 and T9 compare their work."""
-    script, count = parent_script(work), missing_of_parent(work)
+    script, count = parent_script(work.catalog, work.subject), missing_of_parent(work)
     if script is None or not count:
         return None
     stop = unpaid(work)

@@ -255,7 +255,8 @@ RECORD = Path("records/smoke") / SLUG
 
 def test_what_accept_wrote_is_written_again_and_in_order(accepted: Repository) -> None:
     said = accepted.changes("pull-request", "main", "accepting", status=0, anew=True)
-    assert "this pull request adds no submission: in order" in said
+    assert "this pull request adds no submission: for a maintainer's review" in said
+    assert f"{RECORD} rests on the runs of its submitter under smoke@1: that they were made, and before newer" in said
     assert "\npull_request: '7'\n" in (accepted.root / RECORD / "record.yaml").read_text()
     accepted.changes("append-only", "main", "accepting", status=0)
 
