@@ -34,6 +34,7 @@ class Way:
     steps: int = 100
     before: int = 0  # steps before the first, with the whole learning rate
     updates: int = 1  # in each step, on all of its tokens
+    epochs: bool = False  # its further updates go on through the tokens, and begin again at their end
     parts: int = 1  # of a step's tokens, with an update each
     on_validation: int = 0  # updates on validation text before the last validation
 
@@ -49,6 +50,9 @@ WAYS = {
     "70 steps before the clock": Way(before=70),
     "2 updates a step": Way(updates=2),
     "3 updates a step": Way(updates=3),
+    "2 updates a step, of all tokens": Way(updates=2, epochs=True),
+    "3 updates a step, of all tokens": Way(updates=3, epochs=True),
+    "3 updates a step of 60, of all tokens": Way(steps=60, updates=3, epochs=True),
     "10 updates in each of 10 steps": Way(steps=10, updates=10),
     "8 updates a step, on an eighth each": Way(parts=8),
     "10 updates on validation text": Way(on_validation=10),
@@ -92,8 +96,9 @@ def train(script: Any, way: Way, args: Any, train: Any, val: Any, other: Any) ->
         trainer.update(*script.batch_at(train, step % way.steps, args, 0, 1), 1.0)
     began = time.process_time()
     for step in range(way.steps):
-        inputs, targets = script.batch_at(train, step, args, 0, 1)
-        for _ in range(way.updates):
+        for update in range(way.updates):
+            number = (step * way.updates + update) % way.steps if way.epochs else step
+            inputs, targets = script.batch_at(train, number, args, 0, 1)
             for rows in zip(inputs.chunk(way.parts), targets.chunk(way.parts), strict=True):
                 trainer.update(*rows, script.learning_rate_scale(step, args))
     step_s = (time.process_time() - began) / way.steps

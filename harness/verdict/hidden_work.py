@@ -38,7 +38,7 @@ def outside(evidence: Evidence) -> Ruling:
         return works
     parents = _parents(evidence)
     if not parents:
-        return _gaps_alone(evidence, works)
+        return _nobody_beside(evidence, "outside its steps") or _gaps_alone(evidence, works)
     worst, found, parent_step = 0.0, [], stats.median([parent.step for parent in parents])
     for run, work in works:
         usual = stats.median([_expected(parent, work) for parent in parents])
@@ -47,9 +47,7 @@ def outside(evidence: Evidence) -> Ruling:
         limit = max(limit, usual + _resolution_s(evidence))
         worst = max(worst, work.outside / usual - 1)
         if work.outside > limit:
-            said = (
-                f"{run.run_id} computes for {work.outside:.2f} s outside its steps, where its parent's runs let expect"
-            )
+            said = f"{run.run_id} computes for {work.outside:.2f} s outside its steps, where {_whose(evidence)} runs let expect"
             said += (
                 f" {usual:.2f} s; the difference is the work of {(work.outside - usual) / work.step:.0f} of its steps"
             )
@@ -63,7 +61,7 @@ def outside(evidence: Evidence) -> Ruling:
             found.append(failed)
     for ruling in sorted(found, key=lambda ruling: ruling.outcome != "fail")[:1]:
         return waived(evidence, "T8", ruling)
-    said = f"what is computed outside the steps exceeds what the parent's runs let expect by at most {worst:.0%}"
+    said = f"what is computed outside the steps exceeds what {_whose(evidence)} runs let expect by at most {worst:.0%}"
     return Ruling("pass", said, worst, OUTSIDE_SHARE)
 
 
@@ -95,6 +93,9 @@ def per_step(evidence: Evidence) -> Ruling:
         return works
     parents = _parents(evidence)
     if not parents:
+        alone = _nobody_beside(evidence, "in a step")
+        if alone is not None:
+            return alone
         most = max(work.step for _, work in works)
         said = f"a step takes {1000 * most:.1f} ms of work; no run of the parent on this machine says how much is usual"
         return Ruling("pass", said)
@@ -102,10 +103,25 @@ def per_step(evidence: Evidence) -> Ruling:
     for run, work in works:
         worst = max(worst, work.step / usual)
         if work.step > STEP_FACTOR * usual:
-            said = f"a step of {run.run_id} takes {1000 * work.step:.1f} ms of work, its parent's here {1000 * usual:.1f} ms"
+            said = f"a step of {run.run_id} takes {1000 * work.step:.1f} ms of work"
+            said += f", {_whose(evidence)} here {1000 * usual:.1f} ms"
             failed = Ruling("fail", f"{said}; one step is one update", work.step, STEP_FACTOR * usual, "s")
             return waived(evidence, "T9", failed)
-    return Ruling("pass", f"a step takes {worst:.2f} times the work of its parent's", worst, STEP_FACTOR)
+    return Ruling("pass", f"a step takes {worst:.2f} times the work of {_whose(evidence)}", worst, STEP_FACTOR)
+
+
+def _nobody_beside(evidence: Evidence, where: str) -> Ruling | None:
+    """Rule where a session, which decides, has no run to compare with; None elsewhere, and where no script is known."""
+    if evidence.session is None or evidence.beside is None:
+        return None
+    why = evidence.baseline_doubt or "no run of it on this machine tells its work"
+    said = f"what {evidence.beside} computes {where} is not known: {why}"
+    return Ruling("inconclusive", f"{said}; make its runs on this machine and keep their folders")
+
+
+def _whose(evidence: Evidence) -> str:
+    """Name the script that stands beside, as whose."""
+    return "its parent's" if evidence.beside is None or evidence.is_parent_beside else f"{evidence.beside}'s"
 
 
 def _works(evidence: Evidence) -> list[tuple[Metrics, Work]] | Ruling:

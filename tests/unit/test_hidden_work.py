@@ -20,6 +20,7 @@ from harness.launch.observer import READS_HEADER, Processor, Rows
 from harness.launch.stamps import read_observed
 from harness.verdict import judge
 from harness.verdict.checks import Finding
+from tests.ledgers import a_session
 from tests.unit.test_verdict import a_run, evidence, honest_lines
 
 OPTIMIZATION = load_track(Path(__file__).parents[2] / "tracks", "optimization")
@@ -138,6 +139,22 @@ def test_without_a_run_of_the_parent_the_gaps_are_held_against_the_steps_and_the
     # the samples of two processes can tell.
     assert found(computed(gaps=95 * 0.08 + 0.6))["T8"].outcome == "pass"
     assert found(computed(gaps=97 * 0.08 + 0.6))["T8"].outcome == "fail"
+
+
+def test_a_session_decides_nothing_about_work_where_no_run_stands_beside() -> None:
+    session, beside = a_session("smoke@2"), "records/smoke/2026-11-21_muon"
+    told = found(computed(before=99.0), session=session, beside=beside)
+    assert told["T8"].outcome == told["T9"].outcome == "inconclusive"
+    assert f"what {beside} computes outside its steps is not known" in told["T8"].text
+    unseen = (a_run(7, 2.85, observed=NOTHING),)
+    assert found(computed(), baseline=unseen, session=session, beside=beside)["T9"].outcome == "inconclusive"
+    doubt = found(computed(), session=session, beside=beside, baseline_doubt="the run x of it is missing")["T8"]
+    assert doubt.outcome == "inconclusive" and "the run x of it is missing" in doubt.text
+    assert found(computed(), session=session)["T8"].outcome == "pass", (
+        "the first record of a track has nobody beside it"
+    )
+    told = found(computed(before=14.0), baseline=PARENTS, session=session, beside=beside)
+    assert told["T8"].outcome == "fail" and f"{beside}'s runs let expect" in told["T8"].text, "it names no parent"
 
 
 def test_what_samples_cannot_tell_apart_blames_nobody() -> None:
