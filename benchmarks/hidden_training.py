@@ -33,7 +33,7 @@ class Way:
 
     steps: int = 100
     before: int = 0  # steps before the first, with the whole learning rate
-    updates: float = 1  # in each step, on all of its tokens; 1.5: two in every second one
+    updates: float = 1  # in each step, on all of its tokens; of 1.5 two in every second step
     epochs: bool = False  # its further updates go on through the tokens, and begin again at their end
     parts: int = 1  # of a step's tokens, with an update each
     on_validation: int = 0  # updates on validation text before the last validation
@@ -49,11 +49,12 @@ WAYS = {
     "35 steps before the clock": Way(before=35),
     "70 steps before the clock": Way(before=70),
     "3 updates a step": Way(updates=3),
+    "1.3 updates a step, of all tokens": Way(updates=1.3, epochs=True),
     "1.5 updates a step, of all tokens": Way(updates=1.5, epochs=True),
     "2 updates a step, of all tokens": Way(updates=2, epochs=True),
     "3 updates a step, of all tokens": Way(updates=3, epochs=True),
-    "1.5 updates in each of 75 steps": Way(steps=75, updates=1.5, epochs=True),
-    "3 updates in each of 50 steps": Way(steps=50, updates=3, epochs=True),
+    "1.3 updates in each of 80 steps": Way(steps=80, updates=1.3, epochs=True),
+    "3 updates in each of 60 steps": Way(steps=60, updates=3, epochs=True),
     "10 updates in each of 10 steps": Way(steps=10, updates=10),
     "8 updates a step, on an eighth each": Way(parts=8),
     "10 updates on validation text": Way(on_validation=10),
