@@ -122,9 +122,10 @@ def _nobody_beside(evidence: Evidence, where: str) -> Ruling | None:
     """Rule where a session, which decides, has no run to compare with; None elsewhere, and where no script is known."""
     if evidence.session is None or evidence.beside is None:
         return None
-    why = evidence.baseline_doubt or "no run of it on this machine tells its work"
-    said = f"what {evidence.beside} computes {where} is not known: {why}"
-    return Ruling("inconclusive", f"{said}; make its runs on this machine and keep their folders")
+    said = f"what {evidence.beside} computes {where} is not known"
+    if evidence.baseline_doubt is not None:
+        return Ruling("inconclusive", f"{said}: {evidence.baseline_doubt}; restore its runs as they were")
+    return Ruling("inconclusive", f"{said}: no run of it tells that here; the same command makes what is missing")
 
 
 def _whose(evidence: Evidence) -> str:
