@@ -192,6 +192,37 @@ def test_the_observer_counts_ended_processes_and_those_of_their_children(tmp_pat
     assert ended == after, "what was counted stays"
 
 
+def test_a_process_for_which_nobody_waits_is_counted_and_one_that_was_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, processor = Rows(tmp_path / "reads.csv", READS_HEADER), Processor()
+    ticks: dict[int, tuple[int, int, int, bool]] = {}
+    monkeypatch.setattr("harness.launch.observer.user_ticks", ticks.get)
+
+    def look(**used: tuple[int, int, bool]) -> int:
+        ticks.clear()
+        ticks.update({int(name[1:]): (0, *of) for name, of in used.items()})
+        processor.count(list(ticks), rows)
+        return processor.most
+
+    look(p1=(5, 0, False))
+    assert look(p1=(5, 0, False), p2=(40, 0, False)) == 45
+    assert look(p1=(5, 0, False)) == 45, "what was waited for may be told a look later"
+    assert look(p1=(5, 42, False), p3=(30, 0, False)) == 77, "the second was waited for"
+    look(p1=(5, 42, False))
+    look(p1=(5, 42, False))
+    assert look(p1=(10, 42, False)) == 10 + 42 + 30, "and the third by nobody"
+    look(p1=(10, 42, False), p4=(0, 0, True))
+    look(p1=(10, 42, False))
+    assert look(p1=(10, 42, False)) >= 83, "one that ran when it was seen counts, however short it had been there"
+    lost = processor.lost
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    look(p1=(10, 42, False))
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    assert processor.lost == lost, "one look did not see it"
+
+
 def test_a_line_that_a_script_prints_moves_work_and_hides_none() -> None:
     lines = list(honest_lines())
     stop = next(index for index, line in enumerate(lines) if line.kind == "clock_stop" and line.line > 10)
