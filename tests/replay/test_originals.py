@@ -177,6 +177,8 @@ def test_the_merged_script_is_what_a_record_is_run_with_and_its_original_is_aske
     usual, proven = (plan.plan(catalog, record, which=w, checkout=upstream.folder) for w in ("usual", "original"))
     assert (usual.script, whose in usual.loss_only) == ("merged", False)
     assert (proven.script, whose in proven.loss_only) == ("original", True)
+    assert usual.compared == "time only: no loss of this script is known"
+    assert proven.compared == f"neither time nor loss: {whose}; no loss of this script is known"
     for wanted, kind in ((False, "merged"), (True, "original")):
         assert arms.find(catalog, catalog.find("tiny"), original=wanted, checkout=upstream.folder).kind == kind
     old, new = codediff.sides(catalog, "tiny/1", "tiny/1", source)
