@@ -197,7 +197,7 @@ def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool 
         for repository in repositories:
             source(repository)
     resolved = originals.resolve_all([(catalog.name(record), record) for record in past], source)
-    published = [row for row in resolved if row.state != "none"]
+    published = [row for row in resolved if row.state not in ("none", "in git only")]
     if checkout is not None and published and all(row.foreign for row in published):
         kind = "clone" if given(checkout, "").has_git else "copy"
         what = f"this is not a {kind} of {', '.join(repositories)}: it holds none of the {len(published)} originals"

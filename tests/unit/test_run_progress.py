@@ -183,7 +183,7 @@ def test_a_script_with_another_number_of_steps_is_held_against_it_at_the_same_ti
 def test_the_curve_of_an_original_is_called_so_where_another_script_holds_the_record() -> None:
     catalog = Catalog(Project(Path(__file__).parents[2]))
     track = catalog.track("short")
-    for name, whose in (("short/89", "the original of short/89"), ("short/78", "short/78")):
+    for name, whose in (("short/89", "the original of short/89"), ("short/12", "short/12")):
         found = reference_of(catalog, track, track.rulesets[-1], catalog.record(name), gpus=8)
         assert found is not None and found.shown == whose
         at_end = against(Point(found.points[-1].step, 3.0, None), found, None)
