@@ -56,7 +56,7 @@ def _beside(found: Beside) -> list[str]:
     """Say what a pull request changes beside its logs, which hold the whole text of their scripts."""
     lines = [f"- The pull request changes +{found.outside.added} −{found.outside.removed} lines beside its logs."]
     if found.unread:
-        lines.append(f"- {plural(found.unread, 'added file')} beside them not read: of another track, or too many.")
+        lines.append(f"- Not read: {plural(found.unread, 'added file')} of another track, or beyond 2,000.")
     return lines
 
 

@@ -153,8 +153,9 @@ def test_the_logs_that_a_pull_request_adds_become_one_comment_that_is_updated(ra
     assert done.stdout == "1 of 8 added files are of another track or too many\n6 runs in 6 of 8 added files\n"
     summary = (race.parent / "temp" / "summary").read_text()
     assert "| baseline (baseline) |" in summary and "| this&#95;pr |" in summary and "Old" not in summary
-    assert "- The pull request changes +3 −0 lines beside its logs.\n" in summary  # two modules and the attributes
-    assert "- 1 added file beside them not read: of another track, or too many.\n" in summary
+    # Two modules and the attributes, which do not make binary files of them.
+    assert "- The pull request changes +3 −0 lines beside its logs.\n" in summary
+    assert "- Not read: 1 added file of another track, or beyond 2,000.\n" in summary
 
     github.comments = [said(1, "somebody", MARK), *(said(n, LOGIN, "other") for n in range(2, 150))]
     event = told(race.parent, github.address)
