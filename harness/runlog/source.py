@@ -23,7 +23,7 @@ _PLACEHOLDER = re.compile(rb"\[source removed: (\d{1,12}) bytes, sha256 ([0-9a-f
 _EXTRA_PART = re.compile(rb"\n\n-{40}\n# ?([^\n]{1,200})\n-{40}\n\n")
 _PART_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _OWN_HEADER = re.compile(rb"^val_tokens:\d+\s*$", re.MULTILINE)  # scripts of this project add no newline
-_HEADER = b"Running "  # so begins the header behind a source in all 1,549 logs of the archive but for 13 without one
+_HEADER = b"Running "  # so begins the header behind a source in every log of the archive with two separators or more
 _WRITTEN_HEADER = b"Running pytorch "  # the scripts that write their source into the file, byte for byte
 _PRINTED_HEADER = re.compile(rb"^Running [Pp]ython ", re.MULTILINE)
 
@@ -84,8 +84,8 @@ def _source_span(data: bytes | bytearray, separators: list[int], after_first: in
     # A capture without source may still carry a separator after its header.
     if not ends or data[start : start + len(_HEADER)] == _HEADER or start == ends[0]:
         return None
-    ran = data.find(b"\n" + grammar.STEP_MARK, ends[0])  # what stands behind a metric line is of another run
-    headers = [end for end in ends if _has_header(data, end) and (ran < 0 or end < ran)]
+    ran = _metric_line(data, ends[0], ends[-1])  # what stands behind a metric line is of another run
+    headers = [end for end in ends if _has_header(data, end) and (ran is None or end < ran)]
     return start, headers[-1] if headers else ends[0]
 
 
@@ -165,8 +165,12 @@ def embed(files: dict[str, bytes]) -> bytes:
 
 def metrics_before(data: bytes | bytearray, layout: Layout) -> int | None:
     """Find a metric line before the last separator and outside the source; its position, or None without one."""
-    position = layout.header_start
-    while layout.separators and (position := data.find(grammar.STEP_MARK, position, layout.log_start)) >= 0:
+    return _metric_line(data, layout.header_start, layout.log_start) if layout.separators else None
+
+
+def _metric_line(data: bytes | bytearray, position: int, stop: int) -> int | None:
+    """Find the first metric line between two positions; None without one."""
+    while (position := data.find(grammar.STEP_MARK, position, stop)) >= 0:
         if position == 0 or data[position - 1] in b"\r\n":
             end = data.find(b"\n", position, position + grammar.MAX_LINE_BYTES)
             line = bytes(data[position : end if end >= 0 else position]).rstrip(b"\r")

@@ -68,7 +68,8 @@ def test_the_source_hash_covers_the_raw_bytes_between_the_separators() -> None:
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "printed, one"])
 def test_a_separator_inside_the_source_does_not_end_it(layout: str) -> None:
-    script = b'"""\n' + SEPARATOR + b"Running pytorch and more\n" + SEPARATOR + b'"""\n' + SCRIPT
+    inside = SEPARATOR + b"Running pytorch and more\n" + SEPARATOR + b"step:by step\n"
+    script = b'"""\n' + inside + b'"""\n' + SCRIPT
     (run,) = read_bytes(LAYOUTS[layout].replace(SCRIPT, script, 1), "a.txt")
     assert run.script_sha256 == sha(script)
     assert run.torch == read_bytes(LAYOUTS[layout], "a.txt")[0].torch
