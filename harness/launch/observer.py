@@ -52,6 +52,8 @@ MOST_OPENS = 100_000
 _PR_SET_DUMPABLE = 4
 _IN_OPEN, _IN_Q_OVERFLOW = 0x20, 0x4000
 _EVENT = struct.Struct("iIII")
+Process = tuple[int, int]  # its number and when it started
+Used = tuple[int, int, bool]  # ticks of its own, those of ended ones that it waited for, and whether it runs
 
 
 def main(folder: Path, recorder: int, written_limit: int | None = None) -> int:
@@ -177,13 +179,9 @@ class Processor:
     """
 
     def __init__(self) -> None:
-        self.root: tuple[int, int] | None = None  # the recorder: (process, its start)
-        self.seen: dict[
-            tuple[int, int], tuple[int, int, bool]
-        ] = {}  # at the last look: own, waited for, whether it ran
-        self.gone: dict[
-            tuple[int, int], tuple[int, int, bool]
-        ] = {}  # ended before it; what was waited for may come late
+        self.root: Process | None = None  # the recorder
+        self.seen: dict[Process, Used] = {}  # at the last look
+        self.gone: dict[Process, Used] = {}  # ended before it; what was waited for may come late
         self.looked_ns = time.monotonic_ns()
         self.unexplained = 0  # by how much what was waited for grew at the last look, beyond those that had ended
         self.lost = 0  # of processes for which nobody waited
@@ -198,7 +196,7 @@ class Processor:
         if self.root is not None:
             reads.add("user", "", self.most * (10**9 // os.sysconf("SC_CLK_TCK")))
 
-    def _take(self, now: dict[tuple[int, int], tuple[int, int, bool]]) -> None:
+    def _take(self, now: dict[Process, Used]) -> None:
         grown = sum(waited - self.seen[key][1] for key, (_, waited, _) in now.items() if key in self.seen)
         ended = [used for key, used in self.gone.items() if key not in now]
         owed = sum(max(own + waited, int(ran)) for own, waited, ran in ended)
