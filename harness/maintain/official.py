@@ -16,11 +16,11 @@ from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
 from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
-from harness.maintain.session_judgement import PROBE, nothing_beside, require_official, require_other, require_own
+from harness.maintain.session_judgement import PROBE, require_official, require_other, require_own
 from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.model_score import references
 from harness.probe import stored
-from harness.run.judging import find_parent
+from harness.run.judging import find_compared
 from harness.store import run_files, sessions
 from harness.store.comparisons import comparison_file
 from harness.store.files import disk_error
@@ -82,10 +82,6 @@ def require_possible(catalog: Catalog, subject: Subject) -> None:
     if not subject.saves:
         what = "has no `save` and `load(path)`, so its trained model cannot be scored"
         raise StoreError.at(subject.name, what, "submit it again with both, as submissions/_template has them")
-    alone = nothing_beside(catalog, subject) if stages.parent_script(catalog, subject) is None else None
-    if alone is not None:
-        what, _, todo = alone.partition(": ")
-        raise StoreError.at(subject.name, what, todo)
     if subject.track.data.source != "synthetic" and not references.scripts(catalog, subject):
         what = f"no script of the track {subject.track.name} keeps the contract, so S5 has nothing to hold its model against"
         raise StoreError.at(subject.name, what, "add `save` and `load(path)` to one of ours first")
@@ -136,7 +132,7 @@ def write_result(work: Work) -> None:
     folders = run_folders(project.runs, [run_id for run_id in chain.counted if run_id in own])
     try:
         aside.mkdir(parents=True)
-        baseline = on_this_machine(project, find_parent(work.catalog, subject))
+        baseline = on_this_machine(project, find_compared(work.catalog, subject))
         write_pack(aside, whole, folders, subject.script, baseline)
         if session.comparison is not None:
             comparison = own_comparison(project, session)

@@ -21,7 +21,7 @@ from harness.dataset import probe_data
 from harness.evidence.contents import Evidence
 from harness.maintain import kept_runs
 from harness.probe import stored
-from harness.probe.probe_plan import QUICK
+from harness.probe.probe_plan import QUICK, tokenizer_of
 from harness.run import judging
 from harness.store import sessions
 from harness.store.comparisons import COMPARISON_FORM, Comparison
@@ -57,8 +57,6 @@ def judge(catalog: Catalog, subject: Subject, session: Session) -> Judgement:
     probe = judge_probe(found, subject)
     chain = read_pack_ledger(folder / PACK, f"{name}/{PACK}").of_script(subject.chain)
     reasons = [*against(verdict), *against(probe)]
-    if not gathered.baseline and (alone := nothing_beside(catalog, subject)) is not None:
-        reasons.append(alone)
     reasons += kept_runs.wrong_probe(folder, found, session, subject, chain)
     comparison = None
     if session.comparison is not None:
@@ -96,28 +94,15 @@ def require_other(catalog: Catalog, subject: Subject, handle: str) -> None:
         raise StoreError.at(subject.name, what, "let somebody else who is listed make the session")
 
 
-def nothing_beside(catalog: Catalog, subject: Subject) -> str | None:
-    """Say that the work of a script is held against nothing; None where no rule looks, or nothing could stand beside it.
-
-    A submission chooses its parent. With none, or one whose script is not here, T8 and T9 would see no hidden training.
-    """
-    scripts = any(map(catalog.has_script, catalog.records(subject.track.name)))
-    lifted = any((w.rule, w.script) == ("T8", subject.chain) for w in subject.track.waivers)
-    if "work" not in subject.ruleset.evidence or not scripts or lifted:
-        return None
-    named = "names no parent" if subject.parent is None else f"{subject.parent} did not run beside it"
-    return (
-        f"{named}, so nothing says what T8 and T9 may let pass: name as `parent` a record whose script is here, "
-        f"or let a maintainer who has read the script lift T8 for {subject.chain}"
-    )
-
-
 def judge_probe(found: stored.StoredProbe, subject: Subject) -> Verdict:
     """Judge a stored quick probe of a subject; raises StoreError where it is another one."""
     wanted = (subject.chain, subject.ruleset.id, QUICK)
     known = math.isclose(found.untrained_loss, probe_data.untrained_loss(subject.track), rel_tol=1e-9)
     if (found.script_sha256, found.ruleset, found.probes) != wanted or not known:
         raise StoreError.at(subject.name, "the stored probe is no quick probe of this script", "restore the session")
+    if found.tokenizer is not None and found.scored and tokenizer_of(subject) is None:
+        what = "the stored probe left out a run because of a tokenizer, which the script does not use"
+        raise StoreError.at(subject.name, what, "restore the session")
     return stored.judge_stored(found, subject.track)
 
 
@@ -154,7 +139,7 @@ def name_of(catalog: Catalog, record: Record | None) -> str:
 
 def other_figures(comparison: Comparison, gathered: Evidence) -> list[str]:
     """Name the candidate's runs whose figures in the comparison are not those of the evidence."""
-    known = {run.run_id: (run.train_time_s, run.val_loss) for run in gathered.runs}
+    known = {run.run_id: (run.train_time_s, run.log.final_val_loss) for run in gathered.runs}  # as printed
     mine = [run for run in comparison.runs if run.arm == "B"]
     wrong = [run.run for run in mine if known.get(run.run) != (run.train_time_s, run.val_loss)]
     return [f"the comparison says of {run_id} what its log does not" for run_id in wrong]

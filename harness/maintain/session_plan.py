@@ -94,7 +94,7 @@ def _own_run(work: Work, submitted: Evidence) -> tuple[float | None, bool]:
 def _steps(work: Work, beside: Sequence[Work], run_s: float | None) -> list[Step]:
     """List the stages of one session; beside: those whose comparison is told with it, itself included."""
     project, subject = work.project, work.subject
-    parents, parent = stages.missing_of_parent(work), stages.parent_script(work.catalog, work.subject)
+    parents, parent = stages.missing_of_parent(work), stages.parent_script(work)
     name = "the parent" if parent is None else parent.name
     steps = [Step("parent", f"of {name}, whose work is compared", parents, parents, run_s)]
     steps += [*_comparison(beside, run_s), *_reference(work, run_s)]
@@ -174,11 +174,7 @@ def _priming(works: Sequence[Work]) -> list[Step]:
                 )
             )
         parent = None if stages.probe_folder(work.project, work.session) is not None else stages.plan_probe(work).parent
-        here: list[Subject | None] = [
-            work.subject,
-            parent,
-            stages.parent_script(work.catalog, work.subject) if not work.is_timed else None,
-        ]
+        here: list[Subject | None] = [work.subject, parent, stages.parent_script(work) if not work.is_timed else None]
         wanted += [arms.Contender(script, "record", script.name) for script in here if script is not None]
     if not wanted:
         return []

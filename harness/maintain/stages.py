@@ -8,6 +8,7 @@ no stage keeps a list of what it did: each looks at the ledger and at what is st
 failed for good is said again by the same command, and nothing is run then.
 """
 
+import contextlib
 import dataclasses
 import secrets
 from pathlib import Path
@@ -19,12 +20,13 @@ from harness.compare.decisive import official_sha256
 from harness.core import stats
 from harness.core.errors import StoreError
 from harness.core.judgement import Verdict
+from harness.evidence.baseline import MOST_RUNS
 from harness.machine import computer
 from harness.maintain import session_judgement
 from harness.maintain.session_work import Stop, Work, failed, has_weights, is_warm, own_comparison, prepare, unpaid
 from harness.model_score import references
 from harness.probe import material, probe_plan, probing, stored
-from harness.run import series
+from harness.run import judging, series
 from harness.store import run_files, weights
 from harness.store.caches import StoredCache
 from harness.store.comparisons import Comparison
@@ -185,23 +187,29 @@ def _make(work: Work, count: int) -> None:
             return
 
 
-def parent_script(catalog: Catalog, subject: Subject) -> Subject | None:
-    """Return the parent's script, if the ruleset compares the work of both and the script is here."""
-    record = catalog.parent(subject)
-    if "work" not in subject.ruleset.evidence or record is None or not catalog.has_script(record):
+def parent_script(work: Work) -> Subject | None:
+    """Return the script whose work is compared, if the ruleset asks for that: the parent's, or another that is here."""
+    if "work" not in work.subject.ruleset.evidence:
         return None
-    return catalog.script_here(record)
+    return next(iter(judging.work_scripts(work.catalog, work.subject)), None)
 
 
 def missing_of_parent(work: Work) -> int:
-    """Count the runs of the parent that are still to be made."""
-    script = parent_script(work.catalog, work.subject)
-    return 0 if script is None else max(0, PARENT_RUNS - len(Ledger(work.project.ledger).chain(script.chain).finished))
+    """Count the runs of the parent that are still to be made: those of another machine tell nothing here."""
+    script = parent_script(work)
+    if script is None:
+        return 0
+    here, made = computer.capture().fingerprint, 0
+    for run_id in Ledger(work.project.ledger).chain(script.chain).finished[-MOST_RUNS:]:
+        with contextlib.suppress(StoreError):  # its folder was thrown away
+            file = run_files.read_run_file(run_files.run_folder(work.project, run_id))
+            made += file.machine.fingerprint == here
+    return max(0, PARENT_RUNS - made)
 
 
 def parent_runs(work: Work) -> Stop | None:
     """Have runs of the parent on this machine, earlier ones used again: T8 and T9 compare their work."""
-    script, count = parent_script(work.catalog, work.subject), missing_of_parent(work)
+    script, count = parent_script(work), missing_of_parent(work)
     if script is None or not count:
         return None
     stop = unpaid(work)
@@ -258,8 +266,11 @@ def primed(work: Work, plan: probe_plan.ProbePlan) -> dict[Role, StoredCache]:
 
 
 def plan_probe(work: Work) -> probe_plan.ProbePlan:
-    """Plan the quick probe; what the candidate ends at is taken from the session's runs, never from the submitter's."""
-    plan = probe_plan.plan(work.catalog, work.subject, probe_plan.QUICK)
+    """Plan the quick probe; what the candidate ends at is taken from the session's runs, never from the submitter's.
+
+    A session scores models on another text (S5) before it makes a record: no run of the probe asks for the same alone.
+    """
+    plan = dataclasses.replace(probe_plan.plan(work.catalog, work.subject, probe_plan.QUICK), scored=True)
     usual: dict[Role, float] = {role: loss for role, loss in plan.usual.items() if role != "own"}
     if work.subject.ruleset.above_entropy is None and work.finished:
         losses = [run.val_loss for run in work.judged()[0].runs if run.val_loss is not None]

@@ -70,7 +70,7 @@ def shared_with(work: Work) -> str | None:
         return None
     if any(other.comparison == work.session.comparison for other in work.beside if other.comparison is not None):
         return "the current record's runs and its priming; each candidate's own part of the comparison decides about it"
-    parent = stages.parent_script(work.catalog, work.subject)
+    parent = stages.parent_script(work)
     return (
         None if parent is None else f"the runs of {parent.name} on this machine, made before or for the first of them"
     )

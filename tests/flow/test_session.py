@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,8 +17,7 @@ from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.cli import main
 from harness.core.errors import StoreError
-from harness.core.task import Waiver
-from harness.maintain import acceptance, official, session_judgement, stages
+from harness.maintain import acceptance, official, stages
 from harness.run import judging
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
@@ -277,26 +274,6 @@ def test_the_runs_of_a_session_are_not_one_of_the_contributors(
 def test_a_script_without_load_is_refused_before_anything_is_paid_for(packed: Project) -> None:
     with mock.patch.object(Subject, "saves", False), pytest.raises(StoreError, match="has no `save` and `load"):
         sessions.work_on(packed)
-
-
-def test_work_is_held_against_a_parents_or_a_maintainer_has_read_the_script(
-    done: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    catalog = Catalog(Project(sessions.ROOT))
-    template = catalog.submission(sessions.ROOT / "submissions" / "_smoke", frozen=False)
-    subject = replace(template, ruleset=template.track.rulesets[-1])
-    official.require_possible(catalog, subject)
-    alone = replace(subject, parent=None)
-    with pytest.raises(StoreError, match="names no parent, so nothing says what T8 and T9 may let pass; name as"):
-        official.require_possible(catalog, alone)
-    elsewhere = replace(subject, parent="optimization/46")  # whose script is not here
-    with pytest.raises(StoreError, match="optimization/46 did not run beside it, so nothing says"):
-        official.require_possible(catalog, elsewhere)
-    waiver = Waiver(alone.chain, "T8", "@somebody", datetime.date(2026, 12, 1), "no step is hidden in it")
-    official.require_possible(catalog, replace(alone, track=replace(alone.track, waivers=(waiver,))))
-    # What is stored is judged in the same way: here no run of a parent is packed, and this ruleset looks at none.
-    with mock.patch.object(session_judgement, "nothing_beside", return_value="names no parent, so nothing"):
-        assert "names no parent, so nothing" in refused(done, capsys, status=1)
 
 
 LEARNS = """\
