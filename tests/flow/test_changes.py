@@ -211,6 +211,9 @@ def test_what_decides_is_never_in_order_and_stands_first(project: Repository, tm
     (project.root / "docs" / "page.md").write_text("text\n")
     project.commit("text")
     assert "adds no submission: in order" in project.changes("pull-request", "main", "text", status=0)
+    (project.root / "docs" / ".gitattributes").write_text("* -diff\n")
+    project.commit("text that nobody is shown")
+    assert "review: docs/.gitattributes is added" in project.changes("pull-request", "main", "text", status=0)
 
 
 # ------------------------------------------------------------------------------------------------ what is on main
