@@ -29,7 +29,7 @@ from harness.store.packs import PACK, read_pack_ledger
 from harness.store.records import COMPARISON
 from harness.store.sessions import Session
 
-PROBE = "probe"  # the folder with what the probe showed
+PROBE = stored.FOLDER
 
 
 @dataclass(frozen=True, slots=True)
