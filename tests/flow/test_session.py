@@ -222,6 +222,8 @@ def test_a_plan_says_what_it_takes_and_begins_nothing(packed: Project, capsys: p
     assert "by @Timer" in said and "5 runs, declared before the first" in said
     assert re.search(r"probe +3 runs of the quick probe.* USD", said)
     assert "times are those of the submitter's machine" in said
+    assert "a time that is not known" not in said, "the pack says what a run took there, and its score"
+    assert re.search(r"in all +usually about .* USD", said)
     assert not (packed.runs / "sessions").exists()
     assert "asks for 3 runs or more" in refused(packed, capsys, "--plan", "--runs", "2")
     assert "needs the price of this machine" in refused(packed, capsys, "--budget-usd", "5")
