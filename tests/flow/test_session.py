@@ -25,6 +25,7 @@ from tests.cheats.gallery import changed
 from tests.flow import sessions
 from tests.flow.repositories import Repository
 from tests.flow.sessions import SLUG, Counted, Killed
+from tests.flow.test_timed_session import FIRST, add_record
 from tests.scoring import tiny
 from tests.shared_runs import made_once
 
@@ -227,6 +228,19 @@ def test_a_plan_says_what_it_takes_and_begins_nothing(packed: Project, capsys: p
     assert not (packed.runs / "sessions").exists()
     assert "asks for 3 runs or more" in refused(packed, capsys, "--plan", "--runs", "2")
     assert "needs the price of this machine" in refused(packed, capsys, "--budget-usd", "5")
+
+
+def test_a_plan_says_of_too_many_steps_that_they_make_no_record(
+    packed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_record(packed)
+    record = packed.root / "records" / "tiny" / FIRST / "record.yaml"
+    for steps, words in ((4, True), (5, False)):  # the submission needs 4
+        record.write_text(
+            re.sub(r"train_time_s: \S+ steps: \w+", f"train_time_s: null, steps: {steps}", record.read_text())
+        )
+        said = refused(packed, capsys, "--plan", status=0)
+        assert ("is valid, but no record: tiny/1 with 4 steps stays it" in said) == words
 
 
 def test_a_ruleset_without_sessions_takes_no_flag_of_one(packed: Project, capsys: pytest.CaptureFixture[str]) -> None:
