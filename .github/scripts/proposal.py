@@ -3,14 +3,17 @@
     python .github/scripts/proposal.py FOLDER
 
 writes new.patch, title.txt and body.md into FOLDER if there are new rows, and prints `new=true` or `new=false`. What upstream
-wrote stands in the body as indented text, where nothing is Markdown, HTML or a mention.
+wrote stands in the body, and in the job's summary, as indented text, where nothing is Markdown, HTML or a mention. Where
+nothing is new and rows wait for a maintainer the exit status is 1, so that the run fails and GitHub tells of it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from commits import Unusable, git, shown
 from written import BOARD, BOARD_FOLDER, ENVIRONMENTS, RECORDS, harness
@@ -21,7 +24,7 @@ New rows of the upstream repository, as `speedrun import --upstream` reads them 
 
 This pull request was opened by a workflow, so no checks start by themselves: close and reopen it to start them. They import
 the same rows again and compare every byte. What is left out below waits for a maintainer, who says with `--own` which runs
-are a row's own; see docs/records.md.
+are a row's own, in a pull request of their own (the workflow writes the branch of this one anew); see docs/records.md.
 
 """
 
@@ -35,10 +38,14 @@ def main(folder: Path) -> int:
         return 1
     plan = json.loads(said)
     names = [new["name"] for new in plan["new"]]
+    text = listed(plan)
     print(f"new={'true' if names else 'false'}")
-    print(shown(told), file=sys.stderr)
+    print(text, shown(told), sep="\n", file=sys.stderr)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(f"Upstream at commit {plan['commit']}:\n\n{text or '    nothing is new'}\n")
     if not names:
-        return 0
+        return 1 if plan["left_out"] else 0
     status, _, told = harness(here, "board")
     if status != 0:
         print(shown(told), file=sys.stderr)
@@ -48,6 +55,12 @@ def main(folder: Path) -> int:
     (folder / "new.patch").write_bytes(git("diff", "--cached", "--binary", "HEAD"))
     few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     (folder / "title.txt").write_text(f"Import {few} from upstream\n", encoding="utf-8")
+    (folder / "body.md").write_text(f"{WORDS.format(commit=plan['commit'])}{text}\n", encoding="utf-8")
+    return 0
+
+
+def listed(plan: dict[str, Any]) -> str:
+    """Say what is new, left out and different, a line each, indented."""
     lines = [f"new: {new['name']}: {new['record']['title']}" for new in plan["new"]]
     lines += [f"  {remark}" for new in plan["new"] for remark in new["remarks"]]
     lines += [
@@ -56,9 +69,7 @@ def main(folder: Path) -> int:
     lines += [
         f"differs: {d['name']}: {d['what']}: {d['here']} here, {d['upstream']} upstream" for d in plan["differences"]
     ]
-    text = "\n".join(f"    {shown(line)}".replace("\r", " ") for one in lines for line in [" ".join(one.split())])
-    (folder / "body.md").write_text(WORDS.format(commit=plan["commit"]) + text[:MOST_BODY] + "\n", encoding="utf-8")
-    return 0
+    return "\n".join(f"    {shown(' '.join(line.split()))}" for line in lines)[:MOST_BODY]
 
 
 if __name__ == "__main__":

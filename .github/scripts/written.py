@@ -155,7 +155,7 @@ def verify(
         project = Path(made)
         unpack(base, project)
         if found.imported:
-            problems += import_again(project, head, found, clone)
+            problems += import_again(project, head, found, clone, told)
         # In the order in which they were numbered; re-timings, which have the number of what they time, by date.
         for folder in sorted(found.made, key=lambda folder: (number_of(head, folder), folder)):
             problems += make_again(project, head, folder, found.made[folder], told)
@@ -314,7 +314,7 @@ def add_eval(project: Path, head: str, path: str, told: list[str]) -> list[str]:
     return []
 
 
-def import_again(project: Path, head: str, found: Sorted, clone: Path | None) -> list[str]:
+def import_again(project: Path, head: str, found: Sorted, clone: Path | None, told: list[str]) -> list[str]:
     """Import the new rows again, from the commit of upstream that they name, and compare every file."""
     texts = {folder: record_text(head, folder) for folder in found.imported}
     commits = {c for text in texts.values() for c in re.findall(rb"^  commit: ([0-9a-f]{40})$", text, re.M)}
@@ -322,9 +322,12 @@ def import_again(project: Path, head: str, found: Sorted, clone: Path | None) ->
         return ["the new records name several commits of upstream; import them all from one, with `--commit`"]
     place = ["--upstream"] if clone is None else ["--checkout", str(clone.absolute())]
     place += ["--commit", next(iter(commits)).decode()] if commits else []
-    for text in texts.values():  # which runs a maintainer named, as the notes of the record say
+    for folder, text in texts.items():  # which runs somebody named, as the notes of the record say
         flat = " ".join(text.decode("utf-8", "replace").split())
-        place += [f"--own={choice}" for choice in re.findall(r"by `--own ([^`]{1,300})`", flat)]
+        choices = re.findall(r"by `--own ([^`]{1,300})`", flat)
+        place += [f"--own={choice}" for choice in choices]
+        whose = "which runs are its own was chosen by whoever imported it"
+        told += [f"{folder}: {whose}, with `--own {choice}`" for choice in choices]
     before = set(written_in(project))
     status, _, said = harness(project, "import", *place)
     if status not in (0, 1):  # 1: it leaves rows out, which may be in a later pull request

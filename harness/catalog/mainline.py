@@ -60,6 +60,17 @@ def read_history(checkout: Checkout, commit: str = "HEAD") -> History:
     return History(tuple(commits), appeared)
 
 
+def require_tip(checkout: Checkout, branch: str, commit: str) -> None:
+    """Raise StoreError for a commit that was never the tip of a branch.
+
+    A host gives anybody's fork under the same address, by the hash of its commit, and a merge brings states that nobody
+    of the repository published.
+    """
+    if not any(name.startswith(commit) for name, _ in _main_branch(checkout, branch)):
+        what = f"was never the newest commit of the main branch of {checkout.repository}"
+        raise StoreError.at(ascii(commit)[:80], what, "name one that was, or leave --commit out")
+
+
 def _main_branch(checkout: Checkout, commit: str) -> list[tuple[str, str]]:
     """List the commits that were the tip of the main branch, the oldest first, with their subjects."""
     host = r"(https://github\.com/|git@github\.com:)"

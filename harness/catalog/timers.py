@@ -2,6 +2,7 @@
 
 import datetime
 import subprocess
+from collections.abc import Iterable
 
 from harness.catalog.tracks import NO_TRACK
 from harness.core.codec import Form
@@ -30,6 +31,12 @@ def is_official(project: Project, handle: str, track: str, day: datetime.date) -
 def is_same(one: str, other: str) -> bool:
     """Tell whether two handles are one; GitHub does not tell capitals apart."""
     return one.lower().removeprefix("@") == other.lower().removeprefix("@")
+
+
+def is_one_of(project: Project, handle: str, people: Iterable[str]) -> bool:
+    """Tell whether somebody is among people that a manifest names, by their handle or by the name in the list."""
+    known = [handle, *(timer.name for timer in read_timers(project) if is_same(timer.handle, handle))]
+    return any(is_same(name, person) for name in known for person in people)
 
 
 def choose(project: Project, track: str, asked: str | None, day: datetime.date) -> str:

@@ -72,16 +72,23 @@ def current_ruleset(track: Track) -> Ruleset:
     return next((ruleset for ruleset in reversed(track.rulesets) if not ruleset.draft), track.rulesets[-1])
 
 
-def why_closed(track: Track, ruleset: Ruleset, today: datetime.date) -> str | None:
+def why_closed(track: Track, ruleset: Ruleset, today: datetime.date, made: datetime.date | None = None) -> str | None:
     """Say why nothing new is accepted under a ruleset on this day; None where something is.
 
-    A ruleset closes when the next one comes, or on the day that the next one names.
+    A ruleset closes when the next one comes. What was made before that is judged by it until the day that the next one
+    names; made: the day of the first run that counts, None where there is none yet. Else everybody could choose the rules.
     """
     if ruleset.draft:
         return f"is {ruleset.id}, a draft under which nothing is accepted yet"
     for newer in track.rulesets[track.rulesets.index(ruleset) + 1 :]:
-        if not newer.draft and (newer.older_until is None or today > newer.older_until):
+        if newer.draft:
+            continue
+        if newer.older_until is None or today > newer.older_until:
             return f"is {ruleset.id}; new submissions are judged by {current_ruleset(track).id}"
+        if newer.since is not None and (made is None or made >= newer.since):
+            runs = "there is no run yet" if made is None else f"the first run is of {made}"
+            since = f"{newer.since}, when {newer.id} came"
+            return f"is {ruleset.id}, for what was run before {since}; {runs}"
     return None
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.catalog.checkout import MOST_BYTES, Checkout, last_error
+from harness.catalog.mainline import require_tip
 from harness.core.errors import StoreError
 
 _AT_ONCE = 64  # files that one command of git gives, so that not all 240 MB of the logs lie in memory
@@ -20,15 +21,19 @@ class Tree:
     def __init__(self, checkout: Checkout, commit: str | None = None) -> None:
         """Open a commit, by default what the clone has checked out, or what was fetched last.
 
-        Raises StoreError where the folder is no clone or the commit is not in it.
+        Raises StoreError where the folder is no clone, the commit is not in it, or, in the clone of the cache, was never
+        what the main branch held.
         """
         self.checkout = checkout
         if not checkout.has_git:
             what = "holds no git history, which says what a record was merged as"
             raise StoreError.at(checkout.folder, what, "name a clone of the upstream repository")
-        wanted = commit or ("refs/remotes/origin/HEAD" if checkout.partial else "HEAD")
+        newest = "refs/remotes/origin/HEAD" if checkout.partial else "HEAD"
+        wanted = commit or newest
         if commit is not None and not re.fullmatch(r"[0-9a-f]{7,40}", commit):
             raise StoreError.at(ascii(commit)[:80], "is not a commit", "name it by its hexadecimal digits")
+        if commit is not None and checkout.partial:
+            require_tip(checkout, newest, commit)  # before git asks the host for it
         said = self.checkout.ask("rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}")
         if said.returncode:
             raise StoreError.at(checkout.folder, f"has no commit {wanted}", "fetch there, or name another clone")

@@ -78,7 +78,7 @@ def _run(catalog: Catalog, asked: Asked, nodes: int, plan_only: bool) -> _Parts:
         if judged and not plan_only:
             draft.freeze_for_run(catalog, name)
         subject = catalog.subject(catalog.find(name), frozen=judged and not plan_only)
-        admissible.refuse(subject)
+        admissible.refuse_run(catalog.project, subject)
         _require_inside(catalog, subject)
         plan = run_series.plan(
             catalog.project,

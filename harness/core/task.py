@@ -80,7 +80,7 @@ class Waiver:
 
     script: Sha256  # all its frozen files together, as the finding names it
     rule: Literal["R3", "R4", "T8", "T9"]
-    by: Line
+    by: Handle
     date: datetime.date
     reason: Line
 

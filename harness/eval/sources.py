@@ -1,8 +1,8 @@
 """Where the tokenizer's files and the items of HellaSwag come from, with the hashes that they must have.
 
-The tokenizer's two files are those that the package tiktoken demands, by its own sha256; the hub has the same bytes
-under other names. They lie where runs are given them from, too. Of HellaSwag nobody here has seen the bytes: what the
-first fetch on a machine gave is noted there, a maintainer may pin it for all, and every result names its hash.
+The tokenizer's two files are those that runs are given (`harness.dataset.tokenizer_files`). Of HellaSwag nobody here has
+seen the bytes: what the first fetch on a machine gave is noted there, a maintainer may pin it for all, and every result
+names its hash.
 """
 
 import dataclasses
@@ -12,16 +12,14 @@ from pathlib import Path
 from harness.catalog.tracks import PINS_FORM, pins_file
 from harness.core.errors import DatasetError
 from harness.core.task import Pins, Shard
+from harness.dataset import tokenizer_files
 from harness.dataset.progress import Progress
 from harness.dataset.single_files import HeldFile, HubFile, fetch_file
-from harness.launch import vocabulary
 from harness.store.files import write_atomic
 from harness.store.layout import Project, cache_folder
 
 NAME = "hellaswag"  # what `speedrun fetch` calls all of it, and its file of pins
-_GPT2, _HELLASWAG = "openai-community/gpt2", "Rowan/hellaswag"
-# In the order of launch.vocabulary.FILES: the merges, then the ids.
-_TOKENIZER = ("merges.txt", "vocab.json")
+_HELLASWAG = "Rowan/hellaswag"
 ITEMS = HubFile(_HELLASWAG, "data/validation-00000-of-00001.parquet")
 
 
@@ -39,20 +37,15 @@ def fetch(project: Project, *, items: bool, allow_network: bool = True, progress
 
     Raises DatasetError and StoreError.
     """
-    found = []
-    for name, (stored_as, sha256) in zip(_TOKENIZER, vocabulary.FILES.items(), strict=True):
-        file = HubFile(_GPT2, name, "model", sha256=sha256)
-        place = vocabulary.folder() / stored_as
-        found.append(fetch_file(file, place, allow_network=allow_network, progress=progress))
+    merges, ids = tokenizer_files.fetch(allow_network=allow_network, progress=progress)
     wanted = pinned(project)
     held = fetch_file(wanted, items_path(), allow_network=allow_network, progress=progress) if items else None
-    return Held(found[0], found[1], held)
+    return Held(merges, ids, held)
 
 
 def missing(*, items: bool) -> list[str]:
     """Name those of the files that are not on this machine; asks nobody and hashes nothing."""
-    places = dict(zip(_TOKENIZER, (vocabulary.folder() / name for name in vocabulary.FILES), strict=True))
-    places |= {ITEMS.name: items_path()} if items else {}
+    places = tokenizer_files.places() | ({ITEMS.name: items_path()} if items else {})
     return [name for name, path in places.items() if not path.is_file()]
 
 

@@ -168,12 +168,16 @@ def _ruleset(track: Track, date: datetime.date | None) -> str:
 
 
 def _slug(row: Row, owned: Owned, taken: set[str]) -> str:
-    """Name the record's folder by the row's date, and upstream's folder or the title."""
-    words = PurePosixPath(owned.folder).name if owned.folder else row.title
-    words = re.sub(r"^\d{4}[-_]?\d{2}[-_]?\d{2}[-_ ]*", "", words)
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", words)
-    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_MOST_SLUG].strip("-") or f"row-{row.number}"
+    """Name the record's folder by the row's date, and upstream's folder or, where that is but a date, the title."""
+    folder = _kebab(PurePosixPath(owned.folder).name) if owned.folder else ""
+    name = folder or _kebab(row.title) or f"row-{row.number}"
     # A row without a date stands behind its neighbour.
     stem = f"{row.date or row.before or datetime.date(1970, 1, 1)}_{name}"
     names = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
     return next(slug for slug in names if f"{row.track}/{slug}" not in taken)
+
+
+def _kebab(words: str) -> str:
+    words = re.sub(r"^\d{4}[-_]?\d{2}[-_]?\d{2}[-_ ]*", "", words)
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", words)
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_MOST_SLUG].strip("-")

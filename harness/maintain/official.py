@@ -16,7 +16,7 @@ from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
 from harness.maintain import kept_runs, stages
 from harness.maintain.acceptance import copy
-from harness.maintain.session_judgement import PROBE, require_official, require_own
+from harness.maintain.session_judgement import PROBE, require_official, require_other, require_own
 from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.model_score import references
 from harness.probe import stored
@@ -60,10 +60,7 @@ def plan(catalog: Catalog, subject: Subject, *, timer: str | None, runs: int | N
     require_possible(catalog, subject)
     today = datetime.datetime.now(datetime.UTC)
     handle = timers.choose(catalog.project, subject.track.name, timer, today.date())
-    assert subject.manifest is not None
-    if any(timers.is_same(handle, person) for person in subject.manifest.contributors):
-        what = f"{handle} is one of its contributors"
-        raise StoreError.at(subject.name, what, "let somebody else who is listed make the session")
+    require_other(catalog, subject, handle)
     best = catalog.current(subject.track) if subject.track.metric == "train_time" else None
     comparison = None if best is None else f"compare-{run_files.new_run_id(subject.chain)}"
     session = Session(

@@ -51,6 +51,7 @@ def judge(catalog: Catalog, subject: Subject, session: Session) -> Judgement:
     name = project.show(folder)
     require_official(catalog, session)
     require_own(subject, session, name)
+    require_other(catalog, subject, session.timer)
     gathered, verdict = judging.verify_pack(catalog, subject, folder / PACK, f"{name}/{PACK}", session)
     found = stored.read_stored(folder / PROBE / stored.EVIDENCE, name=f"{name}/{PROBE}/{stored.EVIDENCE}")
     probe = judge_probe(found, subject)
@@ -83,6 +84,14 @@ def require_own(subject: Subject, session: Session, name: str) -> None:
     told = (session.script_sha256, session.track, session.ruleset, session.subject)
     if told != (subject.chain, subject.track.name, subject.ruleset.id, subject.slug):
         raise StoreError.at(name, f"is of another script or ruleset than {subject.name}", "restore both as they were")
+
+
+def require_other(catalog: Catalog, subject: Subject, handle: str) -> None:
+    """Raise StoreError where whoever makes a session is one of the contributors: its runs are to be somebody else's."""
+    people = subject.manifest.contributors if subject.manifest is not None else ()
+    if timers.is_one_of(catalog.project, handle, people):
+        what = f"{handle} is one of its contributors"
+        raise StoreError.at(subject.name, what, "let somebody else who is listed make the session")
 
 
 def judge_probe(found: stored.StoredProbe, subject: Subject) -> Verdict:

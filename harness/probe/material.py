@@ -19,7 +19,7 @@ from harness.dataset.progress import Progress
 from harness.dataset.shard import HEADER_BYTES, first_tokens
 from harness.machine import computer
 from harness.probe.probe_plan import ProbePlan
-from harness.run import execution
+from harness.run import execution, tokenizer_ready
 from harness.runlog import grammar
 
 
@@ -86,6 +86,8 @@ def prepare(plan: ProbePlan, *, progress: Progress | None = None) -> Material:
     """
     here, subject = computer.capture(), plan.subject
     computer.check(here, subject.track)
+    for script in filter(None, (subject, plan.parent)):
+        tokenizer_ready.fetch_for(script, progress=progress)
     fetched = execution.fetch(subject, plan.train_tokens, progress=progress)
     return Material(fetched, here, secret_source.with_seed(subject.track, fetched.receipt))
 

@@ -24,6 +24,7 @@ from harness.dataset import fetching, prepared
 from harness.dataset.progress import Progress
 from harness.launch import processes
 from harness.launch.launcher import Interrupted, Launcher, LaunchPlan
+from harness.run import tokenizer_ready
 from harness.run.ending import record_end
 from harness.store import caches, run_files
 from harness.store.entries import Chain, Declared, Started, Tried
@@ -66,7 +67,11 @@ def prepare(
     allow_network: bool = True,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Fetch the tokens of a subject, or make few synthetic ones under the same names for a dry run."""
+    """Fetch the tokens of a subject, or make few synthetic ones under the same names for a dry run.
+
+    With them the tokenizer's files where the script uses them.
+    """
+    tokenizer_ready.fetch_for(subject, allow_network=allow_network, progress=progress)
     if dry:
         track = scaled_down(subject.track)
         return Prepared(subject, here, track, fetching.make_synthetic(track), True, min(2, track.hardware.processes))

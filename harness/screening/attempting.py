@@ -34,7 +34,7 @@ def attempt(
     except HarnessError as error:
         return refused(target, None, order, error, "manifest")
     try:
-        admissible.refuse(subject)
+        admissible.refuse_run(catalog.project, subject)
     except HarnessError as error:
         return refused(target, subject, order, error, "manifest")
     try:

@@ -15,7 +15,6 @@ from harness.catalog import naming
 from harness.catalog.lookup import Catalog
 from harness.catalog.manifests import LOCK, MANIFEST, MAX_FILE_BYTES, README, REFRESH
 from harness.catalog.subjects import Subject
-from harness.catalog.tracks import current_ruleset, why_closed
 from harness.core.constraints import is_visible
 from harness.core.errors import HarnessError, Problem
 from harness.core.judgement import Verdict
@@ -174,11 +173,7 @@ def unknown_files(subject: Subject, listed: list[str], name: str) -> list[Proble
 def reference_problems(catalog: Catalog, subject: Subject) -> list[Problem]:
     """Check that the parent is a record, the ruleset the track's newest, and the name not in use."""
     assert subject.manifest is not None
-    problems, where = [], f"{subject.name}/{MANIFEST}"
-    closed = why_closed(subject.track, subject.ruleset, datetime.datetime.now(datetime.UTC).date())
-    if closed is not None:
-        todo = f"write `ruleset: {current_ruleset(subject.track).id}` before the first run"
-        problems.append(Problem(where, f"`ruleset` {closed}", todo))
+    problems, where = admissible.closed(catalog.project, subject), f"{subject.name}/{MANIFEST}"
     if not subject.entry.endswith(".py"):
         problems.append(Problem(where, f"`entry` is {subject.entry!a}", "name a Python script"))
     if subject.manifest.parent is not None:

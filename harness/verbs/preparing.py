@@ -12,6 +12,7 @@ HELLASWAG = "hellaswag"  # the name by which its items and the tokenizer are fet
 
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
+    from harness.catalog.subjects import Subject
     from harness.core.task import Track
     from harness.dataset.fetching import Fetched
 
@@ -84,6 +85,7 @@ def _fetch(args: argparse.Namespace) -> int:
     from harness.core.errors import HarnessError
     from harness.dataset.fetching import fetch_for, verify
     from harness.dataset.pinning import pin
+    from harness.run import tokenizer_ready
     from harness.ui import console
     from harness.ui.bars import file_progress
 
@@ -102,6 +104,10 @@ def _fetch(args: argparse.Namespace) -> int:
         fetched = fetch_for(track, tokens, progress=progress)
         problems = verify(fetched, progress) if args.verify else ()
         pinned_in = pin(catalog.project.tracks, track, fetched, progress) if args.pin and not problems else None
+        script = _script_of(catalog, args.target)
+        told = script is not None and tokenizer_ready.fetch_for(script, progress=progress)
+    if told:
+        console.note("with it GPT-2's tokenizer, which the script uses")
     for problem in problems:
         console.note(f"speedrun: {problem}")
     if pinned_in is not None:
@@ -118,6 +124,17 @@ def _tokens_of(catalog: Catalog, name: str) -> tuple[Track, int]:
 
     more = larger.find(name)
     return catalog.tokens(name) if more is None else (more, more.train_tokens)
+
+
+def _script_of(catalog: Catalog, name: str) -> Subject | None:
+    """Return the script in the folder of a submission or a record; None for a track and where there is none."""
+    from harness.dataset import larger
+
+    if name in catalog.track_names() or larger.find(name) is not None:
+        return None
+    named = catalog.find(name)
+    has_none = named.record is not None and not catalog.has_script(named.record)
+    return None if has_none else catalog.subject(named, frozen=False)
 
 
 def _fetch_hellaswag(args: argparse.Namespace, catalog: Catalog) -> int:

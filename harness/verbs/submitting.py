@@ -185,7 +185,7 @@ def _plan(args: argparse.Namespace, catalog: Catalog) -> SeriesPlan:
     if not trying and (message := draft.freeze_for_run(catalog, args.subject, looking=args.plan)):
         console.say(message)
     subject = catalog.subject(catalog.find(args.subject), frozen=not (trying or args.plan))
-    admissible.refuse(subject)
+    admissible.refuse_run(catalog.project, subject)
     refusal.refuse_no_python(subject)
     for found in admissible.objections(catalog, subject):
         console.say(f"as it is, a verdict will say: {found}", style="yellow")

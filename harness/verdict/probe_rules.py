@@ -84,25 +84,28 @@ def after_noise(evidence: ProbeEvidence) -> Ruling | None:
         return Ruling("pass", f"{said}, as if untrained", lowest, floor, NATS)
     beside = evidence.get("noise", "parent")
     if beside is not None and _lowest(beside.curve)[1] < floor:
-        why = f"so does its parent {evidence.parent}; probe with an honest parent"
-        return Ruling("inconclusive", f"{said}, but {why}", lowest, floor, NATS)
+        return Ruling("inconclusive", f"{said}, but {_so_does_parent(evidence)}", lowest, floor, NATS)
     return Ruling("fail", f"{said}: it learns from that text, or brought it along", lowest, floor, NATS)
 
 
 @rule("P4", "untrained start", "warm-up")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
     """At step 0 the loss is that of an untrained model."""
-    run = evidence.get("official") or evidence.get("both") or evidence.get("other")
-    if run is None:
+    variant = next((name for name in ("official", "both", "other") if evidence.get(name) is not None), None)
+    run = evidence.get(variant) if variant is not None else None
+    if variant is None or run is None:
         return evidence.lacking("official", "both", "other")
     step, loss = run.curve[0]
     floor = evidence.untrained_loss - UNTRAINED
     if step != 0:
         return Ruling("inconclusive", f"its first validation is at step {step}, so its start cannot be seen")
-    if loss < floor:
-        said = f"before its first step it scores {loss:.4f}, untrained would be {evidence.untrained_loss:.4f}"
-        return Ruling("fail", f"{said}: it has learned before the clock, or carries weights", loss, floor, NATS)
-    return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, NATS)
+    if loss >= floor:
+        return Ruling("pass", f"before its first step it scores {loss:.4f}, as if untrained", loss, floor, NATS)
+    said = f"before its first step it scores {loss:.4f}, untrained would be {evidence.untrained_loss:.4f}"
+    beside = evidence.get(variant, "parent")
+    if beside is not None and beside.curve[0][0] == 0 and beside.curve[0][1] - loss < UNTRAINED:
+        return Ruling("inconclusive", f"{said}, but {_so_does_parent(evidence)}", loss, floor, NATS)
+    return Ruling("fail", f"{said}: it has learned before the clock, or carries weights", loss, floor, NATS)
 
 
 @rule("P5", "warm-up data", "warm-up")
@@ -157,6 +160,10 @@ def other_tokens(evidence: ProbeEvidence) -> Ruling:
 def trained_on_noise(evidence: ProbeEvidence) -> Ruling:
     """Trained on noise, it does not predict the official validation text."""
     return after_noise(evidence) or evidence.lacking("noise")
+
+
+def _so_does_parent(evidence: ProbeEvidence) -> str:
+    return f"so does its parent {evidence.parent}; probe with an honest parent"
 
 
 def _beside(

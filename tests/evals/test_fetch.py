@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.catalog.lookup import Catalog
 from harness.cli import main
 from harness.core.errors import DatasetError
 from harness.dataset.retry import RetryPolicy
@@ -15,6 +16,7 @@ from harness.dataset.single_files import HubFile, fetch_file
 from harness.eval import sources
 from harness.eval.questions import validation_file
 from harness.launch import vocabulary
+from harness.run import tokenizer_ready
 from harness.store.layout import Project
 from tests.evals.small_texts import TextHub, items_file, make_project, tokenizer_files
 from tests.faults.fetch_project import VAL, Place, shard_bytes
@@ -130,3 +132,47 @@ def test_the_loss_that_is_always_asked_is_that_on_the_tracks_official_tokens(
         assert len(running.gets()) == 1, "the validation shard and no other"
     assert (file.name, file.tokens, file.sha256) == (VAL, 1000, hashlib.sha256(shard_bytes(0)).hexdigest())
     assert file.path.read_bytes() == shard_bytes(0)
+
+
+def using_tiktoken(root: Path, track: str, ruleset: str) -> str:
+    """A submission whose script imports tiktoken."""
+    folder = root / "submissions" / "2026-11-20_prefix"
+    folder.mkdir(parents=True)
+    (folder / "train_gpt.py").write_text("import torch\nimport tiktoken\n")
+    digest = hashlib.sha256((folder / "train_gpt.py").read_bytes()).hexdigest()
+    manifest = {"schema": 1, "track": track, "ruleset": ruleset, "title": "t", "contributors": ["@t"], "claim": "ml"}
+    manifest |= {"entry": "train_gpt.py", "files": {"train_gpt.py": digest}}
+    (folder / "manifest.yaml").write_text(json.dumps(manifest))
+    return f"submissions/{folder.name}"
+
+
+def test_a_script_that_uses_the_tokenizer_has_its_files_fetched_before_it_is_started(
+    hub: TextHub, tmp_path: Path
+) -> None:
+    project = Project(make_project(tmp_path / "project"))
+    name = using_tiktoken(project.root, "short", "short@4")
+    catalog = Catalog(project)
+    subject = catalog.subject(catalog.find(name))
+    with pytest.raises(DatasetError) as refused:
+        tokenizer_ready.fetch_for(subject, allow_network=False)
+    assert str(refused.value) == (
+        f"{name}/train_gpt.py:2: uses GPT-2's tokenizer, whose two files are not on this machine; a run has no network to"
+        f" load them by; fetch them where there is one: speedrun fetch {name}"
+    )
+    assert not hub.requests and not vocabulary.find_vocabulary()
+    assert tokenizer_ready.fetch_for(subject)
+    assert vocabulary.find_vocabulary()
+    asked = len(hub.requests)
+    assert not tokenizer_ready.fetch_for(subject, allow_network=False), "it is there"
+    assert len(hub.requests) == asked
+
+
+@pytest.mark.parametrize(("track", "ruleset"), [("smoke", "smoke@2"), ("short", "short@2")])
+def test_it_is_left_alone_where_ids_mean_no_text_and_where_a_run_may_download(
+    hub: TextHub, tmp_path: Path, track: str, ruleset: str
+) -> None:
+    project = Project(make_project(tmp_path / "project"))
+    catalog = Catalog(project)
+    subject = catalog.subject(catalog.find(using_tiktoken(project.root, track, ruleset)))
+    assert not tokenizer_ready.fetch_for(subject, allow_network=False)
+    assert not hub.requests

@@ -381,7 +381,8 @@ def test_what_is_imported_is_imported_again_and_every_byte_is_compared(project: 
     # Later states of upstream change nothing: the records name the commit.
     upstream.readme([row(90, "1.1 minutes", "Another title", "07/13/26", where, "@somebody", 5)])
     said = project.changes("pull-request", "main", "import", str(upstream.folder), status=0)
-    assert "in order" in said
+    assert "which runs are its own was chosen by whoever imported it, with `--own short/90=own.txt`" in said
+    assert "for a maintainer's review" in said
     [record] = (project.root / "records" / "short").glob("2026-07-13_new/record.yaml")
     for name, old, new in (("faster", "train_time_s: 72.0", "train_time_s: 70.0"), ("by", "@somebody", "@me")):
         project.git("switch", "-q", "-C", name, "import")
@@ -672,6 +673,29 @@ def test_the_steps_of_the_workflow_judge_a_pull_request_from_a_fork(
         runner.do("bash", "-euo", "pipefail", "-c", command, status=1 if failing else 0, **filled)
 
 
+GH = """\
+#!/bin/sh
+printf '%s\\n' "$*" | head -n 1 >> "$RUNNER_TEMP/gh.txt"
+[ "$1 $2" != "pr list" ] || grep -c "^pr create" "$RUNNER_TEMP/gh.txt" || true
+"""
+
+
+def propose(project: Repository, temp: Path) -> list[str]:
+    """Run the commands of the job that opens the pull request, in a fresh clone; what it asked GitHub for."""
+    shutil.rmtree(temp / "runner", ignore_errors=True)
+    project.git("clone", "-q", "--branch", "main", str(project.root), str(temp / "runner"))
+    (temp / "bin").mkdir(exist_ok=True)
+    (temp / "bin" / "gh").write_text(GH)
+    (temp / "bin" / "gh").chmod(0o755)
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "import.yml").read_text())["jobs"]["propose"]
+    runner = Repository(temp / "runner")
+    values = {"RUNNER_TEMP": str(temp), "BASE": "main", "PATH": f"{temp}/bin:{runner.environment()['PATH']}"}
+    for step in job["steps"]:
+        if "run" in step:
+            runner.do("bash", "-euo", "pipefail", "-c", step["run"], **values)
+    return (temp / "gh.txt").read_text().splitlines()
+
+
 def test_the_workflow_that_imports_proposes_what_the_workflow_of_pull_requests_accepts(
     project: Repository, tmp_path: Path
 ) -> None:
@@ -684,18 +708,29 @@ def test_the_workflow_that_imports_proposes_what_the_workflow_of_pull_requests_a
     upstream.readme([line, row(91, "soon", "Another", "07/14/26", None, "@a")])
     places = {"SPEEDRUN_UPSTREAM": f"file://{tmp_path}/mirror", "XDG_CACHE_HOME": str(tmp_path / "cache")}
     script = project.root / ".github" / "scripts" / "proposal.py"
-    made = warm.speedrun(str(tmp_path / "made"), cwd=project.root, env=project.environment(**places), script=script)
-    assert (made.returncode, made.stdout) == (0, "new=true\n"), made.stderr
-    assert (tmp_path / "made" / "title.txt").read_text() == "Import short/90 from upstream\n"
-    words, _, quoted = (tmp_path / "made" / "body.md").read_text().partition("\n\n    ")
+    made = tmp_path / "proposal"
+    done = warm.speedrun(str(made), cwd=project.root, env=project.environment(**places), script=script)
+    assert (done.returncode, done.stdout) == (0, "new=true\n"), done.stderr
+    assert (made / "title.txt").read_text() == "Import short/90 from upstream\n"
+    words, _, quoted = (made / "body.md").read_text().partition("\n\n    ")
     assert "no checks start by themselves" in words
     assert all(text.startswith("    ") for text in f"    {quoted}".splitlines())
     assert "left out: README.md:" in quoted
     project.git("reset", "-q", "--hard")
-    project.branch("import/upstream")
-    project.git("apply", "--index", str(tmp_path / "made" / "new.patch"))
-    project.git("commit", "-q", "-F", str(tmp_path / "made" / "title.txt"))
+    shutil.rmtree(project.root / "records" / "short" / "2026-07-13_new", ignore_errors=True)
+    asked = propose(project, tmp_path)
+    assert asked[-1].startswith("pr create --base main --head import/upstream --title Import short/90 from upstream")
     assert "in order" in project.changes("pull-request", "main", "import/upstream", status=0, **places)
+    assert propose(project, tmp_path)[-1].startswith("pr edit import/upstream"), "the next week, while it is open"
+
+    # Once it is merged, the row that waits for somebody makes the run fail, and the summary says why.
     project.git("switch", "-q", "import/upstream")
-    again = warm.speedrun(str(tmp_path / "again"), cwd=project.root, env=project.environment(**places), script=script)
+    more = places | {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
+    again = warm.speedrun(str(tmp_path / "again"), cwd=project.root, env=project.environment(**more), script=script)
+    assert (again.returncode, again.stdout) == (1, "new=false\n"), again.stderr
+    for said in (again.stderr, (tmp_path / "summary.md").read_text()):
+        assert "    left out: README.md:" in said
+        assert "'soon' is no time" in said
+    upstream.readme([line])
+    again = warm.speedrun(str(tmp_path / "again"), cwd=project.root, env=project.environment(**more), script=script)
     assert (again.returncode, again.stdout) == (0, "new=false\n"), again.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,12 +18,14 @@ from harness.core.record import INCOMPLETE, Record
 from harness.maintain import importing
 from harness.maintain.importing import ImportPlan, checked_own, plan_import, write_import
 from harness.replay.environments import read_environments
+from harness.store import records as store
 from harness.store.layout import Project
-from harness.store.records import read_curve
+from harness.store.records import Curve, read_curve
 from tests import warm
 from tests.flow.small_upstream import (
     A40,
     H200,
+    MEDIUM,
     SHORT,
     STEPS,
     SmallUpstream,
@@ -49,10 +52,11 @@ def first(folder: str) -> str:
 
 # What each row of the short track is about: its folder's files, and its row.
 FOLDERS: dict[int, dict[str, bytes | str]] = {
-    1: {f"{SHORT}/2024-10-13_first/main.log": PLAIN_LOG, f"{SHORT}/2024-10-13_first/README.md": "words"},
-    3: dict(flat("2024-12-04_FolderLink", log("three"), log("three", loss=3.279))),
-    4: dict(flat("2025-01-26_Batch", log("four", steps=1770))),
-    5: dict(flat("2025-02-01_RuleTweak", log("four", steps=1770, ms=179_820))),
+    1: {f"{SHORT}/2024-10-13_first/main.log": PLAIN_LOG, f"{SHORT}/2024-10-13_first/README.md": "words"}
+    | {f"{MEDIUM}/2025-01-18/main.log": PLAIN_LOG},
+    3: dict(flat("2024-12-04_FolderLink", log("three", loss=3.2793), log("three"), log("three", loss=3.2792))),
+    4: dict(flat("2025-01-26_Batch/this_record", log("four", steps=1770))),
+    5: dict(flat("2025-02-01_RuleTweak/pr233", log("four", steps=1770, ms=179_820))),
     7: dict(flat("2025-09-05_Skip", log("seven", steps=1705)))
     | {f"{SHORT}/2025-09-05_Skip/comparison_{n}.txt": log("six", steps=1670, ms=90_000 + n) for n in (1, 2)}
     | flat("2025-05-09_Skip", log("seven", steps=1705)),
@@ -72,10 +76,10 @@ FOLDERS: dict[int, dict[str, bytes | str]] = {
     | {f"{SHORT}/2026-07-13_Prefix/prefix-1375-8x/{n}.txt": log("xiii", ms=78_000 + n) for n in (1, 2, 3)},
     14: dict(
         flat(
-            "2026-02-10_Window",
-            log("xiv", run_id="w_1"),
-            log("xiv", run_id="w_2", ms=80_001),
-            log("xiv", remark="# tidied", ms=80_002),
+            "2026-02-10_Window/combined",
+            log("xiv", run_id="w_1", remark="def norm(x): return x"),
+            log("xiv", run_id="w_2", remark="def norm(x): return x", ms=80_001),
+            log("xiv", remark="def norm(x: int): return x  # tidied", ms=80_002),
         )
     ),
     15: {
@@ -83,14 +87,14 @@ FOLDERS: dict[int, dict[str, bytes | str]] = {
     }
     | {f"{SHORT}/2026-07-17_Down/this_pr/3.txt": log("xv", kernels="import triton\n", ms=79_503, ends=False)}
     | {f"{SHORT}/2026-07-17_Down/baseline/{n}.txt": log("xiv-merged", ms=80_500 + n) for n in (1, 2)},
-    16: dict(flat("2026-07-20_Renamed", log("xvi"))),
+    16: dict(flat("2026-07-20_Renamed/runs", log("xvi"))),
 }
 SHORT_ROWS = [
     row(1, "45 minutes", "[First](https://example.com)", "05/28/24", f"{SHORT}/2024-10-13_first/main.log", "@ann, x team"),
     row(2, "24.9 minutes", "Second", "10/04/24", None, "@bob, @cat"),
     row(3, "4.41 minutes", "A folder", "12/04/24", f"{SHORT}/2024-12-04_FolderLink", "@k"),
-    row(4, "2.933 minutes", "Batch", "01/26/25", first("2025-01-26_Batch"), "@l"),
-    row(4, "2.997 minutes", "4th record again", "02/01/25", first("2025-02-01_RuleTweak"), "not a new record, just re-timing #4"),
+    row(4, "2.933 minutes", "Batch", "01/26/25", first("2025-01-26_Batch/this_record"), "@l"),
+    row(4, "2.997 minutes", "4th again", "02/01/25", first("2025-02-01_RuleTweak/pr233"), "not a new record, just re-timing #4"),
     row(6, "2.8 minutes", "In a pull request", "05/27/26", None, "@p", 317),
     row(7, "2.7 minutes", "Skip", "09/05/25", first("2025-09-05_Skip"), "@e", 120),
     row(8, "1.47 minutes", "Fixes", "12/11/25", first("2025-12-11_Fixes"), "@c", 168),
@@ -99,13 +103,13 @@ SHORT_ROWS = [
     row(11, "1.33 minutes", "Gated", "04/29/26", f"{SHORT}/2026-04-29_Gated/this_pr_v1-s1410/1.txt", "@d"),
     row(12, "1.32 minutes", "Five", "05/27/26", f"{SHORT}/2026-05-27-Five", "@f", 315),
     row(13, "1.31 minutes", "Prefix", "07/13/26", f"{SHORT}/2026-07-13_Prefix/prefix-1375/1.txt", "@j", 337),
-    row(14, "1.3 minutes", "Window", "02/10/26", first("2026-02-10_Window"), "@s & AI System [S](https://s.example)"),
+    row(14, "1.3 minutes", "Window", "02/10/26", first("2026-02-10_Window/combined"), "@s & AI System [S](https://s.example)"),
     row(15, "1.29 minutes", "Down", "07/19/26", f"{SHORT}/2026-07-17_Down/this_pr/1.txt", "@m", 342),
-    row(16, "1.28 minutes", "Renamed", "07/20/26", f"{SHORT}/2026-07-20_Old_Name/{0:08x}-amed.txt", "@n"),
+    row(16, "1.28 minutes", "Renamed", "07/20/26", f"{SHORT}/2026-07-20_Old_Name/{0:08x}-runs.txt", "@n"),
     row(17, "about a minute", "Unclear", "07/21/26", None, "@o"),
 ]  # fmt: skip
 MEDIUM_ROWS = [
-    row(1, "5.8 hours", "First", "05/28/24", f"{SHORT}/2024-10-13_first/main.log", "@ann"),
+    row(1, "5.8 hours", "A medium one", "05/28/24", f"{MEDIUM}/2025-01-18/main.log", "@ann"),
     "2 | 25.95 minutes* | Torch | - | - | -",
 ]
 STEP_FILES: dict[str, bytes | str] = {
@@ -115,7 +119,7 @@ STEP_FILES: dict[str, bytes | str] = {
     **{f"{STEPS}/20260518_fade/stdout/{n}.stdout": step_lines({3000: 3.277 + n / 1e4}) for n in (1, 2)},
     f"{STEPS}/20260518_fade/README.md": "words",
     **{f"{STEPS}/20260609_soap/H100_{n}.txt": step_log("three", {2750: 3.2785 + n / 1e4}) for n in (1, 2, 3)},
-    **{f"{STEPS}/20260609_soap/A40_{n}.txt": step_log("three-a", {2750: 3.27 + n / 1e4}, gpu=A40) for n in (1, 2)},
+    **{f"{STEPS}/20260609_soap/A40_{n}.txt": step_log("three", {2750: 3.27 + n / 1e4}, gpu=A40) for n in (1, 2)},
     **{f"{STEPS}/20260610_many/{n}.txt": step_log("four", {2750: 3.2785 + n / 1e4}) for n in range(5)},
     f"{STEPS}/20260619_ema/A40_seed0.txt": step_log("five", {2690: 3.2824, 2900: 3.27}, ema={2690: 3.2783, 2900: 3.2}),
 }
@@ -139,7 +143,7 @@ def build(folder: Path) -> SmallUpstream:
         upstream.commit(subject, files | program_of)  # type: ignore[arg-type]
         if number == 14:
             upstream.commit("Update train_gpt.py", {"train_gpt.py": program(log("xiv-merged"))})
-    upstream.commit("Optimization", STEP_FILES)  # type: ignore[arg-type]
+    upstream.commit("Several results (#9)", STEP_FILES)  # type: ignore[arg-type]
     upstream.readme(SHORT_ROWS, MEDIUM_ROWS, STEP_ROWS)
     return upstream
 
@@ -202,8 +206,8 @@ def test_a_flat_folder_gives_the_runs_of_the_linked_steps_and_script(project: Pr
 
 
 def test_a_link_to_a_folder_stands_for_its_runs_and_to_a_dead_name_for_the_file_of_that_name(project: Project) -> None:
-    assert len(own(record(project, "short/3"))) == 2
-    for name, folder in (("short/10", "2026-01-26-Hyphen"), ("short/16", "2026-07-20_Renamed")):
+    assert len(own(record(project, "short/3"))) == 3
+    for name, folder in (("short/10", "2026-01-26-Hyphen"), ("short/16", "2026-07-20_Renamed/runs")):
         found = record(project, name)
         assert own(found) == [first(folder)]
         assert "its link is dead" in (found.notes or "")
@@ -278,10 +282,24 @@ def test_a_link_to_nowhere_is_left_out_until_a_maintainer_names_the_folder(
     upstream: SmallUpstream, tmp_path: Path
 ) -> None:
     other = copy_of(upstream, tmp_path / "clone")
-    other.readme([row(1, "1.2 minutes", "Lost", "08/01/26", f"{SHORT}/2026-08-01_Lost/x.txt", "@q")])
+    links = [
+        "2026-08-01_Lost/x.txt",
+        f"2025-09-05_Old/{0:08x}-skip.txt",
+        "2024_12_04-folderlink",
+        "2024-10-13_first/README.md",
+    ]
+    rows = [row(n, "1.2 minutes", "Lost", "08/01/26", f"{SHORT}/{link}", "@q") for n, link in enumerate(links, start=1)]
+    other.readme(rows)
     catalog = Catalog(project_in(tmp_path / "p"))
-    [left] = plan_import(catalog, checkout(other)).left_out
-    assert "which is not there" in left.what
+    plan = plan_import(catalog, checkout(other))
+    assert [left.what.partition(", ")[2] for left in plan.left_out] == [
+        "which is not there",
+        "which is not there, but in several folders",
+    ]
+    alike, readme = (new.record for new in plan.new)
+    assert own(alike) == sorted(FOLDERS[3]), "the folder whose name differs in hyphens and case"
+    assert own(readme) == [f"{SHORT}/2024-10-13_first/main.log"]
+    other.readme(rows[:1])
     folder = f"{SHORT}/2025-05-09_Skip"
     [new] = plan_import(catalog, checkout(other), own={"short/1": folder}).new
     assert own(new.record) == [first("2025-05-09_Skip")]
@@ -293,6 +311,7 @@ def test_two_captures_of_one_run_are_one_run_and_another_machine_is_another_grou
     fade, soap = record(project, "optimization/2"), record(project, "optimization/3")
     assert [run.value for run in fade.runs] == [3.2771, 3.2772]
     assert all("code_logs" in run.id for run in fade.runs), "the captures with a script"
+    assert fade.notes is None, "the link is a README, which stands for its folder"
     assert len(own(soap)) == 3
     assert len(own(soap, "other")) == 2
 
@@ -317,6 +336,7 @@ def test_a_row_without_a_log_is_a_claim(project: Project) -> None:
         assert found.original.kind == "none"
     assert record(project, "medium/2").date is None
     assert record(project, "medium/2").slug == "2024-05-28_torch"
+    assert record(project, "medium/1").slug == "2024-05-28_a-medium-one", "its folder's name is but a date"
 
 
 def test_a_record_holds_claim_date_people_rules_and_figures(project: Project) -> None:
@@ -351,6 +371,17 @@ def test_the_curve_is_that_of_the_linked_run(project: Project) -> None:
         (0, 10.8258, 0.0),
         (1390, 3.278, 79.501),
     )
+    of_a_folder = read_curve(Catalog(project).folder(record(project, "short/3")))
+    assert of_a_folder[-1][1] == 3.2792, "the run with the median loss"
+
+
+def test_a_folder_in_the_record_s_own_counts_by_the_link_and_not_by_its_name(project: Project) -> None:
+    names = {"short/4": "this_record", "short/4.1": "pr233", "short/14": "combined", "short/16": "runs"}
+    names |= {"short/11": "this_pr_v1-s1410", "short/12": "this_pr_v3", "short/15": "this_pr"}
+    for name, folder in names.items():
+        found = record(project, name)
+        assert {Path(run).parent.name for run in own(found)} == {folder}
+        assert folder.replace("_", "-") not in found.slug
 
 
 def test_what_was_merged_stands_beside_the_record_where_it_is_another_script(
@@ -372,6 +403,7 @@ def test_a_re_timing_is_a_record_of_its_own(project: Project) -> None:
 
 def test_a_pull_request_that_only_the_history_names_is_found_there(project: Project) -> None:
     assert [record(project, name).pull_request for name in ("short/3", "short/4")] == ["14", "77"]
+    assert record(project, "optimization/2").pull_request is None, "its commit brought the logs of others too"
 
 
 def test_what_cannot_be_understood_and_what_no_row_links_is_listed(planned: ImportPlan) -> None:
@@ -402,14 +434,21 @@ def test_a_row_that_changed_upstream_is_a_difference_and_its_record_stays(
     shutil.copytree(project.root, tmp_path / "p")
     other = copy_of(upstream, tmp_path / "clone")
     changed = [line.replace("2.7 minutes", "2.6 minutes").replace("@e", "@e, @f") for line in SHORT_ROWS[:-2]]
-    other.readme([*changed, row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, STEP_ROWS)
+    changed = [line.replace("09/05/25", "09/06/25").replace("pull/120", "pull/121") for line in changed]
+    steps = [line.replace("2690(!)", "2680(!)").replace("3.2783 (n=1)", "3.2784 (n=2)") for line in STEP_ROWS]
+    other.readme([*changed, row(18, "1.2 minutes", "New", "08/01/26", None, "@q")], MEDIUM_ROWS, steps)
     catalog = Catalog(Project(tmp_path / "p"))
     before = files_of(tmp_path / "p")
     plan = plan_import(catalog, checkout(other))
     write_import(catalog, plan)
     assert [(d.name, d.what, d.here, d.upstream) for d in plan.differences] == [
         ("short/7", "time", "162.0", "156.0"),
+        ("short/7", "date", "2025-09-05", "2025-09-06"),
         ("short/7", "contributors", "@e", "@e, @f"),
+        ("short/7", "pull request", "120", "121"),
+        ("optimization/5", "steps", "2690", "2680"),
+        ("optimization/5", "mean loss", "3.2783", "3.2784"),
+        ("optimization/5", "runs", "1", "2"),
         ("short/16", "row", "a record", "no row"),
     ]
     assert [new.name for new in plan.new] == ["short/18"]
@@ -436,6 +475,31 @@ def test_a_number_that_was_also_accepted_here_is_upstreams_and_both_rows_say_so(
     rows = {each.slug: each for each in make_rows(catalog.track("short"), catalog.records("short"))}
     assert "the number 15 was also given upstream" in (rows["2026-07-18_mine"].notes or "")
     assert "the number 15 was also given here, to 2026-07-18_mine" in (rows["2026-07-19_down"].notes or "")
+
+
+def test_an_import_that_is_cut_off_leaves_whole_records_and_is_finished_by_the_next(
+    project: Project, upstream: SmallUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = project_in(tmp_path / "p")
+    shutil.copytree(project.root / "records", made.records)
+    for name in ("short/2026-02-10_window", "short/2026-07-19_down", "medium/2024-05-28_torch", "optimization"):
+        shutil.rmtree(made.records / name)
+    write_record, left = store.write_record, iter(range(3))
+
+    def full(folder: Path, record: Record, curve: Curve) -> None:
+        write_record(folder, record, curve)
+        if next(left) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before, said = files_of(made.records), {"optimization/4": OWN["optimization/4"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_record", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            write_import(Catalog(made), plan_import(Catalog(made), checkout(upstream), own=said))
+    added = set(files_of(made.records)) - set(before)
+    assert {str(Path(name).parent) for name in added} == {"short/2026-02-10_window", "short/2026-07-19_down"}
+    write_import(Catalog(made), plan_import(Catalog(made), checkout(upstream), own=said))
+    assert files_of(made.records) == files_of(project.records)
 
 
 # ------------------------------------------------------------------------------------------------ the command
@@ -474,6 +538,11 @@ def test_the_command_fetches_the_public_repository_each_time_and_imports_what_is
     assert {each.slug for each in Catalog(made).records("short")} == {"2026-08-01_new"}
     status, said, _ = speedrun(made.root, "--upstream", "--commit", before, "--plan", **environment)
     assert f"upstream at {before[:12]}" in said
+    # A host gives the commit of any fork by its hash.
+    fork = other.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Somebody's fork")
+    status, _, told = speedrun(made.root, "--upstream", "--commit", fork, "--plan", **environment)
+    assert status == 2
+    assert "was never the newest commit of the main branch of KellerJordan/modded-nanogpt" in told
 
 
 @pytest.mark.parametrize(

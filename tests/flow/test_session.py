@@ -207,6 +207,11 @@ def test_a_second_session_of_a_script_is_never_begun(done: Project, capsys: pyte
             (),
             "@somebody is one of its contributors",
         ),
+        (
+            "timers:\n  - {handle: '@another', name: Somebody, since: 2026-01-01}\n",
+            (),
+            "@another is one of its contributors",
+        ),
     ],
 )
 def test_a_session_is_made_by_somebody_who_is_listed(
@@ -269,6 +274,14 @@ def test_who_was_listed_stays_official_after_the_last_day_and_nobody_who_never_w
     timers = done.tracks / "timers.yaml"
     timers.write_text(timers.read_text().replace("@Timer", "@other"))
     assert "@Timer was not listed for tiny" in refused(done, capsys)
+
+
+def test_the_runs_of_a_session_are_not_one_of_the_contributors(
+    done: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timers = done.tracks / "timers.yaml"
+    timers.write_text(re.sub(r"name: [^,}]+", "name: Somebody", timers.read_text()))
+    assert "@Timer is one of its contributors; let somebody else" in refused(done, capsys)
 
 
 # ------------------------------------------------------------------------------------------------ what it must show

@@ -183,6 +183,15 @@ def test_what_hurts_the_parent_alike_is_no_finding(lab: Lab, name: str, wanted: 
     assert finding.outcome == "pass" and "its parent" in finding.text
 
 
+def test_a_start_below_an_untrained_model_is_no_failure_where_the_parent_starts_so_too(lab: Lab) -> None:
+    alone = lab.evidence["warm_up_learns"]
+    [start, _] = probe_rules.judge(alone, ("warm-up",)).findings
+    assert start.outcome == "fail"
+    same = {**alone.runs, **{("parent", variant): run for (_, variant), run in alone.runs.items()}}
+    [start, _] = probe_rules.judge(replace(alone, runs=same, parent="tiny/1"), ("warm-up",)).findings
+    assert start.outcome == "inconclusive" and "so does its parent tiny/1" in start.text
+
+
 def test_a_script_that_keeps_its_tokens_is_not_tested_for_what_it_warms_up_on(lab: Lab) -> None:
     [_, data] = lab.findings("warm_up_learns", ("warm-up",))
     assert data.outcome == "not applicable" and "read before clock:start" in data.text

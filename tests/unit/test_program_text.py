@@ -288,6 +288,18 @@ UNKNOWN = {
     "C++": "from torch.utils.cpp_extension import load\nload('k', ['kernels.cu'])",
     "C++ in a text": "from torch.utils.cpp_extension import load_inline\nload_inline('k', cpp_sources='')",
     "another process": "import subprocess, sys\nsubprocess.run([sys.executable, 'notes.txt'])",
+    "a pickle in a text": "import pickle\npickle.loads(b'cbuiltins\\nexec\\n(V1\\ntR.')",
+    "a pickle of torch": "import torch, io\ntorch.load(io.BytesIO(data), weights_only=False)",
+    "a pickle of numpy": "import numpy as np\nfrom io import BytesIO as B\nf = B(data)\nnp.load(f, allow_pickle=flag)",
+    "arguments out of sight": "import torch, io\nwith io.BytesIO(data) as file:\n    torch.load(file, **told)",
+    "a text for another Python": "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'x = 1'])",
+    "a Python in its place": "import os, sys\nos.execv(sys.executable, ['python', '-c', text])",
+    "a shell": "import os\nos.system('nvidia-smi; python x')",
+    "another program of that name": "import subprocess\nsubprocess.run(['nvidia-smi', '-c', text], executable=python)",
+    "builtins of a function": "def f():\n    pass\nf.__globals__['__builtins__']",
+    "another body of a function": "def f():\n    pass\nf.__code__ = code",
+    "classes of the interpreter": "object.__subclasses__()[7]",
+    "an attribute by its name": "getattr(f, '__glo' + 'bals__')",
     "many places": "exec(x)\n" * 1500,
     "no Python": "x = (",
 }
@@ -306,7 +318,13 @@ READ = {
     "weights that it saved": "import torch\ndef load(path):\n    return torch.load(path)",
     "a package that has a file's name": "import notes",
     "where imports look": "import sys\nsys.path.insert(0, '.')",
-    "nvidia-smi": "import subprocess\nsubprocess.run(['nvidia-smi'])",
+    "weights and arrays, as they are loaded plainly": "import torch, numpy as np\ntorch.load(p, weights_only=True, "
+    "map_location='cpu')\nnp.load(p, mmap_mode='r')",
+    "a checkpoint at a path": "import torch\ntorch.load(path, map_location='cpu', weights_only=False)",
+    "weights in memory": "import torch, io\ntorch.load(io.BytesIO(data), weights_only=True)",
+    "nvidia-smi": "import subprocess\nsubprocess.run(['nvidia-smi'], stdout=subprocess.PIPE, text=True)",
+    "nvidia-smi by the shell": "import os\nos.popen('nvidia-smi --query-gpu=name').read()",
+    "processes of its own functions": "import multiprocessing\nmultiprocessing.Process(target=f).start()",
 }
 BESIDE = {"notes.txt": b"x = 1\n", "kernels.py": b"f = 1\n", "kernels.cu": b"int x;\n"}
 CODE = [

@@ -10,7 +10,7 @@ import pytest
 from harness.launch import vocabulary
 from harness.launch.launcher import LaunchPlan
 from harness.launch.torchrun import TorchrunLauncher, clean_environment
-from harness.verdict.scan.tokenizer import find_tokenizer
+from harness.verdict.scan.tokenizer import find_tiktoken, find_tokenizer
 
 USES = {
     "import torch\nimport tiktoken\n": "train_gpt.py:2 imports tiktoken",
@@ -28,6 +28,13 @@ USES = {
 @pytest.mark.parametrize(("text", "said"), USES.items())
 def test_the_use_of_a_tokenizer_is_seen_with_its_line(text: str, said: str | None) -> None:
     assert find_tokenizer({"train_gpt.py": text.encode(), "notes.md": b"import tiktoken"}) == said
+
+
+def test_the_package_tiktoken_is_told_from_other_tokenizers() -> None:
+    for text, said in USES.items():
+        wanted = said.partition(" ")[0] if said is not None and said.endswith("imports tiktoken") else None
+        assert find_tiktoken({"train_gpt.py": text.encode()}) == wanted
+    assert find_tiktoken({"a.py": b"import transformers\nimport tiktoken\n"}) == "a.py:2"
 
 
 def test_a_run_reads_the_tokenizers_files_where_they_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

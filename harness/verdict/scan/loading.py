@@ -3,10 +3,13 @@
 An import of a file beside the script needs no note: what an import finds there is Python, and scanned, or no text. Here
 are the other ways: text that is executed, files that are run or loaded by path, C++ that is compiled, and what changes
 how imports find their files. Where the text is a constant the scan reads it; where a name of a file stands in the
-expression, or in what its names were made of, that file is meant; anything else is `blind`.
+expression, or in what its names were made of, that file is meant; anything else is `blind`. So are a pickle wherever it lies
+(for torch.load and numpy.load: one in memory), another process than nvidia-smi, and the attributes by which a function
+reaches what no name says.
 """
 
 import ast
+import re
 from collections.abc import Sequence
 
 from harness.verdict.scan.names import Names
@@ -16,7 +19,9 @@ from harness.verdict.scan.places import MOST_PLACES, Load, Notes, Place
 EXECUTING = {
     "exec", "eval", "compile", "types.CodeType", "types.FunctionType", "timeit.timeit", "timeit.repeat", "timeit.Timer",
     "cProfile.run", "cProfile.runctx", "profile.run", "pdb.run", "pdb.runeval", "code.interact",
-    "code.InteractiveInterpreter", "code.InteractiveConsole",
+    "code.InteractiveInterpreter", "code.InteractiveConsole", "codeop.compile_command", "doctest.testfile",
+    "doctest.run_docstring_examples", "ctypes.pythonapi.PyRun_SimpleString", "trace.Trace", "bdb.Bdb",
+    "typing.ForwardRef", "inspect.get_annotations", "torch.jit.CompilationUnit",
 }  # fmt: skip
 # Calls that run or load a file, and where its path stands.
 BY_PATH = {
@@ -25,13 +30,19 @@ BY_PATH = {
     "imp.load_compiled": 1, "imp.load_dynamic": 1, "zipimport.zipimporter": 0, "torch.ops.load_library": 0,
     "torch.classes.load_library": 0, "torch.jit.load": 0, "torch.package.PackageImporter": 0,
 }  # fmt: skip
-# Calls that read values in which code may be hidden: they matter where they read a file of the submission.
-READING = {
-    "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.load", "marshal.loads", "torch.load", "numpy.load",
-    "joblib.load", "dill.load", "dill.loads", "cloudpickle.load", "cloudpickle.loads", "ctypes.CDLL",
-    "ctypes.cdll.LoadLibrary", "ctypes.PyDLL",
+# Calls that read values and may run code by it: a pickle names what it calls.
+UNPICKLING = {
+    "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.load", "marshal.loads", "joblib.load", "dill.load",
+    "dill.loads", "cloudpickle.load", "cloudpickle.loads", "shelve.open", "yaml.load", "yaml.unsafe_load",
 }  # fmt: skip
-_STARTING = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "multiprocessing.")
+# Calls that do so only if they are told to, and the value of that argument with which they do not.
+MAY_UNPICKLE = {"torch.load": ("weights_only", True), "numpy.load": ("allow_pickle", False)}
+# Calls that matter where they read a file of the submission.
+READING = {"ctypes.CDLL", "ctypes.cdll.LoadLibrary", "ctypes.PyDLL", *UNPICKLING, *MAY_UNPICKLE}
+_STARTING = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
+HARMLESS = "nvidia-smi"  # the one program that scripts of the field start
+# Attributes by which a function or a class reaches code that no name of the script says.
+REACHING = {"__globals__", "__code__", "__closure__", "__subclasses__", "__builtins__"}
 # What changes how imports find their files.
 FINDING = (
     "sys.meta_path", "sys.path_hooks", "sys.path_importer_cache", "importlib.abc", "importlib.machinery",
@@ -47,6 +58,7 @@ class Loading:
     def __init__(self, notes: Notes, names: Names) -> None:
         self.notes, self.names = notes, names
         self.made_of: dict[str, list[ast.expr]] = {}  # name -> what it was made of, anywhere in the file
+        self.unpickled: list[int] = []  # of what waits, where a library unpickles if what it is given lies in memory
         self.own: set[str] = set()  # names of functions at the top of the file: they are no builtins
         self.waiting: list[tuple[str, str, ast.AST, tuple[ast.AST, ...], bool]] = []
 
@@ -105,11 +117,26 @@ class Loading:
             beside = text is not None and "/" not in text.removeprefix("./")
             self._wait("code", f"loads a file with {callee}", node, tuple(path or every), blind=not beside)
         elif callee in READING:
-            self._wait("values", f"loads values with {callee}", node, every, blind=False)
+            blind = callee in UNPICKLING
+            if callee in MAY_UNPICKLE and _unpickles(node, *MAY_UNPICKLE[callee]):
+                self.unpickled.append(len(self.waiting))
+            self._wait("values", f"loads values with {callee}", node, every, blind=blind)
         elif callee.startswith(_STARTING):
-            self._wait("process", f"starts a process with {callee}", node, every, blind=False)
+            self._wait(
+                "process", f"starts a process with {callee}", node, every, blind=not self._is_harmless(arguments, node)
+            )
         elif callee.rpartition(".")[0].endswith("cpp_extension"):
             self._wait("compiled", f"compiles C++ or CUDA with {callee}", node, every)
+
+    def _is_harmless(self, arguments: Sequence[ast.expr], node: ast.Call) -> bool:
+        """Whether a command is one program by its name that runs no code of the script."""
+        if any(keyword.arg in (None, "executable", "env", "preexec_fn") for keyword in node.keywords):
+            return False
+        first = arguments[0] if arguments else None
+        if isinstance(first, ast.List | ast.Tuple):
+            first = first.elts[0] if first.elts else None
+        text = self.names.text(first)
+        return text is not None and re.fullmatch(rf"{HARMLESS}( [\w=,. -]*)?", text) is not None
 
     def _is_literal(self, node: ast.expr) -> bool:
         """Whether an expression is a text without any name in it, whose value might be another one by then."""
@@ -118,6 +145,9 @@ class Loading:
     def mentioned(self, node: ast.expr, parent: ast.AST | None) -> None:
         """Note an expression that means what runs text, or what decides where imports look, beyond a plain call of it."""
         path = self.names.path(node) or ""
+        last = node.attr if isinstance(node, ast.Attribute) else path.rpartition(".")[2]
+        if last in REACHING and (isinstance(node, ast.Attribute) or (isinstance(node, ast.Call) and "." in path)):
+            self._wait("code", f"reaches through {last} what cannot be read", node)
         if path in ("builtins", "__builtins__", "builtins.__dict__", "__builtins__.__dict__"):
             plain = isinstance(parent, ast.Attribute) or (isinstance(parent, ast.Call) and self.names.path(parent))
             if not plain or path.endswith("__dict__"):
@@ -154,14 +184,18 @@ class Loading:
 
     def end(self) -> None:
         """Follow each expression, once all names are known."""
-        for kind, said, node, parts, blind in self.waiting:
+        for place, (kind, said, node, parts, blind) in enumerate(self.waiting):
             names, lost = self._texts(parts)
+            blind = blind or (place in self.unpickled and "BytesIO" in names)
             if blind or names or lost or kind == "path":
-                place = Place(kind, self.notes.file, getattr(node, "lineno", 0), said)
-                self.notes.found.loads.append(Load(kind, place, names, blind or lost))
+                where = Place(kind, self.notes.file, getattr(node, "lineno", 0), said)
+                self.notes.found.loads.append(Load(kind, where, names, blind or lost))
 
     def _texts(self, parts: tuple[ast.AST, ...]) -> tuple[frozenset[str], bool]:
-        """Gather the texts in expressions and in what their names were made of; True where there are too many parts."""
+        """Gather the texts in expressions and in what their names were made of, and whether bytes in memory are read.
+
+        True where there are too many parts.
+        """
         found: set[str] = set()
         seen: set[str] = set()
         waiting: list[ast.AST] = list(parts)
@@ -169,6 +203,8 @@ class Loading:
             text = self.names.text(node) if isinstance(node, ast.expr) else None
             if text is not None:
                 found.add(text.rpartition("/")[2][:100])
+            elif isinstance(node, ast.Name | ast.Attribute) and (self.names.path(node) or "").endswith("BytesIO"):
+                found.add("BytesIO")
             if isinstance(node, ast.Name) and node.id not in seen:
                 seen.add(node.id)
                 waiting += self.made_of.get(node.id, ())
@@ -176,3 +212,11 @@ class Loading:
             if len(waiting) > MOST_FOLLOWED:
                 return frozenset(found), True
         return frozenset(found), False
+
+
+def _unpickles(node: ast.Call, word: str, safe: bool) -> bool:
+    """Whether a call may be told to unpickle: by that argument, another module for it, or arguments out of sight."""
+    given = {keyword.arg: keyword.value for keyword in node.keywords}
+    value = given.get(word, ast.Constant(safe))
+    plain = isinstance(value, ast.Constant) and value.value is safe
+    return not plain or None in given or "pickle_module" in given or len(node.args) > 2

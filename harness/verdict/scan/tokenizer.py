@@ -4,6 +4,7 @@ Such tables are legal: they are of the vocabulary, not of a text. A probe that r
 """
 
 import ast
+from collections.abc import Iterator
 
 MODULES = {"tiktoken", "tiktoken_ext", "tokenizers", "transformers", "sentencepiece"}
 FILES = ("vocab.bpe", "encoder.json", "merges.txt", "gpt2.tiktoken", "r50k_base.tiktoken", "tokenizer.json")
@@ -12,16 +13,23 @@ BYTES = {"decode_single_token_bytes", "decode_tokens_bytes", "token_byte_values"
 
 def find_tokenizer(files: dict[str, bytes]) -> str | None:
     """Return the first place where Python files use a tokenizer, "train_gpt.py:12 imports tiktoken", else None."""
+    return next((f"{place} {said}" for place, said in _uses(files)), None)
+
+
+def find_tiktoken(files: dict[str, bytes]) -> str | None:
+    """Return the first place where Python files import the package tiktoken, "train_gpt.py:12", else None."""
+    return next((place for place, said in _uses(files) if said.startswith("imports tiktoken")), None)
+
+
+def _uses(files: dict[str, bytes]) -> Iterator[tuple[str, str]]:
+    """Yield each place where a tokenizer is used, file by file and line by line, and what is done there."""
     for name in sorted(name for name in files if name.endswith(".py")):
         try:
             tree = ast.parse(files[name])
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         found = [(node.lineno, said) for node in ast.walk(tree) if (said := _said(node)) and hasattr(node, "lineno")]
-        if found:
-            line, said = min(found)
-            return f"{name}:{line} {said}"
-    return None
+        yield from ((f"{name}:{line}", said) for line, said in sorted(found))
 
 
 def _said(node: ast.AST) -> str | None:
