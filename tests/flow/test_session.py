@@ -18,7 +18,7 @@ from harness.catalog.subjects import Subject
 from harness.cli import main
 from harness.core.errors import StoreError
 from harness.maintain import acceptance, official, stages
-from harness.run import judging
+from harness.run import execution, judging
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from tests.cheats.gallery import changed
@@ -39,6 +39,9 @@ def make_done(folder: Path) -> None:
         sessions.go_on(project)  # right behind session.json
     with pytest.raises(Killed):
         sessions.go_on(project, Counted(kill_at=2))  # a run has ended, and nothing has noted it
+    for place in ((execution.fetching, "recheck"), (execution, "record_end")):  # as SIGKILL leaves a run: without an end
+        with pytest.raises(Killed), mock.patch.object(*place, side_effect=Killed):
+            sessions.go_on(project)
     with pytest.raises(Killed), mock.patch("tests.flow.sessions.score", killing):
         sessions.go_on(project)  # a run is to be scored
     with pytest.raises(Killed):
@@ -99,8 +102,9 @@ def test_a_session_goes_on_after_a_kill_anywhere_and_repeats_no_run(
     assert made_by(done) == known, "the last start had nothing to run"
     subject = sessions.the_submission(done)
     chain = Ledger(done.ledger).chain(subject.chain)
-    assert len(known) == 4  # one was ended by the kill, and its place was run again
+    assert len(known) == 5  # one was ended by a kill, another one's tokens were gone; their places were run again
     assert [chain.ends[run_id].state for run_id in known].count("finished") == 3
+    assert not Ledger(done.ledger).read().open
     assert len(list((done.runs / "sessions").glob("*/session.json"))) == 1
     launcher = Counted()
     _, stop = sessions.go_on(done, launcher)
