@@ -39,7 +39,10 @@ def make_done(folder: Path) -> None:
         sessions.go_on(project)  # right behind session.json
     with pytest.raises(Killed):
         sessions.go_on(project, Counted(kill_at=2))  # a run has ended, and nothing has noted it
-    for place in ((execution.fetching, "recheck"), (execution, "record_end")):  # as SIGKILL leaves a run: without an end
+    for place in (
+        (execution.fetching, "recheck"),
+        (execution, "record_end"),
+    ):  # as SIGKILL leaves a run: without an end
         with pytest.raises(Killed), mock.patch.object(*place, side_effect=Killed):
             sessions.go_on(project)
     with pytest.raises(Killed), mock.patch("tests.flow.sessions.score", killing):
