@@ -10,9 +10,11 @@ GitHub, and text of the pull request is never in a command. Exit status: 0, or 2
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.error
@@ -26,12 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the harness besi
 
 from harness.board import log_markdown, tabulation
 from harness.core.errors import HarnessError, StoreError
-from harness.core.log_table import FORM
+from harness.core.log_table import FORM, Beside, Change
 from harness.core.text import printable
 from harness.runlog.collection import Reading, Target, read_logs
 
 MARK = "<!-- speedrun log table -->"
 AUTHOR = "github-actions[bot]"  # who comments with the token of a workflow
+_HUNK = re.compile(rb"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", re.MULTILINE)
 MOST_FILES = 2_000  # the largest pull request so far added 106 logs
 MOST_PAGES = 30  # of 100 comments
 MOST_ANSWER_BYTES = 32 << 20
@@ -42,13 +45,25 @@ MOST_ANSWER_BYTES = 32 << 20
 
 def added(folder: str) -> list[str]:
     """List the files that the commit in the current folder adds below `folder`, against its first parent."""
-    command = ["git", "diff", "--no-ext-diff", "--no-renames", "--diff-filter=A", "--name-only", "-z", "HEAD^1", "HEAD"]
-    done = subprocess.run([*command, "--", folder], capture_output=True, check=False)
+    paths = os.fsdecode(diff("--diff-filter=A", "--name-only", "-z", where=[folder])).split("\0")[:-1]
+    return [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+
+
+def outside(folder: str) -> Change:
+    """Count the lines that this commit changes outside of `folder`."""
+    # --text, and not --numstat, which would follow attributes that a pull request adds: a binary file has no lines.
+    hunks = _HUNK.findall(diff("--text", "--unified=0", where=[".", f":(exclude){folder}"]))
+    return Change(sum(int(added or 1) for _, added in hunks), sum(int(removed or 1) for removed, _ in hunks))
+
+
+def diff(*options: str, where: list[str]) -> bytes:
+    """Ask git how the commit in the current folder differs from its first parent."""
+    command = ["git", "diff", "--no-ext-diff", "--no-textconv", "--no-renames", *options, "HEAD^1", "HEAD", "--"]
+    done = subprocess.run([*command, *where], capture_output=True, check=False)
     if done.returncode:
         todo = "check out the merge of the pull request with fetch-depth: 2"
         raise StoreError.at("git diff", os.fsdecode(done.stderr).strip().partition("\n")[0], todo)
-    paths = os.fsdecode(done.stdout).split("\0")[:-1]
-    return [path for path in paths if os.path.isfile(path) and not os.path.islink(path)]
+    return done.stdout
 
 
 def of_one_track(paths: list[str]) -> list[str]:
@@ -82,6 +97,7 @@ def table(folder: str, file: Path) -> int:
     except HarnessError as error:  # the folder called baseline holds several scripts
         print(printable(str(error)).replace("\n", " "))
         made = tabulation.read(readings)
+    made = dataclasses.replace(made, beside=Beside(len(paths) - len(chosen), outside(folder)))
     file.write_text(FORM.text(made), "utf-8")
     tell("GITHUB_STEP_SUMMARY", log_markdown.markdown(made))
     return 0

@@ -78,7 +78,9 @@ def _more_pictures(track: Track, rows: Sequence[Row], plots: Sequence[str]) -> l
         measured = any(markdown.same_host(row) is not None for row, _ in ideas(track, rows)[-SHOWN:])
         told += "; orange was measured beside a baseline, most likely on one host." if measured else "."
     curves = f"Validation loss of some {track.name} records"
-    which = f"{curves}: the first with a curve, the greatest milestones, the newest. A curve is that of one run."
+    which = f"{curves}: the first with a curve, the greatest milestones, the newest. "
+    merged = ", of the original where another script was merged" if any(row.merged for row in rows) else ""
+    which += f"A curve is that of one run{merged}."
     return [
         *_picture(f"gains-{track.name}.svg", gains, plots, told),
         *_picture(f"curves-{track.name}.svg", curves, plots, which),

@@ -12,7 +12,8 @@ from harness.board.markdown import cell
 from harness.board.tabulation import MARGIN
 from harness.core import stats
 from harness.core.errors import StatisticsError
-from harness.core.log_table import LogTable, TableGroup
+from harness.core.log_table import Beside, LogTable, TableGroup
+from harness.core.text import plural
 
 MOST_CHARACTERS = 60_000
 MOST_NAMES = 4  # in one sentence
@@ -46,7 +47,17 @@ def _page(table: LogTable, groups: Sequence[TableGroup], more: int) -> str:
     lines += [f"- {_titles(mine)}: {said}." for said, mine in odd.items() if said]
     if more:
         lines.append(f"- {more} more groups of runs are not shown; name fewer folders.")
+    if table.beside is not None:
+        lines += _beside(table.beside)
     return "\n".join([*lines, "", *_legend(table)]) + "\n"
+
+
+def _beside(found: Beside) -> list[str]:
+    """Say what a pull request changes beside its logs, which hold the whole text of their scripts."""
+    lines = [f"- The pull request changes +{found.outside.added} −{found.outside.removed} lines beside its logs."]
+    if found.unread:
+        lines.append(f"- Not read: {plural(found.unread, 'added file')} of another track, or beyond 2,000.")
+    return lines
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from harness.board.rows import Row, baseline_text, elsewhere_text, replayed_text
 from harness.catalog.differences import by_likelihood, scripts
 from harness.catalog.originals import where_it_lies
 from harness.catalog.ranking import in_order, numbers
-from harness.catalog.standing import MEANINGS
+from harness.catalog.standing import MEANINGS, ran_other_script
 from harness.core.record import Record
 from harness.core.task import Track
 from harness.store.evals import EvalResult
@@ -72,7 +72,7 @@ def pages(
         change = changes.get(record.slug)
         lines = [
             *_page(track, record, row, gain),
-            *_curve(row, curve, before, None if picture is None else drawn),
+            *_curve(record, row, curve, before, None if picture is None else drawn),
             *code_change(record, row, change, shown),
             *commands(record, row, before.name if before is not None and change is None else None),
             *eval_section.section(evals.get(record.slug, ())),
@@ -186,7 +186,7 @@ def _spread(sd: float | None, form: str) -> str:
     return "" if sd is None else f" ± {sd:{form}}"
 
 
-def _curve(row: Row, curve: Curve, before: Beside | None, drawn: Row | None) -> list[str]:
+def _curve(record: Record, row: Row, curve: Curve, before: Beside | None, drawn: Row | None) -> list[str]:
     """Write about eight points of its curve, and the loss of the record before at the same steps; draw a milestone's."""
     if not curve:
         return []
@@ -196,6 +196,8 @@ def _curve(row: Row, curve: Curve, before: Beside | None, drawn: Row | None) -> 
     head = ["step", "loss" if row.metric == "val_loss" else "above the entropy", "time (s)"]
     head += [f"loss of {before.row.number} at that step"] if before is not None and beside else []
     lines = ["## Its curve", ""]
+    if ran_other_script(record):
+        lines += ["It is of a run of the original, not of the merged script.", ""]
     if drawn is not None:
         told = f"Validation loss of {row.number} beside that of {drawn.number}"
         nearest = "" if before is not None and before.row.slug == drawn.slug else ", the nearest before with a curve"

@@ -89,7 +89,7 @@ def _lies_in(path: str, whole: str) -> bool:
 
 def _named(groups: Sequence[Group], name: str) -> list[Group]:
     """Mark the group that `name` means as the baseline, and put it first."""
-    found = [one for one in groups if name.rstrip("/") == one.name] or [
+    found = [one for one in groups if name.rstrip("/") in (one.name, one.label)] or [
         one for one in groups if len(name) >= 6 and (one.script or "").startswith(name)
     ]
     _require_one(found, name, groups)
@@ -99,9 +99,11 @@ def _named(groups: Sequence[Group], name: str) -> list[Group]:
 
 def _require_one(found: Sequence[Group], name: str, known: Sequence[Group] = ()) -> None:
     if len(found) != 1:
-        listed = ", ".join(f"{one.name} ({(one.script or 'no source')[:8]})" for one in known or found)
+        listed = "; ".join(f"{one.label} ({(one.script or 'no source')[:8]})" for one in known or found)
         what = f"{name!r} means {plural(len(found), 'group')} of runs"
-        raise HarnessError.at("--baseline", what, f"name one by its folder or hash: {listed or 'it holds no log'}")
+        raise HarnessError.at(
+            "--baseline", what, f"name one by its folder, its heading or its hash: {listed or 'it holds no log'}"
+        )
 
 
 def _track(groups: Sequence[Group]) -> Any:
@@ -130,7 +132,7 @@ def _group(one: Group, target: float, track: str | None, base: Group | None) -> 
     curves = Counter(tuple(loss for _, loss, _ in log.curve) for log in one.logs)
     count, gpu = one.gpus
     return TableGroup(
-        name=_shown(one.name),
+        name=_shown(one.label),
         script=one.script,
         steps=steps,
         gpu_count=count or None,

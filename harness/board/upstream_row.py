@@ -20,6 +20,7 @@ REPOSITORY = "KellerJordan/modded-nanogpt"
 _DECIMALS = {"short": 3, "medium": 2}  # of the minutes in the rows of 2026
 _LOGS = "records/track_3_optimization/"  # the README of the third table lies in this folder
 _ESCAPED = str.maketrans({char: f"&#{ord(char)};" for char in "&<>|`[]\\"})
+_ADDRESS = re.compile(r":(?=//)|www(?=\.)", re.IGNORECASE)  # what GitHub would make a link of
 _HANDLE = re.compile(r"@[A-Za-z0-9_.-]{1,50}")
 _GITHUB = re.compile(r"@[A-Za-z0-9-]{1,39}")  # names there have no other characters
 
@@ -105,4 +106,4 @@ def _linked(names: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    return printable(text).replace("\n", " ").translate(_ESCAPED)
+    return _ADDRESS.sub(r"\g<0><!-- -->", printable(text).replace("\n", " ").translate(_ESCAPED))

@@ -1,5 +1,7 @@
 """Say what a name on the command line cannot mean, and what was probably meant."""
 
+import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,9 @@ def unknown(project: Project, name: str) -> HarnessError:
     shown = name.encode("unicode_escape").decode()[:100]
     asked = name.strip("/").removeprefix("./")
     known = tracks.track_names(project.tracks)
+    among = _among_records(project, name)
+    if among is not None:
+        return StoreError.at(shown, "is no record", among)
     first, _, rest = asked.removeprefix(f"{project.records.name}/").partition("/")
     meant = _meant(project, asked)
     submissions = project.submissions.name
@@ -42,6 +47,26 @@ def unknown(project: Project, name: str) -> HarnessError:
         return StoreError.at(shown, what, f"name its track too, like short/{asked[:20]}")
     way = f"did you mean {meant}?" if meant and not rest.isdecimal() else "name it like short/12 or by its folder;"
     return StoreError.at(shown, what, f"{way} `speedrun show` lists all")
+
+
+def _among_records(project: Project, name: str) -> str | None:
+    """Return what to name instead of a folder that lies among the records and is none; None for other names."""
+    folder = place(project, name)
+    inside = None if folder is None else inside_records(project, folder)
+    if inside is None:
+        return None
+    if len(inside) > 1:
+        return f"name the record that it belongs to: {ascii('/'.join(inside[:2]))[1:-1][:100]}"
+    if inside and inside[0] in tracks.track_names(project.tracks):
+        return f"{inside[0]} alone means its current record; `speedrun show --track {inside[0]}` lists all of them"
+    return "name one like short/12; `speedrun show` lists tracks and records"
+
+
+def inside_records(project: Project, folder: Path) -> tuple[str, ...] | None:
+    """Return the path of a folder below `records/`, no link followed; None where it lies elsewhere."""
+    with contextlib.suppress(ValueError):
+        return Path(os.path.abspath(folder)).relative_to(os.path.abspath(project.records)).parts
+    return None
 
 
 def _meant(project: Project, asked: str) -> str | None:

@@ -36,8 +36,9 @@ class Resolved:
     """The result of looking for one record's original."""
 
     record: str  # "short/12"
-    # "none": a stated reason; "not here": it would have to be downloaded; "broken": not as the record says
-    state: Literal["resolved", "none", "not here", "broken"]
+    # "none": a stated reason; "in git only": a clone has it, and this is a plain tree; "not here": it would have to be
+    # downloaded; "broken": not as the record says
+    state: Literal["resolved", "none", "in git only", "not here", "broken"]
     said: str  # how many files from where, or why not
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     todo: str | None = None  # what may help where it is broken or not here
@@ -68,7 +69,8 @@ def resolve(original: Original | None, name: str, source: Source) -> Resolved:
         verify(name, original, files)
     except HarnessError as error:
         if plain:  # a tree may be that of the commit; here it is not
-            return Resolved(name, "none", "it is in git only, and this checkout is a plain tree of another commit")
+            said = "it is in git only, and this checkout is a plain tree of another commit"
+            return Resolved(name, "in git only", said, todo="name a clone with --checkout DIR, or leave --checkout out")
         said, todo = "; ".join(f"{p.where}: {p.what}" for p in error.problems), error.problems[0].todo
         state: Literal["not here", "broken"] = "not here" if isinstance(error, NotFetched) else "broken"
         return Resolved(name, state, said, todo=todo, foreign=isinstance(error, NotInside))

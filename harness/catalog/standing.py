@@ -52,7 +52,7 @@ def evidence_of(record: Record) -> Evidence:
     own = own_runs(record)
     if record.official or (record.kind == "retiming" and own):
         return "timed"
-    return "logged" if own and not _is_other_script(record, own) else "claimed"
+    return "logged" if own and not ran_other_script(record) else "claimed"
 
 
 def rules_of(track: Track, record: Record) -> tuple[Ruleset, float]:
@@ -82,9 +82,9 @@ def significance(ruleset: Ruleset, losses: Sequence[float], target: float) -> tu
         return None, None  # the test is not defined: fewer than two losses, or equal ones
 
 
-def _is_other_script(record: Record, own: Iterable[RecordRun]) -> bool:
-    """Whether the runs are of another script than the one that was merged, as far as that is known."""
-    merged = record.merged
+def ran_other_script(record: Record) -> bool:
+    """Whether its own runs, and so its curve, are of another script than the one that was merged, as far as is known."""
+    merged, own = record.merged, own_runs(record)
     return merged is not None and merged.program is not None and not any(merged.ran_as(r.script_sha256) for r in own)
 
 
@@ -96,7 +96,7 @@ def _about_runs(track: Track, record: Record, own: Sequence[RecordRun]) -> Itera
     fitting = [run for run in own if _fits(track, run)]
     by_time = track.metric == "train_time"
     off = _time_off(record, fitting) if by_time and not record.has_evidence else None
-    if _is_other_script(record, own):
+    if ran_other_script(record):
         figure = "" if off is None else f" They take {_amount(off)}, which says nothing about the merged one."
         said = f"The known runs are of the author's script, and another one was merged as the record.{figure}"
         yield "other script", said  # without the figure: beside the word it would read as one of the record

@@ -56,7 +56,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Lines of code, without comments and blank lines, from the baseline's script to a group's."""
+    """Lines: of code, without comments and blank lines, from one script to another; or of a pull request."""
 
     added: Size
     removed: Size
@@ -94,6 +94,14 @@ class TableGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """What a pull request brings beside the logs of the table."""
+
+    unread: Size  # files that it adds to the folder of logs and that were not read: another track's, or too many
+    outside: Change  # lines outside of that folder, of any kind
+
+
+@dataclass(frozen=True, slots=True)
 class LogTable:
     """All groups, the baseline first if one was named."""
 
@@ -102,6 +110,7 @@ class LogTable:
     has_baseline: bool
     groups: Annotated[tuple[TableGroup, ...], Len(1, MOST_GROUPS)]
     more_groups: Size  # beyond those that are listed
+    beside: Beside | None = None  # None: the logs are not those of a pull request
 
 
 FORM = Form(LogTable, "json", (1,))

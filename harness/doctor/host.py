@@ -176,10 +176,11 @@ def environment(wanted: Wanted | None) -> Iterator[ReportLine]:
         value = f"{requirements[0]} for the script in its folder, {'made' if made else 'not made yet'}"
         yield ReportLine("environment", "green" if made else "yellow", value, fix)
     if wanted.build is not None and wanted.needs is not None:
-        yield original(wanted.build, wanted.needs)
+        # Where no script is in its folder, a replay is of the merged script or the original without being asked.
+        yield original(wanted.build, wanted.needs, "replay" if wanted.subject is None else "replay --original")
 
 
-def original(build: Build, needs: Needs) -> ReportLine:
+def original(build: Build, needs: Needs, command: str) -> ReportLine:
     """Report what the frozen original ran with, and which environment for it was made here."""
     value = f"ran with torch {build.torch}" if build.torch else "does not name the torch that it ran with"
     candidates = requirement_sets(build, needs)
@@ -191,7 +192,7 @@ def original(build: Build, needs: Needs) -> ReportLine:
             "original", "green" if exact else "yellow", f"{value}; an environment with {made} is made", fix
         )
     tried = ", then ".join(dict.fromkeys(requirements[0] for requirements in candidates))
-    return ReportLine("original", "yellow", value, f"replay --original tries {tried} ({build.why}); {build.found}")
+    return ReportLine("original", "yellow", value, f"{command} tries {tried} ({build.why}); {build.found}")
 
 
 def _read(path: str) -> str:

@@ -13,6 +13,7 @@ from harness.catalog import originals
 from harness.catalog.checkout import given, source_of
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
+from harness.core import stats
 from harness.core.errors import MachineError, Problem, StoreError
 from harness.core.record import Record, Script
 from harness.core.text import plural
@@ -45,6 +46,30 @@ class Plan:
     def script(self) -> Script:
         """Say whether it is the record's own script, or another that stands for it."""
         return "reimplementation" if self.subject.reimplementation else "merged" if self.subject.merged else "original"
+
+    @property
+    def own_losses(self) -> tuple[float, ...]:
+        """Return the losses of the record's own runs; of a merged script those of its runs alone."""
+        metric, merged = self.subject.ruleset.loss_metric, self.record.merged if self.script == "merged" else None
+        own = (run for run in self.record.runs if run.role == "own" and run.metric == metric)
+        return tuple(r.value for r in own if r.value is not None and (not merged or merged.ran_as(r.script_sha256)))
+
+    @property
+    def claimed_loss(self) -> float | None:
+        """Return what a replay's mean loss is compared with; None where no loss of this script is known."""
+        own = self.own_losses
+        return stats.mean(own) if own else self.record.claimed.val_loss
+
+    @property
+    def compared(self) -> str:
+        """Say what of a replay is compared with the record, and why not more."""
+        timeless = self.loss_only or (
+            ("the record claims no time",) if self.record.claimed.train_time_s is None else ()
+        )
+        lossless = ("no loss of this script is known",) if self.claimed_loss is None else ()
+        counted = "neither time nor loss" if timeless and lossless else "loss only" if timeless else "time only"
+        reasons = "; ".join((*timeless, *lossless))
+        return f"{counted}: {reasons}" if reasons else "time and loss"
 
 
 def plan(
@@ -172,7 +197,7 @@ def resolve_all(catalog: Catalog, checkout: Path | None, *, allow_network: bool 
         for repository in repositories:
             source(repository)
     resolved = originals.resolve_all([(catalog.name(record), record) for record in past], source)
-    published = [row for row in resolved if row.state != "none"]
+    published = [row for row in resolved if row.state not in ("none", "in git only")]
     if checkout is not None and published and all(row.foreign for row in published):
         kind = "clone" if given(checkout, "").has_git else "copy"
         what = f"this is not a {kind} of {', '.join(repositories)}: it holds none of the {len(published)} originals"

@@ -95,12 +95,7 @@ def compare(
     names = {gpu.name for gpu in here.gpus}
     if hardware.kind == "gpu" and names != {hardware.gpu_name}:
         why_not.append(f"{', '.join(sorted(names)) or 'no GPU'}, not {hardware.gpu_name}")
-    # The record's runs and its curve are of its original, also where another script was merged.
-    mine = [
-        run for run in held.runs if plan.script != "merged" or (held.merged and held.merged.ran_as(run.script_sha256))
-    ]
-    metric = plan.subject.ruleset.loss_metric
-    own = [run.value for run in mine if run.role == "own" and run.metric == metric and run.value is not None]
+    own = plan.own_losses
     return ReplayResult(
         record=plan.name,
         date=run_files.now()[:10],
@@ -112,11 +107,12 @@ def compare(
         environment=environment,
         why_not=tuple(why_not),
         claimed_time_s=held.claimed.train_time_s,
-        claimed_loss=stats.mean(own) if own else held.claimed.val_loss,
-        own_losses=tuple(own),
+        claimed_loss=plan.claimed_loss,
+        own_losses=own,
         runs=tuple(
             ReplayedRun(run.run_id, run.seed, run.step, run.val_loss, run.train_time_s, run.wall_time_s) for run in made
         ),
+        # The record's curve is of its original, also where another script was merged.
         curve=points(curve if own or plan.script != "merged" else (), made),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.standing import ran_other_script
 from harness.core.record import Record
 from harness.core.task import Ruleset, Track
 from harness.run.run_progress import Point
@@ -23,6 +24,12 @@ class Reference:
     name: str  # as people type it: short/89
     points: tuple[Point, ...]  # by step; distances to the entropy where the run's are
     timed: bool  # its seconds were measured on the hardware that the run is on, and the track ranks them
+    by_original: bool = False  # it is of the original, and the record is held by another script, which was merged
+
+    @property
+    def shown(self) -> str:
+        """Say whose curve it is."""
+        return f"the original of {self.name}" if self.by_original else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ def reference_of(
     hardware = track.hardware
     timed = track.metric == "train_time" and hardware.kind == "gpu" and gpus == hardware.processes
     known = all(point.train_time_s is not None for point in points)
-    return Reference(catalog.name(best), points, timed and known)
+    return Reference(catalog.name(best), points, timed and known, ran_other_script(best))
 
 
 def against(point: Point, reference: Reference, total_steps: int | None) -> Against | None:
@@ -80,7 +87,7 @@ def against(point: Point, reference: Reference, total_steps: int | None) -> Agai
     theirs = exact if exact is not None else _between(curve, at)
     if theirs is None:
         return None
-    return Against(point.loss - theirs, reference.name, where, about=exact is None)
+    return Against(point.loss - theirs, reference.shown, where, about=exact is None)
 
 
 def _between(curve: Sequence[tuple[float, float]], at: float) -> float | None:

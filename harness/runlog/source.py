@@ -2,7 +2,9 @@
 
 The source is whatever stands before the separator that follows it, byte for byte, so
 hashes and extraction work on the raw bytes. What makes it hard: scripts that print their source add one newline at its
-end and scripts that write it add none, and only the header that follows tells which kind it was.
+end and scripts that write it add none, and only the header that follows tells which kind it was. And a source may hold a
+separator line of its own, so the one that ends it is the last before the run that a header follows, else the first: what
+stands behind an earlier one would be in no hash.
 """
 
 import hashlib
@@ -21,6 +23,7 @@ _PLACEHOLDER = re.compile(rb"\[source removed: (\d{1,12}) bytes, sha256 ([0-9a-f
 _EXTRA_PART = re.compile(rb"\n\n-{40}\n# ?([^\n]{1,200})\n-{40}\n\n")
 _PART_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _OWN_HEADER = re.compile(rb"^val_tokens:\d+\s*$", re.MULTILINE)  # scripts of this project add no newline
+_HEADER = b"Running "  # so begins the header behind a source in every log of the archive with two separators or more
 _WRITTEN_HEADER = b"Running pytorch "  # the scripts that write their source into the file, byte for byte
 _PRINTED_HEADER = re.compile(rb"^Running [Pp]ython ", re.MULTILINE)
 
@@ -77,15 +80,19 @@ def find_layout(data: bytes | bytearray, start: int = 0) -> Layout:
 def _source_span(data: bytes | bytearray, separators: list[int], after_first: int) -> Span | None:
     if not separators:
         return None
-    if separators[0] > 0:
-        span = (0, separators[0])
-    elif len(separators) > 1:
-        span = (after_first, separators[1])
-    else:
-        return None
+    start, ends = (0, separators) if separators[0] > 0 else (after_first, separators[1:])
     # A capture without source may still carry a separator after its header.
-    is_header = data[span[0] : span[0] + 8] == b"Running " or span[0] == span[1]
-    return None if is_header else span
+    if not ends or data[start : start + len(_HEADER)] == _HEADER or start == ends[0]:
+        return None
+    ran = _metric_line(data, ends[0], ends[-1])  # what stands behind a metric line is of another run
+    headers = [end for end in ends if _has_header(data, end) and (ran is None or end < ran)]
+    return start, headers[-1] if headers else ends[0]
+
+
+def _has_header(data: bytes | bytearray, separator: int) -> bool:
+    """Whether a header begins behind the separator line at this position."""
+    begin = separator + len(_SEPARATOR)
+    return data[begin : begin + 4 + len(_HEADER)].lstrip(b"\r\n").startswith(_HEADER)
 
 
 def read_source(data: bytes | bytearray, layout: Layout) -> Source:
@@ -158,8 +165,12 @@ def embed(files: dict[str, bytes]) -> bytes:
 
 def metrics_before(data: bytes | bytearray, layout: Layout) -> int | None:
     """Find a metric line before the last separator and outside the source; its position, or None without one."""
-    position = layout.header_start
-    while layout.separators and (position := data.find(grammar.STEP_MARK, position, layout.log_start)) >= 0:
+    return _metric_line(data, layout.header_start, layout.log_start) if layout.separators else None
+
+
+def _metric_line(data: bytes | bytearray, position: int, stop: int) -> int | None:
+    """Find the first metric line between two positions; None without one."""
+    while (position := data.find(grammar.STEP_MARK, position, stop)) >= 0:
         if position == 0 or data[position - 1] in b"\r\n":
             end = data.find(b"\n", position, position + grammar.MAX_LINE_BYTES)
             line = bytes(data[position : end if end >= 0 else position]).rstrip(b"\r")

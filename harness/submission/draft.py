@@ -20,7 +20,7 @@ from harness.catalog.subjects import Subject
 from harness.catalog.tracks import current_ruleset
 from harness.core import yamlfile
 from harness.core.constraints import show
-from harness.core.errors import HarnessError, ManifestError, StoreError, YamlError
+from harness.core.errors import HarnessError, ManifestError, Problem, StoreError, YamlError, raise_if
 from harness.core.task import Track
 from harness.core.text import plural
 from harness.store import run_files
@@ -59,7 +59,7 @@ def make(
     taken = [f for f in (folder, *project.records.glob(f"*/{folder.name}")) if f.exists()]
     if taken:
         raise StoreError.at(project.show(taken[0]), "exists already", "use another name; nothing was changed")
-    template = project.submissions / TEMPLATE
+    template = _template(project)
     track = None if on is None else catalog.track(on)
     if start is None and track is not None and catalog.current(track) is not None:
         start = track.name
@@ -81,6 +81,16 @@ def make(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder, source
+
+
+def _template(project: Project) -> Path:
+    """Return the folder of the template; raises StoreError with every file of it that is missing."""
+    template = project.submissions / TEMPLATE
+    where = project.show(template)
+    todo = f"it is part of the repository; get it back: git checkout -- {where}"
+    missing = [name for name in (MANIFEST, README) if not (template / name).is_file()]
+    raise_if([Problem(f"{where}/{name}", "is missing", todo) for name in missing], StoreError)
+    return template
 
 
 def _source(catalog: Catalog, start: str | None, *, original: bool, checkout: Path | None) -> Subject:

@@ -64,6 +64,8 @@ def judge(catalog: Catalog, name: str) -> Checked:
     """
     folder = naming.place(catalog.project, name)
     if folder is not None and not (folder / "record.yaml").is_file():
+        if naming.inside_records(catalog.project, folder) is not None:
+            raise naming.unknown(catalog.project, name)
         return check(catalog, folder)
     named = catalog.find(name)
     if named.record is None:
@@ -111,6 +113,8 @@ def check(catalog: Catalog, folder: Path) -> Checked:
         try:
             if (folder / PACK / LEDGER).is_file() or Ledger(project.ledger).chain(subject.chain).has_judged:
                 gathered, verdict = judging.verify(catalog, subject)
+                if earlier := earlier_pack_problems(project, subject):
+                    problems, gathered, verdict = [*problems, *earlier], None, None
         except HarnessError as error:
             problems += error.problems
     if subject is not None and verdict is None:  # else the verdict says it
@@ -218,6 +222,22 @@ def evidence_problems(folder: Path, name: str) -> list[Problem]:
     return [
         Problem(f"{where}/{RUNS}/{run}", "is not a run of the ledger", "pack the submission again") for run in unknown
     ]
+
+
+def earlier_pack_problems(project: Project, subject: Subject) -> list[Problem]:
+    """Say that a pack holds runs of an earlier script alone; nearly every rule would fail, and none would say so."""
+    pack, where = subject.folder / PACK, f"{subject.name}/{PACK}"
+    if not (pack / LEDGER).is_file():
+        return []
+    whole = read_pack_ledger(pack, where)
+    own = whole.of_script(subject.chain)
+    if whole.is_old or own.counted or not whole.counted:
+        return []
+    made = Ledger(project.ledger).chain(subject.chain).has_judged
+    again = f"pack those of this one: speedrun pack {subject.name}"
+    todo = again if made else f"make runs of this one (speedrun run {subject.name}), then {again}"
+    what = f"holds runs of an earlier script alone, none of {subject.entry} as it is now ({subject.script_sha256[:12]})"
+    return [Problem(where, what, todo)]
 
 
 def private_problems(folder: Path, listed: list[str], name: str) -> list[Problem]:

@@ -1,13 +1,19 @@
 """Put the plan of a comparison into words: which scripts, in what they run, in which order, how long and at what price."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from harness.compare import cost as compare_cost
-from harness.compare import noise, pairs, session_cost
+from harness.compare import decision, noise, pairs, session_cost
 from harness.compare.arms import Contender
 from harness.compare.interleaving import Plan
 from harness.compare.pairs import Rule
 from harness.core.task import Track
 from harness.core.text import plural
+from harness.machine import computer
 from harness.store.comparisons import Caches, other_torch
+from harness.store.layout import Project
+from harness.ui import plan_data
 
 BY_CLAIMS = "; by a record's claim and starts of others on 8×H100, nothing has run here"
 
@@ -70,6 +76,22 @@ def varies_here(spread: noise.Spread, rule: Rule) -> str:
 def is_too_noisy(spread: noise.Spread | None, rule: Rule) -> bool:
     """Tell whether runs are known to vary so much that what records usually gain stays undecided."""
     return spread is not None and pairs.decidable_gain(spread.share, rule) > noise.USUAL_GAIN
+
+
+def data_of(project: Project, plan: Plan) -> dict[str, Any]:
+    """Return what `--plan --json` prints of a comparison of two scripts."""
+    rule = decision.rule_of(plan.comparison)
+    return plan_data.of_comparison(plan) | noise_data(project, plan.contenders.values(), rule)
+
+
+def noise_data(project: Project, contenders: Iterable[Contender], rule: Rule) -> dict[str, Any]:
+    """Return what `--plan --json` tells of the line `noise`; the value is null where too few runs are known here."""
+    spread = noise.measured(project, contenders, computer.capture())
+    if spread is None:
+        return {"noise": None}
+    gain = pairs.decidable_gain(spread.share, rule)
+    told = {"spread": spread.share, "runs": spread.runs, "decidable_gain": gain}
+    return {"noise": told | {"too_noisy": is_too_noisy(spread, rule)}}
 
 
 def _stays(rule: Rule) -> str:

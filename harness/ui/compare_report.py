@@ -158,7 +158,7 @@ def say_analysis(comparison: Comparison) -> None:
 
 def say_warnings(comparison: Comparison) -> None:
     """Print what an interim analysis that decided nothing foretells: how many pairs are needed, and what would end it."""
-    console.say(f"  {outlook(comparison)}")
+    console.say(f"  {outlook(comparison, goes_on=True)}")
     rule, outliers = decision.rule_of(comparison), sum(run.outlier for run in comparison.runs)
     if outliers:
         most = f"more than {rule.most_outliers} of all {rule.runs} would leave nothing to decide by"
@@ -241,8 +241,8 @@ def difference(comparison: Comparison) -> str:
     return f"B is {gain} {word} than A (95 % interval {percent(low)} to {percent(high)}, {count})"
 
 
-def outlook(comparison: Comparison) -> str:
-    """Say how many more pairs are likely needed, and what stopped it."""
+def outlook(comparison: Comparison, *, goes_on: bool = False) -> str:
+    """Say how many more pairs are likely needed, and what stopped it; goes_on: nothing did, the next run begins now."""
     if comparison.gain is None:
         return f"how many {comparison.unit}s are needed is known after {FIRST_ANALYSIS} {comparison.unit}s"
     if comparison.pairs_needed is None:
@@ -259,7 +259,7 @@ def outlook(comparison: Comparison) -> str:
         return f"{needed}; this comparison ends at {comparison.max_pairs}"
     if comparison.pairs_needed > comparison.max_pairs:
         return f"{needed}, but this comparison ends after {comparison.max_pairs - comparison.pairs} more"
-    return f"{needed}; the same command continues"
+    return needed if goes_on else f"{needed}; the same command continues"
 
 
 def loss_sentence(comparison: Comparison) -> str | None:

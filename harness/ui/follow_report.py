@@ -14,7 +14,6 @@ from typing import Any
 from harness.catalog.lookup import Catalog
 from harness.core.errors import HarnessError, StoreError
 from harness.core.task import Ruleset, Track
-from harness.core.text import printable
 from harness.run.command_progress import Command
 from harness.run.record_curve import Reference, reference_of
 from harness.run.run_reading import RunReader
@@ -97,8 +96,7 @@ def say_run(catalog: Catalog, run_id: str, *, follow: bool) -> None:
     """Print where a run stands; follow: go on until it has ended. Ctrl-C leaves the last state and is raised."""
     followed = Followed(catalog, run_id)
     status = followed.status()
-    console.close_display()
-    print(printable(f"run {run_id} of {status.subject}"), flush=True)
+    console.say(f"run {run_id} of {status.subject}")
     shown = sink(sys.stdout)
     try:
         while follow and not followed.over:

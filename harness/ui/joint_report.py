@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 from harness.compare import cost as compare_cost
 from harness.compare import joining, joint_runs, noise, pairs, rounds
@@ -12,7 +13,7 @@ from harness.run import priming
 from harness.store.comparisons import Comparison
 from harness.store.joint import Joint, joint_file
 from harness.store.layout import Project
-from harness.ui import compare_plan, compare_report, compare_steps, console, run_report
+from harness.ui import compare_plan, compare_report, compare_steps, console, plan_data, run_report
 from harness.ui.compare_plan import span
 
 
@@ -48,6 +49,14 @@ def say_plan(project: Project, plan: JointPlan, *, plan_only: bool = False) -> N
     console.say(f"  price    {_price(plan)}")
     spread = noise.measured(project, plan.contenders.values(), computer.capture())
     compare_report.say_noise(spread, track, joint_runs.rule_of(plan.joint))
+
+
+def data_of(project: Project, plan: JointPlan) -> dict[str, Any]:
+    """Return what `--plan --json` prints of a comparison of several candidates."""
+    told = plan_data.of_several(plan)
+    if plan.joint is None:
+        return told
+    return told | compare_plan.noise_data(project, plan.contenders.values(), joint_runs.rule_of(plan.joint))
 
 
 def _begun_otherwise(plan: JointPlan, made: Joint) -> list[str]:
@@ -108,7 +117,8 @@ def watch(project: Project, plan: JointPlan) -> Watcher:
 def say_analysis(comparison: Comparison, letter: str) -> None:
     """Print what a whole round says about one candidate."""
     if comparison.runs:
-        console.say(f"  {letter}, called B here: {compare_report.sentence(comparison)}")
+        named = letter if letter == "B" else f"{letter}, called B here"
+        console.say(f"  {named}: {compare_report.sentence(comparison)}")
     if comparison.outcome == "undecided":
         compare_report.say_warnings(comparison)
 

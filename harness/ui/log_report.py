@@ -48,7 +48,7 @@ def _heading(one: Group) -> str:
     run, (count, gpu) = one.logs[0], one.gpus
     steps = run.final_step if run.total_steps is None else run.total_steps
     parts = [
-        one.name + (" (baseline)" if one.is_baseline else ""),
+        one.label + (" (baseline)" if one.is_baseline else ""),
         f"script {one.script[:8]}" if one.script else "no source in its logs",
         "no step" if steps is None else f"{steps:,} steps",
         _hardware(count, gpu),

@@ -106,6 +106,7 @@ def of_replay(plan: Replaying, outlook: Outlook) -> dict[str, Any]:
         "processes": plan.processes,
         "environments": [{"requirements": wanted, "state": state} for wanted, state in outlook.environments],
         "loss_only": plan.loss_only,
+        "claimed_loss": plan.claimed_loss,
         "train_tokens": plan.subject.train_tokens,
         "missing_shards": outlook.missing,
         "missing_bytes": outlook.missing_bytes,

@@ -48,10 +48,7 @@ def say_plan(plan: Plan, outlook: Outlook, *, plan_only: bool) -> None:
     console.say(f"  data         {subject.train_tokens:,} training tokens under {folder}: {_tokens(plan, outlook)}")
     console.say(f"  disk         {_disk(plan, outlook)}")
     console.say(f"  machine      {computer.describe(outlook.machine)}")
-    if plan.loss_only:
-        console.say(f"  compared     loss only: {'; '.join(plan.loss_only)}")
-    else:
-        console.say("  compared     time and loss")
+    console.say(f"  compared     {plan.compared}")
     for problem in outlook.problems if plan_only else ():
         console.say(f"  cannot run   {problem}", style="red")
 

@@ -36,7 +36,7 @@ def curve_rows(status: Status, width: int, height: int) -> list[str]:
         return []
     drawn = _drawn(own, theirs, float(end), _limits(own, theirs, end), command.target, width, height - 1)
     legend = "above the entropy:" if command.entropy is not None else "val_loss:"
-    beside = [f"{THEIRS * 3} {reference.name}"] if reference is not None and theirs else []
+    beside = [f"{THEIRS * 3} {reference.shown}"] if reference is not None and theirs else []
     target = [] if command.target is None else [f"─── target {command.target:g}"]
     for part in ("⠤⠤⠤ this run", *beside, *target):
         legend += f"  {part}" if len(legend) + len(part) + 2 <= width else ""

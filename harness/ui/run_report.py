@@ -140,11 +140,13 @@ def say_outcome(
     if ran:
         say_more_runs(gathered, verdict, usd_per_hour)
         say_newer(catalog.project, subject, ran=ran)
+    lost = judging.no_record(catalog, subject, gathered, verdict)
     if verdict.outcome == "pass":
         stored = subject.record is not None and not ran
         say_row(subject, gathered, "the row that its evidence earns:" if stored else "the row it would earn:")
-        console.say(f"  {standing(catalog, subject, gathered, ran=ran)}")
-    return 0 if verdict.outcome == "pass" and not judging.no_record(catalog, subject, gathered, verdict) else 1
+        valid = "valid, but no record: " if lost else ""
+        console.say(f"  {valid}{standing(catalog, subject, gathered, ran=ran)}")
+    return 0 if verdict.outcome == "pass" and not lost else 1
 
 
 def say_newer(project: Project, subject: Subject, *, ran: bool = False) -> None:

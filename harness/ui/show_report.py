@@ -128,13 +128,15 @@ def _runs_sentence(row: Row) -> str | None:
 
 
 def _script_sentence(folder: Path, record: Record) -> str:
-    if (folder / "script").is_dir():
-        return "script/ in its folder"
     told = _original_sentence(record)
+    if (folder / "script").is_dir():
+        if record.original is None:
+            return "script/ in its folder"
+        told = f"script/ in its folder; {told}"
     if record.merged is None:
         return told
     if record.merged.program is None:
-        return f"{told}; the merged one: {record.merged.reason}"
+        return f"{told}; the merged one is not known: {record.merged.reason}"
     return f"the merged one: {', '.join(record.merged.files)} at {record.merged.commit} of {record.merged.repository}; {told}"
 
 

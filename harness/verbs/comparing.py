@@ -101,7 +101,7 @@ def _contenders(args: argparse.Namespace, catalog: Catalog) -> list[Contender]:
 def _compare(args: argparse.Namespace) -> int:
     from harness.compare import interleaving, readiness
     from harness.store.comparisons import only_one
-    from harness.ui import compare_report, console, plan_data
+    from harness.ui import compare_plan, compare_report, console
     from harness.ui.bars import file_progress
 
     terms = _terms(args)
@@ -117,7 +117,7 @@ def _compare(args: argparse.Namespace) -> int:
         plan = interleaving.plan(project, a, b, terms, plan_only=True)
         compare_report.say_plan(project, plan, plan_only=True)
         if args.json:
-            print_json(plan_data.of_comparison(plan))
+            print_json(compare_plan.data_of(project, plan))
         return 0
     with only_one(project):
         plan = interleaving.plan(project, a, b, terms)
@@ -155,7 +155,7 @@ def _kept() -> Iterator[None]:
 def _compare_several(args: argparse.Namespace, project: Project, contenders: list[Contender], terms: Terms) -> int:
     from harness.compare import joining, joint_runs, readiness
     from harness.store.comparisons import Comparison, only_one
-    from harness.ui import console, joint_report, plan_data
+    from harness.ui import console, joint_report
     from harness.ui.bars import file_progress
 
     if args.pairs is None:
@@ -165,7 +165,7 @@ def _compare_several(args: argparse.Namespace, project: Project, contenders: lis
         plan = joining.plan(project, a, candidates, terms, plan_only=True)
         joint_report.say_plan(project, plan, plan_only=True)
         if args.json:
-            print_json(plan_data.of_several(plan))
+            print_json(joint_report.data_of(project, plan))
         return 0
     judged: dict[str, Comparison] = {}
     with only_one(project):

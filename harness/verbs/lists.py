@@ -6,13 +6,15 @@ import argparse
 import datetime
 from typing import TYPE_CHECKING
 
-from harness.core.errors import Problem, raise_if
+from harness.core.errors import HarnessError, Problem, raise_if
+from harness.core.text import did_you_mean
 from harness.verbs.verb import print_json
 
 if TYPE_CHECKING:
     from harness.catalog.lookup import Catalog
     from harness.run.past_runs import ListedRun
 
+LISTED = ("tracks", "records")  # what `show` lists by itself
 RUNS = "runs"  # what `show` is asked for the runs of this machine by
 FEW = 20  # lines of a list that nobody narrowed down
 EVIDENCE = ("verified", "timed", "logged", "claimed")  # a test holds them equal to those of the catalog
@@ -43,6 +45,19 @@ def refuse_filters(args: argparse.Namespace, catalog: Catalog) -> None:
     track = args.record in catalog.track_names()
     todo = f"list that track with --track {args.record}" if track else "leave it out, or leave the name out"
     raise_if(Problem(f"--{name}", "narrows a list down, and one thing was named", todo) for name in given)
+
+
+def refuse_word(name: str, catalog: Catalog) -> None:
+    """Raise HarnessError for a mistyped word of a list, and for one that `show` alone lists; names pass."""
+    if not name.isalpha() or name in catalog.track_names():
+        return
+    meant = did_you_mean(name, (RUNS, *LISTED, *catalog.track_names()))
+    if meant == RUNS:
+        raise HarnessError.at(name, "there is no such record or track", f"did you mean {RUNS}, those of this machine?")
+    if meant in LISTED:
+        raise HarnessError.at(
+            name, "there is no such record or track", "`speedrun show` alone lists tracks and records"
+        )
 
 
 def show_records(args: argparse.Namespace, catalog: Catalog) -> int:

@@ -126,6 +126,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.record == lists.RUNS:
         return lists.show_runs(args, catalog)
     lists.refuse_filters(args, catalog)
+    lists.refuse_word(args.record, catalog)
     record, row = rows.row_of(catalog, args.record)
     if args.json:
         print_json({"row": row, "record": record})

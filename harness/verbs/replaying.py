@@ -150,9 +150,9 @@ def _resolve_all(args: argparse.Namespace, catalog: Catalog) -> int:
     else:
         console.say_table(("record", "original", ""), [(row.record, row.state, row.said) for row in originals])
     counts = Counter(row.state for row in originals)
-    absent = f", {counts['not here']} not here" if counts["not here"] else ""
+    others = "".join(f", {counts[state]} {state}" for state in ("in git only", "not here") if counts[state])
     none = f"{counts['none']} never published"
-    console.say(f"{counts['resolved']} found and verified, {none}{absent}, {counts['broken']} broken")
+    console.say(f"{counts['resolved']} found and verified, {none}{others}, {counts['broken']} broken")
     return 1 if counts["broken"] or counts["not here"] else 0
 
 

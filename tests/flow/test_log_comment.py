@@ -103,6 +103,7 @@ def race(tmp_path: Path) -> Path:
     (new / "README.md").write_text("faster\n")
     write(folder / "records" / "track_2_medium" / "2026-02-02_Other" / "a.txt", 2.9190, 900_000)
     (new / "linked.txt").symlink_to("/etc/hostname")
+    (folder / ".gitattributes").write_text("*.py binary\n")
     for name in ("harness", "json"):
         (folder / f"{name}.py").write_text("raise SystemExit('code of the pull request ran')\n")
     git(folder, "add", "-A")
@@ -152,6 +153,9 @@ def test_the_logs_that_a_pull_request_adds_become_one_comment_that_is_updated(ra
     assert done.stdout == "1 of 8 added files are of another track or too many\n6 runs in 6 of 8 added files\n"
     summary = (race.parent / "temp" / "summary").read_text()
     assert "| baseline (baseline) |" in summary and "| this&#95;pr |" in summary and "Old" not in summary
+    # Two modules and the attributes, which do not make binary files of them.
+    assert "- The pull request changes +3 −0 lines beside its logs.\n" in summary
+    assert "- Not read: 1 added file of another track, or beyond 2,000.\n" in summary
 
     github.comments = [said(1, "somebody", MARK), *(said(n, LOGIN, "other") for n in range(2, 150))]
     event = told(race.parent, github.address)

@@ -74,6 +74,14 @@ def test_nothing_is_ever_overwritten(project: Repository) -> None:
     assert [path.name for path in (project.root / "submissions").iterdir() if path.name.startswith(".")] == []
 
 
+def test_where_the_template_is_missing_it_is_said_and_nothing_is_made(project: Repository) -> None:
+    shutil.rmtree(project.root / "submissions")
+    said = project.speedrun("new", "idea", "--from", "smoke", status=2)
+    for name in ("manifest.yaml", "README.md"):
+        assert f"submissions/_template/{name}: is missing; it is part of the repository; get it back: git " in said
+    assert not (project.root / "submissions").exists()
+
+
 @pytest.mark.parametrize("name", ["", "!!!", "a" * 80, "idéa", "\x1b[\n"])
 def test_a_name_that_names_nothing_is_refused(name: str) -> None:
     with pytest.raises(HarnessError, match="is not a valid name") as caught:

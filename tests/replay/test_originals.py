@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shutil
@@ -73,8 +74,11 @@ def test_a_plain_tree_resolves_all_but_what_is_in_git_only(upstream: Upstream, t
     plain = tmp_path / "plain"
     shutil.copytree(upstream.folder, plain, ignore=shutil.ignore_patterns(".git"))
     found = states(upstream, plain)
-    assert [state for state, _ in found.values()] == ["resolved"] * 5 + ["none", "none"]
+    assert [state for state, _ in found.values()] == ["resolved"] * 5 + ["in git only", "none"]
     assert "plain tree" in found["tiny/6"][1]
+    done = speedrun(upstream, "replay", "--original", "--plan", "--checkout", str(plain))
+    assert "5 found and verified, 1 never published, 1 in git only, 0 broken" in done.stdout
+    assert done.returncode == 0
 
 
 def test_the_files_that_are_handed_out_have_the_right_bytes(upstream: Upstream) -> None:
@@ -177,6 +181,14 @@ def test_the_merged_script_is_what_a_record_is_run_with_and_its_original_is_aske
     usual, proven = (plan.plan(catalog, record, which=w, checkout=upstream.folder) for w in ("usual", "original"))
     assert (usual.script, whose in usual.loss_only) == ("merged", False)
     assert (proven.script, whose in proven.loss_only) == ("original", True)
+    assert whose not in usual.compared and usual.compared.endswith("; no loss of this script is known")
+    usual = dataclasses.replace(usual, loss_only=())
+    assert usual.compared == "time only: no loss of this script is known"
+    assert proven.compared.startswith(f"neither time nor loss: {whose}; ")
+    of_steps = dataclasses.replace(
+        record, claimed=dataclasses.replace(record.claimed, train_time_s=None, val_loss=3.27)
+    )
+    assert dataclasses.replace(usual, record=of_steps).compared == "loss only: the record claims no time"
     for wanted, kind in ((False, "merged"), (True, "original")):
         assert arms.find(catalog, catalog.find("tiny"), original=wanted, checkout=upstream.folder).kind == kind
     old, new = codediff.sides(catalog, "tiny/1", "tiny/1", source)
@@ -196,7 +208,7 @@ def test_a_plain_tree_gives_the_merged_script_only_while_it_stands_there(upstrea
     plain = tmp_path / "plain"
     shutil.copytree(upstream.folder, plain, ignore=shutil.ignore_patterns(".git"))
     catalog = Catalog(upstream.project)
-    with pytest.raises(StoreError, match="this checkout is a plain tree of another commit"):
+    with pytest.raises(StoreError, match=r"a plain tree of another commit; name a clone"):
         catalog.published_script(catalog.record("tiny/1"), source_of(plain), given=True)
     (plain / "train_gpt.py").write_bytes(MERGED["train_gpt.py"])
     assert catalog.published_script(catalog.record("tiny/1"), source_of(plain), given=True).merged

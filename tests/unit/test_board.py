@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.board import board_page, code_changes, export, leaderboard, learning, markdown, rows
+from harness.board import board_page, code_changes, export, leaderboard, learning, markdown, record_page, rows
 from harness.catalog.differences import Difference
 from harness.catalog.tracks import load_tracks
 from harness.core.record import INCOMPLETE, Claimed, Merged, Original, Record, RecordRun, cpu_note
@@ -289,6 +289,17 @@ def test_a_page_says_nothing_that_a_later_record_changes() -> None:
     assert "0.75 s less than the script of #1, run beside it (2 and 2 runs)" in page
     assert "| 100 | 3.3000 | 60 | 3.3000 |" in page, "its curve beside that of the record before"
     assert f"](leaderboard/short/{second.slug}.md)" in new["leaderboard.md"]
+
+
+def test_a_curve_of_the_original_is_called_so_where_another_script_was_merged() -> None:
+    ran = [replace(run(3.278, 80.0 + n), script_sha256="a" * 64) for n in (0, 1)]
+    told = "It is of a run of the original, not of the merged script."
+    for merged, said in ((merged_as("b" * 64), True), (merged_as("a" * 64), False), (merged_as(None), False)):
+        held = record(1, 80.0, *ran, merged=merged)
+        [page] = record_page.pages(
+            TRACKS["short"], [held], rows.make_rows(TRACKS["short"], [held]), {held.slug: ((100, 3.3, 60.0),)}, {}, {}
+        ).values()
+        assert "## Its curve" in page and (told in page) is said
 
 
 @pytest.mark.parametrize("text", HOSTILE)

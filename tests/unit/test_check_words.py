@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -68,6 +69,8 @@ def test_valid_but_no_record_is_said_in_plain_words(project: Path, capsys: pytes
     status, told = check(project, capsys, "--json")
     data = json.loads(told)
     assert (status, data["no_record"], data["outcome"], data["problems"]) == (1, True, "pass", [])
+    status, said = check(project, capsys, "--all")  # which ends as `run` does
+    assert said.splitlines()[-1].startswith("  valid, but no record: smoke/2 holds the record with 100 steps; ")
     status, report = check(project, capsys, "--markdown")
     assert report.splitlines()[0].endswith(": valid, but no record")
 
@@ -102,6 +105,34 @@ def test_problems_of_the_folder_are_counted_first(project: Path, capsys: pytest.
     assert status == 1
     assert said.startswith(f"verdict: pass for submissions/{SLUG} under smoke@1, but its folder is not in order: 1 pro")
     assert "  problem  submissions/" in said.splitlines()[1]
+
+
+def test_a_pack_of_an_earlier_script_is_one_sentence(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = ROOT / "records" / "smoke" / "2026-11-27_token-before"
+    shutil.copyfile(ROOT / "tracks" / "smoke.yaml", project / "tracks" / "smoke.yaml")
+    folder = project / "submissions" / SLUG
+    shutil.rmtree(folder / "evidence")
+    shutil.copytree(record / "submitted", folder / "evidence")
+    script = (record / "script" / "train_gpt.py").read_text()
+    manifest = yaml.safe_load((folder / "manifest.yaml").read_text()) | {"ruleset": "smoke@2", "schema": 2}
+    del manifest["files"]
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
+    for text, verdict in (
+        (script, "verdict: "),
+        (script + "# edited\n", f"submissions/{SLUG}: not in order: 1 problem"),
+    ):
+        (folder / "train_gpt.py").write_text(text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        (folder / "manifest.lock").write_text(json.dumps({"schema": 1, "files": {"train_gpt.py": digest}}))
+        status, said = check(project, capsys)
+        assert said.startswith(verdict)
+    assert status == 1
+    [problem] = said.splitlines()[1:]
+    assert f"holds runs of an earlier script alone, none of train_gpt.py as it is now ({digest[:12]}); " in problem
+    assert (
+        f"(speedrun run submissions/{SLUG}), then pack those of this one: speedrun pack submissions/{SLUG}" in problem
+    )
+    assert json.loads(check(project, capsys, "--json")[1])["outcome"] is None
 
 
 @pytest.mark.parametrize("verb", ["check", "verify"])

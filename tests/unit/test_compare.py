@@ -29,7 +29,7 @@ from harness.store.comparisons import Comparison
 from harness.store.files import write_atomic
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.ui import compare_report, compare_steps, state_report
+from harness.ui import compare_plan, compare_report, compare_steps, state_report
 from tests.faults.projects import Small, make_project
 from tests.named import find_subject
 
@@ -212,6 +212,7 @@ def test_more_outliers_than_all_planned_runs_may_have_end_it_and_it_warns_before
     assert made.outcome == "inconclusive" and made.reason is not None and 10 < len(made.runs) < 24
     assert "3 of" in made.reason and "more than 10 % of all 24 that were planned, so that no further run" in made.reason
     assert any("2 of" in words and "more than 2 of all 24 would leave nothing to decide by" in words for words in said)
+    assert not any("the same command continues" in words for words in said), "nothing has stopped it"
     assert not made.unfinished
 
 
@@ -253,6 +254,8 @@ def test_a_plan_says_at_the_start_where_the_machine_is_too_noisy_to_decide(
         r"noise    6 runs here vary by \d\.\d %: a difference below \d(\.\d)? % stays undecided in 16 pairs more", said
     )
     assert "too noisy for what records gain, 1 % in the middle" in said
+    told = compare_plan.data_of(bench.project, bench.plan(Terms(), plan_only=True))["noise"]
+    assert (told["runs"], told["too_noisy"]) == (6, True) and told["decidable_gain"] > told["spread"] > 0.02
 
 
 def test_a_noisy_machine_is_named_after_the_third_pair(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,6 +65,21 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "submissions/nothing"], "submissions/nothing: there is no such folder"),
         (["check", "/nowhere/at/all"], "/nowhere/at/all: there is no such folder"),
         (["show", "short/4711"], "short/4711: there is no such record"),
+        (["show", "runz"], "runz: there is no such record or track; did you mean runs, those of this machine?"),
+        (
+            ["show", "tracks"],
+            "tracks: there is no such record or track; `speedrun show` alone lists tracks and records",
+        ),
+        (
+            ["check", "records/smoke"],
+            "is no record; smoke alone means its current record; `speedrun show --track smoke`",
+        ),
+        (
+            ["run", "records/smoke/"],
+            "is no record; smoke alone means its current record; `speedrun show --track smoke`",
+        ),
+        (["check", "records"], "records: is no record; name one like short/12; `speedrun show` lists"),
+        (["check", "records/smoke/2026-11-21_muon/evidence"], "the record that it belongs to: smoke/2026-11-21_muon"),
     ],
 )
 def test_what_was_mistyped_is_answered_with_what_was_meant(
@@ -160,6 +175,9 @@ def test_bash_completes_verbs_options_and_names(completing: Path) -> None:
     assert {"smoke", "smoke/1", "smoke/2026-11-21_muon"} <= set(completed(completing, "show", "smo"))
     assert completed(completing, "compare", "smoke/4", "medium/18") == ["medium/18"]
     assert completed(completing, "check", "tim") == [], "tracks/timers.yaml is no track"
+    assert completed(completing, "show", "ru") == ["runs"]
+    assert completed(completing, "new", "x", "--track", "s") == ["short", "smoke"]
+    assert completed(completing, "log", "--target", "s") == [], "a loss is no name"
 
 
 def test_a_name_of_somebody_else_is_never_executed_by_completing_it(completing: Path, tmp_path: Path) -> None:

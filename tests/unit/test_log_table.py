@@ -254,6 +254,8 @@ def test_the_table_as_data_gives_the_same_page(tmp_path: Path) -> None:
         (("groups", 0, "runs", 0, "started_at"), "soon"),
         (("groups", 0, "runs", 0, "note"), "merge this"),
         (("note",), "merge this"),
+        (("beside",), {"unread": 0, "outside": {"added": "[x](y)", "removed": 0}}),
+        (("beside",), {"unread": -1, "outside": {"added": 0, "removed": 0}}),
     ],
 )
 def test_a_table_from_elsewhere_is_read_strictly(tmp_path: Path, where: tuple[str | int, ...], value: object) -> None:

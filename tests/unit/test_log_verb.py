@@ -7,6 +7,7 @@ import hashlib
 import json
 import lzma
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -65,6 +66,50 @@ def test_runs_are_grouped_by_script_and_named_by_the_path_below_what_all_share(t
     assert "3 complete runs: val_loss 3.27853 ± 0.00074, train_time 80.001 s ± 0.001" in first
     assert "(baseline)" not in first + second and "to the baseline" not in first + second
     assert second.splitlines()[-1] == "7 logs with 7 runs; 0 other files are not training logs"
+
+
+def test_a_run_of_a_probe_stands_alone_and_runs_on_other_text_are_another_group(tmp_path: Path) -> None:
+    record = ROOT / "records" / "smoke" / "2026-11-27_token-before"
+    blocks = speedrun("log", record, folder=tmp_path).stdout.split("\n\n")
+    headings = [block.splitlines()[0] for block in blocks]
+    probes = [heading for heading in headings if ", purpose probe, " in heading]
+    assert len(probes) == len(list(record.glob("probe/runs/*/log.txt.xz"))) > 0
+    assert not any("complete run" in block for block in blocks if block.splitlines()[0] in probes)
+    [evidence] = [heading for heading in headings if heading.startswith("evidence/runs, ")]
+    [submitted] = [heading for heading in headings if heading.startswith("submitted/runs, ")]
+    texts = {re.search(r"validation text ([0-9a-f]{8}), script ", heading)[1] for heading in (evidence, submitted)}  # type: ignore[index]
+    assert len(texts) == 2, "each series of the smoke track has a source of its own, whose losses are no common mean"
+    label = submitted.partition(", script ")[0]
+    assert speedrun("log", record, "--baseline", label).stdout.startswith(f"{label} (baseline), script ")
+    assert f"; {label} (126f6963)" in speedrun("log", record, "--baseline", "126f6963").stderr, "one hash, many texts"
+    table = speedrun("log", record, "--markdown").stdout
+    assert table.count("purpose probe") >= len(probes)
+
+
+def test_what_lies_beside_a_log_and_is_none_of_ours_tells_nothing(tmp_path: Path) -> None:
+    """A pull request may hold any run.json: nothing of it is shown, and a damaged one is as good as none."""
+    runs = ROOT / "records" / "smoke" / "2026-11-27_token-before" / "evidence" / "runs"
+    for number, run in enumerate(sorted(runs.iterdir())):
+        shutil.copytree(run, tmp_path / str(number))
+    first, second, third = (tmp_path / str(number) / "run.json" for number in range(3))
+    text = json.loads(first.read_text())
+    text["data"]["shards"][0]["sha256"] = "\x1b[2J@everyone"
+    first.write_text(json.dumps(text))
+    second.write_text("[" * 9000)
+    said = speedrun("log", tmp_path).stdout
+    headings = [block.splitlines()[0] for block in said.split("\n\n")]
+    assert not {"\x1b", "@"} & set(said)
+    [theirs] = [heading for heading in headings if "validation text" in heading]
+    assert f"validation text {json.loads(third.read_text())['data']['shards'][0]['sha256'][:8]}, script " in theirs
+
+
+def test_what_a_run_leaves_of_its_tokens_is_an_error_only_where_it_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "run.txt", 3.28, 80_000)
+    (tmp_path / "tokens.bin").symlink_to(tmp_path / "gone")
+    done = speedrun("log", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 log with 1 run; 1 other file is not a training log" in done.stdout
+    assert speedrun("log", tmp_path / "tokens.bin").returncode == 2
 
 
 def test_a_group_is_held_against_a_baseline_that_is_named(tmp_path: Path) -> None:

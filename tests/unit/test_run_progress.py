@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.catalog.lookup import Catalog
 from harness.run.command_progress import COMMAND_FORM, Command, rest_of
-from harness.run.record_curve import Reference, against
+from harness.run.record_curve import Reference, against, reference_of
 from harness.run.run_progress import Point, Progress, State
+from harness.store.layout import Project
 from tests.recorded import HEADER, line, training
 
 COMMAND = Command(1, 2, 3, False, None, "short/89", 3.28, None, 24.0, 100.0, 1, None)
@@ -175,6 +178,16 @@ def test_a_validation_is_held_against_the_record_at_the_same_step() -> None:
 def test_a_script_with_another_number_of_steps_is_held_against_it_at_the_same_time() -> None:
     assert said(Point(600, 3.75, 31.0), timed=True, total=800) == "0.0100 above short/89 at 31.0 s"
     assert said(Point(750, 3.728, 40.0), timed=True) == "0.0120 below short/89 at step 750"
+
+
+def test_the_curve_of_an_original_is_called_so_where_another_script_holds_the_record() -> None:
+    catalog = Catalog(Project(Path(__file__).parents[2]))
+    track = catalog.track("short")
+    for name, whose in (("short/89", "the original of short/89"), ("short/12", "short/12")):
+        found = reference_of(catalog, track, track.rulesets[-1], catalog.record(name), gpus=8)
+        assert found is not None and found.shown == whose
+        at_end = against(Point(found.points[-1].step, 3.0, None), found, None)
+        assert at_end is not None and f" below {whose} at step " in at_end.said
 
 
 @pytest.mark.parametrize("step", [100, 2000])

@@ -66,6 +66,21 @@ def test_the_source_hash_covers_the_raw_bytes_between_the_separators() -> None:
         assert (run.source_sha256, run.source_bytes) == (sha(SCRIPT + added), len(SCRIPT + added))
 
 
+@pytest.mark.parametrize("layout", [name for name in LAYOUTS if name != "printed, one"])
+def test_a_separator_inside_the_source_does_not_end_it(layout: str) -> None:
+    inside = SEPARATOR + b"Running pytorch and more\n" + SEPARATOR + b"step:by step\n"
+    script = b'"""\n' + inside + b'"""\n' + SCRIPT
+    (run,) = read_bytes(LAYOUTS[layout].replace(SCRIPT, script, 1), "a.txt")
+    assert run.script_sha256 == sha(script)
+    assert run.torch == read_bytes(LAYOUTS[layout], "a.txt")[0].torch
+
+
+def test_a_run_in_front_of_another_is_no_part_of_its_source() -> None:
+    one = LAYOUTS["printed, two"]
+    (run,) = read_bytes(one.replace(b"val_loss:3.2 ", b"val_loss:3.1 ") + one, "a.txt")
+    assert (run.script_sha256, [p.kind for p in run.problems]) == (sha(SCRIPT), ["metrics-before-separator"])
+
+
 def test_extra_parts_come_out_as_files_and_the_script_hash_covers_the_whole(tmp_path: Path) -> None:
     mark = b"\n\n" + b"-" * 40 + b"\n# %s\n" + b"-" * 40 + b"\n\n"
     kernels, more = b"import triton\n\n\n# " + b"-" * 40 + b"\n", b"x = 1"
