@@ -126,13 +126,16 @@ def perform(work: Work) -> Stop | None:
 def settle(work: Work) -> None:
     """Record the end of runs that a killed command has left; without one the ledger's chain is broken for good.
 
-    The recorder of such a run ends it within moments, so those of the candidate and of the script beside are waited for.
+    The recorder of such a run ends it within moments, so those of the session and of the script beside are waited for.
     """
-    parent, ledger, said = stages.parent_script(work), Ledger(work.project.ledger), False
-    scripts = [work.subject.chain, *([parent.chain] if parent is not None else [])]
+    parent, said = stages.parent_script(work), False
+    scripts = {work.subject.chain, *([parent.chain] if parent is not None else [])}
     while True:
-        left = [run_id for script in scripts for run_id in ledger.chain(script).open]
-        ending_now = [run_id for run_id in left if run_files.is_running(run_files.run_folder(work.project, run_id))]
+        whole = Ledger(work.project.ledger).read()
+        left = [(run_id, whole.starts[run_id]) for run_id in whole.open]
+        of_series = {work.session.id, work.session.comparison}
+        mine = [id for id, run in left if run.script in scripts or run.series.partition(".")[0] in of_series]
+        ending_now = [id for id in mine if run_files.is_running(run_files.run_folder(work.project, id))]
         if not ending_now:
             break
         if not said:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -112,6 +113,22 @@ def test_a_session_goes_on_after_a_kill_anywhere_and_repeats_no_run(
     launcher = Counted()
     _, stop = sessions.go_on(done, launcher)
     assert (stop, launcher.started) == (None, 0)
+
+
+def test_a_run_that_a_killed_command_left_is_waited_for_and_gets_its_end(packed: Project) -> None:
+    with pytest.raises(Killed), mock.patch.object(execution.fetching, "recheck", side_effect=Killed):
+        sessions.go_on(packed)
+    [left] = Ledger(packed.ledger).read().open
+    with tiny.cache(packed):
+        work = sessions.work_on(packed)
+        said: list[str] = []
+        work = replace(work, shown=replace(work.shown, say=said.append))
+        answers = iter((True, True))  # its recorder has not ended it yet
+        with mock.patch.object(official.run_files, "is_running", side_effect=lambda folder: next(answers, False)):
+            official.settle(work)
+    assert said[0].startswith(f"waiting until {left} has ended")
+    assert said[1:] == [f"{left}, left by a command that was killed: finished: it ended by itself"]
+    assert not Ledger(packed.ledger).read().open
 
 
 def test_the_record_rests_on_the_fresh_runs_and_keeps_what_was_submitted(
