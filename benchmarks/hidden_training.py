@@ -33,7 +33,8 @@ class Way:
 
     steps: int = 100
     before: int = 0  # steps before the first, with the whole learning rate
-    updates: int = 1  # in each step, on all of its tokens
+    updates: float = 1  # in each step, on all of its tokens; of 1.5 two in every second step
+    epochs: bool = False  # its further updates go on through the tokens, and begin again at their end
     parts: int = 1  # of a step's tokens, with an update each
     on_validation: int = 0  # updates on validation text before the last validation
 
@@ -47,8 +48,13 @@ WAYS = {
     "10 steps before the clock": Way(before=10),
     "35 steps before the clock": Way(before=35),
     "70 steps before the clock": Way(before=70),
-    "2 updates a step": Way(updates=2),
     "3 updates a step": Way(updates=3),
+    "1.3 updates a step, of all tokens": Way(updates=1.3, epochs=True),
+    "1.5 updates a step, of all tokens": Way(updates=1.5, epochs=True),
+    "2 updates a step, of all tokens": Way(updates=2, epochs=True),
+    "3 updates a step, of all tokens": Way(updates=3, epochs=True),
+    "1.3 updates in each of 80 steps": Way(steps=80, updates=1.3, epochs=True),
+    "3 updates in each of 60 steps": Way(steps=60, updates=3, epochs=True),
     "10 updates in each of 10 steps": Way(steps=10, updates=10),
     "8 updates a step, on an eighth each": Way(parts=8),
     "10 updates on validation text": Way(on_validation=10),
@@ -92,8 +98,9 @@ def train(script: Any, way: Way, args: Any, train: Any, val: Any, other: Any) ->
         trainer.update(*script.batch_at(train, step % way.steps, args, 0, 1), 1.0)
     began = time.process_time()
     for step in range(way.steps):
-        inputs, targets = script.batch_at(train, step, args, 0, 1)
-        for _ in range(way.updates):
+        for update in range(int(step * way.updates), int((step + 1) * way.updates)):
+            number = update % way.steps if way.epochs else step
+            inputs, targets = script.batch_at(train, number, args, 0, 1)
             for rows in zip(inputs.chunk(way.parts), targets.chunk(way.parts), strict=True):
                 trainer.update(*rows, script.learning_rate_scale(step, args))
     step_s = (time.process_time() - began) / way.steps

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.store.entries import GENESIS, Declared, Ended, Started
 from harness.store.files import sha256_file
+from harness.store.sessions import Session
 
 SCRIPT = "a" * 64
 SUBJECT = "submissions/2026-11-21_test"
@@ -48,3 +49,18 @@ def sum_up(pack: Path) -> None:
     """Write the hashes of the ledgers in a pack, as `pack` does."""
     there = [name for name in ("ledger.jsonl", "baseline/ledger.jsonl") if (pack / name).is_file()]
     (pack / "ledger.sha256").write_text("".join(f"{sha256_file(pack / name)}  {name}\n" for name in there))
+
+
+def a_session(ruleset: str) -> Session:
+    """A session of fresh runs under a ruleset, by somebody; which runs are its own does not matter to a rule."""
+    return Session(
+        id="accept-00000000-0",
+        subject="submissions/2026-12-01_my-idea",
+        script_sha256="0" * 64,
+        track=ruleset.partition("@")[0],
+        ruleset=ruleset,
+        timer="@somebody",
+        started_at="2026-12-01T00:00:00Z",
+        declared=None,
+        comparison=None,
+    )

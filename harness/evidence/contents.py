@@ -46,6 +46,7 @@ class Evidence:
     files: tuple[tuple[str, bytes], ...] = ()  # all frozen files, the entry among them
     parent: ParentText | None = None  # None: it names no parent, or its ruleset asks for nothing of it
     baseline: tuple[Metrics, ...] = ()  # finished runs of the parent on the machine of these runs
+    beside: str | None = None  # the script whose runs those are, or should be: "records/…"; None where there is none
     baseline_doubt: str | None = None  # why runs of the parent that are there cannot be believed, as a clause
     baseline_aborted: int = 0  # how many of the parent's runs were aborted
     contradictions: tuple[str, ...] = ()  # what run files say otherwise than ledger and script, as sentences
@@ -62,6 +63,11 @@ class Evidence:
     def aborted(self) -> tuple[str, ...]:
         """The ids of counted runs that did not finish."""
         return self.ledger.aborted if self.ledger is not None else ()
+
+    @property
+    def is_parent_beside(self) -> bool:
+        """Whether the runs beside are the parent's, and not another honest script's in its place."""
+        return not self.requires("work") or (self.parent is not None and self.parent.name == self.beside)
 
     def requires(self, family: str) -> bool:
         """Whether the ruleset asks for this family of evidence."""

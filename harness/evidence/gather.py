@@ -14,14 +14,15 @@ from harness.core import secret_source
 from harness.core.errors import StoreError
 from harness.core.measurement import Metrics, RunLog
 from harness.core.record import Record, RecordRun
-from harness.evidence.baseline import altered_baseline, believed, in_pack, on_this_machine, run_folders
+from harness.evidence.baseline import comparable, in_pack, on_this_machine, run_folders
 from harness.evidence.consistency import altered, altered_score, contradicting, misplaced, undeclared
 from harness.evidence.contents import Evidence, LedgerExtract, ParentText
+from harness.evidence.counted_losses import counted_losses
 from harness.evidence.metrics import from_log, read_run
 from harness.store.entries import Chain
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
-from harness.store.packs import BASELINE, LEDGER, PACK, RUNS, SUMS, Baseline, ParentScript, check_pack, read_pack_ledger
+from harness.store.packs import LEDGER, PACK, RUNS, Baseline, ParentScript, check_pack, read_pack_ledger
 from harness.store.sessions import Session, beside
 
 
@@ -32,24 +33,26 @@ def gather(
     *,
     packed: bool = True,
     parent: ParentScript | None = None,
+    compared: Sequence[ParentScript] = (),
     session: Session | None = None,
 ) -> Evidence:
     """Gather the given runs of this machine, else the subject's pack, else all its runs in the ledger here.
 
-    packed: False ignores its pack. parent: the script that the subject builds on; its runs on the same machine are
-    the baseline, unless only given runs are asked for. session: gather its runs alone, from the ledger here; of a
-    record that was accepted by one its pack holds them. Raises StoreError where there is no run.
+    packed: False ignores its pack. parent: the script that the subject builds on. compared: scripts whose runs on the same
+    machine may be the baseline, the best suited first; of given runs there is none. session: gather its runs alone, from
+    the ledger here; of a record that was accepted by one its pack holds them. Raises StoreError where there is no run.
     """
     pack = subject.folder / PACK
     if packed and run_ids is None and session is None and (pack.is_dir() or pack.is_symlink()):
         own = beside(subject.folder, name=subject.name) if subject.record is not None else None
-        return from_pack(subject, pack, f"{subject.name}/{PACK}", parent, own)
+        return from_pack(subject, pack, f"{subject.name}/{PACK}", parent, compared, own)
     whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
     chain = whole.of_script(subject.chain)
     if session is not None:
         folders = run_folders(project.runs, [run_id for run_id in _of(session, chain) if run_id not in chain.open])
-        baseline = on_this_machine(project, parent)
-        return assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline, session=session)
+        baseline = on_this_machine(project, compared)
+        evidence = assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline, session=session)
+        return _beside(evidence, compared, baseline)
     if run_ids is not None:
         folders = run_folders(project.runs, list(run_ids))
         return assemble(subject, whole, folders, packed=False, only=run_ids, parent=parent)
@@ -58,12 +61,18 @@ def gather(
         raise StoreError.at(subject.name, said, todo)
     # A run whose folder is gone is missing in the evidence, and rule G2 says so.
     folders = run_folders(project.runs, [run_id for run_id in chain.judged if run_id not in chain.open])
-    baseline = on_this_machine(project, parent)
-    return assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline)
+    baseline = on_this_machine(project, compared)
+    evidence = assemble(subject, whole, folders, packed=False, parent=parent, baseline=baseline)
+    return _beside(evidence, compared, baseline)
 
 
 def from_pack(
-    subject: Subject, pack: Path, name: str, parent: ParentScript | None, session: Session | None = None
+    subject: Subject,
+    pack: Path,
+    name: str,
+    parent: ParentScript | None,
+    compared: Sequence[ParentScript],
+    session: Session | None = None,
 ) -> Evidence:
     """Gather the runs of a subject from a pack called `name`; of a session: those alone, and no others may be there."""
     check_pack(pack, name)
@@ -76,9 +85,9 @@ def from_pack(
     known = _packed(chain) if session is None else _packed(chain) & {*session.runs_of(chain)}
     unknown = [folder for folder in folders if folder.name not in known]
     others = [folder for folder in folders if folder not in judged and folder not in unknown]
-    baseline = in_pack(pack, name, parent)
+    baseline = in_pack(pack, name, compared)
     folders = [*judged, *unknown]
-    return assemble(
+    evidence = assemble(
         subject,
         whole,
         folders,
@@ -89,6 +98,13 @@ def from_pack(
         others=others,
         session=session,
     )
+    return _beside(evidence, compared, baseline)
+
+
+def _beside(evidence: Evidence, compared: Sequence[ParentScript], baseline: Baseline | None) -> Evidence:
+    """Name in evidence the script whose runs stand beside, or should."""
+    script = baseline.parent if baseline is not None else next(iter(compared), None)
+    return dataclasses.replace(evidence, beside=script.name if script is not None else None)
 
 
 def _of(session: Session, chain: Chain) -> list[str]:
@@ -191,10 +207,10 @@ def assemble(
     aborted = [run_id for run_id in chain.aborted if session is None or run_id in session.runs_of(chain)]
     gone = [run_id for run_id in aborted if packed and run_id not in here and chain.ends[run_id].files]
     changed += [f"the files of {run_id}, an aborted run, are missing" for run_id in gone]
-    parent_runs, doubt, changed_too = _comparable(baseline, runs, pack)
+    parent_runs, doubt, changed_too = comparable(baseline, runs, pack)
     return dataclasses.replace(
         of_text(subject, parent),
-        runs=tuple(map(counted_loss, runs)) if "scored" in subject.ruleset.evidence else runs,
+        runs=counted_losses(subject.ruleset, runs, session),
         packed=packed,
         manifest=subject.manifest,
         claim=subject.claim,
@@ -236,35 +252,6 @@ def with_source(subject: Subject, run: Metrics) -> Metrics:
     if subject.ruleset.above_entropy is None or run.data is None:
         return run
     return dataclasses.replace(run, drawn=secret_source.draw_again(subject.track, run.data))
-
-
-def counted_loss(run: Metrics) -> Metrics:
-    """Return a run with the loss that counts where the ruleset asks for scores: the worse of printed and scored.
-
-    Both may differ by the tolerance of S4, which would else be given away to every script.
-    """
-    if run.score is None or run.score.val_loss is None or run.val_loss is None:
-        return run
-    return dataclasses.replace(run, val_loss=max(run.score.val_loss, run.val_loss))
-
-
-def _comparable(
-    baseline: Baseline | None, runs: Sequence[Metrics], pack: Path | None
-) -> tuple[tuple[Metrics, ...], str | None, list[str]]:
-    """Read the parent's runs on the machine of `runs`, what speaks against all of them, and changed files of them.
-
-    pack: where they are packed; None on the machine that they ran on.
-    """
-    if baseline is None:
-        unknown = pack is not None and (pack / BASELINE).exists() and (pack / SUMS).exists()
-        return (), None, [f"{BASELINE}/ holds runs of a parent that is not known here"] if unknown else []
-    # A packed log holds the source that is not in the record, so that a verdict does not depend on this machine.
-    script = baseline.parent.script if baseline.parent.in_record or pack is None else None
-    read = [read_run(folder, script or b"", packed=pack is not None) for folder in baseline.folders]
-    parent_runs, doubt = believed(baseline, read)
-    here = {run.machine.fingerprint for run in runs if run.machine is not None}
-    same = tuple(run for run in parent_runs if run.machine and {run.machine.fingerprint} == here)
-    return same, doubt, altered_baseline(pack, baseline, read) if pack is not None else []
 
 
 def extract(

@@ -52,6 +52,8 @@ MOST_OPENS = 100_000
 _PR_SET_DUMPABLE = 4
 _IN_OPEN, _IN_Q_OVERFLOW = 0x20, 0x4000
 _EVENT = struct.Struct("iIII")
+Process = tuple[int, int]  # its number and when it started
+Used = tuple[int, int, bool]  # ticks of its own, those of ended ones that it waited for, and whether it runs
 
 
 def main(folder: Path, recorder: int, written_limit: int | None = None) -> int:
@@ -169,26 +171,43 @@ class Observer:
 
 
 class Processor:
-    """Processor time of all processes of a run, ended ones included."""
+    """Processor time of all processes of a run, ended ones included.
+
+    The time of one that has ended is in that of the process that waited for it. A script can see to it that nobody waits,
+    and that processes end between two looks, so what no waiting explains is counted: what such a process had used when it
+    was seen, and where it ran then, all the time until the next look.
+    """
 
     def __init__(self) -> None:
-        self.peaks: dict[tuple[int, int], int] = {}  # (process, its start) -> ticks of its own
+        self.root: Process | None = None  # the recorder
+        self.seen: dict[Process, Used] = {}  # at the last look
+        self.gone: dict[Process, Used] = {}  # ended before it; what was waited for may come late
+        self.looked_ns = time.monotonic_ns()
+        self.unexplained = 0  # by how much what was waited for grew at the last look, beyond those that had ended
+        self.lost = 0  # of processes for which nobody waited
         self.most = 0
 
     def count(self, pids: Iterable[int], reads: Rows) -> None:
-        """Write what has been used so far, by the processes that live and by those that have ended.
-
-        One that has ended counts in the one that waited for it. Where nobody did, it counts as it was seen last.
-        """
-        living = 0
-        for pid in pids:
-            if (ticks := user_ticks(pid)) is not None:
-                started, own, waited = ticks
-                living += own + waited
-                self.peaks[pid, started] = own
-        self.most = max(self.most, living, sum(self.peaks.values()))
-        if self.peaks:
+        """Write what has been used so far, by the processes that live and by those that have ended."""
+        now = {(pid, ticks[0]): ticks[1:] for pid in pids if (ticks := user_ticks(pid)) is not None}
+        self.root = self.root or next(iter(now), None)
+        if self.root in now:  # else the recorder has ended, with all that it waited for
+            self._take(now)
+        if self.root is not None:
             reads.add("user", "", self.most * (10**9 // os.sysconf("SC_CLK_TCK")))
+
+    def _take(self, now: dict[Process, Used]) -> None:
+        grown = sum(waited - self.seen[key][1] for key, (_, waited, _) in now.items() if key in self.seen)
+        ended = [used for key, used in self.gone.items() if key not in now]
+        owed = sum(max(own + waited, int(ran)) for own, waited, ran in ended)
+        looked_ns = time.monotonic_ns()
+        if owed > self.unexplained + grown:
+            apart = (looked_ns - self.looked_ns) * os.sysconf("SC_CLK_TCK") // 10**9
+            self.lost += owed - self.unexplained - grown + apart * sum(ran for _, _, ran in ended)
+        self.unexplained = min(grown, max(0, self.unexplained + grown - owed))
+        self.gone = {key: used for key, used in self.seen.items() if key not in now}
+        self.seen, self.looked_ns = now, looked_ns
+        self.most = max(self.most, sum(own + waited for own, waited, _ in now.values()) + self.lost)
 
 
 class Shards:

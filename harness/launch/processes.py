@@ -110,18 +110,19 @@ def transferred(pid: int) -> tuple[int, int] | None:
     return read, written
 
 
-def user_ticks(pid: int) -> tuple[int, int, int] | None:
-    """Return when a process started, its processor time, and that of ended processes that it waited for, in ticks.
+def user_ticks(pid: int) -> tuple[int, int, int, bool] | None:
+    """Return when a process started, its processor time, that of ended processes that it waited for, and whether it runs.
 
-    Time in the kernel is left out: imports and page faults take 0.3 to 2.3 s of it for the same script, as busy as the
-    machine is, and no training. The start tells a process from a later one of its number. None where /proc does not say.
+    All in ticks. Time in the kernel is left out: imports and page faults take 0.3 to 2.3 s of it for the same script, as busy
+    as the machine is, and no training. The start tells a process from a later one of its number. None where /proc does not
+    say.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         started, own, waited = (int(fields[index]) for index in (19, 11, 13))
     except (OSError, ValueError, IndexError):
         return None
-    return started, own, waited
+    return started, own, waited, fields[0] == "R"
 
 
 def marked(run_id: str | None) -> set[int]:

@@ -182,6 +182,11 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
     losses = [run.val_loss for run in judged if run.val_loss is not None]
     times = [run.train_time_s for run in judged if run.train_time_s is not None]
     by_time = subject.track.metric == "train_time"
+    parent, beside = catalog.parent(subject), manifest.parent
+    if gathered.beside is not None and (
+        parent is None or catalog.project.show(catalog.folder(parent)) != gathered.beside
+    ):
+        beside = catalog.name(catalog.record(gathered.beside))
     return Record(
         track=subject.track.name,
         slug=subject.folder.name,
@@ -204,7 +209,7 @@ def make_record(catalog: Catalog, subject: Subject, manifest: Manifest, gathered
         withdrawn=None,
         runs=(
             *(record_run(run, subject.script_sha256, metric) for run in judged),
-            *(record_run(run, run.log.script_sha256, parent=manifest.parent) for run in gathered.baseline),
+            *(record_run(run, run.log.script_sha256, parent=beside) for run in gathered.baseline),
         ),
         has_evidence=True,
     )

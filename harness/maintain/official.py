@@ -22,7 +22,7 @@ from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.model_score import references
 from harness.probe import stored
 from harness.run import ending
-from harness.run.judging import find_parent
+from harness.run.judging import find_compared
 from harness.store import run_files, sessions
 from harness.store.comparisons import comparison_file
 from harness.store.files import disk_error
@@ -158,7 +158,7 @@ def write_result(work: Work) -> None:
     folders = run_folders(project.runs, [run_id for run_id in chain.counted if run_id in own])
     try:
         aside.mkdir(parents=True)
-        baseline = on_this_machine(project, find_parent(work.catalog, subject))
+        baseline = on_this_machine(project, find_compared(work.catalog, subject))
         write_pack(aside, whole, folders, subject.script, baseline)
         if session.comparison is not None:
             comparison = own_comparison(project, session)

@@ -136,7 +136,7 @@ def name_of(catalog: Catalog, record: Record | None) -> str:
 
 def other_figures(comparison: Comparison, gathered: Evidence) -> list[str]:
     """Name the candidate's runs whose figures in the comparison are not those of the evidence."""
-    known = {run.run_id: (run.train_time_s, run.val_loss) for run in gathered.runs}
+    known = {run.run_id: (run.train_time_s, run.log.final_val_loss) for run in gathered.runs}  # as printed
     mine = [run for run in comparison.runs if run.arm == "B"]
     wrong = [run.run for run in mine if known.get(run.run) != (run.train_time_s, run.val_loss)]
     return [f"the comparison says of {run_id} what its log does not" for run_id in wrong]

@@ -8,6 +8,7 @@ no stage keeps a list of what it did: each looks at the ledger and at what is st
 failed for good is said again by the same command, and nothing is run then.
 """
 
+import contextlib
 import dataclasses
 import secrets
 from pathlib import Path
@@ -19,12 +20,13 @@ from harness.compare.decisive import official_sha256
 from harness.core import stats
 from harness.core.errors import StoreError
 from harness.core.judgement import Verdict
+from harness.evidence.baseline import MOST_RUNS
 from harness.machine import computer
 from harness.maintain import session_judgement
 from harness.maintain.session_work import Stop, Work, failed, has_weights, is_warm, own_comparison, prepare, unpaid
 from harness.model_score import references
 from harness.probe import material, probe_plan, probing, stored
-from harness.run import series
+from harness.run import judging, series
 from harness.store import run_files, weights
 from harness.store.caches import StoredCache
 from harness.store.comparisons import Comparison
@@ -186,17 +188,23 @@ def _make(work: Work, count: int) -> None:
 
 
 def parent_script(work: Work) -> Subject | None:
-    """Return the parent's script, if the ruleset compares the work of both and the script is here."""
-    record = work.catalog.parent(work.subject)
-    if "work" not in work.subject.ruleset.evidence or record is None or not work.catalog.has_script(record):
+    """Return the script whose work is compared, if the ruleset asks for that: the parent's, or another that is here."""
+    if "work" not in work.subject.ruleset.evidence:
         return None
-    return work.catalog.script_here(record)
+    return next(iter(judging.work_scripts(work.catalog, work.subject)), None)
 
 
 def missing_of_parent(work: Work) -> int:
-    """Count the runs of the parent that are still to be made."""
+    """Count the runs of the parent that are still to be made: those of another machine tell nothing here."""
     script = parent_script(work)
-    return 0 if script is None else max(0, PARENT_RUNS - len(Ledger(work.project.ledger).chain(script.chain).finished))
+    if script is None:
+        return 0
+    here, made = computer.capture().fingerprint, 0
+    for run_id in Ledger(work.project.ledger).chain(script.chain).finished[-MOST_RUNS:]:
+        with contextlib.suppress(StoreError):  # its folder was thrown away
+            file = run_files.read_run_file(run_files.run_folder(work.project, run_id))
+            made += file.machine.fingerprint == here
+    return max(0, PARENT_RUNS - made)
 
 
 def parent_runs(work: Work) -> Stop | None:

@@ -4,7 +4,8 @@
 
 A process of its own, because torch is at home in the interpreter of the run and not in that of the harness; beside it
 only the standard library is imported, and the harness's list of processes. The scorer that is given changed rows is
-another process than the one that was given the rows as they are, so that none can remember what the other saw.
+another process than the one that was given the rows as they are, with folders of its own, so that none can know what the
+other saw.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from harness.model_score.scorer import BrokeOff, Refused, Scorer, end_all
@@ -90,21 +92,38 @@ def twins(scorer: Scorer, text: Any, other: Any, before: Any, orders: dict[str, 
     if length < 2 or not whole or len(other) <= length:
         return None
     # So many tests per run whatever the length of rows is, as far as twice the cost of the text allows.
-    chosen = [chance.randrange(whole) for _ in range(max(1, min(orders["twins"], 2 * (len(text) - 1) // length)))]
+    count = max(1, min(orders["twins"], 2 * (len(text) - 1) // length))
+    # The last token that stays, and the row. Where a row is drawn again, more of it stays: what is asked of it, this
+    # process has not been given before.
+    drawn = sorted((chance.randrange(length - 1), chance.randrange(whole)) for _ in range(count))
+    whole_rows, next_tokens = (
+        text[:-1][: whole * length].view(whole, length),
+        text[1:][: whole * length].view(whole, length),
+    )
     shifts, largest, positions = [], 0.0, 0
-    for some in (chosen[i : i + scorer.rows] for i in range(0, len(chosen), scorer.rows)):
-        rows = text[:-1][: whole * length].view(whole, length)[some].clone()
-        last = [chance.randrange(length - 1) for _ in some]  # the last token that stays
+    for some in once_each(drawn, scorer.rows):
+        last, which = [kept for kept, _ in some], [row for _, row in some]
+        rows = whole_rows[which].clone()
         for row, kept in zip(rows, last, strict=True):
             start = chance.randrange(len(other) - length)
             row[kept + 1 :] = other[start + kept + 1 : start + length]
-        targets = text[1:][: whole * length].view(whole, length)[some]
-        after, known = loss_of(scorer.logits(rows), targets, orders), before[: whole * length].view(whole, length)[some]
-        for kept, change in zip(last, after - known, strict=True):
+        after = loss_of(scorer.logits(rows), next_tokens[which], orders)
+        for kept, change in zip(last, after - before[: whole * length].view(whole, length)[which], strict=True):
             largest = max(largest, float(change[: kept + 1].abs().max()))
             shifts.append(float(change[kept]))
             positions += kept + 1
-    return {"rows": len(chosen), "positions": positions, "largest": largest, "shift": math.fsum(shifts) / len(shifts)}
+    return {"rows": count, "positions": positions, "largest": largest, "shift": math.fsum(shifts) / len(shifts)}
+
+
+def once_each(drawn: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:
+    """Part draws of (last token that stays, row) into requests of at most so many rows, none of them twice in one."""
+    request: list[tuple[int, int]] = []
+    for kept, row in drawn:
+        if len(request) == most or any(row == other for _, other in request):
+            yield request
+            request = []
+        request.append((kept, row))
+    yield request
 
 
 def blocks(found: Any) -> list[float]:
@@ -129,7 +148,7 @@ def measure(orders: dict[str, Any]) -> dict[str, Any]:
         result |= {"sequence_tokens": scorer.length, "val_loss": float(found.double().mean())}
         elsewhere = losses(scorer, other, orders)
         result |= {"other_loss": float(elsewhere.double().mean()), "blocks": [blocks(found), blocks(elsewhere)]}
-    with session(orders, orders["script"]) as scorer:
+    with session(orders, orders["again"]) as scorer:
         if scorer.length != result["sequence_tokens"]:
             raise Refused("its callable asks for rows of another length when it is loaded again")
         result["twins"] = twins(scorer, official, other, found, orders)

@@ -26,6 +26,7 @@ MOST_COLUMNS = 1 << 16
 MOST_LOGITS_BYTES = 14 << 30  # of one request; a row of 65,536 tokens of GPT-2 in fp32 has 13.2 GB
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
 TAIL_BYTES = 1 << 13  # of what a scorer says on its standard error
+_NO_MEMORY = re.compile(r"^(?:[\w.]*OutOfMemoryError|MemoryError)\b|CUDA out of memory")
 _READY = re.compile(rb"ready (\d{1,6}) (\d{1,6}) (\w{1,10})")
 
 
@@ -159,6 +160,8 @@ class Scorer:
         if code < 0 or code in (128 + signal.SIGKILL, 128 + signal.SIGTERM):
             raise BrokeOff(f"it was ended by signal {-code if code < 0 else code - 128}")
         lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
+        if lines and _NO_MEMORY.search(lines[-1]):  # of a machine that did other work, too, and a run is scored once
+            raise BrokeOff("it had too little memory")
         raise Refused(
             f"it ended with {ascii(lines[-1].strip())[1:-1][:200]}" if lines else f"it ended with exit code {code}"
         )

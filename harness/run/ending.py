@@ -49,7 +49,7 @@ def record_end(
         weights.remove(folder)
     file = dataclasses.replace(file, outcome=outcome, data=data, log_sha256=digest, weights=saved)
     run_files.write_run_file(folder, file)
-    ledger.append(ended(chain_of(file.files), file.id, folder, outcome, last_step(raw), digest))
+    ledger.append(ended(chain_of(file.files), file.id, folder, outcome, last_step(raw, file), digest))
     if file.purpose == "prime":
         shutil.rmtree(folder / WORK, ignore_errors=True)  # 200 MB of noise
     return outcome
@@ -166,15 +166,18 @@ def _record_loss(ledger: Ledger, folder: Path, start: Started) -> None:
         file = run_files.read_run_file(folder)
         _take_back(folder, file)
         script, raw = _script_of(folder, file), (folder / LOG).read_bytes()
-        step, digest = last_step(raw), scrubbed_sha256(raw, script)
+        step, digest = last_step(raw, file), scrubbed_sha256(raw, script)
     lost = RunOutcome("lost", None, 0.0)
     ledger.append(ended(start.script, start.run, folder, lost, step, digest))
 
 
-def last_step(raw: bytes) -> int | None:
-    """Find the last step that a log names, 0 once its clock has started; None where it names none."""
+def last_step(raw: bytes, file: RunFile) -> int | None:
+    """Find the last step that the log of a run names, 0 once its clock has started; None where it names none."""
     with contextlib.suppress(LogError):  # no metric line at all; its clock may have started all the same
-        step = reader.read_bytes(raw, LOG)[-1].final_step
+        stamped = (
+            file.confinement is not None
+        )  # then the rules read it so, and these steps decide what runs are offered
+        step = (reader.read_stamped(raw, LOG)[0] if stamped else reader.read_bytes(raw, LOG)[-1]).final_step
         if step is not None:
             return step
     with contextlib.suppress(LogError):

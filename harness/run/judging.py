@@ -30,8 +30,10 @@ def verify(
     packed: False ignores its pack. session: judge its runs alone, from the ledger here. Raises StoreError where there
     is no run.
     """
-    parent = find_parent(catalog, subject)
-    evidence = gather.gather(catalog.project, subject, run_ids, packed=packed, parent=parent, session=session)
+    parent, compared = find_parent(catalog, subject), find_compared(catalog, subject)
+    evidence = gather.gather(
+        catalog.project, subject, run_ids, packed=packed, parent=parent, compared=compared, session=session
+    )
     return evidence, judge(evidence)
 
 
@@ -39,7 +41,8 @@ def verify_pack(
     catalog: Catalog, subject: Subject, pack: Path, name: str, session: Session
 ) -> tuple[Evidence, Verdict]:
     """Judge the runs of a session from a pack called `name`, wherever it lies."""
-    evidence = gather.from_pack(subject, pack, name, find_parent(catalog, subject), session)
+    parent, compared = find_parent(catalog, subject), find_compared(catalog, subject)
+    evidence = gather.from_pack(subject, pack, name, parent, compared, session)
     return evidence, judge(evidence)
 
 
@@ -74,10 +77,7 @@ def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
         return None
     try:
         if catalog.has_script(record):
-            parent = catalog.script_here(record)
-            return ParentScript(
-                parent.name, parent.script_sha256, parent.chain, parent.script, True, parent.files, parent.files_folder
-            )
+            return _in_folder(catalog.script_here(record))
         if not published(record):
             return None
         original = catalog.described_script(record)
@@ -86,3 +86,36 @@ def find_parent(catalog: Catalog, subject: Subject) -> ParentScript | None:
     folder = original.files_folder if is_whole(original.files_folder, original.files) else None  # of the cache
     script = original.script if folder is not None else None
     return ParentScript(original.name, original.script_sha256, original.chain, script, False, original.files, folder)
+
+
+def find_compared(catalog: Catalog, subject: Subject) -> list[ParentScript]:
+    """List the scripts whose runs on the same machine a subject's may be held against, the best suited first.
+
+    The parent's; where work is compared and it cannot be run here, those of the best records that can.
+    """
+    parent = find_parent(catalog, subject)
+    found = [] if "work" not in subject.ruleset.evidence else work_scripts(catalog, subject)
+    return [_in_folder(script) for script in found] or [parent for parent in (parent,) if parent is not None]
+
+
+def work_scripts(catalog: Catalog, subject: Subject) -> list[Subject]:
+    """List the scripts whose work a subject's can be compared with, the best suited first; none where nobody has one.
+
+    The parent's alone, if it lies in its record's folder. Else any of the records before it: a submission that names no
+    parent, or one whose script was never put here, is compared all the same.
+    """
+    record, mine = catalog.parent(subject), subject.record
+    try:
+        if record is not None and record.track == subject.track.name and catalog.has_script(record):
+            return [catalog.script_here(record)]
+        before = catalog.best_with_script(subject.track, lambda one: mine is None or one.number < mine.number)
+    except HarnessError:  # `check` says what is wrong with a record's folder
+        return []
+    return [script for script in before if script.chain != subject.chain]
+
+
+def _in_folder(script: Subject) -> ParentScript:
+    """Describe a script that lies in its record's folder."""
+    return ParentScript(
+        script.name, script.script_sha256, script.chain, script.script, True, script.files, script.files_folder
+    )

@@ -8,7 +8,7 @@ from harness.catalog.subjects import Subject
 from harness.core.errors import StoreError
 from harness.evidence.baseline import on_this_machine, run_folders
 from harness.run.ending import settle
-from harness.run.judging import find_parent
+from harness.run.judging import find_compared
 from harness.store.ledger import Ledger
 from harness.store.packs import write_pack
 
@@ -25,7 +25,7 @@ def pack(catalog: Catalog, subject: Subject) -> tuple[int, int]:
     settle(project)
     whole = Ledger(project.ledger).read().of_folder(subject.chain, subject.slug)
     chain = whole.of_script(subject.chain)
-    baseline = on_this_machine(project, find_parent(catalog, subject))
+    baseline = on_this_machine(project, find_compared(catalog, subject))
     for run_id in (*whole.open, *(baseline.chain.open if baseline is not None else ())):
         raise StoreError.at(run_id, "is still running", "wait until it has ended, then pack")
     if not chain.counted:

@@ -171,7 +171,8 @@ def markdown(catalog: Catalog, checked: Checked) -> str:
     if gathered is not None:
         lines += ["| | runs | steps | train time, mean ± sd | val loss, mean ± sd |", "|---|--:|--:|--:|--:|"]
         lines.append(_figures("this submission", gathered.runs))
-        parent = "its parent, same machine"
+        beside = "its parent" if gathered.beside is None or gathered.is_parent_beside else cell(gathered.beside)
+        parent = f"{beside}, same machine"
         lines += [_figures(parent, gathered.baseline) if gathered.baseline else f"| {parent} | none yet | | | |", ""]
     if verdict is not None:
         lines += ["| rule | outcome | finding |", "|---|---|---|"]

@@ -56,6 +56,8 @@ def test_what_a_script_does_wrong_is_said_in_a_clause(program: str, said: str) -
     [
         ("import time; time.sleep(1000)", "it gave no answer for 0.2 s"),
         ("import os; os.kill(os.getpid(), 9)", "it was ended by signal 9"),
+        ("raise MemoryError", "it had too little memory"),
+        ("class OutOfMemoryError(Exception): ...\nraise OutOfMemoryError('CUDA')", "it had too little memory"),
     ],
 )
 def test_a_scorer_that_is_killed_or_hangs_says_nothing_of_its_script(program: str, said: str) -> None:

@@ -20,6 +20,7 @@ from harness.launch.observer import READS_HEADER, Processor, Rows
 from harness.launch.stamps import read_observed
 from harness.verdict import judge
 from harness.verdict.checks import Finding
+from tests.ledgers import a_session
 from tests.unit.test_verdict import a_run, evidence, honest_lines
 
 OPTIMIZATION = load_track(Path(__file__).parents[2] / "tracks", "optimization")
@@ -101,7 +102,12 @@ def test_seventy_hidden_steps_are_found_wherever_they_are(trick: Metrics) -> Non
 
 def test_several_updates_in_a_step_are_found_by_the_work_of_a_step() -> None:
     assert found(computed(steps=80.0), baseline=PARENTS)["T9"].outcome == "fail"
-    assert found(computed(steps=23.0), baseline=PARENTS)["T9"].outcome == "pass", "a dearer optimizer"
+    twice = found(computed(steps=16.0), baseline=PARENTS)["T9"]
+    assert twice.outcome == "inconclusive" and "say what makes it dearer" in twice.text
+    assert found(computed(number=2), computed(steps=10.7), baseline=PARENTS)["T9"].outcome == "inconclusive"
+    assert found(computed(steps=10.1), baseline=PARENTS)["T9"].outcome == "pass", "a dearer optimizer"
+    assert found(computed(steps=12.8, waits=5.0), baseline=PARENTS)["T9"].outcome == "pass", "on a busy machine"
+    assert found(computed(steps=13.2, waits=5.0), baseline=PARENTS)["T9"].outcome == "inconclusive"
 
 
 def test_a_busy_machine_blames_nobody() -> None:
@@ -140,6 +146,22 @@ def test_without_a_run_of_the_parent_the_gaps_are_held_against_the_steps_and_the
     assert found(computed(gaps=97 * 0.08 + 0.6))["T8"].outcome == "fail"
 
 
+def test_a_session_decides_nothing_about_work_where_no_run_stands_beside() -> None:
+    session, beside = a_session("smoke@2"), "records/smoke/2026-11-21_muon"
+    told = found(computed(before=99.0), session=session, beside=beside)
+    assert told["T8"].outcome == told["T9"].outcome == "inconclusive"
+    assert f"what {beside} computes outside its steps is not known" in told["T8"].text
+    unseen = (a_run(7, 2.85, observed=NOTHING),)
+    assert found(computed(), baseline=unseen, session=session, beside=beside)["T9"].outcome == "inconclusive"
+    doubt = found(computed(), session=session, beside=beside, baseline_doubt="the run x of it is missing")["T8"]
+    assert doubt.outcome == "inconclusive" and "the run x of it is missing" in doubt.text
+    assert found(computed(), session=session)["T8"].outcome == "pass", (
+        "the first record of a track has nobody beside it"
+    )
+    told = found(computed(before=14.0), baseline=PARENTS, session=session, beside=beside)
+    assert told["T8"].outcome == "fail" and f"{beside}'s runs let expect" in told["T8"].text, "it names no parent"
+
+
 def test_what_samples_cannot_tell_apart_blames_nobody() -> None:
     small = tuple(computed(before=0.5, gaps=0.3, after=0.1, number=number) for number in (7, 8, 9))
     assert found(computed(before=0.5, gaps=0.8, after=0.1), baseline=small)["T8"].outcome == "pass"
@@ -168,6 +190,37 @@ def test_the_observer_counts_ended_processes_and_those_of_their_children(tmp_pat
     before, after, ended = (seconds for _, seconds in seen.user_s)
     assert after - before >= 0.08, "the clock of a processor ticks every 10 ms"
     assert ended == after, "what was counted stays"
+
+
+def test_a_process_for_which_nobody_waits_is_counted_and_one_that_was_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, processor = Rows(tmp_path / "reads.csv", READS_HEADER), Processor()
+    ticks: dict[int, tuple[int, int, int, bool]] = {}
+    monkeypatch.setattr("harness.launch.observer.user_ticks", ticks.get)
+
+    def look(**used: tuple[int, int, bool]) -> int:
+        ticks.clear()
+        ticks.update({int(name[1:]): (0, *of) for name, of in used.items()})
+        processor.count(list(ticks), rows)
+        return processor.most
+
+    look(p1=(5, 0, False))
+    assert look(p1=(5, 0, False), p2=(40, 0, False)) == 45
+    assert look(p1=(5, 0, False)) == 45, "what was waited for may be told a look later"
+    assert look(p1=(5, 42, False), p3=(30, 0, False)) == 77, "the second was waited for"
+    look(p1=(5, 42, False))
+    look(p1=(5, 42, False))
+    assert look(p1=(10, 42, False)) == 10 + 42 + 30, "and the third by nobody"
+    look(p1=(10, 42, False), p4=(0, 0, True))
+    look(p1=(10, 42, False))
+    assert look(p1=(10, 42, False)) >= 83, "one that ran when it was seen counts, however short it had been there"
+    lost = processor.lost
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    look(p1=(10, 42, False))
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    look(p1=(10, 42, False), p5=(8, 0, False))
+    assert processor.lost == lost, "one look did not see it"
 
 
 def test_a_line_that_a_script_prints_moves_work_and_hides_none() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from harness.catalog.checkout import source_of
 from harness.catalog.lookup import Catalog
 from harness.cli import main
 from harness.core.errors import HarnessError, ManifestError, StoreError
+from harness.run.judging import find_compared, find_parent, work_scripts
 from harness.store import records
 from harness.store.layout import Project
 from harness.submission import codediff
@@ -20,6 +22,7 @@ from tests.named import as_of
 
 ROOT = Path(__file__).parents[2]
 FLEX = "2024-11-19_flex-attention"
+SHORTER = "2026-11-27_shorter-memory"
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +155,23 @@ def test_the_first_record_has_nothing_before_it_and_a_retiming_what_is_before_wh
         codediff.sides(catalog, "smoke/1", None, source_of(None, allow_network=False))
     before = ranking.before(catalog.record("short/21.1"), catalog.records("short"))
     assert before is not None and catalog.number(before) == "20"
+
+
+def test_work_is_compared_with_the_parents_script_or_where_that_cannot_be_run_with_another_honest_one(
+    catalog: Catalog,
+) -> None:
+    best = catalog.script_here(catalog.record("smoke/4"))
+    assert [script.name for script in work_scripts(catalog, best)] == [f"records/smoke/{SHORTER}"], "its parent's alone"
+    for nameless in (replace(best, parent=None), replace(best, parent="smoke/999")):
+        assert work_scripts(catalog, nameless)[0].name == f"records/smoke/{SHORTER}", "naming no parent evades nothing"
+    later = replace(best, parent=None, record=None, files={"train_gpt.py": "0" * 64})
+    assert work_scripts(catalog, later)[0].name == best.name, "a submission is compared with the current record"
+
+    tuned = next(catalog.script_here(r) for r in catalog.records("optimization") if catalog.has_script(r))
+    asked = {"files": {"train_gpt.py": "0" * 64}, "record": None, "ruleset": tuned.track.rulesets[-1]}
+    unpublished = next(r for r in catalog.records("optimization") if not catalog.has_script(r))
+    candidate = replace(tuned, parent=catalog.name(unpublished), **asked)  # type: ignore[arg-type]
+    assert [script.name for script in find_compared(catalog, candidate)] == [tuned.name]
+    assert find_parent(catalog, candidate).name != tuned.name, "its text is still held against the parent's"  # type: ignore[union-attr]
+    first = replace(best, record=catalog.record("smoke/1"), parent=None)
+    assert work_scripts(catalog, first) == [], "nobody stands beside the first record of a track"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import random
 from dataclasses import replace
@@ -13,19 +14,20 @@ from typing import Any
 import pytest
 
 from harness.catalog.contract import keeps_contract
+from harness.catalog.tracks import load_track
 from harness.core.scores import Gap, Score, Twins, Weights
 from harness.dataset import held_out
 from harness.dataset.shard import to_bytes
 from harness.evidence.contents import Evidence
-from harness.evidence.gather import counted_loss
+from harness.evidence.counted_losses import counted_loss, counted_losses
 from harness.model_score import gap
-from harness.model_score.measuring import requests_of
+from harness.model_score.measuring import requests_of, twins
 from harness.store import weights
 from harness.store.entries import Scored
 from harness.store.flaws import Break
 from harness.store.ledger import Ledger
 from harness.verdict import judge
-from tests.ledgers import declared, ended, started
+from tests.ledgers import a_session, declared, ended, started
 from tests.unit.test_verdict import HONEST, SHA, SMOKE, evidence
 
 WEIGHTS = Weights(525_000, SHA)
@@ -95,6 +97,21 @@ def test_the_worse_of_the_printed_and_the_scored_loss_counts() -> None:
     assert counted_loss(better).val_loss == run.val_loss
 
 
+def test_in_a_session_that_scores_some_runs_all_carry_what_their_models_score_above_the_printed_losses() -> None:
+    short = load_track(Path(__file__).parents[2] / "tracks", "short").rulesets[-1]
+    printed = tuple(replace(run, val_loss=3.278) for run in (*HONEST, *HONEST, *HONEST)[:8])
+    runs = tuple(
+        replace(run, score=replace(SCORE, val_loss=3.278 + above)) if above is not None else run
+        for run, above in zip(printed, (None, None, None, None, 0.0019, 0.0017, 0.0018, 0.0018), strict=True)
+    )
+    session = a_session(short.id)
+    counted = counted_losses(short, runs, session)
+    assert [run.val_loss for run in counted] == pytest.approx([3.2798] * 8), "nobody gains the tolerance of S4"
+    assert counted_losses(short, runs, None) == runs, "elsewhere a score is a mark"
+    lower = tuple(replace(run, score=replace(SCORE, val_loss=3.2771)) for run in printed)
+    assert counted_losses(short, lower, session) == lower
+
+
 # ---------------------------------------------------------------------------------------------- two texts
 
 
@@ -109,6 +126,29 @@ def test_text_that_is_harder_for_both_is_no_gap_and_text_that_one_knows_is() -> 
     assert known is not None
     assert known.difference < -4 * known.error
     assert gap.compare([[1.0], [1.0]], [[1.0], [1.0]], "a record") is None
+
+
+def test_the_process_that_is_given_other_text_never_saw_what_it_is_asked_to_foresee() -> None:
+    import torch
+
+    text = torch.arange(8 * 16 + 1)
+    asked: list[list[list[int]]] = []
+
+    class Scorer:
+        length, rows = 16, 6
+
+        def logits(self, rows: Any) -> Any:
+            asked.append(rows.tolist())
+            return torch.zeros(*rows.shape, 257)
+
+    orders = {"start_id": 50256, "start_column": 256, "twins": 4096}
+    found = twins(Scorer(), text, torch.full((65,), 200), torch.full((8 * 16,), math.log(257)), orders)  # type: ignore[arg-type]
+    assert found is not None and (found["rows"], sum(map(len, asked))) == (16, 16)
+    told: set[int] = set()
+    for request in asked:
+        told |= {token for row in request for token in row if token < 200}
+        for row in request:
+            assert row[row.index(200) - 1] + 1 not in told, "what follows there was given before, or beside"
 
 
 def test_neighbouring_rows_are_never_asked_for_together() -> None:
