@@ -13,7 +13,9 @@ from harness.store.comparisons import Caches
 TRAIN_S = 75.0
 USD_PER_HOUR = 24.0
 CONFIRMATION_RUNS = 12.5  # of the candidate in all, until the sequential rule decides at a mean of 3.2787
-PROBE_RUNS = 2  # of each script in a quick probe; the parent runs beside every candidate, on the same tokens
+# Of each script in the quick probe of a session; the parent runs beside every candidate, on the same tokens. One that does
+# not use the tokenizer, as scripts do since short/88, is run on relabelled tokens as well.
+PROBE_RUNS = 1
 SCORED_RUNS = 4  # the fewest that S6 wants
 SCORING_S = 60.0  # assumed, of one run on the GPU: six passes over the validation text; never measured
 CACHES: tuple[Caches, ...] = ("warm", "cold")

@@ -21,7 +21,7 @@ from harness.dataset import probe_data
 from harness.evidence.contents import Evidence
 from harness.maintain import kept_runs
 from harness.probe import stored
-from harness.probe.probe_plan import QUICK
+from harness.probe.probe_plan import QUICK, tokenizer_of
 from harness.run import judging
 from harness.store import sessions
 from harness.store.comparisons import COMPARISON_FORM, Comparison
@@ -100,6 +100,9 @@ def judge_probe(found: stored.StoredProbe, subject: Subject) -> Verdict:
     known = math.isclose(found.untrained_loss, probe_data.untrained_loss(subject.track), rel_tol=1e-9)
     if (found.script_sha256, found.ruleset, found.probes) != wanted or not known:
         raise StoreError.at(subject.name, "the stored probe is no quick probe of this script", "restore the session")
+    if found.tokenizer is not None and found.scored and tokenizer_of(subject) is None:
+        what = "the stored probe left out a run because of a tokenizer, which the script does not use"
+        raise StoreError.at(subject.name, what, "restore the session")
     return stored.judge_stored(found, subject.track)
 
 

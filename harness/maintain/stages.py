@@ -266,8 +266,11 @@ def primed(work: Work, plan: probe_plan.ProbePlan) -> dict[Role, StoredCache]:
 
 
 def plan_probe(work: Work) -> probe_plan.ProbePlan:
-    """Plan the quick probe; what the candidate ends at is taken from the session's runs, never from the submitter's."""
-    plan = probe_plan.plan(work.catalog, work.subject, probe_plan.QUICK)
+    """Plan the quick probe; what the candidate ends at is taken from the session's runs, never from the submitter's.
+
+    A session scores models on another text (S5) before it makes a record: no run of the probe asks for the same alone.
+    """
+    plan = dataclasses.replace(probe_plan.plan(work.catalog, work.subject, probe_plan.QUICK), scored=True)
     usual: dict[Role, float] = {role: loss for role, loss in plan.usual.items() if role != "own"}
     if work.subject.ruleset.above_entropy is None and work.finished:
         losses = [run.val_loss for run in work.judged()[0].runs if run.val_loss is not None]

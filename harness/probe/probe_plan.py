@@ -31,6 +31,7 @@ class ProbePlan:
     probes: tuple[str, ...]
     usual: dict[Role, float] = field(default_factory=dict)  # final loss of finished runs on the track's own tokens
     tokenizer: str | None = None  # where the script uses the tokenizer, so that relabelling it says nothing
+    scored: bool = False  # S5 holds another text against the models of the same session
     # Compile caches that the runs start from, where those that they shall not be told from do so; a script without: empty.
     caches: dict[Role, StoredCache] = field(default_factory=dict)
 
@@ -38,7 +39,9 @@ class ProbePlan:
     def runs(self) -> tuple[tuple[Role, str], ...]:
         """Every run, the two scripts side by side on the same tokens."""
         wanted = {variant for probe in self.probes for variant in VARIANTS[probe]}
-        if self.tokenizer is not None:
+        if self.tokenizer is not None and self.scored and self.probes == QUICK:
+            wanted = {"noise"}  # what another text alone would show is S5's question, which asks it more sharply
+        elif self.tokenizer is not None:
             wanted = {"other" if variant == "both" else variant for variant in wanted - {"relabelled"}}
         roles: tuple[Role, ...] = ("own", "parent") if self.parent is not None else ("own",)
         known = {(role, "official") for role in self.usual}
@@ -59,13 +62,17 @@ def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePla
     """
     parent = _parent(catalog, subject)
     probes = QUICK if names == QUICK else tuple(name for name in probe_rules.PROBES if name in names)
-    files = {name: (subject.files_folder / name).read_bytes() for name in subject.files}
     scripts: dict[Role, Subject | None] = {"own": subject, "parent": parent}
     # What a script ends at on one secret source says nothing about another.
     comparable = probes == QUICK and subject.ruleset.above_entropy is None
     losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and comparable}
     usual = {role: loss for role, loss in losses.items() if loss is not None}
-    return ProbePlan(subject, parent, probes, usual, find_tokenizer(files))
+    return ProbePlan(subject, parent, probes, usual, tokenizer_of(subject))
+
+
+def tokenizer_of(subject: Subject) -> str | None:
+    """Return where a script uses a tokenizer, None where it does not."""
+    return find_tokenizer({name: (subject.files_folder / name).read_bytes() for name in subject.files})
 
 
 def _usual_loss(catalog: Catalog, script: Subject) -> float | None:

@@ -110,6 +110,7 @@ class ProbeSession:
             parent=parent.name if parent else None,
             usual=self.plan.usual,
             tokenizer=self.plan.tokenizer,
+            scored=self.plan.scored,
         )
 
     def make(self, role: Role, variant: str, *, again: bool = False) -> None:

@@ -37,6 +37,7 @@ class StoredProbe:
     parent: Line | None
     usual: dict[Role, Loss]
     tokenizer: Line | None
+    scored: bool = False  # made in a session that scores the script's models, on another text too (S5)
 
 
 EVIDENCE_FORM = Form(StoredProbe, "json", (1,))
@@ -59,6 +60,7 @@ def stored_evidence(evidence: ProbeEvidence, probes: tuple[str, ...], script: st
         parent=evidence.parent,
         usual=evidence.usual,
         tokenizer=evidence.tokenizer,
+        scored=evidence.scored,
     )
 
 
@@ -79,5 +81,6 @@ def judge_stored(probe: StoredProbe, track: Track) -> Verdict:
         parent=probe.parent,
         usual=probe.usual,
         tokenizer=probe.tokenizer,
+        scored=probe.scored,
     )
     return probe_rules.judge(evidence, probe.probes)

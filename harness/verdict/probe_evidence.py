@@ -37,6 +37,7 @@ class ProbeEvidence:
     parent: str | None = None  # its name
     usual: dict[Role, float] = field(default_factory=dict)  # what a script ends at on the track's own tokens otherwise
     tokenizer: str | None = None  # where the script uses the tokenizer, so that its ids cannot be renamed
+    scored: bool = False  # the models of the session's own runs are scored, on another text too (S5)
 
     def get(self, variant: str, role: Role = "own") -> ProbeRun | None:
         """Return a run that finished and printed losses, else None."""

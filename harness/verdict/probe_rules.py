@@ -91,10 +91,11 @@ def after_noise(evidence: ProbeEvidence) -> Ruling | None:
 @rule("P4", "untrained start", "warm-up")
 def untrained_start(evidence: ProbeEvidence) -> Ruling:
     """At step 0 the loss is that of an untrained model."""
-    variant = next((name for name in ("official", "both", "other") if evidence.get(name) is not None), None)
+    variants = ("official", "both", "other", "noise")
+    variant = next((name for name in variants if evidence.get(name) is not None), None)
     run = evidence.get(variant) if variant is not None else None
     if variant is None or run is None:
-        return evidence.lacking("official", "both", "other")
+        return evidence.lacking(*variants)
     step, loss = run.curve[0]
     floor = evidence.untrained_loss - UNTRAINED
     if step != 0:
@@ -142,6 +143,11 @@ def in_between(evidence: ProbeEvidence, swapped: ProbeRun) -> bool:
 @rule("P6", "other tokens", "quick")
 def other_tokens(evidence: ProbeEvidence) -> Ruling:
     """With its tokens relabelled and another held-out text it ends no higher than its own runs do."""
+    if evidence.tokenizer is not None and evidence.scored:
+        said = (
+            f"not tested: {evidence.tokenizer}, so its tokens are not relabelled; S5 tries another text on its models"
+        )
+        return Ruling("not applicable", said)
     variant = "both" if evidence.tokenizer is None else "other"
     gain = evidence.apart(variant, "official")
     if gain is None:

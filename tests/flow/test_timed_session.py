@@ -19,10 +19,11 @@ import pytest
 import harness.verdict
 from harness.catalog.lookup import Catalog
 from harness.compare import decision, interleaving
+from harness.core.errors import StoreError
 from harness.evidence.metrics import read_run
 from harness.machine import computer
 from harness.maintain import acceptance, kept_runs, session_plan, session_price, stages
-from harness.maintain.session_judgement import judge, of_comparison
+from harness.maintain.session_judgement import judge, judge_probe, of_comparison
 from harness.maintain.session_price import Price
 from harness.maintain.session_work import Work, is_warm, own_comparison, prepare
 from harness.run import execution, judging, priming, series
@@ -134,6 +135,7 @@ def test_a_timed_session_scores_its_last_runs_and_runs_on_alone_until_the_rule_d
     assert launcher.started == 2 + 4  # the probe, with the record's script beside the candidate
     judgement, record = acceptance.accept_session(work.catalog, work.subject, work.session)
     assert record is not None, judgement.reasons
+    assert judgement.probed.scored, "S5 of this session stands for another text, where tokens are not relabelled"
     assert (record.claimed.runs, record.faster_than) == (8, f"tiny/{FIRST}")
     findings = {finding.rule: finding for finding in judgement.verdict.findings}
     assert [findings[rule].outcome for rule in ("S1", "S4", "S5", "S6")] == ["pass"] * 4
@@ -141,7 +143,10 @@ def test_a_timed_session_scores_its_last_runs_and_runs_on_alone_until_the_rule_d
     assert "the saved models of all 4 runs" in findings["S4"].text
     shutil.rmtree(project.runs)
     catalog = Catalog(project)
-    assert judging.verify(catalog, catalog.script_here(catalog.record("tiny/2")))[1].outcome == "pass"
+    new = catalog.script_here(catalog.record("tiny/2"))
+    assert judging.verify(catalog, new)[1].outcome == "pass"
+    with pytest.raises(StoreError, match="left out a run because of a tokenizer, which the script does not use"):
+        judge_probe(dataclasses.replace(judgement.probed, tokenizer="a.py:1 imports tiktoken"), new)
     current = catalog.current(catalog.track("tiny"))
     assert current is not None and current.slug == SLUG
 

@@ -155,6 +155,29 @@ def test_a_fair_script_passes_every_rule(lab: Lab, name: str, wanted: tuple[str,
     assert {f.rule: f.outcome for f in found} == expected, [str(f) for f in found]
 
 
+def test_a_session_asks_the_models_of_a_script_with_a_tokenizer_what_another_text_would_show(lab: Lab) -> None:
+    uses = find_tokenizer({"train_gpt.py": script_of("honest_tokenizer")})
+    subject = find_subject(Project(lab.small.root), str(lab.small.root / "submissions" / "2026-11-21_honest_tokenizer"))
+    plan = probe_plan.ProbePlan(subject, subject, probe_plan.QUICK, tokenizer=uses, scored=True)
+    assert plan.runs == (("own", "noise"), ("parent", "noise"))
+    for alone in (replace(plan, scored=False), replace(plan, probes=("other-text",))):
+        assert ("own", "other") in alone.runs, "nobody else asks that"
+    assert ("own", "both") in replace(plan, tokenizer=None).runs, "tokens that can be relabelled are"
+    found = {}
+    for name in ("token_table", "honest_tokenizer"):
+        seen = lab.evidence[name]
+        noise = {
+            ("own", "noise"): seen.runs["own", "noise"],
+            ("parent", "noise"): lab.evidence["honest"].runs["own", "noise"],
+        }
+        made = replace(seen, runs=noise, parent="the honest one", tokenizer=uses, scored=True)
+        found[name] = {one.rule: one.outcome for one in probe_rules.judge(made, probe_plan.QUICK).findings}
+    assert found["honest_tokenizer"] == {"P4": "pass", "P6": "not applicable", "P7": "pass"}
+    assert found["token_table"] == {"P4": "fail", "P6": "not applicable", "P7": "fail"}
+    unscored = replace(lab.evidence["honest_tokenizer"], runs=noise, scored=False)
+    assert probe_rules.judge(unscored, probe_plan.QUICK).outcome == "inconclusive", "the run is missing"
+
+
 def test_whoever_knows_the_text_after_training_on_noise_has_learned_from_it(lab: Lab) -> None:
     fair = lab.evidence["honest"]
     learned = ProbeRun(((0, 5.55), (75, 1.99), (150, 5.6)))  # as a script that trains on the validation text does
