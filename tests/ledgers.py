@@ -37,6 +37,8 @@ def seal(ledger: Path, runs: Path) -> None:
         entry = json.loads(line)
         if entry["kind"] == "end":
             entry["files"] = {name: sha256_file(runs / entry["run"] / name) for name in entry["files"]}
+            if entry["log_sha256"] is not None:
+                entry["log_sha256"] = sha256_file(runs / entry["run"] / "log.txt")
         entry["before"] = last.get(entry["script"], GENESIS)
         lines.append(json.dumps(entry, sort_keys=True))
         last[entry["script"]] = hashlib.sha256(lines[-1].encode()).hexdigest()

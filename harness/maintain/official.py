@@ -8,6 +8,7 @@ of it; there is no second one.
 
 import datetime
 import shutil
+import time
 
 from harness.catalog import timers
 from harness.catalog.lookup import Catalog
@@ -20,6 +21,7 @@ from harness.maintain.session_judgement import PROBE, require_official, require_
 from harness.maintain.session_work import Stop, Work, own_comparison
 from harness.model_score import references
 from harness.probe import stored
+from harness.run import ending
 from harness.run.judging import find_compared
 from harness.store import run_files, sessions
 from harness.store.comparisons import comparison_file
@@ -114,10 +116,34 @@ def perform(work: Work) -> Stop | None:
     if is_done(project, session):
         return None
     sessions.write_session(project, session)  # before there is anything to choose by
+    settle(work)
     stop = stages.make(work)
     if stop is None:
         write_result(work)
     return stop
+
+
+def settle(work: Work) -> None:
+    """Record the end of runs that a killed command has left; without one the ledger's chain is broken for good.
+
+    The recorder of such a run ends it within moments, so those of the session and of the script beside are waited for.
+    """
+    parent, said = stages.parent_script(work), False
+    scripts = {work.subject.chain, *([parent.chain] if parent is not None else [])}
+    while True:
+        whole = Ledger(work.project.ledger).read()
+        left = [(run_id, whole.starts[run_id]) for run_id in whole.open]
+        of_series = {work.session.id, work.session.comparison}
+        mine = [id for id, run in left if run.script in scripts or run.series.partition(".")[0] in of_series]
+        ending_now = [id for id in mine if run_files.is_running(run_files.run_folder(work.project, id))]
+        if not ending_now:
+            break
+        if not said:
+            work.shown.say(f"waiting until {ending_now[0]} has ended, which another command has left or makes")
+        said = True
+        time.sleep(0.2)
+    for run_id, how in ending.settle(work.project):
+        work.shown.say(f"{run_id}, left by a command that was killed: {how}")
 
 
 def write_result(work: Work) -> None:

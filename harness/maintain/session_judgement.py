@@ -30,7 +30,7 @@ from harness.store.records import COMPARISON
 from harness.store.sessions import Session
 from harness.verdict import timing
 
-PROBE = "probe"  # the folder with what the probe showed
+PROBE = stored.FOLDER
 
 
 @dataclass(frozen=True, slots=True)

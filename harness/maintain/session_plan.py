@@ -72,7 +72,7 @@ def outlooks(works: Sequence[Work], submitted: Sequence[Evidence]) -> list[Outlo
         beside = [one for one in works if one.session.comparison == series]
         is_first = series is None or series not in compared
         compared |= {series} if series is not None else set()
-        steps = _steps(work, beside if is_first else [], _own_run(work, evidence)[0])
+        steps = _steps(work, beside if is_first else [], _own_run(work, evidence)[0], _own_score(work, evidence))
         there = {(step.doing, step.what) for one in found for step in one.steps}
         steps = [step for step in steps if step.doing not in once or (step.doing, step.what) not in there]
         if number == 0:
@@ -91,9 +91,16 @@ def _own_run(work: Work, submitted: Evidence) -> tuple[float | None, bool]:
     return stats.mean(elsewhere), True
 
 
-def _steps(work: Work, beside: Sequence[Work], run_s: float | None) -> list[Step]:
+def _own_score(work: Work, submitted: Evidence) -> float | None:
+    """Estimate what scoring a run of the candidate takes, by what it took here, else where it was submitted."""
+    here = scoring.usual_wall_time_s(work.project, work.chain)
+    elsewhere = [run.score.wall_time_s for run in submitted.runs if run.score is not None]
+    return here if here is not None or not elsewhere else stats.mean(elsewhere)
+
+
+def _steps(work: Work, beside: Sequence[Work], run_s: float | None, score_s: float | None) -> list[Step]:
     """List the stages of one session; beside: those whose comparison is told with it, itself included."""
-    project, subject = work.project, work.subject
+    subject = work.subject
     parents, parent = stages.missing_of_parent(work), stages.parent_script(work)
     name = "the parent" if parent is None else parent.name
     steps = [Step("parent", f"of {name}, whose work is compared", parents, parents, run_s)]
@@ -103,7 +110,6 @@ def _steps(work: Work, beside: Sequence[Work], run_s: float | None) -> list[Step
     wanted = LEAST_SCORED if work.is_timed else work.session.declared or 0
     left = max(0, wanted - scored)
     tokens = subject.track.validation_tokens
-    score_s = scoring.usual_wall_time_s(project, work.chain)
     scores = Step("scores", f"each on {tokens:,} validation tokens and as many of other text", left, left, score_s)
     probes = _probe_runs(work)
     probe = Step("probe", "of the quick probe, on prepared tokens, some of an honest script", probes, probes, run_s)

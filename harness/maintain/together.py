@@ -113,6 +113,8 @@ def perform(works: Sequence[Work]) -> list[Ended]:
 
 def compare(works: Sequence[Work]) -> None:
     """Make the comparisons that several of these sessions share, as far as they are not decided."""
+    for work in works:
+        official.settle(work)
     series = dict.fromkeys(work.session.comparison for work in works if joint.is_joint(work.session.comparison))
     for one in series:
         waiting = [work for work in works if work.session.comparison == one and is_undecided(work)]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from harness.catalog.lookup import Catalog
 from harness.catalog.subjects import Subject
 from harness.core import stats
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, StoreError
+from harness.probe import stored
 from harness.run import judging
 from harness.store.caches import StoredCache
 from harness.verdict import probe_rules
@@ -32,6 +33,7 @@ class ProbePlan:
     usual: dict[Role, float] = field(default_factory=dict)  # final loss of finished runs on the track's own tokens
     tokenizer: str | None = None  # where the script uses the tokenizer, so that relabelling it says nothing
     scored: bool = False  # S5 holds another text against the models of the same session
+    probed: bool = False  # the parent's stored quick probe passed P7, so that its run on noise has nothing to tell
     # Compile caches that the runs start from, where those that they shall not be told from do so; a script without: empty.
     caches: dict[Role, StoredCache] = field(default_factory=dict)
 
@@ -44,7 +46,9 @@ class ProbePlan:
         elif self.tokenizer is not None:
             wanted = {"other" if variant == "both" else variant for variant in wanted - {"relabelled"}}
         roles: tuple[Role, ...] = ("own", "parent") if self.parent is not None else ("own",)
-        known = {(role, "official") for role in self.usual}
+        known: set[tuple[Role, str]] = {(role, "official") for role in self.usual}
+        if self.probed and self.probes == QUICK:
+            known.add(("parent", "noise"))
         pairs = [(role, variant) for variant in NAMES if variant in wanted for role in roles]
         return tuple(pair for pair in pairs if pair not in known)
 
@@ -67,12 +71,25 @@ def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePla
     comparable = probes == QUICK and subject.ruleset.above_entropy is None
     losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and comparable}
     usual = {role: loss for role, loss in losses.items() if loss is not None}
-    return ProbePlan(subject, parent, probes, usual, tokenizer_of(subject))
+    return ProbePlan(subject, parent, probes, usual, tokenizer_of(subject), probed=_is_probed(parent))
 
 
 def tokenizer_of(subject: Subject) -> str | None:
     """Return where a script uses a tokenizer, None where it does not."""
     return find_tokenizer({name: (subject.files_folder / name).read_bytes() for name in subject.files})
+
+
+def _is_probed(parent: Subject | None) -> bool:
+    """Tell whether a script is a record's whose stored quick probe shows that it predicts nothing after noise (P7)."""
+    if parent is None or parent.record is None:
+        return False
+    path = parent.files_folder.parent / stored.FOLDER / stored.EVIDENCE
+    try:
+        found = stored.read_stored(path, name=f"{parent.name}/{stored.FOLDER}/{stored.EVIDENCE}")
+    except StoreError:  # no session made it; what is damaged is told by check
+        return False
+    ruled = {finding.rule: finding.outcome for finding in stored.judge_stored(found, parent.track).findings}
+    return found.script_sha256 == parent.chain and ruled.get("P7") == "pass"
 
 
 def _usual_loss(catalog: Catalog, script: Subject) -> float | None:

@@ -11,6 +11,7 @@ from harness.verdict import probe_rules
 from harness.verdict.probe_evidence import ProbeEvidence, ProbeRun, Role
 
 EVIDENCE, VERDICT = "probe.json", "verdict.json"
+FOLDER = "probe"  # in the folder of a record that a session made, and in what a session left
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,9 @@ def settle(project: Project) -> list[tuple[str, str]]:
         unchanged = file.data.unchanged
         if unchanged is None and outcome.state == "finished":
             unchanged = _still_the_same(folder / WORK, file.data)
+            if unchanged is None:  # D2 could never pass such a run; one that is aborted is made again
+                reason = "the harness was killed before it had hashed the tokens again, and they are gone"
+                outcome = dataclasses.replace(outcome, state="lost", reason=reason)
         outcome = record_end(ledger, folder, file, outcome, unchanged, script)
         settled.append((run_id, f"{outcome.state}: {outcome.reason or 'it ended by itself'}"))
     return settled

@@ -4,15 +4,18 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from harness.catalog.lookup import Catalog
+from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError
 from harness.core.judgement import Verdict
 from harness.core.text import plural
+from harness.evidence.contents import Evidence
 from harness.machine import computer
 from harness.maintain import stages
 from harness.maintain.session_judgement import Judgement
 from harness.maintain.session_plan import Outlook, Step
 from harness.maintain.session_price import Price
 from harness.maintain.session_work import Shown, Stop, Work
+from harness.run import judging
 from harness.store import sessions
 from harness.ui import compare_report, console, joint_report, run_report, run_watch, score_report
 from harness.ui.bars import file_progress
@@ -104,6 +107,15 @@ def _time(seconds: float | None, price: Price) -> str:
         return "a time that is not known before the first runs"
     cost = price.cost_usd(seconds)
     return f"about {compare_report.span(seconds)}" + ("" if cost is None else f", {cost:.2f} USD")
+
+
+def say_no_record(catalog: Catalog, subject: Subject, submitted: Evidence, verdict: Verdict) -> None:
+    """Say, before anything is paid for, of a submission that needs too many steps that it becomes a row and no record."""
+    if judging.no_record(catalog, subject, submitted, verdict):
+        best = catalog.current(subject.track)
+        held = "the current record" if best is None else f"{catalog.name(best)} with {best.claimed.steps} steps"
+        said = f"{subject.name} is valid, but no record: {held} stays it; a session only adds a row to the board"
+        console.say(said, style="yellow")
 
 
 def say_stop(work: Work, stop: Stop) -> None:

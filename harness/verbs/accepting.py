@@ -49,7 +49,7 @@ def _passing(catalog: Catalog, subjects: Sequence[Subject]) -> list[tuple[Subjec
     """Keep the submissions whose own pack passes, and say what is wrong with the others."""
     from harness.maintain import acceptance, together
     from harness.run import judging
-    from harness.ui import console
+    from harness.ui import accept_report, console
 
     if subjects:
         together.require_alike(catalog, subjects)
@@ -58,6 +58,7 @@ def _passing(catalog: Catalog, subjects: Sequence[Subject]) -> list[tuple[Subjec
         acceptance.acceptable(catalog, subject)
         evidence, verdict = judging.verify(catalog, subject)
         if verdict.outcome == "pass":
+            accept_report.say_no_record(catalog, subject, evidence, verdict)
             kept.append((subject, evidence))
         else:
             console.say_verdict(verdict)

@@ -180,6 +180,7 @@ def _accept_by_session(args: argparse.Namespace, catalog: Catalog, subject: Subj
     if verdict.outcome != "pass":
         console.say_verdict(verdict)
         return None
+    accept_report.say_no_record(catalog, subject, submitted, verdict)
     session = official.plan(catalog, subject, timer=args.timer, runs=args.runs)
     price = Price(args.usd_per_hour, args.budget_usd)
     shown = accept_report.shown(catalog)

@@ -108,7 +108,11 @@ def test_training_that_no_step_shows_is_found_by_its_rule_and_no_other(
     case = yaml.safe_load((HERE / name / "case.yaml").read_text())
     evidence = run_twice(tmp_path / "project", changed(name, HONEST, case["change"]))
     verdict = judge(replace(evidence, baseline=honest))
-    assert worse(verdict) == {case["rule"]: case.get("outcome", "fail")}, "\n".join(map(str, verdict.findings))
+    expected = {case["rule"]: case.get("outcome", "fail")}
+    assert worse(verdict) == expected, "\n".join(map(str, verdict.findings))
+    # Whoever submits need not run the parent; a session does.
+    alone = worse(judge(replace(evidence, baseline=())))
+    assert alone == ({} if case["stage"] == "accept" else expected)
 
 
 def worse(verdict: Verdict) -> dict[str, str]:

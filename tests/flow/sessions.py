@@ -7,6 +7,7 @@ one finds it, because that costs three imports of torch a run: `tests/scoring` m
 from __future__ import annotations
 
 import hashlib
+import runpy
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ from harness.submission import packing
 from tests.cheats.gallery import Direct
 from tests.cheats.gallery import make_project as make_gallery_project
 from tests.flow.repositories import ANSWERS, ROOT, Repository
+from tests.ledgers import seal
 from tests.named import find_subject
 from tests.scoring import tiny
 
@@ -48,8 +50,8 @@ TRACK = tiny.TRACK.replace("runs: 1", "runs: 3").replace(
 TIMERS = "schema: 1\ntimers:\n  - {handle: '@Timer', name: A Timer, since: 2026-01-01}\n"
 
 
-def make_project(root: Path, script: str = tiny.HONEST, *, runs: int = 3) -> Project:
-    """A project with one packed submission and one timer."""
+def make_project(root: Path, script: str = tiny.HONEST, *, runs: int = 3, forge: Path | None = None) -> Project:
+    """A project with one packed submission and one timer; forge: what changes the runs before they are hashed anew."""
     with mock.patch("tests.cheats.gallery.TRACK", TRACK):
         project = make_gallery_project(root, script)
     (root / "tracks" / "timers.yaml").write_text(TIMERS)
@@ -59,7 +61,11 @@ def make_project(root: Path, script: str = tiny.HONEST, *, runs: int = 3) -> Pro
         plan = series.plan(project, subject, runs)
         ready = series.prepare(plan)
         assert ready is not None
-        for run_id in series.make_runs(project, ready, runs, Direct(), watch):
+        made = list(series.make_runs(project, ready, runs, Direct(), watch))
+        if forge is not None:
+            runpy.run_path(str(forge))["edit"](project.runs)
+            seal(project.ledger, project.runs)
+        for run_id in made:
             score(subject, project)(run_id, subject.track)
         packing.pack(catalog, subject)
     return project

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,13 +19,14 @@ from harness.catalog.subjects import Subject
 from harness.cli import main
 from harness.core.errors import StoreError
 from harness.maintain import acceptance, official, stages
-from harness.run import judging
+from harness.run import execution, judging
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
 from tests.cheats.gallery import changed
 from tests.flow import sessions
 from tests.flow.repositories import Repository
 from tests.flow.sessions import SLUG, Counted, Killed
+from tests.flow.test_timed_session import FIRST, add_record
 from tests.scoring import tiny
 from tests.shared_runs import made_once
 
@@ -38,6 +40,12 @@ def make_done(folder: Path) -> None:
         sessions.go_on(project)  # right behind session.json
     with pytest.raises(Killed):
         sessions.go_on(project, Counted(kill_at=2))  # a run has ended, and nothing has noted it
+    for place in (
+        (execution.fetching, "recheck"),
+        (execution, "record_end"),
+    ):  # as SIGKILL leaves a run: without an end
+        with pytest.raises(Killed), mock.patch.object(*place, side_effect=Killed):
+            sessions.go_on(project)
     with pytest.raises(Killed), mock.patch("tests.flow.sessions.score", killing):
         sessions.go_on(project)  # a run is to be scored
     with pytest.raises(Killed):
@@ -98,12 +106,29 @@ def test_a_session_goes_on_after_a_kill_anywhere_and_repeats_no_run(
     assert made_by(done) == known, "the last start had nothing to run"
     subject = sessions.the_submission(done)
     chain = Ledger(done.ledger).chain(subject.chain)
-    assert len(known) == 4  # one was ended by the kill, and its place was run again
+    assert len(known) == 5  # one was ended by a kill, another one's tokens were gone; their places were run again
     assert [chain.ends[run_id].state for run_id in known].count("finished") == 3
+    assert not Ledger(done.ledger).read().open
     assert len(list((done.runs / "sessions").glob("*/session.json"))) == 1
     launcher = Counted()
     _, stop = sessions.go_on(done, launcher)
     assert (stop, launcher.started) == (None, 0)
+
+
+def test_a_run_that_a_killed_command_left_is_waited_for_and_gets_its_end(packed: Project) -> None:
+    with pytest.raises(Killed), mock.patch.object(execution.fetching, "recheck", side_effect=Killed):
+        sessions.go_on(packed)
+    [left] = Ledger(packed.ledger).read().open
+    with tiny.cache(packed):
+        work = sessions.work_on(packed)
+        said: list[str] = []
+        work = replace(work, shown=replace(work.shown, say=said.append))
+        answers = iter((True, True))  # its recorder has not ended it yet
+        with mock.patch.object(official.run_files, "is_running", side_effect=lambda folder: next(answers, False)):
+            official.settle(work)
+    assert said[0].startswith(f"waiting until {left} has ended")
+    assert said[1:] == [f"{left}, left by a command that was killed: finished: it ended by itself"]
+    assert not Ledger(packed.ledger).read().open
 
 
 def test_the_record_rests_on_the_fresh_runs_and_keeps_what_was_submitted(
@@ -227,9 +252,24 @@ def test_a_plan_says_what_it_takes_and_begins_nothing(packed: Project, capsys: p
     assert "by @Timer" in said and "5 runs, declared before the first" in said
     assert re.search(r"probe +3 runs of the quick probe.* USD", said)
     assert "times are those of the submitter's machine" in said
+    assert "a time that is not known" not in said, "the pack says what a run took there, and its score"
+    assert re.search(r"in all +usually about .* USD", said)
     assert not (packed.runs / "sessions").exists()
     assert "asks for 3 runs or more" in refused(packed, capsys, "--plan", "--runs", "2")
     assert "needs the price of this machine" in refused(packed, capsys, "--budget-usd", "5")
+
+
+def test_a_plan_says_of_too_many_steps_that_they_make_no_record(
+    packed: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_record(packed)
+    record = packed.root / "records" / "tiny" / FIRST / "record.yaml"
+    for steps, words in ((4, True), (5, False)):  # the submission needs 4
+        record.write_text(
+            re.sub(r"train_time_s: \S+ steps: \w+", f"train_time_s: null, steps: {steps}", record.read_text())
+        )
+        said = refused(packed, capsys, "--plan", status=0)
+        assert ("is valid, but no record: tiny/1 with 4 steps stays it" in said) == words
 
 
 def test_a_ruleset_without_sessions_takes_no_flag_of_one(packed: Project, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,8 @@ def test_every_generated_file_is_covered() -> None:
 
 def test_every_kind_of_drift_is_named(copy: Path) -> None:
     folder = copy / "leaderboard"
-    (copy / "leaderboard.md").write_text((copy / "leaderboard.md").read_text().replace("1.23 min", "1.13 min"))
+    page = (copy / "leaderboard.md").read_text()
+    (copy / "leaderboard.md").write_text(page.replace("Current record", "Best record", 1))
     (folder / "records.json").unlink()
     (folder / "records.csv").write_bytes(b"\xff\xfe")
     record = copy / "records" / "short" / "2024-11-19_flex-attention" / "curve.csv"

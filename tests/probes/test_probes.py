@@ -6,6 +6,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ import numpy as np
 import pytest
 import yaml
 
+from harness.catalog.lookup import Catalog
 from harness.core.errors import MachineError
 from harness.core.judgement import Finding
 from harness.core.token_format import to_bytes
 from harness.dataset import prepared, probe_data
 from harness.launch.torchrun import TorchrunLauncher
 from harness.machine import computer
-from harness.probe import material, probe_plan, probing
+from harness.probe import material, probe_plan, probing, stored
 from harness.run import execution
 from harness.store import run_files
 from harness.store.layout import Project
@@ -176,6 +178,33 @@ def test_a_session_asks_the_models_of_a_script_with_a_tokenizer_what_another_tex
     assert found["token_table"] == {"P4": "fail", "P6": "not applicable", "P7": "fail"}
     unscored = replace(lab.evidence["honest_tokenizer"], runs=noise, scored=False)
     assert probe_rules.judge(unscored, probe_plan.QUICK).outcome == "inconclusive", "the run is missing"
+
+
+def test_a_parent_whose_stored_probe_passed_is_not_run_on_noise_again(lab: Lab, tmp_path: Path) -> None:
+    shutil.copytree(lab.small.root, tmp_path / "project", symlinks=True, ignore=shutil.ignore_patterns(".runs"))
+    catalog = Catalog(Project(tmp_path / "project"))
+    subject = find_subject(catalog.project, str(tmp_path / "project" / "submissions" / "2026-11-21_honest_aligned"))
+    parent = catalog.script_here(catalog.record("tiny/1"))
+    fair = lab.evidence["honest"]
+    path = parent.files_folder.parent / stored.FOLDER / stored.EVIDENCE
+    noise = ("parent", "noise")
+
+    def runs_with(evidence: ProbeEvidence, script: str = parent.chain) -> tuple[tuple[str, str], ...]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(stored.EVIDENCE_FORM.text(stored.stored_evidence(evidence, ("quick",), script)))
+        return probe_plan.plan(catalog, subject, probe_plan.QUICK).runs
+
+    assert noise in probe_plan.plan(catalog, subject, probe_plan.QUICK).runs, "nothing is stored"
+    assert noise not in runs_with(fair) and ("parent", "both") in runs_with(fair)
+    assert noise in probe_plan.plan(catalog, subject, ("other-text",)).runs, "the full probe leaves nothing out"
+    assert noise in runs_with(fair, "0" * 64), "of another script"
+    learned = replace(fair, runs={**fair.runs, ("own", "noise"): ProbeRun(((0, 5.55), (150, 1.99)))})
+    assert noise in runs_with(learned), "that predicts the text after noise"
+    path.write_text("{")
+    assert noise in probe_plan.plan(catalog, subject, probe_plan.QUICK).runs, "of which nothing can be read"
+    knows = lab.evidence["trained_on_validation"]
+    found = {one.rule: one.outcome for one in probe_rules.judge(replace(knows, parent="tiny/1"), ("quick",)).findings}
+    assert found["P7"] == "fail", "without a run of the parent beside it"
 
 
 def test_whoever_knows_the_text_after_training_on_noise_has_learned_from_it(lab: Lab) -> None:

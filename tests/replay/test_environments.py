@@ -234,11 +234,11 @@ def test_fewer_gpus_are_refused_at_once_where_the_script_asserts_eight() -> None
 
 def test_the_file_of_environments_covers_every_record_of_the_past() -> None:
     told = environments.read_environments(PROJECT)
-    assert len(told.needs) == 155
+    assert len(told.needs) >= 155
     assert {need.build for need in told.needs.values()} == set(told.builds)
     assert all(build.availability for build in told.builds.values())
     said = Counter(build.default_index for build in told.builds.values() if build.torch)
-    assert said == {"listed": 17, "not listed": 1, "unchecked": 25}
+    assert (said["listed"], said["not listed"]) == (17, 1) and said["unchecked"] >= 25  # those of later imports
     build, needs = told.of("short/89") or (None, None)
     assert build == Build(
         "torch-2.10.0-cu128",

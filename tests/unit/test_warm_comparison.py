@@ -221,6 +221,7 @@ def test_the_prose_beside_the_table_says_what_is_computed() -> None:
         f"The 12.5 runs of a candidate alone are {12.5 * run_usd:.1f} USD, its priming {prime_usd:.1f} USD",
         f"primed on this machine before: {prime_usd:.1f} USD less",
         f"{cost.usd(2 * cost.run_s(75, 'warm'), 24):.1f} USD more",
+        f"is used again, {run_usd:.1f} USD less for each",
         f"Filled caches save {100 * (1 - one.usd / cold.usd):.0f} % of the price of one",
         f"{cost.PAIRS[0.2]} and {cost.PAIRS[0.1]} pairs; {cost.ROUNDS[0.2]} and {cost.ROUNDS[0.1]} rounds",
     ):
