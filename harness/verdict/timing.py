@@ -198,16 +198,22 @@ def gaps(evidence: Evidence) -> Ruling:
 
 
 def longer_gaps(evidence: Evidence, beside: Sequence[Metrics], whose: str) -> Ruling | None:
-    """Rule where the gaps grew by more than those of runs beside on the same machine; longer windows may explain it."""
-    totals = [sum(section.gap_s or 0.0 for section in timeline.sections) for _, timeline in _stamped(evidence)]
+    """Rule where the gaps grew by more than those of runs beside on the same machine; longer windows may explain it.
+
+    Those may have other numbers of validations: as many gaps as the script has are expected to last as theirs do.
+    """
+    own = [[section.gap_s or 0.0 for section in timeline.sections] for _, timeline in _stamped(evidence)]
     rows = [
         [section.gap_s for section in read_timeline(run.timed_lines, evidence.ruleset.untimed_steps).sections]
         for run in beside
     ]
-    before = [sum(gap or 0.0 for gap in row) for row in rows if row and None not in row]
-    if not before or not totals:
+    before = [sum(gap or 0.0 for gap in row) / len(row) for row in rows if row and None not in row]
+    if not before or not own:
         return None
-    mine, theirs = stats.median(totals), stats.median(before)
+    mine, theirs = (
+        stats.median([sum(row) for row in own]),
+        stats.median([len(row) * stats.median(before) for row in own]),
+    )
     if mine - theirs > GAP_SHARE * theirs + GAP_LIMIT_S:
         said = f"the validation gaps take {mine:.3f} s, {whose} on this machine {theirs:.3f} s"
         return Ruling("inconclusive", f"{said}; say in the README what lengthens them", mine, theirs, "s")
