@@ -239,7 +239,7 @@ def decides(change: Change) -> bool:
         return False
     if change.path.startswith(f"{SUBMISSIONS}/"):
         return change.path.split("/")[1] in TEMPLATES
-    is_text = change.path in TEXT or change.path.startswith(TEXT_FOLDER)
+    is_text = change.path in TEXT or (change.path.startswith(TEXT_FOLDER) and change.path.endswith(".md"))
     return change.kind == "D" or not is_text
 
 

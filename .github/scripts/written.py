@@ -185,6 +185,12 @@ def number_of(name: str, folder: str) -> int:
     return int(found[1]) if found else 0
 
 
+def ruleset_of(name: str, folder: str) -> str:
+    """Read the ruleset that a record names in a commit."""
+    found = re.search(rb"^ruleset: ([a-z0-9-]{1,31}@\d{1,4})$", record_text(name, folder), re.M)
+    return found[1].decode() if found else "no ruleset"
+
+
 def named_pull_request(name: str, folder: str) -> list[str]:
     """Read which pull request a record says it came by, as options of `speedrun accept`."""
     found = re.search(rb"^pull_request: '([1-9]\d{0,8})'$", record_text(name, folder), re.M)
@@ -208,6 +214,9 @@ def make_again(project: Path, head: str, folder: str, kind: str, told: list[str]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content(stored.blob))
         told.append(f"{folder} rests on its comparison.json: nothing here proves that those runs were made")
+    if kind == "accept" and f"{folder}/{SESSION}" not in mine:
+        word = "that they were made, and before newer rules came, is the submitter's word"
+        told.append(f"{folder} rests on the runs of its submitter under {ruleset_of(head, folder)}: {word}")
     slug = folder.rpartition("/")[2]
     if kind == "accept" and files(head, f"{SUBMISSIONS}/{slug}"):
         return [f"{SUBMISSIONS}/{slug} became a record and is still there; `speedrun accept` moves the folder"]

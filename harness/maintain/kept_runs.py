@@ -7,13 +7,14 @@ The candidate's own runs lie in the pack. Of all these a figure that decides is 
 here, with the source that they begin with, so that nothing else is needed to read them.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.catalog.subjects import Subject
 from harness.core.errors import HarnessError, StoreError
-from harness.core.measurement import RunOutcome
+from harness.core.measurement import Metrics, RunOutcome
 from harness.evidence.consistency import altered
 from harness.evidence.metrics import read_run
 from harness.probe.stored import StoredProbe, StoredRun
@@ -128,6 +129,15 @@ def wrong_compared(folder: Path, comparison: Comparison) -> list[str]:
         elif known[run_id] != (run.train_time_s, run.val_loss) or not _finished(run.outcome):
             wrong.append(f"the comparison says of {run_id} what its log does not")
     return wrong
+
+
+def read_compared(folder: Path, comparison: Comparison) -> list[Metrics]:
+    """Read the kept runs of the record before, but for those that cannot be read: `wrong_compared` names them."""
+    found = []
+    for run_id in _of_record(comparison):
+        with contextlib.suppress(HarnessError, OSError):
+            found.append(read_run(folder / COMPARED / RUNS / run_id, b"", packed=True))
+    return found
 
 
 def _finished(outcome: RunOutcome | None) -> bool:

@@ -28,6 +28,7 @@ from harness.store.comparisons import COMPARISON_FORM, Comparison
 from harness.store.packs import PACK, read_pack_ledger
 from harness.store.records import COMPARISON
 from harness.store.sessions import Session
+from harness.verdict import timing
 
 PROBE = stored.FOLDER
 
@@ -64,6 +65,9 @@ def judge(catalog: Catalog, subject: Subject, session: Session) -> Judgement:
         reasons += of_comparison(catalog, subject, session, comparison)
         reasons += other_figures(comparison, gathered)
         reasons += kept_runs.wrong_compared(folder, comparison)
+        # A submission chooses its parent, which T6 looks at. It does not choose the record that it was compared with.
+        longer = timing.longer_gaps(gathered, kept_runs.read_compared(folder, comparison), f"{comparison.a.subject}'s")
+        reasons += [] if longer is None else [f"T6 {longer.outcome}: {longer.text}"]
     elif subject.track.metric == "train_time" and (best := catalog.current(subject.track)) is not None:
         reasons.append(f"nothing was compared, and the current record is {catalog.name(best)}")
     return Judgement(gathered, verdict, found, probe, comparison, tuple(reasons))

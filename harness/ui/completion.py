@@ -28,7 +28,7 @@ OTHERS = r"""  ls -d submissions/[!_.]*/ | sed 's,/$,,'
   ls -d records/*/*/ | sed 's,^records/,,; s,/$,,'
   grep -H '^number: ' records/*/*/record.yaml | sed -n 's,^records/\([^/]*\)/.*number: \([0-9]*\)$,\1/\2,p'
 """
-SAFE = r"""} 2>/dev/null | grep -E '^[A-Za-z0-9@._/-]+$' | sort -u
+SAFE = r"""} 2>/dev/null | grep -E '^[A-Za-z0-9@._][A-Za-z0-9@._/-]*$' | sort -u
 """
 LIST = f"{ROOT}{{\n{TRACKS}{OTHERS}{SAFE}"
 LISTS = {  # functions of the shell, and what lists the words that they offer

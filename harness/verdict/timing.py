@@ -7,7 +7,7 @@ What is over a limit by no more than the delay that the observer measured there 
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.core import stats
 from harness.core.measurement import Metrics, TimedLine
@@ -191,26 +191,32 @@ def gaps(evidence: Evidence) -> Ruling:
     if found:
         # One starved run explains a gap that is longer than the others.
         return next((ruling for ruling in found if ruling.outcome == "inconclusive"), found[0])
-    parent = _longer_than_parent(evidence, rows)
+    parent = longer_gaps(evidence, evidence.baseline, "the parent's")
     if parent is not None:
         return parent
     return Ruling("pass", f"validation gap k is alike in all runs, within {_ms(excess)}")
 
 
-def _longer_than_parent(evidence: Evidence, rows: dict[str, list[float | None]]) -> Ruling | None:
-    """Rule where the gaps grew by more than the parent's on the same machine; longer windows may explain it."""
-    baseline = [
+def longer_gaps(evidence: Evidence, beside: Sequence[Metrics], whose: str) -> Ruling | None:
+    """Rule where the gaps grew by more than those of runs beside on the same machine; longer windows may explain it.
+
+    Those may have other numbers of validations: as many gaps as the script has are expected to last as theirs do.
+    """
+    own = [[section.gap_s or 0.0 for section in timeline.sections] for _, timeline in _stamped(evidence)]
+    rows = [
         [section.gap_s for section in read_timeline(run.timed_lines, evidence.ruleset.untimed_steps).sections]
-        for run in evidence.baseline
+        for run in beside
     ]
-    totals = [sum(gap or 0.0 for gap in row) for row in rows.values()]
-    before = [sum(gap or 0.0 for gap in row) for row in baseline if row and None not in row]
-    if not before:
+    before = [sum(gap or 0.0 for gap in row) / len(row) for row in rows if row and None not in row]
+    if not before or not own:
         return None
-    mine, parents = stats.median(totals), stats.median(before)
-    if mine - parents > GAP_SHARE * parents + GAP_LIMIT_S:
-        said = f"the validation gaps take {mine:.3f} s, the parent's on this machine {parents:.3f} s"
-        return Ruling("inconclusive", f"{said}; say in the README what lengthens them", mine, parents, "s")
+    mine, theirs = (
+        stats.median([sum(row) for row in own]),
+        stats.median([len(row) * stats.median(before) for row in own]),
+    )
+    if mine - theirs > GAP_SHARE * theirs + GAP_LIMIT_S:
+        said = f"the validation gaps take {mine:.3f} s, {whose} on this machine {theirs:.3f} s"
+        return Ruling("inconclusive", f"{said}; say in the README what lengthens them", mine, theirs, "s")
     return None
 
 

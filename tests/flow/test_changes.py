@@ -211,6 +211,9 @@ def test_what_decides_is_never_in_order_and_stands_first(project: Repository, tm
     (project.root / "docs" / "page.md").write_text("text\n")
     project.commit("text")
     assert "adds no submission: in order" in project.changes("pull-request", "main", "text", status=0)
+    (project.root / "docs" / ".gitattributes").write_text("* -diff\n")
+    project.commit("text that nobody is shown")
+    assert "review: docs/.gitattributes is added" in project.changes("pull-request", "main", "text", status=0)
 
 
 # ------------------------------------------------------------------------------------------------ what is on main
@@ -255,7 +258,8 @@ RECORD = Path("records/smoke") / SLUG
 
 def test_what_accept_wrote_is_written_again_and_in_order(accepted: Repository) -> None:
     said = accepted.changes("pull-request", "main", "accepting", status=0, anew=True)
-    assert "this pull request adds no submission: in order" in said
+    assert "this pull request adds no submission: for a maintainer's review" in said
+    assert f"{RECORD} rests on the runs of its submitter under smoke@1: that they were made, and before newer" in said
     assert "\npull_request: '7'\n" in (accepted.root / RECORD / "record.yaml").read_text()
     accepted.changes("append-only", "main", "accepting", status=0)
 

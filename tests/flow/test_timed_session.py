@@ -32,6 +32,8 @@ from harness.store import sessions as stored
 from harness.store.comparisons import ComparedRun, Comparison
 from harness.store.layout import Project
 from harness.store.ledger import Ledger
+from harness.verdict import timing
+from harness.verdict.checks import Ruling
 from harness.verdict.scored import LEAST_SCORED
 from tests.cheats.gallery import Direct, changed
 from tests.flow import sessions
@@ -55,7 +57,8 @@ TRACK = TRACK.replace("logs, script, seeds, clock, data, machine, ledger, confin
 def without_clocks() -> Iterator[None]:
     """Machines of the tests are shared and late; what rules on time and hardware say of that is no matter here."""
     others = tuple(check for check in harness.verdict.CHECKS if check.rule[0] not in "TH")
-    with mock.patch.object(harness.verdict, "CHECKS", others):
+    alike = mock.patch.object(timing, "longer_gaps", return_value=None)
+    with mock.patch.object(harness.verdict, "CHECKS", others), alike:
         yield
 
 
@@ -166,6 +169,12 @@ def test_a_comparison_is_not_believed_beyond_its_runs(project: Project) -> None:
         return "\n".join(judge(work.catalog, work.subject, work.session).reasons)
 
     assert reasons(held) == ""
+    longer = Ruling("inconclusive", "the validation gaps take 9.000 s")
+    with mock.patch.object(timing, "longer_gaps", return_value=longer) as asked:
+        assert reasons(held) == "T6 inconclusive: the validation gaps take 9.000 s", "whatever parent was named"
+    ((_, beside, whose), _) = asked.call_args
+    assert {run.run_id for run in beside} == {run.run for run in held.runs if run.arm == "A"}
+    assert all(run.timed_lines for run in beside) and whose == f"records/tiny/{FIRST}'s"
     for arm, forge in (("A", lambda r: dataclasses.replace(r, train_time_s=9.0)), ("B", halved)):
         mine = next(run for run in held.runs if run.arm == arm)
         better = dataclasses.replace(held, runs=tuple(forge(run) if run == mine else run for run in held.runs))

@@ -186,10 +186,12 @@ def test_a_name_of_somebody_else_is_never_executed_by_completing_it(completing: 
     for name in names:
         (tmp_path / "submissions" / name).mkdir(parents=True)
     (tmp_path / "submissions" / "2026-11-21_b\n$(touch owned)").mkdir()
+    (tmp_path / "submissions" / "2026-11-21_c\n--budget-usd").mkdir()
     assert completed(completing, "check", "submissions/2026-11-21_f", folder=tmp_path) == [
         "submissions/2026-11-21_fine"
     ]
-    completed(completing, "check", "", folder=tmp_path)
+    offered = completed(completing, "check", "", folder=tmp_path)
+    assert not [word for word in offered if word.startswith("-")], "a line of a name is no option"
     assert not list(tmp_path.rglob("owned"))
 
 

@@ -300,6 +300,17 @@ UNKNOWN = {
     "another body of a function": "def f():\n    pass\nf.__code__ = code",
     "classes of the interpreter": "object.__subclasses__()[7]",
     "an attribute by its name": "getattr(f, '__glo' + 'bals__')",
+    "builtins of a builtin": "print.__self__.exec(text)",
+    "builtins of a frame": "import sys\nsys._getframe().f_builtins['exec'](text)",
+    "a pickle by another name": "import _pickle\n_pickle.loads(data)",
+    "a pickle that is handed on": "import pickle\nlist(map(pickle.loads, [data]))",
+    "a class that unpickles": "import pickle\nclass U(pickle.Unpickler):\n    pass\nU(file).load()",
+    "a pickle of torch by its module": "import io\nfrom torch.serialization import load as get\n"
+    "get(io.BytesIO(data), weights_only=False)",
+    "a process that is handed on": "import subprocess\nlist(map(subprocess.run, [['python', '-c', text]]))",
+    "a class of processes": "import subprocess\nclass P(subprocess.Popen):\n    pass\nP(['python', '-c', text])",
+    "a process of asyncio": "import asyncio\nasyncio.run(asyncio.create_subprocess_shell(text))",
+    "a module that is run": "import runpy\nrunpy.run_module(name)",
     "many places": "exec(x)\n" * 1500,
     "no Python": "x = (",
 }
@@ -324,6 +335,9 @@ READ = {
     "weights in memory": "import torch, io\ntorch.load(io.BytesIO(data), weights_only=True)",
     "nvidia-smi": "import subprocess\nsubprocess.run(['nvidia-smi'], stdout=subprocess.PIPE, text=True)",
     "nvidia-smi by the shell": "import os\nos.popen('nvidia-smi --query-gpu=name').read()",
+    "what a process is asked and caught by": "import subprocess\ntry:\n    subprocess.run(['nvidia-smi'], check=True)\n"
+    "except (OSError, subprocess.CalledProcessError):\n    pass\nisinstance(p, subprocess.Popen)",
+    "hints of types, as optimizers look at them": "import typing\ntyping.get_type_hints(f)",
     "processes of its own functions": "import multiprocessing\nmultiprocessing.Process(target=f).start()",
 }
 BESIDE = {"notes.txt": b"x = 1\n", "kernels.py": b"f = 1\n", "kernels.cu": b"int x;\n"}

@@ -43,6 +43,7 @@ INDUCTOR = {
     "loop": "import torch\nfor torch._inductor.config.x in [True]: pass",
     "handed on": "import torch\ntune(torch._inductor.config)",
     "parameter": "def tune(c):\n    c.coordinate_descent_tuning = True",
+    "wrapper": "import torch\nw = torch._TorchCompileInductorWrapper(None, None, None)\nw.config['max_autotune'] = 1",
     "two at once": "import torch\na, c = 0, torch._inductor.config\nc.freezing = True",
     "keyword": "import torch\ntune(c=torch._inductor.config)",
     "star": "import torch\ntune(*[torch._inductor.config])",
@@ -105,11 +106,14 @@ MODE = {
     "wrapper by a partial": "import torch\nfrom functools import partial\n"
     "partial(torch._TorchCompileInductorWrapper, 'max-autotune', None)",
     "two at once": "import torch\n_, c = 0, torch.compile\nc(f, mode='max-autotune')",
+    "wrapper afterwards": "from torch import _TorchCompileInductorWrapper as W\nw = W(None, None, None)\n"
+    "w.apply_mode('max-autotune')",
     "computed": "import torch\ntorch.compile(f, mode=choose())",
 }
 OPTIONS = {
     "options": "import torch\ntorch.compile(f, options={'max_autotune': True})",
     "wrapper": "import torch\ntorch._TorchCompileInductorWrapper(None, {'max_autotune': True}, None)",
+    "wrapper afterwards": "import torch\nw = torch._TorchCompileInductorWrapper(None, None, None)\nw.apply_options(o)",
     "patches": "from functools import partial\nfrom torch._inductor.compile_fx import compile_fx\n"
     "partial(compile_fx, config_patches={'max_autotune': True})",
     "patches of anything": "compile_it(g, x, config_patches={'max_autotune': True})",
@@ -125,6 +129,7 @@ ENVIRONMENT = {
     "update keywords": "import os\nos.environ.update(TORCHINDUCTOR_X='1')",
     "or": "import os\nos.environ |= {'TORCHINDUCTOR_X': '1'}",
     "putenv": "import os\nos.putenv('TORCHINDUCTOR_X', '1')",
+    "putenv of posix": "import posix\nposix.putenv(b'TORCHINDUCTOR_X', b'1')",
     "bytes": "import os\nos.environb[b'TORCHINDUCTOR_X'] = b'1'",
     "constant": "import os\nK = 'TORCHINDUCTOR_X'\nos.environ[K] = '1'",
     "child": "import subprocess\nsubprocess.run(c, env={'TORCHINDUCTOR_X': '1'})",

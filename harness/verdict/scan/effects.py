@@ -44,7 +44,9 @@ class Variables:
         key = self.names.text(arguments[0]) if arguments else None
         if callee in ("os.getenv", "os.getenvb", "posix.getenv") or (base in ENVIRONMENT and method == "get"):
             self.read(node, key)
-        elif callee == "os.putenv" or (base in ENVIRONMENT and method in ("setdefault", "__setitem__")):
+        elif callee in ("os.putenv", "posix.putenv") or (
+            base in ENVIRONMENT and method in ("setdefault", "__setitem__")
+        ):
             self.set(node, key)
         elif base in ENVIRONMENT and method in ("update", "__ior__"):
             for argument in arguments:

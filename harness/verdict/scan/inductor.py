@@ -31,6 +31,9 @@ POSITIONS = {
     "torch._TorchCompileInductorWrapper": {"mode": 0, "options": 1},
     "torch._inductor.compile": {"options": 2},
     "torch._inductor.compile_fx.compile_fx": {"options": 3},
+    # Methods of the wrapper, whatever holds it.
+    "apply_mode": {"mode": 0},
+    "apply_options": {"options": 0},
 }
 
 

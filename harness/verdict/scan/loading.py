@@ -22,6 +22,8 @@ EXECUTING = {
     "code.InteractiveInterpreter", "code.InteractiveConsole", "codeop.compile_command", "doctest.testfile",
     "doctest.run_docstring_examples", "ctypes.pythonapi.PyRun_SimpleString", "trace.Trace", "bdb.Bdb",
     "typing.ForwardRef", "inspect.get_annotations", "torch.jit.CompilationUnit",
+    "timeit.main", "code.compile_command", "codeop.Compile", "codeop.CommandCompiler", "runpy.run_module", "pdb.Pdb",
+    "ctypes.pythonapi.PyRun_String",
 }  # fmt: skip
 # Calls that run or load a file, and where its path stands.
 BY_PATH = {
@@ -33,16 +35,32 @@ BY_PATH = {
 # Calls that read values and may run code by it: a pickle names what it calls.
 UNPICKLING = {
     "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.load", "marshal.loads", "joblib.load", "dill.load",
-    "dill.loads", "cloudpickle.load", "cloudpickle.loads", "shelve.open", "yaml.load", "yaml.unsafe_load",
+    "dill.loads", "cloudpickle.load", "cloudpickle.loads", "shelve.open", "yaml.load", "yaml.unsafe_load", "pickle._load",
+    "pickle._loads", "pickle._Unpickler", "_pickle.load", "_pickle.loads", "_pickle.Unpickler", "pandas.read_pickle",
+    "multiprocessing.reduction.ForkingPickler.loads",
 }  # fmt: skip
 # Calls that do so only if they are told to, and the value of that argument with which they do not.
-MAY_UNPICKLE = {"torch.load": ("weights_only", True), "numpy.load": ("allow_pickle", False)}
+MAY_UNPICKLE = {
+    "torch.load": ("weights_only", True), "torch.serialization.load": ("weights_only", True),
+    "numpy.load": ("allow_pickle", False), "numpy.lib.format.read_array": ("allow_pickle", False),
+}  # fmt: skip
 # Calls that matter where they read a file of the submission.
 READING = {"ctypes.CDLL", "ctypes.cdll.LoadLibrary", "ctypes.PyDLL", *UNPICKLING, *MAY_UNPICKLE}
-_STARTING = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn")
+_STARTING = (
+    "subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "posix.system", "posix.exec",
+    "posix.spawn", "posix.posix_spawn", "pty.spawn", "asyncio.create_subprocess_", "_posixsubprocess.",
+)  # fmt: skip
+# Of these modules, what starts a process; the rest are constants and exceptions.
+STARTERS = {"run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen", "fork_exec"}
+# Places where something is given to be called out of sight; and what only asks, or is seen as a call.
+HANDING = (ast.Call, ast.ClassDef, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.keyword, ast.Return, ast.Starred)
+PASSED_TO = {"functools.partial", "partial", "isinstance", "issubclass", "type", "hasattr"}
 HARMLESS = "nvidia-smi"  # the one program that scripts of the field start
 # Attributes by which a function or a class reaches code that no name of the script says.
-REACHING = {"__globals__", "__code__", "__closure__", "__subclasses__", "__builtins__"}
+REACHING = {
+    "__globals__", "__code__", "__closure__", "__subclasses__", "__builtins__", "f_builtins", "f_globals", "f_locals",
+    "__loader__", "__self__",
+}  # fmt: skip
 # What changes how imports find their files.
 FINDING = (
     "sys.meta_path", "sys.path_hooks", "sys.path_importer_cache", "importlib.abc", "importlib.machinery",
@@ -158,6 +176,11 @@ class Loading:
             )
             if not called and id(node) not in self.names.bound:
                 self._wait("code", f"hands {path} to something else", node)
+        elif (
+            _starts(path) and isinstance(parent, HANDING) and not (isinstance(parent, ast.Call) and parent.func is node)
+        ):
+            if not isinstance(parent, ast.Call) or self.names.path(parent.func) not in PASSED_TO:
+                self._wait("code", f"hands {path} to something else", node)
         elif not isinstance(parent, ast.Attribute):
             self._finder(path, node)
             if path == "sys.path" or path.startswith("sys.path."):
@@ -212,6 +235,13 @@ class Loading:
             if len(waiting) > MOST_FOLLOWED:
                 return frozenset(found), True
         return frozenset(found), False
+
+
+def _starts(path: str) -> bool:
+    """Whether a path is a function or class that unpickles, or starts a process."""
+    module, _, name = path.rpartition(".")
+    known = name in STARTERS if module in ("subprocess", "_posixsubprocess") else path.startswith(_STARTING)
+    return path in UNPICKLING or known
 
 
 def _unpickles(node: ast.Call, word: str, safe: bool) -> bool:

@@ -95,8 +95,8 @@ class Reader(Notes):
             if isinstance(node, ast.Name | ast.Attribute | ast.Call | ast.Subscript | ast.NamedExpr):
                 self.out_of_sight(node)
                 self.loading.mentioned(node, self.parents.get(id(node)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                self.mentioned(node, node.value)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                self.mentioned(node, self.text(node) or "")
 
     # ------------------------------------------------------------------ what is done
 
@@ -139,6 +139,7 @@ class Reader(Notes):
             return
         if isinstance(target, ast.Subscript):
             self.variables.named(target, self.text(target.slice))
+            self.set_path(None, self.text(target.slice), target)
         path = self.path(target) or self.path(getattr(target, "value", None))
         if isinstance(node, ast.AugAssign) and path in ENVIRONMENT:
             self.variables.update(node.value, target)
@@ -221,14 +222,15 @@ class Reader(Notes):
         is_compile = callee == "torch.compile" or (
             callee.endswith(".compile") and not callee.startswith(("re.", "regex."))
         )
-        inside = callee in POSITIONS or callee.startswith("torch._inductor.")
+        method = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        inside = callee in POSITIONS or method in POSITIONS or callee.startswith("torch._inductor.")
         for spread in [k.value for k in node.keywords if k.arg is None] if is_compile or inside else ():
             for key, value in self.names.entries(spread):
                 if key is not None:
                     named[key] = value
                 else:
                     self.warn("hidden", node, "hides arguments of torch.compile")
-        for word, place in POSITIONS.get(callee, {}).items():
+        for word, place in POSITIONS.get(callee, POSITIONS.get(method, {})).items():
             if place < len(arguments):
                 named[word] = arguments[place]
         if not is_compile and not inside:
