@@ -16,7 +16,7 @@ from tests.replay.wheels import make_torch, make_wheel, only_from
 TORCH = "2.9.1"
 BODY = """\
 step(0, 5, 5.0 + SEED % 9973 / 1e4, 0)
-time.sleep(SECONDS + SEED % 31 / 1000)  # times without any spread decide nothing
+time.sleep(SECONDS + SEED % 11 / 1000)  # times without any spread decide nothing
 step(5, 5, 2.9 + SEED % 9973 / 1e7)
 time.sleep(0.1)
 """
@@ -66,10 +66,10 @@ def test_a_submission_beats_the_original_of_a_past_record_and_is_accepted(upstre
     refused = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--no-fetch")
     assert refused.returncode == 2 and "never cloned here" in refused.stderr
 
-    done = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--pairs", "3", "--json", *given)
+    done = project.run("compare", "tiny/1", f"submissions/{SLUG}", "--pairs", "6", "--json", *given)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
-    assert (made["outcome"], len(made["runs"])) == ("faster", 6)
+    assert made["outcome"] == "faster" and len(made["runs"]) in (6, 8, 10, 12), "it ends once it is decided"
     assert 0.28 < made["gain"] < 0.38
     assert made["a"]["script_sha256"] == sha256(ORIGINAL.encode())
     assert made["a"]["torch"] == TORCH != made["b"]["torch"]

@@ -104,7 +104,9 @@ def test_several_updates_in_a_step_are_found_by_the_work_of_a_step() -> None:
     assert found(computed(steps=80.0), baseline=PARENTS)["T9"].outcome == "fail"
     twice = found(computed(steps=16.0), baseline=PARENTS)["T9"]
     assert twice.outcome == "inconclusive" and "say what makes it dearer" in twice.text
-    assert found(computed(number=2), computed(steps=10.7), baseline=PARENTS)["T9"].outcome == "inconclusive"
+    assert found(computed(number=2), computed(steps=13.4), baseline=PARENTS)["T9"].outcome == "inconclusive"
+    one = found(computed(number=2), computed(steps=12.0), baseline=PARENTS)["T9"]
+    assert one.outcome == "pass" and "1.25 times" in one.text, "equal work differs from run to run"
     assert found(computed(steps=10.1), baseline=PARENTS)["T9"].outcome == "pass", "a dearer optimizer"
     assert found(computed(steps=12.8, waits=5.0), baseline=PARENTS)["T9"].outcome == "pass", "on a busy machine"
     assert found(computed(steps=13.2, waits=5.0), baseline=PARENTS)["T9"].outcome == "inconclusive"
@@ -167,6 +169,12 @@ def test_what_samples_cannot_tell_apart_blames_nobody() -> None:
     assert found(computed(before=0.5, gaps=0.8, after=0.1), baseline=small)["T8"].outcome == "pass"
     assert found(computed(before=0.5, gaps=1.0, after=0.1), baseline=small)["T8"].outcome == "fail"
     assert found(computed(steps=80.0))["T9"].outcome == "pass"
+
+
+def test_a_parent_that_computes_nothing_outside_its_steps_is_compared_with_too() -> None:
+    nothing = computed(before=0.0, gaps=0.0, after=0.0, number=7)
+    assert found(computed(before=0.1, gaps=0.0, after=0.1), baseline=(nothing,))["T8"].outcome == "pass"
+    assert found(computed(), baseline=(nothing,))["T8"].outcome == "fail"
 
 
 def test_a_maintainer_lifts_a_finding_for_one_script() -> None:
