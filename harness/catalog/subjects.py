@@ -57,6 +57,11 @@ class Subject:
         return (self.files_folder / self.entry).read_bytes()
 
     @property
+    def contents(self) -> dict[str, bytes]:
+        """Return the bytes of all its frozen files, by name."""
+        return {name: (self.files_folder / name).read_bytes() for name in self.files}
+
+    @property
     def saves(self) -> bool:
         """Return whether it saves its weights and can load them, so that the harness can score it."""
         return contract.keeps_contract(self.script)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from harness.core import stats
 from harness.core.measurement import Metrics
 from harness.core.task import Ruleset
 from harness.store.sessions import Session
@@ -19,7 +20,7 @@ def counted_losses(ruleset: Ruleset, runs: tuple[Metrics, ...], session: Session
     above = [scored - printed for scored, printed in known if scored is not None and printed is not None]
     if session is None or not above or sum(above) <= 0:
         return runs
-    mean = sum(above) / len(above)
+    mean = stats.mean(above)
     return tuple(
         run if run.val_loss is None else dataclasses.replace(run, val_loss=run.val_loss + mean) for run in runs
     )

@@ -71,19 +71,19 @@ def plan(catalog: Catalog, subject: Subject, names: tuple[str, ...]) -> ProbePla
     comparable = probes == QUICK and subject.ruleset.above_entropy is None
     losses = {role: _usual_loss(catalog, script) for role, script in scripts.items() if script and comparable}
     usual = {role: loss for role, loss in losses.items() if loss is not None}
-    return ProbePlan(subject, parent, probes, usual, tokenizer_of(subject), probed=_is_probed(parent))
+    return ProbePlan(subject, parent, probes, usual, tokenizer_of(subject), probed=_is_probed(catalog, parent))
 
 
 def tokenizer_of(subject: Subject) -> str | None:
     """Return where a script uses a tokenizer, None where it does not."""
-    return find_tokenizer({name: (subject.files_folder / name).read_bytes() for name in subject.files})
+    return find_tokenizer(subject.contents)
 
 
-def _is_probed(parent: Subject | None) -> bool:
+def _is_probed(catalog: Catalog, parent: Subject | None) -> bool:
     """Tell whether a script is a record's whose stored quick probe shows that it predicts nothing after noise (P7)."""
     if parent is None or parent.record is None:
         return False
-    path = parent.files_folder.parent / stored.FOLDER / stored.EVIDENCE
+    path = catalog.folder(parent.record) / stored.FOLDER / stored.EVIDENCE
     try:
         found = stored.read_stored(path, name=f"{parent.name}/{stored.FOLDER}/{stored.EVIDENCE}")
     except StoreError:  # no session made it; what is damaged is told by check

@@ -15,8 +15,7 @@ def wanted_by(subject: Subject) -> str | None:
     """
     if subject.track.data.source != "hub" or "downloads while running" in subject.ruleset.allowed:
         return None
-    files = {name: (subject.files_folder / name).read_bytes() for name in subject.files}
-    place = find_tiktoken(files)
+    place = find_tiktoken(subject.contents)
     return None if place is None or vocabulary.find_vocabulary() else place
 
 

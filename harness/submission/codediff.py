@@ -103,10 +103,7 @@ def between(old: Subject, new: Subject) -> CodeDiff:
 
 def _read(subject: Subject) -> dict[str, bytes]:
     # The entry counts as the same file, whatever its name.
-    return {
-        "train_gpt.py" if name == subject.entry else name: (subject.files_folder / name).read_bytes()
-        for name in subject.files
-    }
+    return {"train_gpt.py" if name == subject.entry else name: data for name, data in subject.contents.items()}
 
 
 def same_code(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:

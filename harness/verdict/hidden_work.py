@@ -111,7 +111,7 @@ def per_step(evidence: Evidence) -> Ruling:
         said = f"a step of {run.run_id} takes {1000 * dearest.step:.1f} ms of work, {beside}; one step is one update"
         return waived(evidence, "T9", Ruling("fail", said, dearest.step, STEP_FACTOR * usual, "s"))
     step = stats.mean([work.step for _, work in works])
-    limit = DEARER * usual * (MOST_SLOWER if any(_is_shared(run) for run, _ in works) else 1.0)
+    limit = DEARER * usual * stats.mean([MOST_SLOWER if _is_shared(run) else 1.0 for run, _ in works])
     if step > limit:
         said = f"a step takes {1000 * step:.1f} ms of work in the mean of all runs, {beside}"
         said += "; say what makes it dearer, because one step is one update"

@@ -110,6 +110,8 @@ def test_several_updates_in_a_step_are_found_by_the_work_of_a_step() -> None:
     assert found(computed(steps=10.1), baseline=PARENTS)["T9"].outcome == "pass", "a dearer optimizer"
     assert found(computed(steps=12.8, waits=5.0), baseline=PARENTS)["T9"].outcome == "pass", "on a busy machine"
     assert found(computed(steps=13.2, waits=5.0), baseline=PARENTS)["T9"].outcome == "inconclusive"
+    busy_once = (computed(steps=12.4, waits=5.0), *(computed(steps=12.4, number=n) for n in (2, 3)))
+    assert found(*busy_once, baseline=PARENTS)["T9"].outcome == "inconclusive", "one busy run excuses itself alone"
 
 
 def test_a_busy_machine_blames_nobody() -> None:
